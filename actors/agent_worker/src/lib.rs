@@ -1,0 +1,1 @@
+//! One conversation: history, one turn at a time.

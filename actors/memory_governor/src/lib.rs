@@ -1,0 +1,1 @@
+//! One ledger of byte leases.

@@ -1,0 +1,1 @@
+//! Who is resident and who may run; engines travel to the blocking pool.

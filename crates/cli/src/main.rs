@@ -1,0 +1,2 @@
+//! The paraphym binary.
+fn main() {}

@@ -1,0 +1,164 @@
+//! What happens to one request for text, from queue to end, as its asker hears it.
+
+use crate::{Bytes, FieldError, Message, ModelName};
+
+/// What the model continues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prompt {
+    /// Messages, put into the model's own chat template with the assistant's turn opened.
+    Chat(Vec<Message>),
+    /// Text as it is.
+    Text(String),
+}
+
+/// What to do with a chat that does not fit the model's context window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContextPolicy {
+    /// Refuse with `ContextOverflow`.
+    #[default]
+    Refuse,
+    /// Leave out the oldest messages that are neither system messages nor the last one, until it fits.
+    DropOldest,
+}
+
+/// Why a generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FinishReason {
+    /// The model ended its turn, or a stop text was reached.
+    Stop,
+    /// `max_tokens` or the context window was reached.
+    Length,
+}
+
+impl FinishReason {
+    /// The OpenAI API's word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+        }
+    }
+}
+
+/// What a generation cost, in tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the prompt after the template.
+    pub prompt_tokens: u32,
+    /// Tokens generated, the end-of-turn token included.
+    pub completion_tokens: u32,
+}
+
+/// What the asker hears, in this order: any of the first three, then text, then exactly one of the last two.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GenerationEvent {
+    /// Waiting; `position` 1 is next.
+    Queued {
+        /// Place in the queue, from 1.
+        position: usize,
+    },
+    /// The model is being read; `fraction` 0 to 1.
+    Loading {
+        /// Share of the weights read.
+        fraction: f32,
+    },
+    /// The prompt is being read.
+    Prefill {
+        /// Prompt tokens read.
+        done: u32,
+        /// Prompt tokens in all.
+        total: u32,
+    },
+    /// The next piece of the answer: whole UTF-8 characters, never empty.
+    Text(String),
+    /// The end.
+    Finished {
+        /// Why it ended.
+        reason: FinishReason,
+        /// What it cost.
+        usage: Usage,
+    },
+    /// The end, without success. What was said before stays said.
+    Failed(GenerationError),
+}
+
+impl GenerationEvent {
+    /// Whether nothing follows.
+    pub const fn is_terminal(&self) -> bool {
+        matches!(self, Self::Finished { .. } | Self::Failed(_))
+    }
+}
+
+/// Why a request was refused or failed. Every text says what to do next.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum GenerationError {
+    /// A field out of its range.
+    #[error(transparent)]
+    Invalid(#[from] FieldError),
+    /// No such model here.
+    #[error("model {model} is not here: {hint}")]
+    ModelNotFound {
+        /// The model asked for.
+        model: ModelName,
+        /// What to do.
+        hint: String,
+    },
+    /// The model's file could not be used.
+    #[error("model {model} could not be loaded: {reason}")]
+    LoadFailed {
+        /// The model asked for.
+        model: ModelName,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The queue is full.
+    #[error("busy: {waiting} requests are waiting; try again in {retry_after_ms} ms")]
+    Overloaded {
+        /// Requests waiting.
+        waiting: usize,
+        /// A guess at when there is room, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// The memory budget does not allow it.
+    #[error(
+        "not enough memory for {purpose}: {needed} needed, {available} available; \
+         raise the limit or use a smaller model or fewer max_tokens"
+    )]
+    MemoryExhausted {
+        /// What the bytes were for.
+        purpose: String,
+        /// Bytes asked for.
+        needed: Bytes,
+        /// Bytes that could be leased now.
+        available: Bytes,
+    },
+    /// The prompt is longer than the model's window.
+    #[error(
+        "the prompt has {prompt_tokens} tokens, the model's window {context_tokens}: shorten it"
+    )]
+    ContextOverflow {
+        /// Tokens of the prompt.
+        prompt_tokens: u32,
+        /// The model's window, in tokens.
+        context_tokens: u32,
+    },
+    /// The engine crashed more often than the retry budget allows.
+    #[error("the engine crashed {crashes} times on this request ({reason}); it was given up")]
+    EngineCrashed {
+        /// Crashes this request was part of.
+        crashes: u32,
+        /// The last panic's text.
+        reason: String,
+    },
+    /// The part that answers is going or gone.
+    #[error("{part} is not available: {reason}")]
+    Unavailable {
+        /// Which part, by its name in the tree.
+        part: String,
+        /// Why.
+        reason: String,
+    },
+    /// It was cancelled by someone other than the reader of the stream.
+    #[error("cancelled")]
+    Cancelled,
+}

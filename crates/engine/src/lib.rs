@@ -1,0 +1,21 @@
+//! What a model implements, step by step, and how its tokens become text.
+//!
+//! ```text
+//!  ModelLoader::load ──> LoadedModel { card, engine, text }
+//!                                        │       └── Arc<dyn TextCodec>: chat -> tokens, token -> bytes; shared, immutable
+//!                                        └────────── Box<dyn Engine>: travels by value to a blocking thread, does ONE
+//!                                                    step for the whole batch, and comes home
+//!  tokens ──> Speech (utf8 assembly, stop texts) ──> text deltas
+//! ```
+//!
+//! Invariant: nothing here knows candle, tokio or an actor. An engine never waits, never spawns and keeps no thread.
+
+pub mod model;
+pub mod speech;
+pub mod step;
+
+pub use model::{
+    LoadError, LoadedModel, ModelCard, ModelLoader, ModelSource, TextCodec, TextError,
+};
+pub use speech::{Said, Speech};
+pub use step::{Engine, SequenceId, SequencePlan, StepError, StepInput, StepOutput, TokenId};

@@ -1,0 +1,106 @@
+//! One step of a batch: the only thing an engine does.
+//!
+//! A step takes, for every sequence that moves, the tokens to append (a chunk of prompt, or the one token sampled
+//! last), and gives back a sampled token where one was asked for. Between steps the caller may open, close or leave
+//! out any sequence; that is what makes cancelling and admission cost at most one step.
+
+use domain::Sampling;
+
+/// A token of the model's vocabulary.
+pub type TokenId = u32;
+
+/// One live sequence of one engine. Never reused within an engine's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SequenceId(pub u64);
+
+/// What a sequence is opened with.
+#[derive(Clone, Debug)]
+pub struct SequencePlan {
+    /// The most tokens it will ever hold, prompt and answer together. Its KV memory is bounded by this.
+    pub capacity_tokens: u32,
+    /// How its tokens are chosen.
+    pub sampling: Sampling,
+    /// How many tokens at the front are prompt: the repetition penalty looks only behind them... and the sampler's
+    /// draws are numbered from them.
+    pub prompt_tokens: u32,
+}
+
+/// The tokens one sequence appends in a step.
+#[derive(Clone, Debug)]
+pub struct StepInput {
+    /// Which sequence.
+    pub sequence: SequenceId,
+    /// What it appends; never empty.
+    pub tokens: Vec<TokenId>,
+    /// Whether to sample the token that follows. False for all chunks of a prompt but the last.
+    pub sample: bool,
+}
+
+/// What one sequence got out of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepOutput {
+    /// Which sequence.
+    pub sequence: SequenceId,
+    /// The sampled token, where one was asked for.
+    pub token: Option<TokenId>,
+}
+
+/// Why a step could not be done. The engine's state is then undefined; the caller drops and rebuilds it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StepError {
+    /// A sequence that was not opened, or was closed.
+    #[error("sequence {0:?} is not open")]
+    UnknownSequence(SequenceId),
+    /// A sequence that was opened already.
+    #[error("sequence {0:?} is already open")]
+    DuplicateSequence(SequenceId),
+    /// More tokens than the sequence was opened for.
+    #[error("sequence {sequence:?} would hold {needed} tokens; it was opened for {capacity}")]
+    CapacityExceeded {
+        /// Which sequence.
+        sequence: SequenceId,
+        /// Tokens it would hold.
+        needed: u32,
+        /// Tokens it was opened for.
+        capacity: u32,
+    },
+    /// A token outside the vocabulary.
+    #[error("token {token} is outside the vocabulary of {vocabulary}")]
+    UnknownToken {
+        /// The token.
+        token: TokenId,
+        /// The vocabulary's size.
+        vocabulary: u32,
+    },
+    /// An input with no tokens.
+    #[error("sequence {0:?} has no tokens to append")]
+    EmptyInput(SequenceId),
+    /// The arithmetic failed.
+    #[error("the model failed to compute: {0}")]
+    Compute(String),
+}
+
+/// A model that computes. It is moved to a blocking thread for each step and moved back.
+///
+/// # Contract
+/// * The sampled token depends only on the sequence's tokens, its plan and the number of tokens it holds: a sequence
+///   opened anew with the same plan and given the same tokens (in any chunking, in any batch) goes on with the same
+///   token. This is what lets a stream survive a crashed step. Random draws are therefore a pure function of
+///   (seed, tokens held), never of a generator's state.
+/// * A failed `open` leaves nothing behind.
+pub trait Engine: Send + 'static {
+    /// Makes room for a sequence.
+    ///
+    /// # Errors
+    /// `DuplicateSequence`, or `Compute` when its memory cannot be had.
+    fn open(&mut self, sequence: SequenceId, plan: SequencePlan) -> Result<(), StepError>;
+
+    /// Frees a sequence. Closing an unknown one does nothing.
+    fn close(&mut self, sequence: SequenceId);
+
+    /// Appends each input's tokens and samples where asked; outputs are in the order of the inputs.
+    ///
+    /// # Errors
+    /// The first input that cannot be done; then no promise is made about the engine's state.
+    fn step(&mut self, batch: &[StepInput]) -> Result<Vec<StepOutput>, StepError>;
+}

@@ -1,0 +1,1 @@
+//! HTTP edge: OpenAI chat completions, health, metrics.

@@ -1,0 +1,1 @@
+//! How candle runs a GGUF: tokenizer, template, kv cache, sampler, decode; synchronous.

@@ -1,0 +1,1 @@
+//! The one runtime: entered or owned, never nested, its threads counted.

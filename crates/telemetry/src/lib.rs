@@ -1,0 +1,1 @@
+//! Tracing setup, every metric name, Prometheus text.

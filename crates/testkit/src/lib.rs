@@ -1,0 +1,1 @@
+//! Scripted engine and scene for tests.
