@@ -1,1 +1,11 @@
-//! Tracing setup, every metric name, Prometheus text.
+//! What an operator sees: log lines on standard error, and numbers as Prometheus text.
+//!
+//! Invariants: this crate starts no thread and no listener (the exporter's own listener is never used: the gateway
+//! serves `Metrics::render`). Every metric the project has is named in `names`, once.
+
+mod logging;
+mod metrics;
+pub mod names;
+
+pub use logging::{LogError, LogFormat, init_logging};
+pub use metrics::{Metrics, MetricsError};

@@ -1,0 +1,198 @@
+//! Why: a library that quietly builds a second runtime doubles threads, splits timers and loses tasks at exit. This is
+//! the only file that builds one, and it refuses where one exists.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+
+use crate::census::{Census, Known, Role, current_name, current_tid};
+use crate::confine::{Confinement, confine, keep_rayon_here};
+
+/// Blocking threads at most. With the main thread this keeps a process at workers + 8 threads: one for a model's
+/// step, one for a load, one for text work, one for a line editor, the rest for files and name look-ups.
+const BLOCKING_THREADS_MAX: usize = 7;
+
+/// How long the runtime's blocking threads may take to end after the last task did.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// "One per process" can only be known by the process: true while a runtime of ours lives.
+static OWNED: AtomicBool = AtomicBool::new(false);
+
+/// How to build the one runtime.
+#[derive(Clone, Debug, Default)]
+pub struct RuntimeOptions {
+    /// Threads that run async tasks; the number of processors if absent. 1 to 1024.
+    pub workers: Option<usize>,
+}
+
+/// The runtime this process answers on.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    handle: Handle,
+    known: Known,
+    confinement: Confinement,
+    owned: bool,
+}
+
+/// Why there is no runtime.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// `run` inside a runtime.
+    #[error(
+        "already inside a tokio runtime: await the work there instead of building a second runtime"
+    )]
+    Nested,
+    /// `run` while another `run` is going on.
+    #[error(
+        "this process already has its one runtime: hand its handle on instead of building a second"
+    )]
+    Second,
+    /// `Runtime::ambient` outside a runtime.
+    #[error("not inside a tokio runtime: call this from async code, or use `run` in `main`")]
+    Outside,
+    /// A worker count out of its range.
+    #[error("workers = {0} is not accepted: use 1 to 1024")]
+    Workers(usize),
+    /// The system refused a thread.
+    #[error("the runtime could not be built: {0}")]
+    Build(#[from] std::io::Error),
+}
+
+/// Frees the process for another runtime, however `run` ends.
+struct Owning;
+
+impl Owning {
+    fn claim() -> Result<Self, RunError> {
+        if OWNED.swap(true, Ordering::AcqRel) {
+            Err(RunError::Second)
+        } else {
+            Ok(Self)
+        }
+    }
+}
+
+impl Drop for Owning {
+    fn drop(&mut self) {
+        OWNED.store(false, Ordering::Release);
+    }
+}
+
+/// Builds the one runtime, runs `main` on it to its end, and ends every thread it had.
+///
+/// # Errors
+/// `Nested` or `Second` where a runtime exists already, `Workers` for a bad count, `Build` if the system refuses.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place that builds a runtime and blocks on it"
+)]
+pub fn run<F, Fut>(options: &RuntimeOptions, main: F) -> Result<Fut::Output, RunError>
+where
+    F: FnOnce(Runtime) -> Fut,
+    Fut: Future,
+{
+    if Handle::try_current().is_ok() {
+        return Err(RunError::Nested);
+    }
+    let _owning = Owning::claim()?;
+    let confinement = confine();
+    let workers = match options.workers {
+        None => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        Some(n @ 1..=1024) => n,
+        Some(n) => return Err(RunError::Workers(n)),
+    };
+    let known = Known::default();
+    let tokio = builder(workers, &known).build()?;
+    let runtime = Runtime {
+        handle: tokio.handle().clone(),
+        known,
+        confinement,
+        owned: true,
+    };
+    let output = tokio.block_on(main(runtime));
+    tokio.shutdown_timeout(SHUTDOWN_GRACE);
+    Ok(output)
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place that builds a runtime"
+)]
+fn builder(workers: usize, known: &Known) -> Builder {
+    let started = Arc::new(AtomicUsize::new(0));
+    let (on_start, on_stop) = (known.clone(), known.clone());
+    let mut builder = Builder::new_multi_thread();
+    builder
+        .enable_all()
+        .worker_threads(workers)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        // Kept warm for a minute: each blocking thread is claimed from rayon once, and a chat pauses for seconds.
+        .thread_keep_alive(Duration::from_mins(1))
+        .thread_name_fn(move || {
+            // tokio starts its workers first, all of them, while the runtime is built.
+            match started.fetch_add(1, Ordering::Relaxed) {
+                n if n < workers => format!("paraphym-worker-{n}"),
+                n => format!("paraphym-blocking-{}", n - workers),
+            }
+        })
+        .on_thread_start(move || {
+            let name = std::thread::current().name().unwrap_or_default().to_owned();
+            let role = if name.starts_with("paraphym-worker") {
+                Role::Worker
+            } else {
+                Role::Blocking
+            };
+            if let Some(tid) = current_tid() {
+                on_start.insert(tid, role);
+            }
+            if role == Role::Blocking {
+                keep_rayon_here();
+            }
+        })
+        .on_thread_stop(move || {
+            if let Some(tid) = current_tid() {
+                on_stop.remove(tid);
+            }
+        });
+    builder
+}
+
+impl Runtime {
+    /// The runtime we are inside: an embedding app's, or a test's. Its threads are the host's.
+    ///
+    /// # Errors
+    /// `Outside` where there is none.
+    pub fn ambient() -> Result<Self, RunError> {
+        let handle = Handle::try_current().map_err(|_| RunError::Outside)?;
+        let confinement = confine();
+        let known = Known::ambient(current_name());
+        Ok(Self {
+            handle,
+            known,
+            confinement,
+            owned: false,
+        })
+    }
+
+    /// Whether we built it (and will end it), or an app lent it.
+    pub fn is_owned(&self) -> bool {
+        self.owned
+    }
+
+    /// Threads that run async tasks.
+    pub fn workers(&self) -> usize {
+        self.handle.metrics().num_workers()
+    }
+
+    /// The process's threads now. Reads `/proc`; a few microseconds per thread.
+    pub fn census(&self) -> Census {
+        self.known.census()
+    }
+
+    /// What the libraries were told, and what the environment overrode.
+    pub fn confinement(&self) -> &Confinement {
+        &self.confinement
+    }
+}

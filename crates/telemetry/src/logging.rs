@@ -1,0 +1,62 @@
+//! Why: answers go to standard output, so log lines must never mix with them. This is the only place that installs a
+//! subscriber, and only a binary calls it: a library leaves that to its app.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One short line for people; colours only on a terminal.
+    #[default]
+    Text,
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// A filter that does not parse.
+    #[error(
+        "log filter {filter:?} is not understood ({reason}): use for example `info` or `supervision=debug,warn`"
+    )]
+    Filter {
+        /// The filter as given.
+        filter: String,
+        /// The parser's words.
+        reason: String,
+    },
+    /// The process has a subscriber already.
+    #[error("logging is set up already")]
+    Twice,
+}
+
+/// Sends log lines that pass `filter` (as in `info` or `supervision=debug,warn`) to standard error.
+///
+/// # Errors
+/// `Filter` if it does not parse, `Twice` if the process logs already.
+pub fn init_logging(filter: &str, format: LogFormat) -> Result<(), LogError> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| LogError::Filter {
+        filter: filter.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let LogFormat::Text = format;
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .try_init()
+        .map_err(|_| LogError::Twice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_filter_is_named() {
+        let error = init_logging("a=b=c", LogFormat::Text).unwrap_err();
+        assert!(error.to_string().contains("a=b=c"), "{error}");
+    }
+}

@@ -1,0 +1,75 @@
+//! Every metric name, once. A name that is not here is not ours.
+//!
+//! Counters end in `_total`, times in `_seconds`, sizes in `_bytes` (Prometheus naming conventions). Labels: `child` is
+//! a path in the tree, `model` a model's name, `reason` a word from a closed list, `role` a thread's role.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// Restarts, by `child`.
+pub const RESTARTS: &str = "paraphym_restarts_total";
+/// Threads of the process, by `role`: main, worker, blocking, host, foreign.
+pub const THREADS: &str = "paraphym_threads";
+/// Bytes leased from the memory budget.
+pub const LEASED_BYTES: &str = "paraphym_memory_leased_bytes";
+/// The memory budget.
+pub const LIMIT_BYTES: &str = "paraphym_memory_limit_bytes";
+/// Leases refused.
+pub const LEASES_REFUSED: &str = "paraphym_memory_refused_total";
+/// Tokens generated, by `model`.
+pub const TOKENS_GENERATED: &str = "paraphym_tokens_generated_total";
+/// Prompt tokens read, by `model`.
+pub const TOKENS_PROMPT: &str = "paraphym_tokens_prompt_total";
+/// One engine step, by `model`.
+pub const STEP_SECONDS: &str = "paraphym_step_seconds";
+/// From acceptance to the first token, by `model`.
+pub const FIRST_TOKEN_SECONDS: &str = "paraphym_time_to_first_token_seconds";
+/// Crashed engine steps, by `model`.
+pub const ENGINE_CRASHES: &str = "paraphym_engine_crashes_total";
+/// Requests refused, by `reason`.
+pub const REQUESTS_REFUSED: &str = "paraphym_requests_refused_total";
+/// Sequences being answered, by `model`.
+pub const SEQUENCES_ACTIVE: &str = "paraphym_sequences_active";
+/// Requests waiting, by `model`.
+pub const SEQUENCES_WAITING: &str = "paraphym_sequences_waiting";
+/// Conversations with a live worker.
+pub const CONVERSATIONS: &str = "paraphym_conversations";
+/// HTTP requests, by `path` (the route's pattern) and `status`.
+pub const HTTP_REQUESTS: &str = "paraphym_http_requests_total";
+/// HTTP requests being answered.
+pub const HTTP_IN_FLIGHT: &str = "paraphym_http_requests_in_flight";
+
+/// Gives each name its help text and unit.
+pub(crate) fn describe() {
+    for (name, help) in [
+        (RESTARTS, "Restarts of a supervised child"),
+        (LEASES_REFUSED, "Leases the memory budget refused"),
+        (TOKENS_GENERATED, "Tokens generated"),
+        (TOKENS_PROMPT, "Prompt tokens read"),
+        (ENGINE_CRASHES, "Engine steps that crashed"),
+        (REQUESTS_REFUSED, "Requests refused, by reason"),
+        (HTTP_REQUESTS, "HTTP requests answered"),
+    ] {
+        describe_counter!(name, help);
+    }
+    for (name, help) in [
+        (THREADS, "Threads of the process, by role"),
+        (SEQUENCES_ACTIVE, "Sequences being answered"),
+        (SEQUENCES_WAITING, "Requests waiting for a sequence"),
+        (CONVERSATIONS, "Conversations with a live worker"),
+        (HTTP_IN_FLIGHT, "HTTP requests being answered"),
+    ] {
+        describe_gauge!(name, help);
+    }
+    describe_gauge!(
+        LEASED_BYTES,
+        Unit::Bytes,
+        "Bytes leased from the memory budget"
+    );
+    describe_gauge!(LIMIT_BYTES, Unit::Bytes, "The memory budget");
+    describe_histogram!(STEP_SECONDS, Unit::Seconds, "One engine step");
+    describe_histogram!(
+        FIRST_TOKEN_SECONDS,
+        Unit::Seconds,
+        "From acceptance to the first token"
+    );
+}
