@@ -1,0 +1,147 @@
+//! What the model host can be asked: the whole inbox in one file, so that callers compile against it alone.
+//!
+//! `Generate` and `Warm` carry the sender of a bounded channel; [`crate::client`] makes both ends and gives the reader's
+//! end as a stream. The sender never waits for the reader: what a slow reader has not taken is merged, not lost.
+
+use std::time::Duration;
+
+use domain::{Bytes, ContextPolicy, GenerationEvent, ModelName, Prompt, RequestId, Sampling};
+use engine::ModelCard;
+use kameo::Reply;
+use tokio::sync::mpsc;
+
+/// Asks for an answer. Accepted or refused at once (`Result<(), GenerationError>`): a field out of range, an unknown
+/// model or a full queue is refused here and nothing is sent; everything later comes as an event, exactly one of them
+/// terminal. Dropping the receiver cancels, and compute stops within one step.
+#[derive(Debug)]
+pub struct Generate {
+    /// What `Cancel` and the stop report call it.
+    pub id: RequestId,
+    /// Which model; it is loaded if it is not resident.
+    pub model: ModelName,
+    /// What it continues.
+    pub prompt: Prompt,
+    /// How tokens are chosen and when to end.
+    pub sampling: Sampling,
+    /// What to do if the prompt is longer than the model's window.
+    pub context: ContextPolicy,
+    /// Where the events go.
+    pub events: mpsc::Sender<GenerationEvent>,
+}
+
+/// Loads a model without asking it anything. Answered like `Generate`; the events are `Loading`, then `Finished` with
+/// an empty usage, or `Failed`. Dropping the receiver cancels the load if nobody else waits for it.
+#[derive(Debug)]
+pub struct Warm {
+    /// What `Cancel` calls it.
+    pub id: RequestId,
+    /// Which model.
+    pub model: ModelName,
+    /// Where the events go.
+    pub events: mpsc::Sender<GenerationEvent>,
+}
+
+/// Cancels the request of that id wherever it is: waiting, loading or answering. Its stream ends with
+/// `Failed(Cancelled)` within one step. Answered with whether there was one.
+#[derive(Clone, Debug)]
+pub struct Cancel {
+    /// Which request.
+    pub id: RequestId,
+}
+
+/// Lets a resident model go. Answered with `Result<(), UnloadError>` once its memory is free.
+#[derive(Clone, Debug)]
+pub struct Unload {
+    /// Which model.
+    pub model: ModelName,
+}
+
+/// Why a model was not unloaded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnloadError {
+    /// It is not in memory.
+    #[error("model {model} is not loaded: there is nothing to unload")]
+    NotLoaded {
+        /// The model.
+        model: ModelName,
+    },
+    /// It is answering or loading.
+    #[error(
+        "model {model} is busy ({active} answering, {waiting} waiting): cancel them or try again later"
+    )]
+    Busy {
+        /// The model.
+        model: ModelName,
+        /// Answers in progress.
+        active: usize,
+        /// Requests waiting.
+        waiting: usize,
+    },
+    /// The part that holds it does not answer.
+    #[error("model {model} could not be unloaded: {reason}; try again")]
+    Unavailable {
+        /// The model.
+        model: ModelName,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Asks for the state of every model this host knows of.
+#[derive(Clone, Copy, Debug)]
+pub struct Status;
+
+/// The models, by name.
+#[derive(Clone, Debug, Default, PartialEq, Reply)]
+pub struct HostStatus {
+    /// Those with a lane: loaded, loading, or lately used.
+    pub models: Vec<ModelStatus>,
+}
+
+/// One model's lane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelStatus {
+    /// Its name as it was asked for.
+    pub name: ModelName,
+    /// What it is; known from the moment its header was read.
+    pub card: Option<ModelCard>,
+    /// How far it is.
+    pub state: ModelState,
+    /// Bytes leased for its weights now.
+    pub weights_bytes: Bytes,
+    /// Bytes leased for the KV memory of its live sequences now.
+    pub kv_leased: Bytes,
+    /// Answers in progress.
+    pub active: usize,
+    /// Requests waiting.
+    pub waiting: usize,
+    /// How long it has had nothing to do; `None` while it has, or while it is not loaded.
+    pub idle_for: Option<Duration>,
+    /// Engine crashes since the lane began.
+    pub crashes: u32,
+}
+
+/// How far a model is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ModelState {
+    /// Not in memory; the next request loads it.
+    Unloaded,
+    /// Being read.
+    Loading {
+        /// Share of the weights read, 0 to 1.
+        fraction: f32,
+    },
+    /// In memory.
+    Ready,
+    /// Its last load failed; until `retry_in` has passed, requests fail with the same reason at once.
+    LoadFailed {
+        /// What was wrong.
+        reason: String,
+        /// When the next request tries again.
+        retry_in: Duration,
+    },
+    /// Its engine crashed and is waiting to be started anew.
+    BackingOff,
+    /// Being stopped.
+    Stopping,
+}
