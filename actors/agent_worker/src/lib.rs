@@ -1,1 +1,19 @@
-//! One conversation: history, one turn at a time.
+//! One conversation, one actor: it remembers what was said, runs one turn at a time and lets a few wait.
+//!
+//! ```text
+//!  Agents::ask ──RunTurn──> AgentWorker ──Effect::Start──> turn task ──generate──> model_host
+//!      ^                        │ Turns (core)                │ text, progress
+//!      └──────── TurnStream <───┴── the last event ───────────┘
+//! ```
+//!
+//! Invariants: a turn's stream ends with exactly one terminal event; dropping it stops the model within one step; a
+//! full reader never stalls the worker's inbox; a crash of the worker loses at most the turn that ran.
+
+pub mod history;
+pub mod messages;
+pub mod settings;
+pub mod turn;
+pub mod turns;
+
+pub use messages::{CancelTurn, ClearHistory, LoadHistory, ReadHistory, RunTurn};
+pub use settings::{Config, TurnSettings};

@@ -1,0 +1,47 @@
+//! The inbox of one conversation's worker: everything that can be asked of it.
+
+use domain::{GenerationEvent, Message, RequestId};
+use tokio::sync::mpsc;
+
+use crate::settings::TurnSettings;
+
+/// Runs a turn, after those accepted before it. Reply: `Result<(), GenerationError>`, at once: `Ok` means that
+/// `events` will hear the turn, ending in exactly one terminal event unless the worker is killed, which closes it.
+///
+/// Refused with `Invalid` (empty or too long text, settings out of range, a channel without room for two events) or
+/// `Overloaded` (too many turns wait). Dropping the receiver cancels the turn.
+#[derive(Clone, Debug)]
+pub struct RunTurn {
+    /// The turn's name; what `CancelTurn` takes.
+    pub id: RequestId,
+    /// What the person says.
+    pub text: String,
+    /// What it is run with.
+    pub settings: TurnSettings,
+    /// Who listens. A slow reader slows its own turn only; one place is kept for the last event.
+    pub events: mpsc::Sender<GenerationEvent>,
+}
+
+/// Ends a turn, waiting or running, with `Failed(Cancelled)`. Reply: whether there was one of this name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CancelTurn {
+    /// The turn's name.
+    pub id: RequestId,
+}
+
+/// Forgets everything said so far, the running turn included (it goes on, but is not remembered). Reply: how many
+/// messages were forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClearHistory;
+
+/// Reply: what was said and answered, oldest first, as `Vec<Message>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadHistory;
+
+/// Replaces the history. The running turn goes on, but is not remembered. Reply: `Result<usize, FieldError>`, how many
+/// messages are kept; system messages are refused, because instructions are part of each turn's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadHistory(
+    /// Oldest first.
+    pub Vec<Message>,
+);

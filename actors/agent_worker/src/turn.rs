@@ -1,0 +1,99 @@
+//! One turn: what the person said, what it is run with, and how it may end. Nothing here waits.
+
+use domain::{
+    FieldError, FinishReason, GenerationError, GenerationEvent, Message, RequestId, Usage,
+};
+
+use crate::settings::TurnSettings;
+use crate::turns::Effect;
+
+/// One accepted turn of one conversation. Never reused, so that what a former life reports is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TurnKey(pub u64);
+
+/// How the model's side of a turn ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// The answer is complete.
+    Finished {
+        /// Why it ended.
+        reason: FinishReason,
+        /// What it cost.
+        usage: Usage,
+    },
+    /// It was refused or failed.
+    Failed(GenerationError),
+    /// It was stopped from this side: cancelled by name, or nobody listens any more.
+    Stopped,
+}
+
+impl Ending {
+    /// The last event its listener hears. A finished answer stays finished even if a cancel came at the same moment.
+    pub fn event(self, cancelled: bool) -> GenerationEvent {
+        match self {
+            Self::Finished { reason, usage } => GenerationEvent::Finished { reason, usage },
+            Self::Failed(error) if !cancelled => GenerationEvent::Failed(error),
+            Self::Failed(_) | Self::Stopped => GenerationEvent::Failed(GenerationError::Cancelled),
+        }
+    }
+}
+
+/// A turn that was accepted.
+#[derive(Debug)]
+pub(crate) struct Turn<L> {
+    pub(crate) key: TurnKey,
+    pub(crate) id: RequestId,
+    pub(crate) text: String,
+    pub(crate) settings: TurnSettings,
+    pub(crate) listener: L,
+}
+
+impl<L> Turn<L> {
+    /// Instructions, `history`, and what the person says.
+    pub(crate) fn prompt(&self, history: &[Message]) -> Vec<Message> {
+        let mut messages = Vec::with_capacity(history.len() + 2);
+        messages.extend(self.settings.system.as_ref().map(Message::system));
+        messages.extend_from_slice(history);
+        messages.push(Message::user(&self.text));
+        messages
+    }
+
+    pub(crate) fn cancelled(self) -> Effect<L> {
+        self.end(GenerationEvent::Failed(GenerationError::Cancelled))
+    }
+
+    pub(crate) fn end(self, event: GenerationEvent) -> Effect<L> {
+        Effect::End {
+            key: self.key,
+            listener: self.listener,
+            event,
+        }
+    }
+}
+
+/// Whether a turn of this text and these settings can be run at all.
+///
+/// # Errors
+/// `text`, `system` or the sampling field that is refused.
+pub(crate) fn check(
+    text: &str,
+    settings: &TurnSettings,
+    limit_chars: usize,
+) -> Result<(), FieldError> {
+    if text.trim().is_empty() {
+        return Err(FieldError::new("text", "\"\"", "a text that is not empty"));
+    }
+    let system = settings.system.as_deref().unwrap_or_default();
+    for (field, value) in [("text", text), ("system", system)] {
+        // A character has at least one byte: most texts need no counting.
+        if value.len() > limit_chars && value.chars().count() > limit_chars {
+            let value = format!("{} characters", value.chars().count());
+            return Err(FieldError::new(
+                field,
+                value,
+                "a shorter text (by default at most 100000 characters)",
+            ));
+        }
+    }
+    settings.sampling.validate()
+}

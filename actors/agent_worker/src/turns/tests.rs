@@ -1,0 +1,421 @@
+//! The rules of turns by tables, and by random walks that check that each turn ends exactly once.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use domain::generation::ContextPolicy;
+use domain::{FinishReason, ModelName, Role, Sampling, Usage};
+use proptest::prelude::*;
+
+use super::*;
+
+/// A listener that a test can make leave.
+#[derive(Clone, Debug, Default)]
+struct Ear {
+    gone: Rc<Cell<bool>>,
+}
+
+impl Listener for Ear {
+    fn is_gone(&self) -> bool {
+        self.gone.get()
+    }
+}
+
+fn settings() -> TurnSettings {
+    TurnSettings {
+        model: ModelName::new("m"),
+        system: None,
+        sampling: Sampling::greedy(),
+        context: ContextPolicy::Refuse,
+    }
+}
+
+fn turns(waiting: usize) -> Turns<Ear> {
+    let config = Config {
+        waiting_turns: waiting,
+        text_chars: 10,
+        history_chars: 1000,
+        ..Config::default()
+    };
+    Turns::new(config, Instant::now())
+}
+
+fn ask(turns: &mut Turns<Ear>, id: &str, text: &str) -> Result<Vec<Effect<Ear>>, GenerationError> {
+    turns.accept(RequestId::new(id), text.into(), settings(), Ear::default())
+}
+
+fn finished() -> Ending {
+    Ending::Finished {
+        reason: FinishReason::Stop,
+        usage: Usage::default(),
+    }
+}
+
+/// What an effect is, in one word each, so that whole lists can be compared.
+fn words(effects: &[Effect<Ear>]) -> Vec<String> {
+    let word = |effect: &Effect<Ear>| match effect {
+        Effect::Start(start) => format!("start {}", start.key.0),
+        Effect::Place { key, position } => format!("place {} {position}", key.0),
+        Effect::Halt(key) => format!("halt {}", key.0),
+        Effect::End { key, event, .. } => match event {
+            GenerationEvent::Finished { .. } => format!("finished {}", key.0),
+            GenerationEvent::Failed(GenerationError::Cancelled) => format!("cancelled {}", key.0),
+            GenerationEvent::Failed(_) => format!("failed {}", key.0),
+            other => format!("NOT TERMINAL {other:?}"),
+        },
+        Effect::Keep(messages) => format!("keep {}", messages.len()),
+    };
+    effects.iter().map(word).collect()
+}
+
+#[test]
+fn one_runs_the_others_wait_in_order() {
+    let mut turns = turns(2);
+    assert_eq!(words(&ask(&mut turns, "a", "1").unwrap()), ["start 0"]);
+    assert_eq!(words(&ask(&mut turns, "b", "2").unwrap()), ["place 1 1"]);
+    assert_eq!(words(&ask(&mut turns, "c", "3").unwrap()), ["place 2 2"]);
+    turns.heard(TurnKey(0), "one");
+    let effects = turns.ended(TurnKey(0), finished(), Instant::now());
+    assert_eq!(
+        words(&effects),
+        ["keep 2", "finished 0", "start 1", "place 2 1"]
+    );
+    let effects = turns.ended(TurnKey(1), finished(), Instant::now());
+    assert_eq!(words(&effects), ["finished 1", "start 2"]);
+}
+
+#[test]
+fn the_model_hears_instructions_history_and_text() {
+    let mut turns = turns(2);
+    ask(&mut turns, "a", "hello").unwrap();
+    turns.heard(TurnKey(0), "hi ");
+    turns.heard(TurnKey(0), "there");
+    turns.ended(TurnKey(0), finished(), Instant::now());
+    let with_system = TurnSettings {
+        system: Some("be kind".into()),
+        ..settings()
+    };
+    let effects = turns
+        .accept(
+            RequestId::new("b"),
+            "again".into(),
+            with_system,
+            Ear::default(),
+        )
+        .unwrap();
+    let [Effect::Start(start)] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    let said: Vec<(Role, &str)> = start
+        .messages
+        .iter()
+        .map(|m| (m.role, m.content.as_str()))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (Role::System, "be kind"),
+            (Role::User, "hello"),
+            (Role::Assistant, "hi there"),
+            (Role::User, "again")
+        ]
+    );
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_by_field() {
+    let mut turns = turns(1);
+    let hot = TurnSettings {
+        sampling: Sampling {
+            temperature: 9.0,
+            ..Sampling::default()
+        },
+        ..settings()
+    };
+    let lengthy = TurnSettings {
+        system: Some("☃".repeat(11)),
+        ..settings()
+    };
+    let cases = [
+        ("", settings(), "text"),
+        (" \n", settings(), "text"),
+        ("12345678901", settings(), "text"),
+        ("hello", lengthy, "system"),
+        ("hello", hot, "temperature"),
+    ];
+    for (text, settings, field) in cases {
+        let refused = turns.accept(RequestId::new("x"), text.into(), settings, Ear::default());
+        let Err(GenerationError::Invalid(error)) = refused else {
+            panic!("{text:?} was not refused: {refused:?}");
+        };
+        assert_eq!(error.field, field);
+    }
+    assert_eq!(turns.open().count(), 0);
+    assert_eq!(
+        words(&ask(&mut turns, "x", "☃☃☃☃☃☃☃☃☃☃").unwrap()),
+        ["start 0"]
+    );
+}
+
+#[test]
+fn a_full_queue_refuses_and_a_gone_listener_gives_up_its_place() {
+    let mut turns = turns(1);
+    ask(&mut turns, "a", "1").unwrap();
+    let ear = Ear::default();
+    turns
+        .accept(RequestId::new("b"), "2".into(), settings(), ear.clone())
+        .unwrap();
+    let full = ask(&mut turns, "c", "3");
+    assert!(
+        matches!(full, Err(GenerationError::Overloaded { waiting: 1, .. })),
+        "{full:?}"
+    );
+    ear.gone.set(true);
+    assert_eq!(
+        words(&ask(&mut turns, "c", "3").unwrap()),
+        ["cancelled 1", "place 2 1"]
+    );
+}
+
+#[test]
+fn cancelling_a_waiting_turn_ends_it_at_once() {
+    let mut turns = turns(4);
+    for id in ["a", "b", "c"] {
+        ask(&mut turns, id, "x").unwrap();
+    }
+    let (found, effects) = turns.cancel(&RequestId::new("b"));
+    assert!(found);
+    assert_eq!(words(&effects), ["cancelled 1", "place 2 1"]);
+    let (found, effects) = turns.cancel(&RequestId::new("b"));
+    assert!(!found);
+    assert_eq!(words(&effects), [""; 0]);
+}
+
+#[test]
+fn cancelling_the_running_turn_waits_for_its_answer_to_stop_and_keeps_what_was_said() {
+    let mut turns = turns(4);
+    ask(&mut turns, "a", "1").unwrap();
+    ask(&mut turns, "b", "2").unwrap();
+    turns.heard(TurnKey(0), "half");
+    let (found, effects) = turns.cancel(&RequestId::new("a"));
+    assert!(found);
+    assert_eq!(words(&effects), ["halt 0"]);
+    let effects = turns.ended(TurnKey(0), Ending::Stopped, Instant::now());
+    assert_eq!(words(&effects), ["keep 2", "cancelled 0", "start 1"]);
+    assert_eq!(turns.history()[1].content, "half");
+}
+
+#[test]
+fn endings_and_their_last_event() {
+    let failed = || {
+        Ending::Failed(GenerationError::Unavailable {
+            part: "x".into(),
+            reason: "y".into(),
+        })
+    };
+    for (ending, cancelled, word) in [
+        (finished(), false, "finished 0"),
+        (finished(), true, "finished 0"),
+        (failed(), false, "failed 0"),
+        (failed(), true, "cancelled 0"),
+        (Ending::Stopped, false, "cancelled 0"),
+        (Ending::Stopped, true, "cancelled 0"),
+    ] {
+        let mut turns = turns(1);
+        ask(&mut turns, "a", "1").unwrap();
+        if cancelled {
+            turns.cancel(&RequestId::new("a"));
+        }
+        assert_eq!(
+            words(&turns.ended(TurnKey(0), ending, Instant::now())),
+            [word]
+        );
+        assert_eq!(
+            turns.history().len(),
+            0,
+            "nothing was said, nothing is remembered"
+        );
+    }
+}
+
+#[test]
+fn a_crash_ends_the_running_turn_and_the_next_one_starts() {
+    let mut turns = turns(4);
+    ask(&mut turns, "a", "1").unwrap();
+    ask(&mut turns, "b", "2").unwrap();
+    turns.heard(TurnKey(0), "half");
+    assert_eq!(
+        words(&turns.reborn(Instant::now())),
+        ["keep 2", "failed 0", "start 1"]
+    );
+    assert_eq!(
+        words(&turns.ended(TurnKey(0), finished(), Instant::now())),
+        [""; 0],
+        "a former life is not believed"
+    );
+    turns.heard(TurnKey(0), "ghost");
+    assert_eq!(
+        words(&turns.ended(TurnKey(1), finished(), Instant::now())),
+        ["finished 1"]
+    );
+    assert_eq!(turns.history().len(), 2);
+}
+
+#[test]
+fn clearing_forgets_the_running_turn_too() {
+    let mut turns = turns(1);
+    ask(&mut turns, "a", "1").unwrap();
+    turns.heard(TurnKey(0), "one");
+    let (forgotten, effect) = turns.clear();
+    assert_eq!(
+        (forgotten, words(&[effect])),
+        (0, vec!["keep 0".to_string()])
+    );
+    turns.heard(TurnKey(0), " two");
+    assert_eq!(
+        words(&turns.ended(TurnKey(0), finished(), Instant::now())),
+        ["finished 0"]
+    );
+    assert_eq!(turns.history().len(), 0);
+}
+
+#[test]
+fn loading_replaces_or_changes_nothing() {
+    let mut turns = turns(1);
+    let (kept, effect) = turns
+        .load(vec![Message::user("q"), Message::assistant("a")])
+        .unwrap();
+    assert_eq!((kept, words(&[effect])), (2, vec!["keep 2".to_string()]));
+    assert!(turns.load(vec![Message::system("s")]).is_err());
+    assert_eq!(turns.history().len(), 2);
+}
+
+#[test]
+fn idle_only_while_no_turn_is_open() {
+    let start = Instant::now();
+    let mut turns: Turns<Ear> = Turns::new(Config::default(), start);
+    let idle = Config::default().idle;
+    assert_eq!(turns.idle_deadline(), Some(start + idle));
+    ask(&mut turns, "a", "1").unwrap();
+    assert_eq!(turns.idle_deadline(), None);
+    let later = start + Duration::from_secs(5);
+    turns.ended(TurnKey(0), finished(), later);
+    assert_eq!(turns.idle_deadline(), Some(later + idle));
+}
+
+#[derive(Clone, Debug)]
+enum Move {
+    Ask(u8),
+    Hear,
+    End,
+    Stop,
+    Cancel(u8),
+    Leave(u8),
+    Crash,
+    Clear,
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = prop_oneof![
+        4 => (0u8..6).prop_map(Move::Ask),
+        3 => Just(Move::Hear),
+        3 => Just(Move::End),
+        1 => Just(Move::Stop),
+        2 => (0u8..6).prop_map(Move::Cancel),
+        1 => (0u8..6).prop_map(Move::Leave),
+        1 => Just(Move::Crash),
+        1 => Just(Move::Clear),
+    ];
+    prop::collection::vec(one, 0..60)
+}
+
+/// What a walk saw of each turn.
+#[derive(Default)]
+struct Seen {
+    started: HashMap<TurnKey, u32>,
+    ended: HashMap<TurnKey, u32>,
+    running: Option<TurnKey>,
+}
+
+impl Seen {
+    fn watch(&mut self, effects: &[Effect<Ear>]) {
+        for effect in effects {
+            match effect {
+                Effect::Start(start) => {
+                    *self.started.entry(start.key).or_default() += 1;
+                    self.running = Some(start.key);
+                }
+                Effect::End { key, event, .. } => {
+                    assert!(event.is_terminal());
+                    *self.ended.entry(*key).or_default() += 1;
+                    if self.running == Some(*key) {
+                        self.running = None;
+                    }
+                }
+                Effect::Place { .. } | Effect::Halt(_) | Effect::Keep(_) => {}
+            }
+        }
+    }
+}
+
+proptest! {
+    /// Whatever happens in whatever order: one turn at a time, started at most once, ended exactly once, and never
+    /// more waiting than the limit.
+    #[test]
+    fn every_turn_ends_exactly_once(walk in moves()) {
+        let mut turns = turns(3);
+        let mut seen = Seen::default();
+        let mut accepted = Vec::new();
+        let mut ears: Vec<(u8, Ear)> = Vec::new();
+        let now = Instant::now();
+        for step in walk {
+            let effects = match step {
+                Move::Ask(id) => {
+                    let ear = Ear::default();
+                    let key = TurnKey(turns.next_key);
+                    let name = RequestId::new(id.to_string());
+                    match turns.accept(name, "text".into(), settings(), ear.clone()) {
+                        Ok(effects) => {
+                            accepted.push(key);
+                            ears.push((id, ear));
+                            effects
+                        }
+                        Err(error) => {
+                            let is_overload = matches!(error, GenerationError::Overloaded { .. });
+                            prop_assert!(is_overload);
+                            Vec::new()
+                        }
+                    }
+                }
+                Move::Hear => {
+                    if let Some(key) = seen.running { turns.heard(key, "word "); }
+                    Vec::new()
+                }
+                Move::End => seen.running.map_or_else(Vec::new, |key| turns.ended(key, finished(), now)),
+                Move::Stop => seen.running.map_or_else(Vec::new, |key| turns.ended(key, Ending::Stopped, now)),
+                Move::Cancel(id) => turns.cancel(&RequestId::new(id.to_string())).1,
+                Move::Leave(id) => {
+                    ears.iter().filter(|(of, _)| *of == id).for_each(|(_, ear)| ear.gone.set(true));
+                    Vec::new()
+                }
+                Move::Crash => turns.reborn(now),
+                Move::Clear => vec![turns.clear().1],
+            };
+            seen.watch(&effects);
+            prop_assert_eq!(seen.running, turns.running.as_ref().map(|r| r.turn.key));
+            prop_assert!(turns.waiting.len() <= 3);
+            prop_assert!(turns.history().len() % 2 == 0);
+        }
+        while let Some(key) = seen.running {
+            let effects = turns.ended(key, finished(), now);
+            seen.watch(&effects);
+        }
+        prop_assert_eq!(turns.open().count(), 0);
+        for key in accepted {
+            prop_assert!(seen.started.get(&key).is_none_or(|&n| n == 1));
+            prop_assert_eq!(seen.ended.get(&key), Some(&1));
+        }
+    }
+}
