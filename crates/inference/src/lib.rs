@@ -1,1 +1,41 @@
-//! How candle runs a GGUF: tokenizer, template, kv cache, sampler, decode; synchronous.
+//! How candle runs a GGUF: synchronous, without a thread of its own.
+//!
+//! ```text
+//!  path ─> header ─> file ─┬─> vocabulary ─> bpe | sentencepiece ─┐
+//!                          │                 template ────────────┴─> codec    (TextCodec: chat -> tokens -> bytes)
+//!                          └─> blueprint ──> model (matrix, rope) ───> decoder  (Engine: one step of the batch)
+//!                                                                        │
+//!  step(batch) ─> admit ─> forward::run(rows) ─> forward::logits ─> sampler::choose ─> one token per sampling input
+//!                              └─ kv (each row's own sequence)
+//! ```
+//!
+//! Read on in this order: [`loader`], [`header`] and [`file`] (what may be believed of a file), [`blueprint`] (what
+//! model it is), [`model`], [`decoder`], [`forward`], [`kv`], [`sampler`]; then the text side from [`codec`].
+//!
+//! Invariants: nothing here waits, spawns, reads a clock or keeps state between models. Only this crate names candle.
+//! candle's own threads are the caller's care: set `CANDLE_NUM_THREADS=1` before the first step.
+
+pub mod blueprint;
+pub mod bpe;
+pub mod codec;
+pub mod decoder;
+pub mod file;
+#[cfg(feature = "fixture")]
+pub mod fixture;
+pub mod format;
+pub mod forward;
+pub mod header;
+pub mod kv;
+pub mod loader;
+pub mod matrix;
+pub mod model;
+pub mod ops;
+pub mod rope;
+pub mod sampler;
+pub mod sentencepiece;
+pub mod template;
+pub mod vocabulary;
+
+pub use codec::Codec;
+pub use decoder::Decoder;
+pub use loader::GgufLoader;

@@ -1,0 +1,329 @@
+//! What the metadata says the model is, checked against the tensors that are there: all that can be known of a model
+//! before any of its weights is read.
+//!
+//! Field names: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>; tensor names as llama.cpp writes them.
+
+use engine::LoadError;
+
+use crate::file::GgufFile;
+use crate::header::TensorInfo;
+
+/// More layers than any model has; keeps a lying file from making the loader loop.
+const MAX_LAYERS: u64 = 1024;
+/// The longest row of any tensor; the largest known models stay under 60 000.
+const MAX_WIDTH: u64 = 1 << 20;
+/// Positions are `u32` everywhere; no model is trained for more.
+const MAX_CONTEXT: u64 = 1 << 24;
+
+/// The families of models that are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    /// Llama, and what says it is: Mistral, SmolLM. Rotates neighbouring pairs.
+    Llama,
+    /// Llama with biases on q, k and v. Rotates halves.
+    Qwen2,
+    /// Llama with norms on each head of q and k. Rotates halves.
+    Qwen3,
+}
+
+impl Architecture {
+    const ALL: [(&str, Self); 3] = [
+        ("llama", Self::Llama),
+        ("qwen2", Self::Qwen2),
+        ("qwen3", Self::Qwen3),
+    ];
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, architecture)| *architecture)
+    }
+
+    /// The name in the file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Llama => "llama",
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+        }
+    }
+
+    /// Whether rope rotates element `i` with `i + n/2` (NeoX) and not `2i` with `2i + 1`.
+    pub const fn rotates_halves(self) -> bool {
+        matches!(self, Self::Qwen2 | Self::Qwen3)
+    }
+}
+
+/// A model's sizes. Every tensor it names has been found in the header with the right shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Blueprint {
+    /// Which family.
+    pub architecture: Architecture,
+    /// Transformer blocks.
+    pub layers: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; each serves `heads / kv_heads` query heads.
+    pub kv_heads: usize,
+    /// Elements of a head.
+    pub head_width: usize,
+    /// Elements of a head that rope rotates, from the front; even.
+    pub rope_width: usize,
+    /// The base of rope's frequencies.
+    pub rope_base: f32,
+    /// Positions are divided by this (linear rope scaling); 1 is none.
+    pub rope_factor: f32,
+    /// Width inside the feed-forward part.
+    pub feed_forward: usize,
+    /// What `RMSNorm` adds before the root.
+    pub norm_epsilon: f32,
+    /// Tokens in the vocabulary.
+    pub vocabulary: usize,
+    /// The most tokens a sequence can hold.
+    pub context: u32,
+    /// Whether the output weights are the embedding's.
+    pub tied_output: bool,
+}
+
+impl Blueprint {
+    /// Reads the sizes and finds every tensor.
+    ///
+    /// # Errors
+    /// `Malformed` or `Unsupported`, naming the field or tensor.
+    pub fn read(file: &GgufFile, vocabulary: usize) -> Result<Self, LoadError> {
+        let name = file.text("general.architecture")?;
+        let Some(architecture) = Architecture::from_name(name) else {
+            let known: Vec<&str> = Architecture::ALL.iter().map(|(n, _)| *n).collect();
+            return Err(file.unsupported(
+                format!("the architecture `{name}`"),
+                format!("{} are", known.join(", ")),
+            ));
+        };
+        let blueprint = Self::read_sizes(file, architecture, vocabulary)?;
+        blueprint.tensors(file)?;
+        Ok(blueprint)
+    }
+
+    fn read_sizes(
+        file: &GgufFile,
+        architecture: Architecture,
+        vocabulary: usize,
+    ) -> Result<Self, LoadError> {
+        let key = |tail: &str| format!("{}.{tail}", architecture.name());
+        let size = |tail: &str, most: u64| file.size(&key(tail), most);
+        if file
+            .optional_size(&key("expert_count"), u64::MAX)?
+            .unwrap_or(0)
+            > 0
+        {
+            return Err(file.unsupported("a mixture of experts", "dense models are"));
+        }
+        let layers = size("block_count", MAX_LAYERS)?;
+        let width = size("embedding_length", MAX_WIDTH)?;
+        let heads = size("attention.head_count", MAX_WIDTH)?;
+        let kv_heads = file
+            .optional_size(&key("attention.head_count_kv"), MAX_WIDTH)?
+            .unwrap_or(heads);
+        if kv_heads == 0 || heads % kv_heads != 0 {
+            return Err(file.malformed(format!(
+                "`{}` is {heads}, no multiple of the {kv_heads} kv heads",
+                key("attention.head_count")
+            )));
+        }
+        let head_width = head_width(file, &key, width, heads)?;
+        let rope_width = file
+            .optional_size(&key("rope.dimension_count"), MAX_WIDTH)?
+            .unwrap_or(head_width);
+        if rope_width % 2 != 0 || rope_width > head_width {
+            return Err(file.malformed(format!(
+                "`{}` is {rope_width}; an even number up to the head's {head_width} is needed",
+                key("rope.dimension_count")
+            )));
+        }
+        let mut context = size("context_length", MAX_CONTEXT)?;
+        if let Some(window) = file.optional_size(&key("attention.sliding_window"), u64::MAX)?
+            && window > 0
+        {
+            // Inside the window full attention is what the model was trained for.
+            context = context.min(usize::try_from(window).unwrap_or(context));
+        }
+        Ok(Self {
+            architecture,
+            layers,
+            width,
+            heads,
+            kv_heads,
+            head_width,
+            rope_width,
+            rope_base: file
+                .optional_float(&key("rope.freq_base"))?
+                .unwrap_or(10_000.0),
+            rope_factor: rope_factor(file, &key)?,
+            feed_forward: size("feed_forward_length", MAX_WIDTH)?,
+            norm_epsilon: file.float(&key("attention.layer_norm_rms_epsilon"))?,
+            vocabulary,
+            context: u32::try_from(context).unwrap_or(u32::MAX),
+            tied_output: file.tensor("output.weight").is_none(),
+        })
+    }
+
+    /// Every tensor the model uses, found in the file with the right shape.
+    ///
+    /// # Errors
+    /// `Malformed`, naming the tensor.
+    pub fn tensors<'f>(&self, file: &'f GgufFile) -> Result<Vec<&'f TensorInfo>, LoadError> {
+        let (width, vocabulary) = (self.width as u64, self.vocabulary as u64);
+        let mut all = vec![
+            self.find(file, "token_embd.weight", &[vocabulary, width])?,
+            self.find(file, "output_norm.weight", &[width])?,
+        ];
+        if !self.tied_output {
+            all.push(self.find(file, "output.weight", &[vocabulary, width])?);
+        }
+        for layer in 0..self.layers {
+            for (name, shape) in self.layer_tensors() {
+                all.push(self.find(file, &format!("blk.{layer}.{name}"), &shape)?);
+            }
+            for (name, length) in self.biases() {
+                let name = format!("blk.{layer}.{name}");
+                if self.architecture == Architecture::Qwen2 || file.tensor(&name).is_some() {
+                    all.push(self.find(file, &name, &[length])?);
+                }
+            }
+        }
+        if file.tensor("rope_freqs.weight").is_some() {
+            let pairs = self.rope_width as u64 / 2;
+            all.push(self.find(file, "rope_freqs.weight", &[pairs])?);
+        }
+        Ok(all)
+    }
+
+    /// Every tensor a layer must have, with its shape.
+    fn layer_tensors(&self) -> Vec<(&'static str, Vec<u64>)> {
+        let width = self.width as u64;
+        let inner = self.feed_forward as u64;
+        let (queries, keys) = (self.query_width() as u64, self.kv_width() as u64);
+        let mut all = vec![
+            ("attn_norm.weight", vec![width]),
+            ("attn_q.weight", vec![queries, width]),
+            ("attn_k.weight", vec![keys, width]),
+            ("attn_v.weight", vec![keys, width]),
+            ("attn_output.weight", vec![width, queries]),
+            ("ffn_norm.weight", vec![width]),
+            ("ffn_gate.weight", vec![inner, width]),
+            ("ffn_up.weight", vec![inner, width]),
+            ("ffn_down.weight", vec![width, inner]),
+        ];
+        if self.architecture == Architecture::Qwen3 {
+            let head = self.head_width as u64;
+            all.push(("attn_q_norm.weight", vec![head]));
+            all.push(("attn_k_norm.weight", vec![head]));
+        }
+        all
+    }
+
+    /// Biases a layer may have (and qwen2 must), with their lengths.
+    fn biases(&self) -> [(&'static str, u64); 3] {
+        [
+            ("attn_q.bias", self.query_width() as u64),
+            ("attn_k.bias", self.kv_width() as u64),
+            ("attn_v.bias", self.kv_width() as u64),
+        ]
+    }
+
+    fn find<'f>(
+        &self,
+        file: &'f GgufFile,
+        name: &str,
+        shape: &[u64],
+    ) -> Result<&'f TensorInfo, LoadError> {
+        let Some(tensor) = file.tensor(name) else {
+            return Err(file.malformed(format!(
+                "tensor `{name}` is missing (a {} needs it)",
+                self.architecture.name()
+            )));
+        };
+        if tensor.shape != shape {
+            return Err(file.malformed(format!(
+                "tensor `{name}` has the shape {:?}; the metadata asks for {shape:?}",
+                tensor.shape
+            )));
+        }
+        Ok(tensor)
+    }
+
+    /// Elements of all query heads together.
+    pub const fn query_width(&self) -> usize {
+        self.heads * self.head_width
+    }
+
+    /// Elements of all key heads together.
+    pub const fn kv_width(&self) -> usize {
+        self.kv_heads * self.head_width
+    }
+}
+
+fn head_width(
+    file: &GgufFile,
+    key: &dyn Fn(&str) -> String,
+    width: usize,
+    heads: usize,
+) -> Result<usize, LoadError> {
+    let of_keys = file.optional_size(&key("attention.key_length"), MAX_WIDTH)?;
+    let of_values = file.optional_size(&key("attention.value_length"), MAX_WIDTH)?;
+    let head_width = match of_keys {
+        Some(n) => n,
+        None if width % heads == 0 => width / heads,
+        None => {
+            return Err(file.malformed(format!(
+                "`{}` is {width}, no multiple of the {heads} heads",
+                key("embedding_length")
+            )));
+        }
+    };
+    if of_values.is_some_and(|n| n != head_width) {
+        return Err(file.unsupported(
+            format!("a value head of {of_values:?} beside a key head of {head_width}"),
+            "heads of one width are",
+        ));
+    }
+    if head_width == 0 {
+        return Err(file.malformed(format!("`{}` is 0", key("attention.key_length"))));
+    }
+    // Keeps every product below far from overflow.
+    if heads.saturating_mul(head_width) as u64 > MAX_WIDTH {
+        return Err(file.malformed(format!(
+            "{heads} heads of {head_width} are wider than {MAX_WIDTH}"
+        )));
+    }
+    Ok(head_width)
+}
+
+fn rope_factor(file: &GgufFile, key: &dyn Fn(&str) -> String) -> Result<f32, LoadError> {
+    let kind = file
+        .optional_text(&key("rope.scaling.type"))?
+        .unwrap_or("none");
+    match kind {
+        "none" => Ok(1.0),
+        "linear" => {
+            let factor = file
+                .optional_float(&key("rope.scaling.factor"))?
+                .unwrap_or(1.0);
+            if factor >= 1.0 {
+                Ok(factor)
+            } else {
+                Err(file.malformed(format!(
+                    "`{}` is {factor}; 1 or more is needed",
+                    key("rope.scaling.factor")
+                )))
+            }
+        }
+        other => Err(file.unsupported(
+            format!("the rope scaling `{other}`"),
+            "none, linear and rope_freqs.weight are",
+        )),
+    }
+}

@@ -1,0 +1,215 @@
+//! The text side of a model: conversations and texts to tokens, tokens to bytes.
+//!
+//! What people write can never become a special token. Where a message holds the text of one, an unused private
+//! character is put inside it before the template runs, and taken out again from the plain parts of what the template
+//! made, after special tokens were recognised. The template's own special tokens stay whole.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use domain::Message;
+use engine::{LoadError, TextCodec, TextError, TokenId};
+
+use crate::bpe::BytePairs;
+use crate::file::GgufFile;
+use crate::sentencepiece::SentencePieces;
+use crate::template::ChatTemplate;
+use crate::vocabulary::{Kind, Spelling, Vocabulary};
+
+/// Plane 16 is private use: no character anyone means lies there.
+const GUARDS: std::ops::RangeInclusive<char> = '\u{100000}'..='\u{10fffd}';
+
+/// Tokenizer and chat template of one model; immutable.
+pub struct Codec {
+    vocabulary: Vocabulary,
+    words: Words,
+    specials: Specials,
+    template: ChatTemplate,
+    adds_begin: bool,
+    adds_end: bool,
+}
+
+enum Words {
+    Bytes(BytePairs),
+    Sentence(SentencePieces),
+}
+
+impl Codec {
+    /// Whether a codec can be built, at the cost of reading the header only.
+    ///
+    /// # Errors
+    /// `Malformed` or `Unsupported`.
+    pub fn check(file: &GgufFile, vocabulary: &Vocabulary) -> Result<(), LoadError> {
+        match vocabulary.spelling() {
+            Spelling::ByteLevel => BytePairs::check(file),
+            Spelling::Sentence => SentencePieces::check(file, vocabulary),
+        }
+    }
+
+    /// Builds tokenizer and template.
+    ///
+    /// # Errors
+    /// `Malformed` or `Unsupported`.
+    pub fn build(file: &GgufFile, vocabulary: Vocabulary) -> Result<Self, LoadError> {
+        let words = match vocabulary.spelling() {
+            Spelling::ByteLevel => Words::Bytes(BytePairs::build(file, &vocabulary)?),
+            Spelling::Sentence => Words::Sentence(SentencePieces::build(file, &vocabulary)?),
+        };
+        let begins = match &words {
+            Words::Bytes(words) => words.begins_by_default(),
+            Words::Sentence(_) => true,
+        };
+        let text_of = |token: Option<TokenId>| {
+            token
+                .and_then(|token| vocabulary.text(token))
+                .unwrap_or_default()
+        };
+        let template = ChatTemplate::new(
+            file.optional_text("tokenizer.chat_template")?,
+            text_of(vocabulary.begin()),
+            text_of(vocabulary.end()),
+        )
+        .map_err(|reason| file.unsupported("its chat template", reason))?;
+        let flag = |name| file.optional_bool(name);
+        Ok(Self {
+            words,
+            specials: Specials::of(&vocabulary),
+            template,
+            adds_begin: flag("tokenizer.ggml.add_bos_token")?.unwrap_or(begins),
+            adds_end: flag("tokenizer.ggml.add_eos_token")?.unwrap_or(false),
+            vocabulary,
+        })
+    }
+
+    fn encode_words(&self, text: &str, tokens: &mut Vec<TokenId>) -> Result<(), TextError> {
+        match &self.words {
+            Words::Bytes(words) => words.encode(text, tokens),
+            Words::Sentence(words) => words.encode(text, tokens),
+        }
+    }
+
+    /// Tokens of what the template made: special tokens where their texts stand, words between them without the guard.
+    fn encode_rendered(&self, rendered: &str, guard: char) -> Result<Vec<TokenId>, TextError> {
+        let mut tokens = Vec::new();
+        let mut plain = String::new();
+        let mut rest = rendered;
+        while let Some(character) = rest.chars().next() {
+            if let Some((text, token)) = self.specials.at(rest) {
+                self.encode_words(&plain, &mut tokens)?;
+                plain.clear();
+                tokens.push(token);
+                rest = rest.get(text.len()..).unwrap_or_default();
+            } else {
+                if character != guard {
+                    plain.push(character);
+                }
+                rest = rest.get(character.len_utf8()..).unwrap_or_default();
+            }
+        }
+        self.encode_words(&plain, &mut tokens)?;
+        Ok(tokens)
+    }
+}
+
+impl TextCodec for Codec {
+    fn encode_chat(&self, messages: &[Message]) -> Result<Vec<TokenId>, TextError> {
+        let guard = unused_guard(messages)?;
+        let guarded = messages.iter().map(|message| {
+            (
+                message,
+                self.specials.guard(&message.content, guard).into_owned(),
+            )
+        });
+        let rendered = self.template.render(guarded)?;
+        let mut tokens = self.encode_rendered(&rendered, guard)?;
+        if let Some(begin) = self.vocabulary.begin().filter(|_| self.adds_begin)
+            && tokens.first() != Some(&begin)
+        {
+            tokens.insert(0, begin);
+        }
+        Ok(tokens)
+    }
+
+    fn encode_text(&self, text: &str) -> Result<Vec<TokenId>, TextError> {
+        let mut tokens = Vec::new();
+        tokens.extend(self.vocabulary.begin().filter(|_| self.adds_begin));
+        self.encode_words(text, &mut tokens)?;
+        tokens.extend(self.vocabulary.end().filter(|_| self.adds_end));
+        Ok(tokens)
+    }
+
+    fn bytes_of(&self, token: TokenId) -> &[u8] {
+        self.vocabulary.bytes_of(token)
+    }
+
+    fn ends_turn(&self, token: TokenId) -> bool {
+        self.vocabulary.ends_turn(token)
+    }
+}
+
+/// The texts of control and user-defined tokens, found by their first character, the longest first.
+struct Specials {
+    by_first: HashMap<char, Vec<(String, TokenId)>>,
+}
+
+impl Specials {
+    fn of(vocabulary: &Vocabulary) -> Self {
+        let mut by_first: HashMap<char, Vec<(String, TokenId)>> = HashMap::new();
+        for (token, text, kind) in vocabulary.iter() {
+            // A text of one character could not be broken by a guard.
+            let long = text.chars().nth(1).is_some();
+            if let Some(first) = text.chars().next()
+                && long
+                && matches!(kind, Kind::Control | Kind::User)
+            {
+                by_first
+                    .entry(first)
+                    .or_default()
+                    .push((text.to_owned(), token));
+            }
+        }
+        for list in by_first.values_mut() {
+            list.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then(a.1.cmp(&b.1)));
+        }
+        Self { by_first }
+    }
+
+    /// The longest special token `text` begins with.
+    fn at(&self, text: &str) -> Option<(&str, TokenId)> {
+        let first = text.chars().next()?;
+        self.by_first
+            .get(&first)?
+            .iter()
+            .find(|(special, _)| text.starts_with(special.as_str()))
+            .map(|(special, token)| (special.as_str(), *token))
+    }
+
+    /// `text` with the guard inside every special text, so that none is whole.
+    fn guard<'t>(&self, text: &'t str, guard: char) -> Cow<'t, str> {
+        let special_at = |at: usize| text.get(at..).is_some_and(|rest| self.at(rest).is_some());
+        if !text.char_indices().any(|(at, _)| special_at(at)) {
+            return Cow::Borrowed(text);
+        }
+        let mut guarded = String::with_capacity(text.len() + 8);
+        for (at, character) in text.char_indices() {
+            guarded.push(character);
+            if special_at(at) {
+                guarded.push(guard);
+            }
+        }
+        Cow::Owned(guarded)
+    }
+}
+
+/// A private character that no message holds.
+fn unused_guard(messages: &[Message]) -> Result<char, TextError> {
+    let used: HashSet<char> = messages
+        .iter()
+        .flat_map(|message| message.content.chars())
+        .filter(|character| GUARDS.contains(character))
+        .collect();
+    GUARDS
+        .into_iter()
+        .find(|guard| !used.contains(guard))
+        .ok_or_else(|| TextError::Template("the messages use every private character".to_owned()))
+}

@@ -1,0 +1,238 @@
+//! The engine: live sequences over one model, advanced together, one step at a time.
+//!
+//! Invariants: no thread, no clock, no generator state. A sampled token is a function of the sequence's tokens and its
+//! plan alone.
+
+use domain::Bytes;
+use engine::{Engine, SequenceId, SequencePlan, StepError, StepInput, StepOutput, TokenId};
+
+use crate::forward::{self, Row, Scratch};
+use crate::kv::KvCache;
+use crate::model::Model;
+use crate::sampler::{self, Candidates};
+
+/// Rows that pass through the model at once. Enough to read the weights rarely; bounds the working memory, which is
+/// this times the widths of one layer, whatever the batch.
+const ROWS_AT_ONCE: usize = 256;
+/// Logit rows at once: 16 vocabularies of 150 000 are 10 MB.
+const LOGITS_AT_ONCE: usize = 16;
+
+/// A loaded model with its live sequences.
+pub struct Decoder {
+    model: Model,
+    sequences: Vec<Sequence>,
+    caches: Vec<KvCache>,
+    scratch: Scratch,
+    logits: Vec<f32>,
+    candidates: Candidates,
+}
+
+/// `sequences[i]` keeps its keys and values in `caches[i]`.
+struct Sequence {
+    id: SequenceId,
+    plan: SequencePlan,
+    tokens: Vec<TokenId>,
+}
+
+/// A row whose logits are wanted.
+struct Wanted {
+    /// Its place among all rows of the step.
+    row: usize,
+    /// Which input of the batch asked.
+    input: usize,
+    sequence: usize,
+    /// Tokens the sequence holds up to and with this row.
+    held: usize,
+}
+
+impl Decoder {
+    /// No sequence is open yet.
+    pub fn new(model: Model) -> Self {
+        Self {
+            model,
+            sequences: Vec::new(),
+            caches: Vec::new(),
+            scratch: Scratch::default(),
+            logits: Vec::new(),
+            candidates: Candidates::default(),
+        }
+    }
+
+    /// Memory of the weights.
+    pub fn weights_bytes(&self) -> Bytes {
+        Bytes(self.model.weights_bytes)
+    }
+
+    /// KV memory of all open sequences.
+    pub fn kv_bytes(&self) -> Bytes {
+        Bytes(self.caches.iter().map(KvCache::bytes).sum())
+    }
+
+    /// Does a step, but gives the raw logits where [`Engine::step`] samples from them.
+    ///
+    /// # Errors
+    /// As [`Engine::step`].
+    pub fn step_logits(&mut self, batch: &[StepInput]) -> Result<Vec<Option<Vec<f32>>>, StepError> {
+        let mut all = vec![None; batch.len()];
+        self.advance(batch, &mut |logits, _, _, input, _| {
+            if let Some(slot) = all.get_mut(input) {
+                *slot = Some(logits.to_vec());
+            }
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// Appends the batch and hands every wanted row of logits to `take`.
+    fn advance(&mut self, batch: &[StepInput], take: &mut TakeLogits) -> Result<(), StepError> {
+        let (rows, wanted) = self.admit(batch)?;
+        let mut wanted = wanted.as_slice();
+        for (turn, rows) in rows.chunks(ROWS_AT_ONCE).enumerate() {
+            let first = turn * ROWS_AT_ONCE;
+            forward::run(&self.model, rows, &mut self.caches, &mut self.scratch)?;
+            let here = wanted
+                .iter()
+                .take_while(|w| w.row < first + rows.len())
+                .count();
+            let (now, later) = wanted.split_at(here);
+            wanted = later;
+            for group in now.chunks(LOGITS_AT_ONCE) {
+                self.take_logits(group, first, take)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_logits(
+        &mut self,
+        group: &[Wanted],
+        first: usize,
+        take: &mut TakeLogits,
+    ) -> Result<(), StepError> {
+        let indices: Vec<usize> = group.iter().map(|w| w.row - first).collect();
+        forward::logits(&self.model, &indices, &mut self.scratch, &mut self.logits)?;
+        let vocabulary = self.model.blueprint.vocabulary.max(1);
+        for (wanted, logits) in group.iter().zip(self.logits.chunks_exact_mut(vocabulary)) {
+            let Some(sequence) = self.sequences.get(wanted.sequence) else {
+                continue;
+            };
+            let held = sequence.tokens.get(..wanted.held).unwrap_or(&[]);
+            take(
+                logits,
+                held,
+                &sequence.plan,
+                wanted.input,
+                &mut self.candidates,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Checks the whole batch, appends its tokens and takes the pages they need.
+    fn admit(&mut self, batch: &[StepInput]) -> Result<(Vec<Row>, Vec<Wanted>), StepError> {
+        let vocabulary = self.model.blueprint.vocabulary as u32;
+        let mut rows = Vec::new();
+        let mut wanted = Vec::new();
+        for (input_index, input) in batch.iter().enumerate() {
+            let index = self
+                .index_of(input.sequence)
+                .ok_or(StepError::UnknownSequence(input.sequence))?;
+            let (Some(sequence), Some(cache)) =
+                (self.sequences.get_mut(index), self.caches.get_mut(index))
+            else {
+                return Err(StepError::UnknownSequence(input.sequence));
+            };
+            if input.tokens.is_empty() {
+                return Err(StepError::EmptyInput(input.sequence));
+            }
+            if let Some(&token) = input.tokens.iter().find(|&&t| t >= vocabulary) {
+                return Err(StepError::UnknownToken { token, vocabulary });
+            }
+            let needed = sequence.tokens.len() + input.tokens.len();
+            if needed > sequence.plan.capacity_tokens as usize {
+                return Err(StepError::CapacityExceeded {
+                    sequence: input.sequence,
+                    needed: u32::try_from(needed).unwrap_or(u32::MAX),
+                    capacity: sequence.plan.capacity_tokens,
+                });
+            }
+            cache.reserve(needed)?;
+            for &token in &input.tokens {
+                rows.push(Row {
+                    cache: index,
+                    position: sequence.tokens.len(),
+                    token,
+                });
+                sequence.tokens.push(token);
+            }
+            if input.sample {
+                wanted.push(Wanted {
+                    row: rows.len() - 1,
+                    input: input_index,
+                    sequence: index,
+                    held: needed,
+                });
+            }
+        }
+        Ok((rows, wanted))
+    }
+
+    fn index_of(&self, id: SequenceId) -> Option<usize> {
+        self.sequences.iter().position(|s| s.id == id)
+    }
+}
+
+/// Gets a row of logits, the tokens held, the plan, and which input of the batch asked.
+type TakeLogits<'a> = dyn FnMut(&mut [f32], &[TokenId], &SequencePlan, usize, &mut Candidates) -> Result<(), StepError>
+    + 'a;
+
+impl Engine for Decoder {
+    fn open(&mut self, sequence: SequenceId, plan: SequencePlan) -> Result<(), StepError> {
+        if self.index_of(sequence).is_some() {
+            return Err(StepError::DuplicateSequence(sequence));
+        }
+        let context = self.model.blueprint.context;
+        if plan.capacity_tokens > context {
+            return Err(StepError::CapacityExceeded {
+                sequence,
+                needed: plan.capacity_tokens,
+                capacity: context,
+            });
+        }
+        let capacity = plan.capacity_tokens as usize;
+        self.caches
+            .push(KvCache::new(&self.model.blueprint, capacity));
+        self.sequences.push(Sequence {
+            id: sequence,
+            plan,
+            tokens: Vec::new(),
+        });
+        Ok(())
+    }
+
+    fn close(&mut self, sequence: SequenceId) {
+        if let Some(index) = self.index_of(sequence) {
+            self.sequences.swap_remove(index);
+            self.caches.swap_remove(index);
+        }
+    }
+
+    fn step(&mut self, batch: &[StepInput]) -> Result<Vec<StepOutput>, StepError> {
+        let mut outputs: Vec<StepOutput> = batch
+            .iter()
+            .map(|input| StepOutput {
+                sequence: input.sequence,
+                token: None,
+            })
+            .collect();
+        self.advance(batch, &mut |logits, held, plan, input, candidates| {
+            let token = sampler::choose(logits, held, plan, candidates)
+                .map_err(|error| StepError::Compute(error.to_string()))?;
+            if let Some(output) = outputs.get_mut(input) {
+                output.token = Some(token);
+            }
+            Ok(())
+        })?;
+        Ok(outputs)
+    }
+}

@@ -1,0 +1,435 @@
+//! Tiny models with random weights, written as GGUF files, so that tests need no download: real architecture, real
+//! tokenizer, real chat template, nonsense answers.
+//!
+//! Behind the feature `fixture`; no part of the product.
+
+use std::io;
+use std::path::Path;
+
+use candle_core::quantized::QTensor;
+use candle_core::{Device, Tensor};
+
+use crate::blueprint::Architecture;
+use crate::format::Format;
+use crate::vocabulary::character_of_byte;
+
+const WIDTH: usize = 64;
+const HEADS: usize = 4;
+const KV_HEADS: usize = 2;
+const LAYERS: usize = 2;
+const FEED_FORWARD: usize = 128;
+const ALIGNMENT: usize = 32;
+
+/// Merges of the tiny byte-level tokenizer, in order.
+const MERGES: [(&str, &str); 12] = [
+    ("h", "e"),
+    ("Ġ", "t"),
+    ("i", "n"),
+    ("Ġt", "he"),
+    ("o", "n"),
+    ("l", "l"),
+    ("he", "ll"),
+    ("hell", "o"),
+    ("Ġ", "a"),
+    ("e", "r"),
+    ("u", "s"),
+    ("us", "er"),
+];
+
+/// Control tokens of the byte-level tokenizer: ids 0, 1 and 2. The third ends a turn.
+const CONTROLS: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+
+/// Pieces of the tiny `SentencePiece` tokenizer.
+const PIECES: [&str; 10] = [
+    "▁", "h", "e", "l", "o", "he", "ll", "hell", "hello", "▁hello",
+];
+
+/// A metadata value to write.
+#[derive(Clone, Debug)]
+pub enum Field {
+    /// `u32`.
+    Number(u32),
+    /// `f32`.
+    Float(f32),
+    /// A truth value.
+    Flag(bool),
+    /// A text.
+    Text(String),
+    /// An array of texts.
+    Texts(Vec<String>),
+    /// An array of `i32`.
+    Ints(Vec<i32>),
+    /// An array of `f32`.
+    Floats(Vec<f32>),
+}
+
+/// What a tiny model is made of; written by [`TinyModel::write`].
+#[derive(Clone, Debug)]
+pub struct TinyModel {
+    architecture: Architecture,
+    seed: u64,
+    weights: Format,
+    tied: bool,
+    sentence: bool,
+    context: u32,
+    without: Vec<String>,
+    fields: Vec<(String, Field)>,
+}
+
+impl TinyModel {
+    /// Like SmolLM2: Q4_1 matrices, tied Q8_0 embedding, byte-level BPE, `ChatML`, 512 tokens of context.
+    pub fn llama() -> Self {
+        Self {
+            architecture: Architecture::Llama,
+            seed: 0,
+            weights: Format::Q4_1,
+            tied: true,
+            sentence: false,
+            context: 512,
+            without: Vec::new(),
+            fields: Vec::new(),
+        }
+    }
+
+    /// Biases on q, k and v; an output of its own.
+    pub fn qwen2() -> Self {
+        Self {
+            architecture: Architecture::Qwen2,
+            tied: false,
+            ..Self::llama()
+        }
+    }
+
+    /// Norms on each head.
+    pub fn qwen3() -> Self {
+        Self {
+            architecture: Architecture::Qwen3,
+            ..Self::llama()
+        }
+    }
+
+    /// Other weights: each seed is another model.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The format of all matrices but the embedding. K formats need rows of 256 and do not fit.
+    #[must_use]
+    pub fn weights(mut self, format: Format) -> Self {
+        self.weights = format;
+        self
+    }
+
+    /// The most tokens a sequence can hold.
+    #[must_use]
+    pub fn context(mut self, tokens: u32) -> Self {
+        self.context = tokens;
+        self
+    }
+
+    /// A `SentencePiece` tokenizer instead of byte-level BPE, as Llama 2 and Mistral have it.
+    #[must_use]
+    pub fn sentencepiece(mut self) -> Self {
+        self.sentence = true;
+        self
+    }
+
+    /// Leaves out the tensor or metadata field of this name.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.without.push(name.to_owned());
+        self
+    }
+
+    /// Sets (or adds) a metadata field.
+    #[must_use]
+    pub fn field(mut self, name: &str, value: Field) -> Self {
+        self.fields.push((name.to_owned(), value));
+        self
+    }
+
+    /// Writes the file; it is about 100 KB.
+    ///
+    /// # Errors
+    /// The system's, or a format that does not fit.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        std::fs::write(path, self.bytes()?)
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// A format that does not fit.
+    pub fn bytes(&self) -> io::Result<Vec<u8>> {
+        let fields = self.all_fields();
+        let tensors = self.all_tensors()?;
+        let mut out = b"GGUF".to_vec();
+        out.extend(3u32.to_le_bytes());
+        out.extend((tensors.len() as u64).to_le_bytes());
+        out.extend((fields.len() as u64).to_le_bytes());
+        for (name, field) in &fields {
+            write_text(&mut out, name);
+            write_field(&mut out, field);
+        }
+        let mut offset = 0u64;
+        for tensor in &tensors {
+            write_text(&mut out, &tensor.name);
+            out.extend((tensor.shape.len() as u32).to_le_bytes());
+            for size in tensor.shape.iter().rev() {
+                out.extend((*size as u64).to_le_bytes());
+            }
+            out.extend(tensor.format.code().to_le_bytes());
+            out.extend(offset.to_le_bytes());
+            offset += tensor.bytes.len().next_multiple_of(ALIGNMENT) as u64;
+        }
+        out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
+        for tensor in &tensors {
+            out.extend_from_slice(&tensor.bytes);
+            out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
+        }
+        Ok(out)
+    }
+
+    fn kept(&self, name: &str) -> bool {
+        !self.without.iter().any(|left_out| left_out == name)
+    }
+
+    fn all_fields(&self) -> Vec<(String, Field)> {
+        let own = |tail: &str| format!("{}.{tail}", self.architecture.name());
+        let number = |n: usize| Field::Number(n as u32);
+        let text = |t: &str| Field::Text(t.to_owned());
+        let mut fields = vec![
+            (
+                "general.architecture".to_owned(),
+                text(self.architecture.name()),
+            ),
+            ("general.name".to_owned(), text("tiny")),
+            (own("block_count"), number(LAYERS)),
+            (own("context_length"), Field::Number(self.context)),
+            (own("embedding_length"), number(WIDTH)),
+            (own("feed_forward_length"), number(FEED_FORWARD)),
+            (own("attention.head_count"), number(HEADS)),
+            (own("attention.head_count_kv"), number(KV_HEADS)),
+            (own("attention.key_length"), number(self.head_width())),
+            (own("attention.layer_norm_rms_epsilon"), Field::Float(1e-5)),
+            (own("rope.freq_base"), Field::Float(10_000.0)),
+            (own("rope.dimension_count"), number(self.head_width())),
+            ("tokenizer.chat_template".to_owned(), text(CHAT_TEMPLATE)),
+        ];
+        fields.extend(if self.sentence {
+            sentence_fields()
+        } else {
+            byte_level_fields()
+        });
+        for (name, value) in &self.fields {
+            fields.retain(|(known, _)| known != name);
+            fields.push((name.clone(), value.clone()));
+        }
+        fields.retain(|(name, _)| self.kept(name));
+        fields
+    }
+
+    const fn head_width(&self) -> usize {
+        WIDTH / HEADS
+    }
+
+    fn vocabulary(&self) -> usize {
+        if self.sentence {
+            3 + 256 + PIECES.len()
+        } else {
+            CONTROLS.len() + 256 + MERGES.len()
+        }
+    }
+
+    fn all_tensors(&self) -> io::Result<Vec<Written>> {
+        let head = self.head_width();
+        let (queries, keys) = (HEADS * head, KV_HEADS * head);
+        let vocabulary = self.vocabulary();
+        let mut plan: Vec<(String, Vec<usize>)> = vec![
+            ("token_embd.weight".to_owned(), vec![vocabulary, WIDTH]),
+            ("output_norm.weight".to_owned(), vec![WIDTH]),
+        ];
+        if !self.tied {
+            plan.push(("output.weight".to_owned(), vec![vocabulary, WIDTH]));
+        }
+        for layer in 0..LAYERS {
+            let mut add = |tail: &str, shape: &[usize]| {
+                plan.push((format!("blk.{layer}.{tail}"), shape.to_vec()));
+            };
+            add("attn_norm.weight", &[WIDTH]);
+            add("attn_q.weight", &[queries, WIDTH]);
+            add("attn_k.weight", &[keys, WIDTH]);
+            add("attn_v.weight", &[keys, WIDTH]);
+            add("attn_output.weight", &[WIDTH, queries]);
+            add("ffn_norm.weight", &[WIDTH]);
+            add("ffn_gate.weight", &[FEED_FORWARD, WIDTH]);
+            add("ffn_up.weight", &[FEED_FORWARD, WIDTH]);
+            add("ffn_down.weight", &[WIDTH, FEED_FORWARD]);
+            match self.architecture {
+                Architecture::Llama => {}
+                Architecture::Qwen2 => {
+                    add("attn_q.bias", &[queries]);
+                    add("attn_k.bias", &[keys]);
+                    add("attn_v.bias", &[keys]);
+                }
+                Architecture::Qwen3 => {
+                    add("attn_q_norm.weight", &[head]);
+                    add("attn_k_norm.weight", &[head]);
+                }
+            }
+        }
+        let mut noise = Noise(self.seed);
+        plan.into_iter()
+            .filter(|(name, _)| self.kept(name))
+            .map(|(name, shape)| self.tensor(name, shape, &mut noise))
+            .collect()
+    }
+
+    fn tensor(&self, name: String, shape: Vec<usize>, noise: &mut Noise) -> io::Result<Written> {
+        let elements: usize = shape.iter().product();
+        let columns = shape.last().copied().unwrap_or(1);
+        let is_norm = name.ends_with("norm.weight");
+        let (format, middle, spread) = match shape.len() {
+            1 if is_norm => (Format::F32, 1.0, 0.2),
+            1 => (Format::F32, 0.0, 0.5),
+            _ if name == "token_embd.weight" => (Format::Q8_0, 0.0, 1.0),
+            // Keeps the size of what passes through, whatever the width.
+            _ => (self.weights, 0.0, (3.0 / columns as f32).sqrt()),
+        };
+        let values: Vec<f32> = (0..elements)
+            .map(|_| middle + spread * noise.next())
+            .collect();
+        let bytes = Tensor::from_vec(values, shape.as_slice(), &Device::Cpu)
+            .and_then(|tensor| QTensor::quantize(&tensor, format.dtype()))
+            .and_then(|tensor| Ok(tensor.data()?.into_owned()))
+            .map_err(io::Error::other)?;
+        Ok(Written {
+            name,
+            shape,
+            format,
+            bytes,
+        })
+    }
+}
+
+/// `ChatML`, as SmolLM2 writes it.
+const CHAT_TEMPLATE: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+
+fn byte_level_fields() -> Vec<(String, Field)> {
+    let mut tokens: Vec<String> = CONTROLS.iter().map(ToString::to_string).collect();
+    tokens.extend((0..=255u8).map(|byte| character_of_byte(byte).to_string()));
+    tokens.extend(MERGES.iter().map(|(left, right)| format!("{left}{right}")));
+    let merges = MERGES.iter().map(|(l, r)| format!("{l} {r}")).collect();
+    let mut kinds = vec![1; tokens.len()];
+    for kind in kinds.iter_mut().take(CONTROLS.len()) {
+        *kind = 3;
+    }
+    tokenizer_fields([
+        ("model", Field::Text("gpt2".to_owned())),
+        ("pre", Field::Text("smollm".to_owned())),
+        ("tokens", Field::Texts(tokens)),
+        ("token_type", Field::Ints(kinds)),
+        ("merges", Field::Texts(merges)),
+        ("bos_token_id", Field::Number(1)),
+        ("eos_token_id", Field::Number(2)),
+        ("add_bos_token", Field::Flag(false)),
+    ])
+}
+
+fn sentence_fields() -> Vec<(String, Field)> {
+    let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>"].map(str::to_owned).to_vec();
+    let mut kinds = vec![2, 3, 3];
+    tokens.extend((0..=255u8).map(|byte| format!("<0x{byte:02X}>")));
+    kinds.resize(tokens.len(), 6);
+    tokens.extend(PIECES.iter().map(ToString::to_string));
+    kinds.resize(tokens.len(), 1);
+    // Longer pieces score better.
+    let scores = tokens.iter().map(|t| t.chars().count() as f32).collect();
+    tokenizer_fields([
+        ("model", Field::Text("llama".to_owned())),
+        ("tokens", Field::Texts(tokens)),
+        ("token_type", Field::Ints(kinds)),
+        ("scores", Field::Floats(scores)),
+        ("bos_token_id", Field::Number(1)),
+        ("eos_token_id", Field::Number(2)),
+    ])
+}
+
+fn tokenizer_fields<const N: usize>(fields: [(&str, Field); N]) -> Vec<(String, Field)> {
+    fields
+        .into_iter()
+        .map(|(name, field)| (format!("tokenizer.ggml.{name}"), field))
+        .collect()
+}
+
+struct Written {
+    name: String,
+    shape: Vec<usize>,
+    format: Format,
+    bytes: Vec<u8>,
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    out.extend((text.len() as u64).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn write_field(out: &mut Vec<u8>, field: &Field) {
+    let array = |out: &mut Vec<u8>, kind: u32, length: usize| {
+        out.extend(9u32.to_le_bytes());
+        out.extend(kind.to_le_bytes());
+        out.extend((length as u64).to_le_bytes());
+    };
+    match field {
+        Field::Number(n) => {
+            out.extend(4u32.to_le_bytes());
+            out.extend(n.to_le_bytes());
+        }
+        Field::Float(x) => {
+            out.extend(6u32.to_le_bytes());
+            out.extend(x.to_le_bytes());
+        }
+        Field::Flag(flag) => {
+            out.extend(7u32.to_le_bytes());
+            out.push(u8::from(*flag));
+        }
+        Field::Text(text) => {
+            out.extend(8u32.to_le_bytes());
+            write_text(out, text);
+        }
+        Field::Texts(texts) => {
+            array(out, 8, texts.len());
+            for text in texts {
+                write_text(out, text);
+            }
+        }
+        Field::Ints(ints) => {
+            array(out, 5, ints.len());
+            for n in ints {
+                out.extend(n.to_le_bytes());
+            }
+        }
+        Field::Floats(floats) => {
+            array(out, 6, floats.len());
+            for x in floats {
+                out.extend(x.to_le_bytes());
+            }
+        }
+    }
+}
+
+/// Numbers in -1 to 1 (`SplitMix64`, as in the sampler).
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        (z >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+}

@@ -1,0 +1,212 @@
+//! One pass of activation rows through the model: each matrix is read once for all rows, whatever sequences they
+//! belong to; attention looks at each row's own sequence.
+//!
+//! ```text
+//!  rows of tokens ─ embedding ─┬─> norm ─ q k v ─ rope ─ attention(kv of the row's sequence) ─ output ─(+)─┐
+//!                              └───────────────────────────── residual ─────────────────────────────────┘
+//!                              ┌─> norm ─ gate, up ─ silu ─ down ─(+)─> next layer … norm ─> logits of rows that sample
+//! ```
+//!
+//! Invariant: a row's result does not depend on the rows beside it.
+
+use engine::{StepError, TokenId};
+
+use crate::kv::KvCache;
+use crate::matrix::Matrix;
+use crate::model::{Layer, Model};
+use crate::ops;
+use crate::rope::Angles;
+
+/// One token on its way through the model.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Which cache is its sequence's.
+    pub cache: usize,
+    /// Its place in the sequence, from 0.
+    pub position: usize,
+    /// The token.
+    pub token: TokenId,
+}
+
+/// Buffers that are kept between steps, so that a step allocates almost nothing.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    residual: Vec<f32>,
+    normed: Vec<f32>,
+    queries: Vec<f32>,
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    attended: Vec<f32>,
+    projected: Vec<f32>,
+    gate: Vec<f32>,
+    up: Vec<f32>,
+    scores: Vec<f32>,
+    angles: Angles,
+}
+
+/// Runs the rows through all layers; what each becomes stays in `scratch` for [`logits`]. The rows of a sequence must
+/// be in order, and its cache must have pages for them.
+///
+/// # Errors
+/// `Compute`.
+pub fn run(
+    model: &Model,
+    rows: &[Row],
+    caches: &mut [KvCache],
+    scratch: &mut Scratch,
+) -> Result<(), StepError> {
+    let tokens: Vec<TokenId> = rows.iter().map(|row| row.token).collect();
+    scratch.residual = model.embedding.widen(&tokens)?;
+    model
+        .rope
+        .turn(rows.iter().map(|row| row.position), &mut scratch.angles);
+    for (index, layer) in model.layers.iter().enumerate() {
+        attention(model, layer, index, rows, caches, scratch)?;
+        feed_forward(model, layer, scratch)?;
+    }
+    Ok(())
+}
+
+/// Logits of the rows at `indices` of the last [`run`], one vocabulary after another.
+///
+/// # Errors
+/// `Compute`.
+pub fn logits(
+    model: &Model,
+    indices: &[usize],
+    scratch: &mut Scratch,
+    logits: &mut Vec<f32>,
+) -> Result<(), StepError> {
+    let width = model.blueprint.width;
+    scratch.normed.clear();
+    for &index in indices {
+        let row = scratch
+            .residual
+            .chunks_exact(width)
+            .nth(index)
+            .ok_or_else(|| StepError::Compute(format!("there is no row {index}")))?;
+        scratch.normed.extend_from_slice(row);
+    }
+    norm_rows(&mut scratch.normed, &model.output_norm, model);
+    let output = model.output.as_ref().unwrap_or(&model.embedding);
+    output.apply(&scratch.normed, logits)
+}
+
+fn attention(
+    model: &Model,
+    layer: &Layer,
+    index: usize,
+    rows: &[Row],
+    caches: &mut [KvCache],
+    scratch: &mut Scratch,
+) -> Result<(), StepError> {
+    let sizes = &model.blueprint;
+    let (head_width, query_width, kv_width) =
+        (sizes.head_width, sizes.query_width(), sizes.kv_width());
+    scratch.normed.clone_from(&scratch.residual);
+    norm_rows(&mut scratch.normed, &layer.attention_norm, model);
+    project(&layer.queries, &scratch.normed, &mut scratch.queries)?;
+    project(&layer.keys, &scratch.normed, &mut scratch.keys)?;
+    project(&layer.values, &scratch.normed, &mut scratch.values)?;
+    if let Some((of_queries, of_keys)) = &layer.head_norms {
+        norm_rows(&mut scratch.queries, of_queries, model);
+        norm_rows(&mut scratch.keys, of_keys, model);
+    }
+    let rope = &model.rope;
+    rope.rotate(
+        &mut scratch.queries,
+        query_width,
+        head_width,
+        &scratch.angles,
+    );
+    rope.rotate(&mut scratch.keys, kv_width, head_width, &scratch.angles);
+    scratch.attended.resize(scratch.queries.len(), 0.0);
+    let pairs = scratch
+        .keys
+        .chunks_exact(kv_width)
+        .zip(scratch.values.chunks_exact(kv_width));
+    let heads = scratch
+        .queries
+        .chunks_exact(query_width)
+        .zip(scratch.attended.chunks_exact_mut(query_width));
+    for ((row, (keys, values)), (queries, attended)) in rows.iter().zip(pairs).zip(heads) {
+        let cache = caches
+            .get_mut(row.cache)
+            .ok_or_else(|| StepError::Compute(format!("there is no cache {}", row.cache)))?;
+        // A row is written before the next one looks, so each sees itself and what came before it, and no more.
+        cache.write(index, row.position, keys, values)?;
+        let span = Span {
+            cache,
+            layer: index,
+            tokens: row.position + 1,
+            heads_per_kv: sizes.heads / sizes.kv_heads,
+            head_width,
+        };
+        attend(&span, queries, attended, &mut scratch.scores);
+    }
+    layer
+        .attention_output
+        .apply(&scratch.attended, &mut scratch.projected)?;
+    ops::add(&mut scratch.residual, &scratch.projected);
+    Ok(())
+}
+
+/// The part of a cache one row looks at.
+struct Span<'a> {
+    cache: &'a KvCache,
+    layer: usize,
+    tokens: usize,
+    heads_per_kv: usize,
+    head_width: usize,
+}
+
+/// Scaled dot-product attention (arXiv:1706.03762) of one row, head by head.
+fn attend(span: &Span, queries: &[f32], attended: &mut [f32], scores: &mut Vec<f32>) {
+    let scale = 1.0 / (span.head_width as f32).sqrt();
+    let heads = queries
+        .chunks_exact(span.head_width)
+        .zip(attended.chunks_exact_mut(span.head_width));
+    for (head, (query, attended)) in heads.enumerate() {
+        let kv_head = head / span.heads_per_kv.max(1);
+        let keys = span.cache.keys(span.layer, kv_head, span.tokens);
+        scores.clear();
+        scores.extend(keys.map(|key| ops::dot(query, key) * scale));
+        ops::softmax(scores);
+        attended.fill(0.0);
+        let values = span.cache.values(span.layer, kv_head, span.tokens);
+        for (value, weight) in values.zip(scores.iter()) {
+            ops::add_scaled(attended, *weight, value);
+        }
+    }
+}
+
+fn feed_forward(model: &Model, layer: &Layer, scratch: &mut Scratch) -> Result<(), StepError> {
+    scratch.normed.clone_from(&scratch.residual);
+    norm_rows(&mut scratch.normed, &layer.feed_forward_norm, model);
+    layer.gate.apply(&scratch.normed, &mut scratch.gate)?;
+    layer.up.apply(&scratch.normed, &mut scratch.up)?;
+    ops::gate_with_silu(&mut scratch.gate, &scratch.up);
+    layer.down.apply(&scratch.gate, &mut scratch.projected)?;
+    ops::add(&mut scratch.residual, &scratch.projected);
+    Ok(())
+}
+
+fn project(
+    (weights, bias): &(Matrix, Option<Vec<f32>>),
+    input: &[f32],
+    output: &mut Vec<f32>,
+) -> Result<(), StepError> {
+    weights.apply(input, output)?;
+    if let Some(bias) = bias {
+        for row in output.chunks_exact_mut(bias.len().max(1)) {
+            ops::add(row, bias);
+        }
+    }
+    Ok(())
+}
+
+fn norm_rows(rows: &mut [f32], weight: &[f32], model: &Model) {
+    for row in rows.chunks_exact_mut(weight.len().max(1)) {
+        ops::rms_norm(row, weight, model.blueprint.norm_epsilon);
+    }
+}

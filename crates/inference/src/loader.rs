@@ -1,0 +1,106 @@
+//! From a path to a model that can speak: the crate's front door.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use domain::Bytes;
+use engine::{LoadError, LoadedModel, ModelCard, ModelLoader, ModelSource};
+
+use crate::blueprint::Blueprint;
+use crate::codec::Codec;
+use crate::decoder::Decoder;
+use crate::file::GgufFile;
+use crate::kv::{KvCache, PAGE_TOKENS};
+use crate::model::Model;
+use crate::vocabulary::Vocabulary;
+
+/// Loads GGUF files. Needs no settings and keeps no state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GgufLoader;
+
+impl GgufLoader {
+    /// A loader.
+    pub const fn new() -> Self {
+        Self
+    }
+
+    /// As [`ModelLoader::load`], with the parts under their own types.
+    ///
+    /// # Errors
+    /// As [`ModelLoader::load`].
+    pub fn load_parts(
+        &self,
+        source: &ModelSource,
+        progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
+    ) -> Result<(ModelCard, Decoder, Codec), LoadError> {
+        let (file, vocabulary, blueprint, card) = read_header(source)?;
+        let codec = Codec::build(&file, vocabulary)?;
+        let model = Model::load(blueprint, &file, progress)?;
+        Ok((card, Decoder::new(model), codec))
+    }
+}
+
+impl ModelLoader for GgufLoader {
+    fn inspect(&self, source: &ModelSource) -> Result<ModelCard, LoadError> {
+        read_header(source).map(|(_, _, _, card)| card)
+    }
+
+    fn load(
+        &self,
+        source: &ModelSource,
+        progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
+    ) -> Result<LoadedModel, LoadError> {
+        let (card, decoder, codec) = self.load_parts(source, progress)?;
+        Ok(LoadedModel {
+            card,
+            engine: Box::new(decoder),
+            text: Arc::new(codec),
+        })
+    }
+}
+
+fn read_header(
+    source: &ModelSource,
+) -> Result<(GgufFile, Vocabulary, Blueprint, ModelCard), LoadError> {
+    let file = GgufFile::open(&source.path)?;
+    let vocabulary = Vocabulary::read(&file)?;
+    Codec::check(&file, &vocabulary)?;
+    let blueprint = Blueprint::read(&file, vocabulary.len())?;
+    let card = card(&file, &blueprint)?;
+    Ok((file, vocabulary, blueprint, card))
+}
+
+fn card(file: &GgufFile, blueprint: &Blueprint) -> Result<ModelCard, LoadError> {
+    let name = match file.optional_text("general.name")? {
+        Some(name) if !name.trim().is_empty() => name.to_owned(),
+        _ => file
+            .path()
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default(),
+    };
+    let mut by_format: BTreeMap<String, u64> = BTreeMap::new();
+    let mut parameters = 0u64;
+    for (_, tensor) in file.tensors() {
+        parameters = parameters.saturating_add(tensor.elements);
+        let count = by_format.entry(tensor.format.to_string()).or_default();
+        *count = count.saturating_add(tensor.elements);
+    }
+    let quantisation = by_format
+        .into_iter()
+        .max_by_key(|(_, elements)| *elements)
+        .map(|(format, _)| format)
+        .unwrap_or_default();
+    Ok(ModelCard {
+        name,
+        architecture: blueprint.architecture.name().to_owned(),
+        parameters,
+        quantisation,
+        context_tokens: blueprint.context,
+        vocabulary: blueprint.vocabulary as u32,
+        weights_bytes: Bytes(Model::bytes_needed(blueprint, file)?),
+        kv_bytes_per_token: Bytes(KvCache::bytes_per_token(blueprint)),
+        kv_page_tokens: PAGE_TOKENS as u32,
+    })
+}

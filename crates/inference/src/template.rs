@@ -1,0 +1,141 @@
+//! The chat template a model was trained with, run as the untrusted program it is: fuel, output and source are bounded.
+//!
+//! Settings follow what model authors test with (`apply_chat_template` of Hugging Face transformers): blocks are
+//! trimmed, Python's string and dict methods exist, `raise_exception` fails. There is no clock: templates that ask
+//! `strftime_now is defined` hear no.
+
+use std::io;
+
+use domain::Message;
+use engine::TextError;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Value;
+use minijinja::{Environment, Error, ErrorKind};
+
+/// The longest template read; real ones stay under 20 KB.
+const MAX_SOURCE_BYTES: usize = 1 << 20;
+/// Instructions a template may run. A message takes about a hundred, so this is about 100 000 messages.
+const FUEL: u64 = 10_000_000;
+/// The longest conversation rendered: far beyond any context.
+const MAX_RENDERED_BYTES: usize = 64 << 20;
+
+/// `ChatML`, which most small chat models follow; for files without a template.
+const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+
+/// A compiled template.
+#[derive(Debug)]
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    begin: String,
+    end: String,
+}
+
+impl ChatTemplate {
+    /// Compiles `source`, or `ChatML` without one. `begin` and `end` are the texts of the tokens that begin and end a
+    /// text, which templates write out.
+    ///
+    /// # Errors
+    /// What the template language does not know, with its line.
+    pub fn new(source: Option<&str>, begin: &str, end: &str) -> Result<Self, String> {
+        let source = source.unwrap_or(CHATML);
+        if source.len() > MAX_SOURCE_BYTES {
+            return Err(format!(
+                "it is {} bytes long; at most {MAX_SOURCE_BYTES} are read",
+                source.len()
+            ));
+        }
+        let syntax = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()
+            .map_err(|error| told(&error))?;
+        let mut environment = Environment::new();
+        environment.set_syntax(syntax);
+        environment.set_fuel(Some(FUEL));
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function("raise_exception", raise_exception);
+        environment
+            .add_template_owned(NAME, source.to_owned())
+            .map_err(|error| told(&error))?;
+        Ok(Self {
+            environment,
+            begin: begin.to_owned(),
+            end: end.to_owned(),
+        })
+    }
+
+    /// The conversation as the model expects it, with the assistant's turn opened.
+    ///
+    /// # Errors
+    /// `Template`: what it raised, or which bound it broke.
+    pub fn render<'m>(
+        &self,
+        messages: impl Iterator<Item = (&'m Message, String)>,
+    ) -> Result<String, TextError> {
+        let messages: Vec<Value> = messages
+            .map(|(message, content)| {
+                Value::from_pairs([
+                    ("role", Value::from(message.role.as_str())),
+                    ("content", Value::from(content)),
+                ])
+            })
+            .collect();
+        let context = Value::from_pairs([
+            ("messages", Value::from(messages)),
+            ("add_generation_prompt", Value::from(true)),
+            ("bos_token", Value::from(self.begin.as_str())),
+            ("eos_token", Value::from(self.end.as_str())),
+        ]);
+        let mut page = Page::default();
+        self.environment
+            .get_template(NAME)
+            .and_then(|template| template.render_captured_to(context, &mut page).map(|_| ()))
+            .map_err(|error| TextError::Template(told(&error)))?;
+        String::from_utf8(page.bytes).map_err(|error| TextError::Template(error.to_string()))
+    }
+}
+
+const NAME: &str = "chat";
+
+fn raise_exception(reason: String) -> Result<Value, Error> {
+    Err(Error::new(ErrorKind::InvalidOperation, reason))
+}
+
+/// The error in words, with its line.
+fn told(error: &Error) -> String {
+    let what = error.detail().map_or_else(
+        || error.kind().to_string(),
+        |detail| format!("{}: {detail}", error.kind()),
+    );
+    match error.line() {
+        Some(line) => format!("{what} (line {line})"),
+        None => what,
+    }
+}
+
+/// Output of bounded length.
+#[derive(Debug, Default)]
+struct Page {
+    bytes: Vec<u8>,
+}
+
+impl io::Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len().saturating_add(bytes.len()) > MAX_RENDERED_BYTES {
+            return Err(io::Error::other(format!(
+                "the template wrote more than {MAX_RENDERED_BYTES} bytes"
+            )));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "template_tests.rs"]
+mod tests;
