@@ -1,2 +1,47 @@
-//! tidy, test.
-fn main() {}
+//! Why: the rules of docs/style.md hold because a program checks them, and a newcomer needs one command to know that
+//! everything works.
+//!
+//! `cargo xtask tidy` prints each breach of a rule; `cargo xtask test [--fast]` runs every check there is. Nothing here
+//! is part of the product, and no other crate may depend on it.
+#![allow(
+    clippy::print_stdout,
+    reason = "a command line tool speaks on standard output"
+)]
+
+mod stages;
+mod test_model;
+mod tidy;
+
+use std::process::ExitCode;
+
+use cargo_metadata::{Metadata, MetadataCommand};
+
+const USAGE: &str = "\
+usage: cargo xtask tidy            check the rules of docs/style.md
+       cargo xtask test [--fast]   formats, lints, tidies, builds, runs all tests; --fast needs no model";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let work: fn(&Metadata) -> Result<(), String> = match arguments.as_slice() {
+        ["tidy"] => tidy::tidy,
+        ["test"] => |workspace| stages::test(workspace, stages::Model::Real),
+        ["test", "--fast"] => |workspace| stages::test(workspace, stages::Model::None),
+        _ => {
+            println!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let done = MetadataCommand::new()
+        .no_deps()
+        .exec()
+        .map_err(|error| format!("the workspace could not be read: {error}"))
+        .and_then(|workspace| work(&workspace));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            println!("{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Why: Cargo forbids circles but not wrong directions. Who may name whom is written here once, as data, and checked
+//! (rule 3): you may wait only along these arrows, and each foreign crate is known to as few of ours as can be.
+//!
+//! Only normal dependencies count. Tests may look anywhere.
+
+use cargo_metadata::{DependencyKind, Metadata};
+
+use super::breach::Breach;
+
+/// Our packages by folder, foundations first. A package may name those on earlier lines, never its neighbours.
+const LAYERS: [&[&str]; 13] = [
+    &["domain"],
+    &["engine"],
+    &["telemetry"],
+    &["runtime"],
+    &["supervision"],
+    &["inference", "model_store"],
+    &["memory_governor"],
+    &["model_host"],
+    &["agent_worker"],
+    &["gateway"],
+    &["root"],
+    &["paraphym_candle"],
+    &["cli"],
+];
+
+/// Tools: they may name every layer, and no layer may name them.
+const APART: [&str; 3] = ["testkit", "benches", "xtask"];
+
+/// Packages that may name fewer of ours than their layer allows, and why.
+const NARROW: [(&str, &[&str], &str); 5] = [
+    (
+        "engine",
+        &["domain"],
+        "what a model is must not depend on who runs it",
+    ),
+    (
+        "inference",
+        &["domain", "engine"],
+        "inference computes and never waits",
+    ),
+    (
+        "memory_governor",
+        &["domain", "engine", "telemetry", "runtime", "supervision"],
+        ACTORS,
+    ),
+    (
+        "model_host",
+        &[
+            "domain",
+            "engine",
+            "telemetry",
+            "runtime",
+            "supervision",
+            "memory_governor",
+        ],
+        ACTORS,
+    ),
+    (
+        "agent_worker",
+        &[
+            "domain",
+            "engine",
+            "telemetry",
+            "runtime",
+            "supervision",
+            "model_host",
+            "memory_governor",
+        ],
+        ACTORS,
+    ),
+];
+const ACTORS: &str = "an actor meets the engine's trait, never a kind of model or store";
+
+/// Foreign crates that only some of ours may name. A `*` at the end stands for any rest.
+const FOREIGN: [(&[&str], &[&str]); 10] = [
+    (
+        &["candle*", "tokenizers", "minijinja", "half", "gemm*"],
+        &["inference"],
+    ),
+    (&["axum*", "hyper*", "tower*"], &["gateway"]),
+    (
+        &["metrics-exporter-prometheus", "tracing-subscriber"],
+        &["telemetry"],
+    ),
+    (
+        &["clap*", "indicatif", "rustyline", "anstream", "anstyle"],
+        &["cli"],
+    ),
+    (
+        &["hf-hub", "reqwest", "ureq", "zip", "sha2", "rustix"],
+        &["model_store"],
+    ),
+    (&["rayon*"], &["runtime", "inference"]),
+    (&["libc", "nix"], &["runtime"]),
+    (
+        &["kameo*"],
+        &[
+            "supervision",
+            "memory_governor",
+            "model_host",
+            "agent_worker",
+            "root",
+        ],
+    ),
+    (
+        &["tokio*"],
+        &[
+            "runtime",
+            "supervision",
+            "telemetry",
+            "model_store",
+            "memory_governor",
+            "model_host",
+            "agent_worker",
+            "gateway",
+            "root",
+            "paraphym_candle",
+            "cli",
+        ],
+    ),
+    (&["cargo_metadata", "syn", "proc-macro2"], &["xtask"]),
+];
+
+/// What the rule needs to know of a package.
+#[derive(Clone, Debug)]
+pub(crate) struct Package {
+    name: String,
+    folder: String,
+    manifest: String,
+    /// Normal dependencies, under the names they are published by.
+    dependencies: Vec<String>,
+}
+
+/// The workspace's packages.
+pub(crate) fn packages(workspace: &Metadata) -> Vec<Package> {
+    let package = |package: &cargo_metadata::Package| {
+        let manifest = package
+            .manifest_path
+            .strip_prefix(&workspace.workspace_root)
+            .unwrap_or(&package.manifest_path);
+        let normal = package
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.kind == DependencyKind::Normal);
+        Package {
+            name: package.name.to_string(),
+            folder: manifest
+                .parent()
+                .and_then(|folder| folder.file_name())
+                .unwrap_or_default()
+                .to_owned(),
+            manifest: manifest.to_string(),
+            dependencies: normal.map(|dependency| dependency.name.clone()).collect(),
+        }
+    };
+    workspace
+        .workspace_packages()
+        .into_iter()
+        .map(package)
+        .collect()
+}
+
+/// Breaches of rule 3 among the packages.
+pub(crate) fn check(packages: &[Package]) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    for package in packages {
+        let mut report = |what: String, way_out: &str| {
+            breaches.push(Breach::at(&package.manifest, 1, 3, what, way_out));
+        };
+        let expected = published_name(&package.folder);
+        if package.name != expected {
+            report(
+                format!("the package is named {}", package.name),
+                &format!("name it {expected}, after its folder"),
+            );
+        }
+        if layer(&package.folder).is_none() && !APART.contains(&package.folder.as_str()) {
+            report(
+                format!("{} has no layer", package.folder),
+                "give it a line in LAYERS, in tidy's layers.rs",
+            );
+            continue;
+        }
+        for dependency in &package.dependencies {
+            let ours = packages.iter().find(|other| other.name == *dependency);
+            let wrong = match ours {
+                Some(other) => own_dependency(&package.folder, &other.folder),
+                None => foreign_dependency(&package.folder, dependency),
+            };
+            if let Some(way_out) = wrong {
+                report(
+                    format!("{} may not name {dependency}", package.folder),
+                    &way_out,
+                );
+            }
+        }
+    }
+    breaches
+}
+
+fn published_name(folder: &str) -> String {
+    if folder.starts_with("paraphym_") {
+        folder.to_owned()
+    } else {
+        format!("paraphym_{folder}")
+    }
+}
+
+fn layer(folder: &str) -> Option<usize> {
+    LAYERS.iter().position(|folders| folders.contains(&folder))
+}
+
+/// Why `from` may not name `to`, both ours.
+fn own_dependency(from: &str, to: &str) -> Option<String> {
+    if APART.contains(&to) {
+        return (!APART.contains(&from))
+            .then(|| "tools are for tests: make it a dev-dependency".to_owned());
+    }
+    if let Some((_, allowed, why)) = NARROW.iter().find(|(folder, ..)| *folder == from) {
+        return (!allowed.contains(&to))
+            .then(|| format!("{why}: of ours it may name {}", allowed.join(", ")));
+    }
+    let down = APART.contains(&from) || layer(to) < layer(from);
+    (!down).then(|| "turn the arrow round with a trait, a reply or a stream".to_owned())
+}
+
+/// Why `from` may not name the foreign crate `to`. A tool may name any.
+fn foreign_dependency(from: &str, to: &str) -> Option<String> {
+    let matches = |pattern: &&str| match pattern.strip_suffix('*') {
+        Some(start) => to.starts_with(start),
+        None => *pattern == to,
+    };
+    let (_, owners) = FOREIGN
+        .iter()
+        .find(|(patterns, _)| patterns.iter().any(&matches))?;
+    let allowed = owners.contains(&from) || APART.contains(&from);
+    (!allowed).then(|| {
+        format!(
+            "only {} may: ask there for what is missing",
+            owners.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(folder: &str, dependencies: &[&str]) -> Package {
+        Package {
+            name: published_name(folder),
+            folder: folder.to_owned(),
+            manifest: format!("crates/{folder}/Cargo.toml"),
+            dependencies: dependencies.iter().map(|name| (*name).to_owned()).collect(),
+        }
+    }
+
+    fn all_with(folder: &str, dependency: &str) -> Vec<Package> {
+        let folders = LAYERS.iter().flat_map(|layer| layer.iter()).chain(&APART);
+        folders
+            .map(|name| {
+                package(
+                    name,
+                    if *name == folder {
+                        std::slice::from_ref(&dependency)
+                    } else {
+                        &[]
+                    },
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn arrows_point_down() {
+        for (from, to, allowed) in [
+            ("cli", "paraphym_domain", true),
+            ("domain", "paraphym_engine", false),
+            ("engine", "paraphym_domain", true),
+            ("supervision", "paraphym_telemetry", true),
+            ("telemetry", "paraphym_supervision", false),
+            ("inference", "paraphym_model_store", false),
+            ("inference", "paraphym_supervision", false),
+            ("model_host", "paraphym_memory_governor", true),
+            ("memory_governor", "paraphym_model_host", false),
+            ("model_host", "paraphym_inference", false),
+            ("agent_worker", "paraphym_model_host", true),
+            ("model_host", "paraphym_agent_worker", false),
+            ("gateway", "paraphym_model_host", true),
+            ("gateway", "paraphym_root", false),
+            ("root", "paraphym_gateway", true),
+            ("paraphym_candle", "paraphym_inference", true),
+            ("paraphym_candle", "paraphym_cli", false),
+            ("root", "paraphym_testkit", false),
+            ("testkit", "paraphym_supervision", true),
+            ("benches", "paraphym_testkit", true),
+            ("cli", "paraphym_xtask", false),
+        ] {
+            let breaches = check(&all_with(from, to));
+            assert_eq!(breaches.len(), usize::from(!allowed), "{from} -> {to}");
+            assert!(breaches.iter().all(|breach| breach.place() == (1, 3)));
+        }
+    }
+
+    #[test]
+    fn foreign_crates_have_owners() {
+        for (from, to, allowed) in [
+            ("inference", "candle-core", true),
+            ("model_host", "candle-core", false),
+            ("gateway", "axum", true),
+            ("cli", "axum", false),
+            ("gateway", "tower-http", true),
+            ("telemetry", "metrics-exporter-prometheus", true),
+            ("gateway", "metrics-exporter-prometheus", false),
+            ("supervision", "clap", false),
+            ("gateway", "reqwest", false),
+            ("supervision", "rayon", false),
+            ("inference", "libc", false),
+            ("gateway", "kameo", false),
+            ("inference", "tokio", false),
+            ("engine", "tokio-util", false),
+            ("domain", "thiserror", true),
+            ("benches", "candle-transformers", true),
+        ] {
+            assert_eq!(
+                check(&all_with(from, to)).len(),
+                usize::from(!allowed),
+                "{from} -> {to}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_package_has_a_layer_and_its_folders_name() {
+        assert_eq!(check(&[package("kitchen", &["axum"])]).len(), 1);
+        let mut wrong = package("domain", &[]);
+        wrong.name = "domain".to_owned();
+        assert_eq!(check(&[wrong]).len(), 1);
+        assert_eq!(check(&[package("paraphym_candle", &[])]).len(), 0);
+    }
+
+    #[test]
+    fn the_tables_name_packages_that_have_a_layer() {
+        let known = |folder: &&str| layer(folder).is_some() || APART.contains(folder);
+        assert!(
+            NARROW
+                .iter()
+                .all(|(folder, allowed, _)| known(folder) && allowed.iter().all(&known))
+        );
+        assert!(FOREIGN.iter().all(|(_, owners)| owners.iter().all(&known)));
+    }
+}
