@@ -1,0 +1,108 @@
+//! What a supervisor can do to a child without knowing what kind of child it is.
+
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::exit::{ChildState, DownReason, Exit};
+use crate::family::Key;
+use crate::names::ChildPath;
+use crate::spec::SpecError;
+use crate::tree::Tree;
+
+/// One life of one child. It runs in its supervisor's `JoinSet` and ends when the life does.
+pub(crate) type Life = Pin<Box<dyn Future<Output = Exit> + Send>>;
+
+/// How a child is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopHow {
+    /// For good: take nothing new, handle what is queued, finish the work.
+    Drain,
+    /// It will be started again: finish the message and the work, keep the queue.
+    Pause,
+}
+
+/// What every life is begun with.
+pub(crate) struct Begin {
+    pub(crate) path: ChildPath,
+    pub(crate) incarnation: u64,
+    pub(crate) ring: Ring,
+    pub(crate) tree: Arc<Tree>,
+}
+
+/// What can be seen of a child from outside, at this moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Look {
+    pub(crate) depth: usize,
+    pub(crate) capacity: usize,
+    pub(crate) current: Option<(&'static str, Instant)>,
+    pub(crate) work: Vec<String>,
+}
+
+/// A place in the tree. It outlives its incarnations: queue, handles and configuration are kept here.
+pub(crate) trait Child: Send + Sync + 'static {
+    /// Refuses what can never run, before anything was started.
+    fn check(&self) -> Result<(), SpecError>;
+    /// Tells the child its path. `false` if it already has one: a spec is used once.
+    fn adopt(&self, path: &ChildPath) -> bool;
+    /// Begins a life. Nothing of the future has run when this returns.
+    fn begin(&self, begin: Begin) -> Life;
+    /// Asks the present life to end.
+    fn ask_stop(&self, how: StopHow);
+    /// Drops what the present life is doing. A supervisor passes it on to its children.
+    fn kill(&self);
+    /// Takes no more messages, and answers those that are queued. Returns what is left undone.
+    fn down(&self, reason: &DownReason) -> Vec<String>;
+    /// Shows where the child is in its life to those who hold its handle.
+    fn show(&self, state: ChildState);
+    /// Depth, current message, work.
+    fn look(&self) -> Look;
+    /// True if the present life takes no more messages although nobody here stopped it.
+    fn is_leaving(&self) -> bool;
+    /// Why a start may hang, in words for the person who reads the timeout.
+    fn start_hint(&self) -> String;
+    /// What its handle shares, to be downcast by who knows the type.
+    fn shared(&self) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// How a child says that it is ready. Bounded without a limit of its own: one entry per life at most.
+#[derive(Debug, Default)]
+pub(crate) struct Doorbell {
+    rung: Mutex<Vec<(Key, u64)>>,
+    heard: Notify,
+}
+
+impl Doorbell {
+    pub(crate) fn take(&self) -> Vec<(Key, u64)> {
+        std::mem::take(&mut *self.rung.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) async fn rings(&self) {
+        self.heard.notified().await;
+    }
+}
+
+/// One life's button on the doorbell; pressing it consumes it.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    pub(crate) key: Key,
+    pub(crate) incarnation: u64,
+    pub(crate) bell: Arc<Doorbell>,
+}
+
+impl Ring {
+    pub(crate) fn ready(self) {
+        let mut rung = self
+            .bell
+            .rung
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        rung.push((self.key, self.incarnation));
+        drop(rung);
+        self.bell.heard.notify_one();
+    }
+}

@@ -1,0 +1,166 @@
+//! Every step of every life is an event on one bounded stream: the source of logs, metrics and `why`.
+//!
+//! Nobody waits for a listener: one that falls behind loses the oldest events and is told how many.
+
+use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+use crate::exit::DownReason;
+use crate::metric_names;
+use crate::names::ChildPath;
+
+/// Events kept for a listener that falls behind unless asked otherwise: 1024, a few kilobytes, more than a tree of fifty
+/// actors emits while it starts and stops.
+pub const DEFAULT_EVENT_CAPACITY: usize = 1024;
+
+/// One step in the life of one child.
+#[derive(Clone, Debug)]
+pub struct LifecycleEvent {
+    /// Whose.
+    pub child: ChildPath,
+    /// Which of its lives, from 1; 0 before the first.
+    pub incarnation: u64,
+    /// When, on tokio's clock.
+    pub at: Instant,
+    /// What happened.
+    pub what: Lifecycle,
+}
+
+/// The steps of a life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lifecycle {
+    /// A start has begun.
+    Starting,
+    /// The first start succeeded.
+    Ready {
+        /// From `Starting` to here.
+        took: Duration,
+    },
+    /// A life ended that should not have.
+    Crashed {
+        /// The panic message or error.
+        reason: String,
+    },
+    /// A restart is due after a rest.
+    BackingOff {
+        /// How long the rest is.
+        delay: Duration,
+    },
+    /// A later start succeeded.
+    Restarted {
+        /// How often this child has been restarted under this life of its supervisor.
+        restarts: u64,
+    },
+    /// A stop has begun.
+    Stopping,
+    /// It takes no more messages.
+    Stopped {
+        /// Why.
+        reason: DownReason,
+        /// What it leaves undone: queued messages by name, the interrupted one, work labels.
+        abandoned: Vec<String>,
+    },
+    /// It outlasted its stop deadline.
+    Killed,
+    /// It is a supervisor and gave up.
+    Escalated {
+        /// Restarts it had counted …
+        restarts: u32,
+        /// … within this time.
+        period: Duration,
+    },
+    /// A start failed.
+    StartFailed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The stream of lifecycle events of one tree, and the seed of its chance.
+#[derive(Clone, Debug)]
+pub struct Events {
+    sender: broadcast::Sender<LifecycleEvent>,
+    seed: u64,
+}
+
+impl Default for Events {
+    /// Room for `DEFAULT_EVENT_CAPACITY` events, and a seed from the operating system.
+    fn default() -> Self {
+        let seed = std::collections::hash_map::RandomState::new()
+            .build_hasher()
+            .finish();
+        Self::new(DEFAULT_EVENT_CAPACITY, seed)
+    }
+}
+
+impl Events {
+    /// A listener may fall `capacity` (at least 1) events behind. `seed` decides the jitter of every restart in the tree.
+    pub fn new(capacity: usize, seed: u64) -> Self {
+        Self {
+            sender: broadcast::Sender::new(capacity.max(1)),
+            seed,
+        }
+    }
+
+    /// The default room with a fixed seed, for tests.
+    pub fn with_seed(seed: u64) -> Self {
+        Self::new(DEFAULT_EVENT_CAPACITY, seed)
+    }
+
+    /// What happens from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<LifecycleEvent> {
+        self.sender.subscribe()
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Logs the step and sends it to whoever listens.
+    pub(crate) fn announce(&self, event: LifecycleEvent) {
+        log(&event);
+        // An error only means that nobody listens.
+        drop(self.sender.send(event));
+    }
+}
+
+fn log(event: &LifecycleEvent) {
+    let (child, incarnation) = (event.child.as_str(), event.incarnation);
+    match &event.what {
+        Lifecycle::Starting => tracing::debug!(child, incarnation, "starting"),
+        Lifecycle::Ready { took } => tracing::info!(child, incarnation, ?took, "ready"),
+        Lifecycle::Crashed { reason } => {
+            tracing::warn!(child, incarnation, reason = reason.as_str(), "crashed");
+        }
+        Lifecycle::BackingOff { delay } => {
+            tracing::info!(child, incarnation, ?delay, "backing off");
+        }
+        Lifecycle::Restarted { restarts } => {
+            tracing::info!(child, incarnation, restarts, "restarted");
+        }
+        Lifecycle::Stopping => tracing::debug!(child, incarnation, "stopping"),
+        Lifecycle::Stopped { reason, abandoned } if abandoned.is_empty() => {
+            tracing::info!(child, incarnation, %reason, "stopped");
+        }
+        Lifecycle::Stopped { reason, abandoned } => {
+            tracing::warn!(child, incarnation, %reason, ?abandoned, "stopped with work undone");
+        }
+        Lifecycle::Killed => {
+            tracing::warn!(child, incarnation, "killed: it outlasted its stop deadline");
+        }
+        Lifecycle::Escalated { restarts, period } => {
+            tracing::warn!(child, incarnation, restarts, ?period, "gave up");
+        }
+        Lifecycle::StartFailed { reason } => {
+            tracing::warn!(child, incarnation, reason = reason.as_str(), "start failed");
+        }
+    }
+}
+
+/// Counts one restart under a label whose values are bounded by the specs.
+pub(crate) fn count_restart(child: &str) {
+    metrics::counter!(metric_names::RESTARTS, "child" => child.to_owned()).increment(1);
+}

@@ -1,0 +1,122 @@
+//! What administrators ask for, and when they are answered.
+
+use tokio::time::Instant;
+
+use super::member::{State, Then};
+use super::{Effect, Entry, Family, Key, Mode, Refused, Token};
+use crate::child::StopHow;
+use crate::exit::DownReason;
+use crate::names::ChildId;
+
+impl Family {
+    fn refuse(&mut self, token: Token, key: Key, why: Refused) {
+        self.effects.push(Effect::Reply(token, Err(why)));
+        self.effects.push(Effect::Forget(key));
+    }
+
+    pub(super) fn add(&mut self, token: Token, entry: Entry, now: Instant) {
+        if !matches!(self.mode, Mode::Running) {
+            return self.refuse(token, entry.key, Refused::Stopping);
+        }
+        if let Some(member) = self.find(&entry.id).and_then(|key| self.members.get(&key)) {
+            let why = if member.state == State::Down {
+                Refused::AlreadyPresent
+            } else {
+                Refused::AlreadyStarted
+            };
+            return self.refuse(token, entry.key, why);
+        }
+        self.admit(token, entry, now);
+    }
+
+    /// A new child of a free id. While a walk is under way it waits for its turn there, behind its elders.
+    fn admit(&mut self, token: Token, entry: Entry, now: Instant) {
+        let key = entry.key;
+        self.insert(entry, true);
+        if let Some(member) = self.members.get_mut(&key) {
+            member.start_waiters.push(token);
+        }
+        if self.walk.is_none() {
+            self.start(key, now);
+        }
+    }
+
+    pub(super) fn ensure(&mut self, token: Token, entry: Entry, leaving: bool, now: Instant) {
+        if !matches!(self.mode, Mode::Running) {
+            return self.refuse(token, entry.key, Refused::Stopping);
+        }
+        let Some(key) = self.find(&entry.id) else {
+            return self.admit(token, entry, now);
+        };
+        let Some(member) = self.members.get_mut(&key) else {
+            return self.refuse(token, entry.key, Refused::NotFound);
+        };
+        match &member.state {
+            State::Down => {
+                self.remove(key);
+                self.admit(token, entry, now);
+            }
+            State::Stopping {
+                then: Then::Retire(_),
+                ..
+            } => member.successors.push((token, entry)),
+            State::Up { .. } if leaving => member.successors.push((token, entry)),
+            State::Starting { .. } | State::Waiting if !member.ever_up => {
+                member.start_waiters.push(token);
+                self.effects.push(Effect::Forget(entry.key));
+            }
+            _ => {
+                self.effects.push(Effect::Reply(token, Ok(key)));
+                self.effects.push(Effect::Forget(entry.key));
+            }
+        }
+    }
+
+    pub(super) fn terminate(&mut self, token: Token, id: &ChildId, now: Instant) {
+        let found = self.find(id);
+        let Some((key, member)) = found.and_then(|key| Some((key, self.members.get_mut(&key)?)))
+        else {
+            let reply = Effect::Reply(token, Err(Refused::NotFound));
+            return self.effects.push(reply);
+        };
+        let stopped = Then::Retire(DownReason::Stopped);
+        match &mut member.state {
+            State::Down => self.effects.push(Effect::Reply(token, Ok(key))),
+            State::Stopping { then, .. } => {
+                let paused = *then == Then::Wait;
+                *then = stopped;
+                member.stop_waiters.push(token);
+                if paused {
+                    let how = StopHow::Drain;
+                    self.effects.push(Effect::AskStop { key, how });
+                }
+            }
+            State::Waiting | State::BackingOff => {
+                member.stop_waiters.push(token);
+                self.retire(key, DownReason::Stopped, None, now);
+            }
+            State::Starting { .. } | State::Up { .. } => {
+                member.stop_waiters.push(token);
+                self.begin_stop(key, StopHow::Drain, stopped, now);
+            }
+        }
+    }
+
+    /// The child is not on its way out after all: those who wanted its id to live have what they wanted.
+    pub(super) fn satisfy_successors(&mut self, key: Key) {
+        let Some(member) = self.members.get_mut(&key) else {
+            return;
+        };
+        for (token, entry) in std::mem::take(&mut member.successors) {
+            self.effects.push(Effect::Reply(token, Ok(key)));
+            self.effects.push(Effect::Forget(entry.key));
+        }
+    }
+
+    /// The child is gone: the first of its successors takes its place, the others have what they wanted.
+    pub(super) fn succeed(&mut self, successors: Vec<(Token, Entry)>, now: Instant) {
+        for (token, entry) in successors {
+            self.ensure(token, entry, false, now);
+        }
+    }
+}

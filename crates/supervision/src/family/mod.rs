@@ -1,0 +1,283 @@
+//! One supervisor's decisions, without the supervisor: events and `now` go in, effects come out.
+//!
+//! Nothing here waits, spawns, sends or reads the clock. A start, a rest and a stop are states, not waits, which is why
+//! an administrator is answered at any moment and why a second crash during a group restart is just another event.
+
+mod commands;
+mod lives;
+mod member;
+mod sequence;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::chance::Chance;
+use crate::child::StopHow;
+use crate::events::Lifecycle;
+use crate::exit::{ChildState, DownReason, Exit};
+use crate::intensity::Intensity;
+use crate::names::ChildId;
+use crate::policy::{Policy, Strategy};
+
+pub(crate) use member::Member;
+use member::State;
+
+/// A child in one supervisor; grows with every start of a spec, so its order is the start order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key(pub(crate) u64);
+
+/// Someone who waits for the outcome of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Token(pub(crate) u64);
+
+/// A spec as far as decisions go.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: Key,
+    pub(crate) id: ChildId,
+    pub(crate) policy: Policy,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// Start these in order.
+    Boot(Vec<Entry>),
+    Ready {
+        key: Key,
+        incarnation: u64,
+    },
+    Ended {
+        key: Key,
+        incarnation: u64,
+        exit: Exit,
+    },
+    /// Start one more child.
+    Add {
+        token: Token,
+        entry: Entry,
+    },
+    /// The same, unless a child of that id lives; `leaving` if that child takes no more messages by its own decision.
+    Ensure {
+        token: Token,
+        entry: Entry,
+        leaving: bool,
+    },
+    Terminate {
+        token: Token,
+        id: ChildId,
+    },
+    /// Stop everything, in reverse order.
+    Stop(StopHow),
+    /// Stop everything at once, by force.
+    Hurry,
+    /// The deadline has come.
+    Due,
+}
+
+/// What the supervisor has to do, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Start {
+        key: Key,
+        incarnation: u64,
+    },
+    AskStop {
+        key: Key,
+        how: StopHow,
+    },
+    Kill(Key),
+    Abort(Key),
+    /// The start took too long; an abort follows.
+    StartTimedOut {
+        key: Key,
+        after: Duration,
+    },
+    Show(Key, ChildState),
+    Emit(Key, u64, Lifecycle),
+    /// It takes no more messages.
+    Retire {
+        key: Key,
+        incarnation: u64,
+        reason: DownReason,
+    },
+    /// Drop what is kept for it.
+    Forget(Key),
+    Reply(Token, Result<Key, Refused>),
+    /// Every child of the spec has been started.
+    TreeReady,
+    GivesUp {
+        restarts: u32,
+        period: Duration,
+    },
+    /// Nothing lives any more.
+    End(End),
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    AlreadyStarted,
+    AlreadyPresent,
+    NotFound,
+    Stopping,
+    Failed(Exit),
+}
+
+/// Why the whole family ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Asked,
+    StartFailed { key: Key, exit: Exit },
+    Escalated { key: Key, reason: String },
+}
+
+enum Mode {
+    Running,
+    /// `keep`: the children of the spec may be started again by a later life of this supervisor.
+    Ending {
+        end: End,
+        keep: bool,
+    },
+    Ended,
+}
+
+/// An ordered walk over the children from `from` on: first those that live are stopped in reverse, then all are started
+/// in order. The start of the tree is the same walk with nothing to stop.
+#[derive(Clone, Copy, Debug)]
+struct Walk {
+    from: Key,
+    initial: bool,
+    cleared: bool,
+}
+
+/// The children of one supervisor and what is going on with them.
+pub(crate) struct Family {
+    strategy: Strategy,
+    intensity: Intensity,
+    chance: Chance,
+    members: BTreeMap<Key, Member>,
+    ids: HashMap<ChildId, Key>,
+    due: BTreeSet<(Instant, Key)>,
+    mode: Mode,
+    walk: Option<Walk>,
+    effects: Vec<Effect>,
+}
+
+impl Family {
+    pub(crate) fn new(strategy: Strategy, intensity: Intensity, chance: Chance) -> Self {
+        Self {
+            strategy,
+            intensity,
+            chance,
+            members: BTreeMap::new(),
+            ids: HashMap::new(),
+            due: BTreeSet::new(),
+            mode: Mode::Running,
+            walk: None,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Takes one event and says what to do about it.
+    pub(crate) fn handle(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+        match event {
+            Event::Boot(entries) => self.boot(entries),
+            Event::Ready { key, incarnation } => self.ready(key, incarnation, now),
+            Event::Ended {
+                key,
+                incarnation,
+                exit,
+            } => self.ended(key, incarnation, exit, now),
+            Event::Add { token, entry } => self.add(token, entry, now),
+            Event::Ensure {
+                token,
+                entry,
+                leaving,
+            } => self.ensure(token, entry, leaving, now),
+            Event::Terminate { token, id } => self.terminate(token, &id, now),
+            Event::Stop(how) => self.stop(how),
+            Event::Hurry => self.hurry(now),
+            Event::Due => self.fire_due(now),
+        }
+        self.advance(now);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When `Due` is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Everyone, in start order.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (Key, &Member)> {
+        self.members.iter().map(|(key, member)| (*key, member))
+    }
+
+    /// The child of that id, if there is one.
+    pub(crate) fn find(&self, id: &ChildId) -> Option<Key> {
+        self.ids.get(id).copied()
+    }
+
+    fn boot(&mut self, entries: Vec<Entry>) {
+        for entry in entries {
+            self.insert(entry, false);
+        }
+        self.walk = Some(Walk {
+            from: Key(0),
+            initial: true,
+            cleared: true,
+        });
+    }
+
+    fn insert(&mut self, entry: Entry, dynamic: bool) {
+        self.ids.insert(entry.id.clone(), entry.key);
+        self.members
+            .insert(entry.key, Member::new(entry.id, entry.policy, dynamic));
+    }
+
+    fn stop(&mut self, how: StopHow) {
+        match &mut self.mode {
+            Mode::Running => {
+                self.walk = None;
+                self.mode = Mode::Ending {
+                    end: End::Asked,
+                    keep: how == StopHow::Pause,
+                };
+            }
+            Mode::Ending { keep, .. } => *keep = *keep && how == StopHow::Pause,
+            Mode::Ended => {}
+        }
+    }
+
+    fn set_state(&mut self, key: Key, state: State, due: Option<Instant>) {
+        let Some(member) = self.members.get_mut(&key) else {
+            return;
+        };
+        if let Some(old) = member.due.take() {
+            self.due.remove(&(old, key));
+        }
+        member.state = state;
+        member.due = due;
+        if let Some(at) = due {
+            self.due.insert((at, key));
+        }
+    }
+
+    fn fire_due(&mut self, now: Instant) {
+        while let Some((at, key)) = self.due.first().copied() {
+            if at > now {
+                break;
+            }
+            self.due.pop_first();
+            if let Some(member) = self.members.get_mut(&key) {
+                member.due = None;
+            }
+            self.fire(key, now);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The top of a tree, and the one place where a task is spawned that no `JoinSet` of a supervisor owns.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::admin::SupervisorHandle;
+use crate::child::{Begin, Child, Doorbell, Ring, StopHow};
+use crate::events::{Events, Lifecycle, LifecycleEvent};
+use crate::exit::{ChildState, DownReason, Escalation, Exit, StartFailure};
+use crate::family::Key;
+use crate::names::ChildPath;
+use crate::policy::SUPERVISOR_KILL_GRACE;
+use crate::spec::{ChildSpec, SpecError, SupervisorSpec};
+use crate::tree::{Abandoned, Tree};
+
+/// Why a tree did not start. Nothing of it is left running.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartTreeError {
+    /// It can never run.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// A child did not become ready; those started before it were stopped in reverse order.
+    #[error(transparent)]
+    Child(#[from] StartFailure),
+    /// A child that had started crashed too often before the last one was ready.
+    #[error(transparent)]
+    Escalated(#[from] Escalation),
+    /// It was stopped before it was ready.
+    #[error("the tree was stopped before it was ready: {0}")]
+    Stopped(String),
+}
+
+/// Why a tree ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// It was asked to.
+    Stopped,
+    /// Its root gave up.
+    Escalated(Escalation),
+    /// Its root itself broke.
+    Crashed(String),
+}
+
+/// What a stop left undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopReport {
+    /// Queued messages, interrupted ones and work, by child. Empty after a clean stop.
+    pub abandoned: Vec<Abandoned>,
+    /// From the asking to the end, on tokio's clock.
+    pub took: Duration,
+}
+
+/// A running tree. Dropping it asks the tree to stop, but only [`RootHandle::stop`] waits for that and sets a deadline.
+pub struct RootHandle {
+    root: Arc<dyn Child>,
+    path: ChildPath,
+    supervisor: SupervisorHandle,
+    tree: Arc<Tree>,
+    abort: AbortHandle,
+    ended: watch::Receiver<Option<Exit>>,
+}
+
+/// Starts a tree: every child in order, each awaited until it is ready. Dropping the future stops what has started.
+///
+/// # Errors
+/// The spec can never run, or a child did not start; the error says which and why.
+pub async fn start_root(
+    spec: SupervisorSpec,
+    events: Events,
+) -> Result<RootHandle, StartTreeError> {
+    let supervisor = spec.handle();
+    let path = ChildPath::root(spec.id());
+    let root = ChildSpec::supervisor(spec).into_record().child;
+    root.check()?;
+    if !root.adopt(&path) {
+        return Err(SpecError::UsedTwice { child: path }.into());
+    }
+    let bell = Arc::new(Doorbell::default());
+    let begun = Instant::now();
+    let mut handle = launch(root, path, supervisor, Tree::new(events), &bell);
+    handle.announce(Lifecycle::Starting);
+    tokio::select! {
+        biased;
+        () = bell.rings() => {
+            handle.root.show(ChildState::Up);
+            handle.announce(Lifecycle::Ready { took: begun.elapsed() });
+            Ok(handle)
+        }
+        exit = end_of(&mut handle.ended) => Err(match exit {
+            Exit::StartFailed(failure) => failure.into(),
+            Exit::Escalated(escalation) => escalation.into(),
+            other => StartTreeError::Stopped(other.to_string()),
+        }),
+    }
+}
+
+fn launch(
+    root: Arc<dyn Child>,
+    path: ChildPath,
+    supervisor: SupervisorHandle,
+    tree: Tree,
+    bell: &Arc<Doorbell>,
+) -> RootHandle {
+    let tree = Arc::new(tree);
+    let life = root.begin(Begin {
+        path: path.clone(),
+        incarnation: 1,
+        ring: Ring {
+            key: Key(0),
+            incarnation: 1,
+            bell: bell.clone(),
+        },
+        tree: tree.clone(),
+    });
+    let (end, ended) = watch::channel(None);
+    let (its_root, its_tree, its_path) = (root.clone(), tree.clone(), path.clone());
+    let whole_life = async move {
+        let exit = life.await;
+        close(&*its_root, &its_tree, &its_path, &exit);
+        end.send_replace(Some(exit));
+    };
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the root's task is the only one that no JoinSet owns"
+    )]
+    let abort = tokio::spawn(whole_life).abort_handle();
+    RootHandle {
+        root,
+        path,
+        supervisor,
+        tree,
+        abort,
+        ended,
+    }
+}
+
+/// Whoever still waits for a child of this tree hears why there will be no answer.
+fn close(root: &dyn Child, tree: &Tree, path: &ChildPath, exit: &Exit) {
+    let reason = match exit {
+        Exit::Normal | Exit::Killed | Exit::Aborted => DownReason::Stopped,
+        Exit::StartFailed(failure) => DownReason::StartFailed(failure.to_string()),
+        Exit::Escalated(escalation) => DownReason::Escalated(escalation.to_string()),
+        Exit::Crashed(reason) => DownReason::Crashed(reason.clone()),
+    };
+    let abandoned = root.down(&reason);
+    tree.abandon(path, &abandoned);
+    tree.events.announce(LifecycleEvent {
+        child: path.clone(),
+        incarnation: 1,
+        at: Instant::now(),
+        what: Lifecycle::Stopped { reason, abandoned },
+    });
+}
+
+async fn end_of(ended: &mut watch::Receiver<Option<Exit>>) -> Exit {
+    match ended.wait_for(Option::is_some).await {
+        Ok(exit) => exit.clone().unwrap_or(Exit::Normal),
+        // The task was aborted, or panicked: a bug of this crate.
+        Err(_) => Exit::Aborted,
+    }
+}
+
+impl RootHandle {
+    fn announce(&self, what: Lifecycle) {
+        self.tree.events.announce(LifecycleEvent {
+            child: self.path.clone(),
+            incarnation: 1,
+            at: Instant::now(),
+            what,
+        });
+    }
+
+    /// The root's own handle: start, find, stop and list its children.
+    pub fn supervisor(&self) -> SupervisorHandle {
+        self.supervisor.clone()
+    }
+
+    /// What happens in the tree from now on.
+    pub fn events(&self) -> broadcast::Receiver<LifecycleEvent> {
+        self.tree.events.subscribe()
+    }
+
+    /// Stops the tree in reverse start order. Each child has the time its spec allows; past `deadline` everything that is
+    /// left is killed at once and, two seconds later at most, aborted.
+    pub async fn stop(&self, deadline: Duration) -> StopReport {
+        let begun = Instant::now();
+        self.tree.open_ledger();
+        self.root.ask_stop(StopHow::Drain);
+        let mut ended = self.ended.clone();
+        let in_time = tokio::time::timeout(deadline, end_of(&mut ended)).await;
+        if in_time.is_err() {
+            self.root.kill();
+            let killed = tokio::time::timeout(SUPERVISOR_KILL_GRACE, end_of(&mut ended)).await;
+            if killed.is_err() {
+                // Something blocks its thread: nothing can stop it, but nobody waits for it any more.
+                self.abort.abort();
+                close(&*self.root, &self.tree, &self.path, &Exit::Aborted);
+            }
+        }
+        StopReport {
+            abandoned: self.tree.close_ledger(),
+            took: begun.elapsed(),
+        }
+    }
+
+    /// Completes when the tree has ended, and says why.
+    pub async fn ended(&self) -> EndReason {
+        match end_of(&mut self.ended.clone()).await {
+            Exit::Normal | Exit::Killed | Exit::Aborted => EndReason::Stopped,
+            Exit::Escalated(escalation) => EndReason::Escalated(escalation),
+            Exit::StartFailed(failure) => EndReason::Crashed(failure.to_string()),
+            Exit::Crashed(reason) => EndReason::Crashed(reason),
+        }
+    }
+}
+
+impl Drop for RootHandle {
+    fn drop(&mut self) {
+        self.root.ask_stop(StopHow::Drain);
+    }
+}

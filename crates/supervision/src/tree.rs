@@ -1,0 +1,53 @@
+//! What every supervisor of one tree shares: its events, its seed, and the ledger of what a stop abandons.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::events::Events;
+use crate::names::ChildPath;
+
+/// Something a stop left undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Abandoned {
+    /// Whose.
+    pub child: ChildPath,
+    /// "2 queued `Generate`", "interrupted `Load`", or a work label.
+    pub what: String,
+}
+
+/// Shared by one tree.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    pub(crate) events: Events,
+    /// `None` until the root is asked to stop: only then is it worth keeping, and only then is it bounded by what lives.
+    ledger: Mutex<Option<Vec<Abandoned>>>,
+}
+
+impl Tree {
+    pub(crate) fn new(events: Events) -> Self {
+        Self {
+            events,
+            ledger: Mutex::new(None),
+        }
+    }
+
+    /// From now on, what is abandoned is kept for the stop report.
+    pub(crate) fn open_ledger(&self) {
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.get_or_insert_with(Vec::new);
+    }
+
+    pub(crate) fn abandon(&self, child: &ChildPath, what: &[String]) {
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ledger) = ledger.as_mut() {
+            ledger.extend(what.iter().map(|what| Abandoned {
+                child: child.clone(),
+                what: what.clone(),
+            }));
+        }
+    }
+
+    pub(crate) fn close_ledger(&self) -> Vec<Abandoned> {
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.take().unwrap_or_default()
+    }
+}
