@@ -1,7 +1,11 @@
 //! Tokens per second of the engine alone: no tree, no actor, one sequence. The measure everything above is held to.
 //!
 //! `cargo run --release -p paraphym_inference --example bare_loop -- MODEL.gguf [TOKENS] [PROMPT]`
-#![allow(clippy::print_stdout, reason = "a program for people")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a program for people that measures real time"
+)]
 
 use std::error::Error;
 use std::ops::ControlFlow;

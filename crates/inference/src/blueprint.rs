@@ -18,7 +18,7 @@ const MAX_CONTEXT: u64 = 1 << 24;
 /// The families of models that are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Architecture {
-    /// Llama, and what says it is: Mistral, SmolLM. Rotates neighbouring pairs.
+    /// Llama, and what says it is: Mistral, `SmolLM`. Rotates neighbouring pairs.
     Llama,
     /// Llama with biases on q, k and v. Rotates halves.
     Qwen2,
@@ -49,7 +49,7 @@ impl Architecture {
         }
     }
 
-    /// Whether rope rotates element `i` with `i + n/2` (NeoX) and not `2i` with `2i + 1`.
+    /// Whether rope rotates element `i` with `i + n/2` (`NeoX`) and not `2i` with `2i + 1`.
     pub const fn rotates_halves(self) -> bool {
         matches!(self, Self::Qwen2 | Self::Qwen3)
     }
@@ -148,7 +148,7 @@ impl Blueprint {
             && window > 0
         {
             // Inside the window full attention is what the model was trained for.
-            context = context.min(usize::try_from(window).unwrap_or(context));
+            context = context.min(window);
         }
         Ok(Self {
             architecture,
@@ -276,7 +276,7 @@ fn head_width(
     let of_values = file.optional_size(&key("attention.value_length"), MAX_WIDTH)?;
     let head_width = match of_keys {
         Some(n) => n,
-        None if width % heads == 0 => width / heads,
+        None if width.is_multiple_of(heads) => width / heads,
         None => {
             return Err(file.malformed(format!(
                 "`{}` is {width}, no multiple of the {heads} heads",

@@ -30,7 +30,7 @@ pub struct Codec {
 }
 
 enum Words {
-    Bytes(BytePairs),
+    Bytes(Box<BytePairs>),
     Sentence(SentencePieces),
 }
 
@@ -52,7 +52,7 @@ impl Codec {
     /// `Malformed` or `Unsupported`.
     pub fn build(file: &GgufFile, vocabulary: Vocabulary) -> Result<Self, LoadError> {
         let words = match vocabulary.spelling() {
-            Spelling::ByteLevel => Words::Bytes(BytePairs::build(file, &vocabulary)?),
+            Spelling::ByteLevel => Words::Bytes(Box::new(BytePairs::build(file, &vocabulary)?)),
             Spelling::Sentence => Words::Sentence(SentencePieces::build(file, &vocabulary)?),
         };
         let begins = match &words {

@@ -16,6 +16,7 @@ use crate::vocabulary::character_of_byte;
 const WIDTH: usize = 64;
 const HEADS: usize = 4;
 const KV_HEADS: usize = 2;
+const HEAD_WIDTH: usize = WIDTH / HEADS;
 const LAYERS: usize = 2;
 const FEED_FORWARD: usize = 128;
 const ALIGNMENT: usize = 32;
@@ -77,7 +78,7 @@ pub struct TinyModel {
 }
 
 impl TinyModel {
-    /// Like SmolLM2: Q4_1 matrices, tied Q8_0 embedding, byte-level BPE, `ChatML`, 512 tokens of context.
+    /// Like `SmolLM2`: `Q4_1` matrices, tied `Q8_0` embedding, byte-level BPE, `ChatML`, 512 tokens of context.
     pub fn llama() -> Self {
         Self {
             architecture: Architecture::Llama,
@@ -212,10 +213,10 @@ impl TinyModel {
             (own("feed_forward_length"), number(FEED_FORWARD)),
             (own("attention.head_count"), number(HEADS)),
             (own("attention.head_count_kv"), number(KV_HEADS)),
-            (own("attention.key_length"), number(self.head_width())),
+            (own("attention.key_length"), number(HEAD_WIDTH)),
             (own("attention.layer_norm_rms_epsilon"), Field::Float(1e-5)),
             (own("rope.freq_base"), Field::Float(10_000.0)),
-            (own("rope.dimension_count"), number(self.head_width())),
+            (own("rope.dimension_count"), number(HEAD_WIDTH)),
             ("tokenizer.chat_template".to_owned(), text(CHAT_TEMPLATE)),
         ];
         fields.extend(if self.sentence {
@@ -231,10 +232,6 @@ impl TinyModel {
         fields
     }
 
-    const fn head_width(&self) -> usize {
-        WIDTH / HEADS
-    }
-
     fn vocabulary(&self) -> usize {
         if self.sentence {
             3 + 256 + PIECES.len()
@@ -244,7 +241,7 @@ impl TinyModel {
     }
 
     fn all_tensors(&self) -> io::Result<Vec<Written>> {
-        let head = self.head_width();
+        let head = HEAD_WIDTH;
         let (queries, keys) = (HEADS * head, KV_HEADS * head);
         let vocabulary = self.vocabulary();
         let mut plan: Vec<(String, Vec<usize>)> = vec![
@@ -314,7 +311,7 @@ impl TinyModel {
     }
 }
 
-/// `ChatML`, as SmolLM2 writes it.
+/// `ChatML`, as `SmolLM2` writes it.
 const CHAT_TEMPLATE: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 fn byte_level_fields() -> Vec<(String, Field)> {

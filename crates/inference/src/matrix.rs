@@ -34,8 +34,8 @@ impl Matrix {
         let expected = row_blocks
             .checked_mul(rows as u64)?
             .checked_mul(format.block_bytes())?;
-        let whole = columns as u64 % format.block_elements() == 0;
-        let aligned = bytes.as_ptr().addr() % 8 == 0;
+        let whole = (columns as u64).is_multiple_of(format.block_elements());
+        let aligned = bytes.as_ptr().addr().is_multiple_of(8);
         if !whole || !aligned || expected != bytes.len() as u64 || rows == 0 || columns == 0 {
             return None;
         }

@@ -81,9 +81,10 @@ impl Model {
         };
         let embedding = tensors.matrix("token_embd.weight")?;
         let output_norm = tensors.vector("output_norm.weight")?;
-        let output = match blueprint.tied_output {
-            true => None,
-            false => Some(tensors.matrix("output.weight")?),
+        let output = if blueprint.tied_output {
+            None
+        } else {
+            Some(tensors.matrix("output.weight")?)
         };
         let divisors = tensors.optional_vector("rope_freqs.weight")?;
         let mut layers = Vec::new();

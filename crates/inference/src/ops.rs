@@ -57,7 +57,7 @@ pub fn softmax(scores: &mut [f32]) {
     }
 }
 
-/// The gated unit of Llama (SwiGLU, arXiv:2002.05202): `gate = silu(gate) * up`.
+/// The gated unit of Llama (`SwiGLU`, arXiv:2002.05202): `gate = silu(gate) * up`.
 pub fn gate_with_silu(gate: &mut [f32], up: &[f32]) {
     for (gate, up) in gate.iter_mut().zip(up) {
         *gate = *gate / (1.0 + (-*gate).exp()) * up;

@@ -216,7 +216,7 @@ fn read_kinds(file: &GgufFile, tokens: usize) -> Result<Vec<Kind>, LoadError> {
 /// The byte of `<0x0A>`.
 pub fn byte_of(text: &str) -> Option<u8> {
     let digits = text.strip_prefix("<0x")?.strip_suffix('>')?;
-    if digits.len() == 2 {
+    if digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         u8::from_str_radix(digits, 16).ok()
     } else {
         None
