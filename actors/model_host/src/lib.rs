@@ -1,7 +1,36 @@
 //! Who is resident and who may run; engines travel to the blocking pool, one step at a time.
+//!
+//! ```text
+//!  client::generate ── Generate ──> model_host ──> Book of the model (queue, live sequences, leases; outlives crashes)
+//!        ▲                                              │
+//!        │ GenerationStream                             ▼            one step
+//!        └────────── Outlet <── live <── Lane ── engine travels ──> blocking pool
+//!                                         ▲                              │
+//!                                         └──────── comes home ──────────┘
+//! ```
+//!
+//! Invariants: every accepted request hears exactly one terminal event, whoever crashes; dropping its stream stops
+//! compute within one step; a slow reader delays nobody and loses nothing; nothing is in memory without a lease.
 
+mod actor;
+mod book;
+pub mod client;
+mod config;
+mod fitting;
+mod lane;
+mod live;
 pub mod messages;
+pub mod meters;
+mod outbox;
+mod outlet;
+mod roster;
+mod schedule;
 
+pub use actor::{
+    CHILD_ID, HostSeed, LANE_SUPERVISOR_ID, ModelHost, ModelHostDeps, ResolveModel, children,
+};
+pub use client::{GenerationStream, Request, generate, warm};
+pub use config::HostConfig;
 pub use messages::{
     Cancel, Generate, HostStatus, ModelState, ModelStatus, Status, Unload, UnloadError, Warm,
 };

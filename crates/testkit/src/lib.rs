@@ -1,1 +1,3 @@
 //! Scripted engine and scene for tests.
+
+pub mod scripted;

@@ -1,0 +1,166 @@
+//! The asker's side: a request goes in, a stream of events comes out, and dropping the stream is cancelling.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use domain::{
+    ContextPolicy, GenerationError, GenerationEvent, ModelName, Prompt, RequestId, Sampling,
+};
+use futures_util::Stream;
+use supervision::{AskError, Handle};
+use tokio::sync::mpsc;
+
+use crate::actor::{CHILD_ID, ModelHost};
+use crate::messages::{Generate, Warm};
+
+/// Events on their way to one reader: a second or more of text at any speed a CPU reaches. A slower reader loses nothing
+/// (what does not fit is merged behind the channel), so a larger one would only be memory.
+pub const EVENTS: usize = 64;
+/// Acceptance takes microseconds, or a look into a folder for a model's first request; this also covers a restart of the
+/// host.
+const ACCEPT: Duration = Duration::from_secs(10);
+
+/// A request for text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// What `Cancel`, logs and the stop report call it.
+    pub id: RequestId,
+    /// Which model; it is loaded if it is not resident.
+    pub model: ModelName,
+    /// What it continues.
+    pub prompt: Prompt,
+    /// How tokens are chosen and when to end.
+    pub sampling: Sampling,
+    /// What to do if the prompt is longer than the model's window.
+    pub context: ContextPolicy,
+}
+
+/// Asks for an answer.
+///
+/// # Errors
+/// What is refused at once: a field out of range, an unknown model, a full queue, a model whose load failed a moment
+/// ago, or a host that is down. Everything later is an event of the stream.
+pub async fn generate(
+    host: &Handle<ModelHost>,
+    request: Request,
+) -> Result<GenerationStream, GenerationError> {
+    let (events, stream) = channel();
+    let wish = Generate {
+        id: request.id,
+        model: request.model,
+        prompt: request.prompt,
+        sampling: request.sampling,
+        context: request.context,
+        events,
+    };
+    host.ask(wish, ACCEPT).await.map_err(refusal)?;
+    Ok(stream)
+}
+
+/// Loads a model without asking it anything: the stream says `Loading`, then `Finished` with an empty usage or `Failed`.
+///
+/// # Errors
+/// As `generate`.
+pub async fn warm(
+    host: &Handle<ModelHost>,
+    id: RequestId,
+    model: ModelName,
+) -> Result<GenerationStream, GenerationError> {
+    let (events, stream) = channel();
+    let wish = Warm { id, model, events };
+    host.ask(wish, ACCEPT).await.map_err(refusal)?;
+    Ok(stream)
+}
+
+/// One answer, event by event. It ends after exactly one terminal event. Dropping it cancels the request, and compute
+/// stops within one step.
+#[derive(Debug)]
+pub struct GenerationStream {
+    events: mpsc::Receiver<GenerationEvent>,
+    ended: bool,
+}
+
+impl GenerationStream {
+    /// The next event; `None` after the terminal one. Cancel safe.
+    pub async fn next(&mut self) -> Option<GenerationEvent> {
+        if self.ended {
+            return None;
+        }
+        let event = self.events.recv().await;
+        Some(self.note(event))
+    }
+
+    /// A writer that went without a word is an end, too.
+    fn note(&mut self, event: Option<GenerationEvent>) -> GenerationEvent {
+        let event = event.unwrap_or_else(|| {
+            GenerationEvent::Failed(GenerationError::Unavailable {
+                part: CHILD_ID.to_owned(),
+                reason: "it stopped before the answer was complete".to_owned(),
+            })
+        });
+        self.ended = event.is_terminal();
+        event
+    }
+}
+
+impl Stream for GenerationStream {
+    type Item = GenerationEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<GenerationEvent>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let polled = self.events.poll_recv(cx);
+        polled.map(|event| Some(self.note(event)))
+    }
+}
+
+fn channel() -> (mpsc::Sender<GenerationEvent>, GenerationStream) {
+    let (sender, events) = mpsc::channel(EVENTS);
+    let ended = false;
+    (sender, GenerationStream { events, ended })
+}
+
+fn refusal(error: AskError<GenerationError>) -> GenerationError {
+    match error {
+        AskError::Handler(error) => error,
+        other => GenerationError::Unavailable {
+            part: CHILD_ID.to_owned(),
+            reason: other.to_string(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn ends_after_exactly_one_terminal_event() {
+        let (sender, mut stream) = channel();
+        let text = GenerationEvent::Text("a".to_owned());
+        sender.send(text.clone()).await.unwrap();
+        let cancelled = GenerationEvent::Failed(GenerationError::Cancelled);
+        sender.send(cancelled.clone()).await.unwrap();
+        sender.send(text.clone()).await.unwrap();
+        assert_eq!(stream.next().await, Some(text));
+        assert_eq!(stream.next().await, Some(cancelled));
+        assert_eq!(stream.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_silent_end_is_said() {
+        let (sender, mut stream) = channel();
+        drop(sender);
+        let end = stream.next().await;
+        assert!(
+            matches!(
+                end,
+                Some(GenerationEvent::Failed(GenerationError::Unavailable { .. }))
+            ),
+            "{end:?}"
+        );
+        assert_eq!(stream.next().await, None);
+    }
+}

@@ -1,0 +1,80 @@
+//! How much of everything: each limit with its reason.
+
+use std::time::Duration;
+
+/// The limits of a model host. Zero where at least one is needed counts as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostConfig {
+    /// Sequences one model answers at once. Four: on a few CPU cores a fifth makes the others slower than reading.
+    pub max_batch: usize,
+    /// Requests that wait per model. Eight batches: who would wait longer is better told at once.
+    pub queue: usize,
+    /// Prompt tokens read per step, all sequences together. It bounds how long a cancel or a neighbour's next token
+    /// waits for a prompt.
+    pub prefill_chunk: usize,
+    /// How long a model stays in memory with nothing to do.
+    pub keep_alive: Duration,
+    /// Engine crashes a request may survive; one more and it fails. Two: a crash that follows the request about will
+    /// have happened three times, and one that was chance will not.
+    pub crash_budget: u32,
+    /// Models with a lane at once. Resident ones are bounded by memory; this bounds the small ones.
+    pub max_models: usize,
+    /// How long a graceful stop waits for live answers. The root's own deadline may be shorter.
+    pub drain: Duration,
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self {
+            max_batch: 4,
+            queue: 32,
+            prefill_chunk: 32,
+            keep_alive: Duration::from_secs(5 * 60),
+            crash_budget: 2,
+            max_models: 16,
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// After a failed load, requests fail with the same reason for this long, doubling up to the second: reading a broken
+/// file for every request would be slower than saying so, and a mended one is found within a minute.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_MOST: Duration = Duration::from_secs(60);
+
+/// How long after the `failures`th failed load in a row (from 1) the next request may try again.
+pub(crate) fn load_backoff(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(10);
+    RETRY_FIRST.saturating_mul(1 << doublings).min(RETRY_MOST)
+}
+
+/// A guess at when there is room: each batch ahead takes about as long as an answer took lately.
+pub(crate) fn retry_after(waiting: usize, max_batch: usize, mean_answer: Duration) -> Duration {
+    let batches = (waiting / max_batch.max(1)).saturating_add(1);
+    mean_answer
+        .saturating_mul(u32::try_from(batches).unwrap_or(u32::MAX))
+        .clamp(Duration::from_millis(100), Duration::from_secs(60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn load_backoff_doubles_to_a_minute() {
+        let seconds: Vec<u64> = [1, 2, 3, 6, 7, 8, u32::MAX]
+            .map(|n| load_backoff(n).as_secs())
+            .to_vec();
+        assert_eq!(seconds, [1, 2, 4, 32, 60, 60, 60]);
+    }
+
+    #[test]
+    fn the_guess_grows_with_the_queue_and_is_bounded() {
+        let second = Duration::from_secs(1);
+        assert_eq!(retry_after(0, 4, second), second);
+        assert_eq!(retry_after(32, 4, second), 9 * second);
+        assert_eq!(retry_after(3, 0, second), 4 * second);
+        assert_eq!(retry_after(9, 4, Duration::ZERO), second / 10);
+        assert_eq!(retry_after(usize::MAX, 1, second), 60 * second);
+    }
+}

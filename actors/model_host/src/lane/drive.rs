@@ -1,0 +1,309 @@
+//! What a lane does between two steps: let go, admit, hand out, depart, or rest.
+
+use std::sync::Arc;
+
+use domain::{GenerationError, GenerationEvent};
+use engine::{Engine, SequenceId, StepInput};
+use kameo::actor::ActorRef;
+use tokio::time::Instant;
+
+use super::load::Load;
+use super::prepare::prepare;
+use super::trip::{Back, EngineCrash, Trip, travel};
+use super::{FAREWELL_FIRST, FAREWELL_MOST, Home, Lane, Loaded, Prepared, Seat};
+use crate::book::{Live, Pages, Phase};
+use crate::live::Heard;
+use crate::schedule::{self, Seat as Place};
+
+impl Lane {
+    /// The book as the last life left it: nothing of its engine is believed.
+    pub(super) fn recover(&mut self) {
+        let mut pages = self.book.pages();
+        pages.engine_lost("the lane crashed during a step", Instant::now());
+        for live in &pages.live {
+            self.guards
+                .insert(live.key, self.inbox.work(live.id.as_str()));
+        }
+    }
+
+    /// Does whatever can be done now. Called after every message; doing it once more changes nothing.
+    pub(super) fn drive(&mut self, me: &ActorRef<Self>) {
+        while self.tasks.try_join_next().is_some() {}
+        let now = Instant::now();
+        let book = Arc::clone(&self.book);
+        let mut pages = book.pages();
+        pages.sweep_queue();
+        if self.inbox.is_stopping() {
+            let error = GenerationError::Unavailable {
+                part: self.parts.name(),
+                reason: "it is shutting down".to_owned(),
+            };
+            pages.fail_waiting(now, |_| true, &error);
+        }
+        pages.flush(now);
+        self.let_go(&mut pages, now);
+        match &self.seat {
+            Seat::Nobody if pages.is_wanted() => self.begin_load(&mut pages, me),
+            Seat::Home(_) => {
+                pages.answer_warm(now);
+                self.begin_preparing(&pages, me);
+                self.depart(&mut pages, me);
+            }
+            Seat::Nobody | Seat::Loading(_) | Seat::Away => {}
+        }
+        if !matches!(self.seat, Seat::Nobody | Seat::Loading(_)) {
+            pages.tell_positions();
+        }
+        self.rest(&mut pages, now);
+        self.meters.load(pages.live.len(), pages.queue.len());
+        let closed = pages.closed;
+        drop(pages);
+        if closed {
+            // If a message is queued, this comes again after it.
+            self.inbox.stop_if_idle();
+        }
+    }
+
+    /// Sequences nobody wants any more leave between steps.
+    fn let_go(&mut self, pages: &mut Pages, now: Instant) {
+        if matches!(self.seat, Seat::Away) {
+            return;
+        }
+        for live in pages.take_unwanted() {
+            let event = GenerationEvent::Failed(GenerationError::Cancelled);
+            self.part(pages, live, event, now);
+        }
+    }
+
+    fn part(&mut self, pages: &mut Pages, live: Live, event: GenerationEvent, now: Instant) {
+        if let Seat::Home(engine) = &mut self.seat {
+            engine.close(SequenceId(live.key));
+        }
+        self.guards.remove(&live.key);
+        pages.part(live, event, now);
+        self.farewell_wait = FAREWELL_FIRST;
+    }
+
+    fn begin_load(&mut self, pages: &mut Pages, me: &ActorRef<Self>) {
+        pages.phase = Phase::Loading { fraction: 0.0 };
+        let (load, guard) = Load::new(self.parts.clone(), &self.book, pages.weights.clone());
+        self.seat = Seat::Loading(guard);
+        let me = me.clone();
+        self.tasks.spawn(async move {
+            let loaded = Loaded(load.run().await);
+            // An error means that this life is over.
+            drop(me.tell(loaded).send().await);
+        });
+    }
+
+    fn begin_preparing(&mut self, pages: &Pages, me: &ActorRef<Self>) {
+        let blocked = self.blocked_at == Some(pages.ends) && !pages.live.is_empty();
+        if self.preparing.is_some() || blocked || !pages.has_seat() {
+            return;
+        }
+        let known = pages.card.clone().zip(self.text.clone());
+        let (Some((key, ask, id)), Some((card, text))) = (pages.next_ask(), known) else {
+            return;
+        };
+        self.preparing = Some((key, pages.ends));
+        self.blocked_at = None;
+        let preparing = prepare(self.parts.clone(), card, text, ask, id);
+        let me = me.clone();
+        self.tasks.spawn(async move {
+            let result = preparing.await;
+            // An error means that this life is over.
+            drop(me.tell(Prepared { key, result }).send().await);
+        });
+    }
+
+    /// The engine leaves with the next step, if anyone can move.
+    fn depart(&mut self, pages: &mut Pages, me: &ActorRef<Self>) {
+        let places: Vec<Place> = pages.live.iter().map(place_of).collect();
+        let moves = schedule::plan(&places, self.parts.config.prefill_chunk);
+        if moves.is_empty() {
+            return;
+        }
+        let engine = match std::mem::replace(&mut self.seat, Seat::Away) {
+            Seat::Home(engine) => engine,
+            other => {
+                self.seat = other;
+                return;
+            }
+        };
+        let (mut opens, mut batch) = (Vec::new(), Vec::new());
+        for step in &moves {
+            let Some(live) = pages.live.iter_mut().find(|live| live.key == step.key) else {
+                continue;
+            };
+            let sequence = SequenceId(live.key);
+            if !std::mem::replace(&mut live.open, true) {
+                opens.push((sequence, live.sequence.plan()));
+            }
+            batch.push(StepInput {
+                sequence,
+                tokens: live.sequence.depart(step.tokens),
+                sample: step.sample,
+            });
+        }
+        self.moves = moves;
+        self.send_off(engine, opens, batch, me);
+    }
+
+    fn send_off(
+        &mut self,
+        engine: Box<dyn Engine>,
+        opens: Vec<(SequenceId, engine::SequencePlan)>,
+        batch: Vec<StepInput>,
+        me: &ActorRef<Self>,
+    ) {
+        let trip = Trip {
+            engine,
+            opens,
+            batch,
+        };
+        let me = me.clone();
+        self.tasks.spawn_blocking(move || {
+            let home = Home(travel(trip));
+            // Straight from the thread: no task in between. An error means that this life is over.
+            drop(me.tell(home).blocking_send());
+        });
+    }
+
+    /// Hands out what the step produced.
+    pub(super) fn arrive(&mut self, back: Back) -> Result<(), EngineCrash> {
+        let Some(text) = self.text.clone() else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        let book = Arc::clone(&self.book);
+        let mut pages = book.pages();
+        pages.steps += 1;
+        self.seat = Seat::Home(back.engine);
+        for (SequenceId(key), error) in back.refused {
+            self.refuse(&mut pages, key, error.to_string(), now);
+        }
+        let (mut generated, mut read) = (0, 0);
+        for step in std::mem::take(&mut self.moves) {
+            let steps = pages.steps;
+            let Some(live) = pages.live.iter_mut().find(|live| live.key == step.key) else {
+                continue;
+            };
+            read += live.sequence.arrive(step.tokens);
+            tell_prefill(live);
+            if !step.sample {
+                live.sequence.served = steps;
+                continue;
+            }
+            let output = back.outputs.iter().find(|o| o.sequence.0 == step.key);
+            let Some(token) = output.and_then(|output| output.token) else {
+                let words = format!("no token for sequence {}", step.key);
+                return Err(EngineCrash(words));
+            };
+            generated += 1;
+            if live.sequence.usage().completion_tokens == 0 {
+                self.meters
+                    .first_token(now.saturating_duration_since(live.since));
+            }
+            let heard = live
+                .sequence
+                .accept(token, text.bytes_of(token), text.ends_turn(token));
+            self.hand_out(&mut pages, step.key, heard, now);
+        }
+        self.meters.step(back.took, generated, read as u64);
+        Ok(())
+    }
+
+    fn hand_out(&mut self, pages: &mut Pages, key: u64, heard: Heard, now: Instant) {
+        match heard {
+            Heard::Text(more) => {
+                if let Some(live) = pages.live.iter_mut().find(|live| live.key == key) {
+                    live.outlet.say(&more);
+                }
+            }
+            Heard::End {
+                text,
+                reason,
+                usage,
+            } => {
+                if let Some(mut live) = pages.take_live(key) {
+                    live.outlet.say(&text);
+                    let event = GenerationEvent::Finished { reason, usage };
+                    self.part(pages, live, event, now);
+                }
+            }
+        }
+    }
+
+    /// The engine could not make room for one sequence: that one fails, the others go on.
+    fn refuse(&mut self, pages: &mut Pages, key: u64, reason: String, now: Instant) {
+        if let Some(live) = pages.take_live(key) {
+            let crashes = live.sequence.crashes() + 1;
+            let error = GenerationError::EngineCrashed { crashes, reason };
+            self.part(pages, live, GenerationEvent::Failed(error), now);
+        }
+    }
+
+    /// Writes the crash down before this life ends, so that those it was too much for hear of it at once.
+    pub(super) fn lose_engine(&mut self, crash: &EngineCrash) {
+        self.meters.crash();
+        self.seat = Seat::Nobody;
+        let mut pages = self.book.pages();
+        pages.crashes = pages.crashes.saturating_add(1);
+        pages.engine_lost(&crash.0, Instant::now());
+    }
+
+    /// Sets the alarm for what comes by time, and closes the book if nothing will.
+    fn rest(&mut self, pages: &mut Pages, now: Instant) {
+        let busy = pages.is_wanted() || self.preparing.is_some();
+        let resident = matches!(self.seat, Seat::Home(_));
+        pages.idle_since = match (resident, busy) {
+            (true, false) => Some(pages.idle_since.unwrap_or(now)),
+            _ => None,
+        };
+        let unload_at = pages
+            .idle_since
+            .map(|since| since + self.parts.config.keep_alive);
+        pages.failure.take_if(|failure| failure.forget_at <= now);
+        let forget_at = pages.failure.as_ref().map(|failure| failure.forget_at);
+        let farewell_at = pages.has_farewells().then(|| {
+            self.farewell_wait = (self.farewell_wait * 2).min(FAREWELL_MOST);
+            now + self.farewell_wait
+        });
+        let next = [unload_at, forget_at, farewell_at]
+            .into_iter()
+            .flatten()
+            .min();
+        self.inbox.set_alarm(next);
+        if matches!(self.seat, Seat::Nobody) && !busy {
+            // Left over from before a crash, if nobody came back for it.
+            pages.weights = None;
+            pages.closed |= next.is_none();
+        }
+    }
+
+    /// Whether the model has had nothing to do for `keep_alive`.
+    pub(super) fn is_idle_for_long(&self, now: Instant) -> bool {
+        let since = self.book.pages().idle_since;
+        since.is_some_and(|since| {
+            now.saturating_duration_since(since) >= self.parts.config.keep_alive
+        })
+    }
+}
+
+fn place_of(live: &Live) -> Place {
+    Place {
+        key: live.key,
+        unfed: live.sequence.unfed(),
+        served: live.sequence.served,
+        suspect: live.sequence.is_suspect(),
+    }
+}
+
+/// How far the prompt is read, until the first token.
+fn tell_prefill(live: &mut Live) {
+    let (done, total) = live.sequence.prompt_read();
+    if live.sequence.usage().completion_tokens == 0 {
+        live.outlet
+            .progress(GenerationEvent::Prefill { done, total });
+    }
+}

@@ -1,0 +1,148 @@
+//! Reading a model into memory: its header, a lease for its weights, then the weights, all on the blocking pool.
+//!
+//! Invariants: no weights without a lease; the load ends at the next tensor once nobody waits for it or its lane is gone.
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use domain::{Bytes, GenerationError};
+use engine::{LoadError, LoadedModel, ModelCard};
+use memory_governor::Lease;
+
+use super::LaneParts;
+use super::room::{self, NoLease, Wanted};
+use super::trip::panic_text;
+use crate::book::Book;
+
+/// A model in memory and the lease for it.
+pub(crate) struct Resident {
+    pub(crate) model: LoadedModel,
+    pub(crate) weights: Arc<Lease>,
+}
+
+/// Why there is none.
+pub(crate) enum NotLoaded {
+    /// Nobody waited any more.
+    Cancelled,
+    Failed(GenerationError),
+}
+
+/// Ends the load it belongs to when the lane's life that began it ends.
+pub(crate) struct LoadGuard(Arc<AtomicBool>);
+
+impl Drop for LoadGuard {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// One load.
+pub(crate) struct Load {
+    parts: LaneParts,
+    /// Weak: a load must not keep the book of a dead lane.
+    book: Weak<Book>,
+    /// Kept from before a crash, if there was one.
+    weights: Option<Arc<Lease>>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Load {
+    pub(crate) fn new(
+        parts: LaneParts,
+        book: &Arc<Book>,
+        weights: Option<Arc<Lease>>,
+    ) -> (Self, LoadGuard) {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let guard = LoadGuard(Arc::clone(&cancelled));
+        let load = Self {
+            parts,
+            book: Arc::downgrade(book),
+            weights,
+            cancelled,
+        };
+        (load, guard)
+    }
+
+    /// Reads the model.
+    pub(crate) async fn run(mut self) -> Result<Resident, NotLoaded> {
+        let parts = self.parts.clone();
+        let card = self
+            .on_blocking_thread(move || parts.loader.inspect(&parts.source))
+            .await?;
+        if let Some(book) = self.book.upgrade() {
+            book.pages().card = Some(card.clone());
+        }
+        let weights = self.weights(&card).await?;
+        let parts = self.parts.clone();
+        let (book, cancelled) = (self.book.clone(), Arc::clone(&self.cancelled));
+        let held = Arc::clone(&weights);
+        let model = self
+            .on_blocking_thread(move || {
+                // The lease stays until the thread is done, even if the lane is gone by then.
+                let _held = held;
+                parts.loader.load(&parts.source, &mut |fraction| {
+                    go_on(&book, &cancelled, fraction)
+                })
+            })
+            .await?;
+        Ok(Resident { model, weights })
+    }
+
+    async fn weights(&mut self, card: &ModelCard) -> Result<Arc<Lease>, NotLoaded> {
+        if card.weights_bytes == Bytes::ZERO {
+            return Err(self.failed("its header says that it has no weights"));
+        }
+        let fits = |lease: &Arc<Lease>| lease.bytes() == card.weights_bytes;
+        if let Some(lease) = self.weights.take().filter(fits) {
+            return Ok(lease);
+        }
+        let model = &self.parts.model;
+        let wanted = Wanted {
+            model,
+            owner: self.parts.name(),
+            purpose: format!("the weights of {model}"),
+            bytes: card.weights_bytes,
+        };
+        match room::reserve(&self.parts.governor, &self.parts.roster, wanted).await {
+            Ok(lease) => Ok(Arc::new(lease)),
+            Err(NoLease::NoRoom(error) | NoLease::Failed(error)) => Err(NotLoaded::Failed(error)),
+        }
+    }
+
+    async fn on_blocking_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
+    ) -> Result<T, NotLoaded> {
+        let done = tokio::task::spawn_blocking(|| catch_unwind(AssertUnwindSafe(work))).await;
+        match done {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(LoadError::Cancelled))) => Err(NotLoaded::Cancelled),
+            Ok(Ok(Err(error))) => Err(self.failed(error)),
+            Ok(Err(panic)) => {
+                Err(self.failed(format!("the loader crashed: {}", panic_text(&*panic))))
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn failed(&self, reason: impl ToString) -> NotLoaded {
+        NotLoaded::Failed(GenerationError::LoadFailed {
+            model: self.parts.model.clone(),
+            reason: reason.to_string(),
+        })
+    }
+}
+
+fn go_on(book: &Weak<Book>, cancelled: &AtomicBool, fraction: f32) -> ControlFlow<()> {
+    let wanted = !cancelled.load(Ordering::Acquire)
+        && book
+            .upgrade()
+            .is_some_and(|book| book.load_progress(fraction.clamp(0.0, 1.0)));
+    if wanted {
+        ControlFlow::Continue(())
+    } else {
+        ControlFlow::Break(())
+    }
+}

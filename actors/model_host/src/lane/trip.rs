@@ -1,0 +1,81 @@
+//! One step, on a blocking thread: the engine goes out by value with everything it needs and comes home with what it
+//! produced.
+//!
+//! Invariant: nothing here waits, and nothing of the lane is shared with it. A panic is caught at the border, so that a
+//! crash is a message like any other; the engine that crashed is dropped where it crashed.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use engine::{Engine, SequenceId, SequencePlan, StepError, StepInput, StepOutput};
+use tokio::time::Instant;
+
+/// What goes out.
+pub(crate) struct Trip {
+    pub(crate) engine: Box<dyn Engine>,
+    /// Sequences the engine does not know yet.
+    pub(crate) opens: Vec<(SequenceId, SequencePlan)>,
+    pub(crate) batch: Vec<StepInput>,
+}
+
+/// What comes home.
+pub(crate) struct Back {
+    pub(crate) engine: Box<dyn Engine>,
+    /// Sequences the engine could not make room for.
+    pub(crate) refused: Vec<(SequenceId, StepError)>,
+    pub(crate) outputs: Vec<StepOutput>,
+    pub(crate) took: Duration,
+}
+
+/// The engine was lost in a step: by a panic, an error, or an answer that is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the engine crashed: {0}")]
+pub(crate) struct EngineCrash(pub(crate) String);
+
+/// Makes the trip.
+pub(crate) fn travel(trip: Trip) -> Result<Back, EngineCrash> {
+    catch_unwind(AssertUnwindSafe(|| step(trip)))
+        .unwrap_or_else(|panic| Err(EngineCrash(panic_text(&*panic))))
+}
+
+fn step(trip: Trip) -> Result<Back, EngineCrash> {
+    let Trip {
+        mut engine,
+        opens,
+        mut batch,
+    } = trip;
+    let begun = Instant::now();
+    let mut refused = Vec::new();
+    for (sequence, plan) in opens {
+        if let Err(error) = engine.open(sequence, plan) {
+            refused.push((sequence, error));
+        }
+    }
+    batch.retain(|input| {
+        refused
+            .iter()
+            .all(|(sequence, _)| *sequence != input.sequence)
+    });
+    let outputs = if batch.is_empty() {
+        Vec::new()
+    } else {
+        engine
+            .step(&batch)
+            .map_err(|error| EngineCrash(error.to_string()))?
+    };
+    Ok(Back {
+        engine,
+        refused,
+        outputs,
+        took: begun.elapsed(),
+    })
+}
+
+/// A panic's words.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&'static str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without words")
+        .to_owned()
+}

@@ -1,0 +1,73 @@
+//! What the model host counts, under the names telemetry gives. Handles are made once per lane: a step must not pay for
+//! looking names up.
+
+use std::time::Duration;
+
+use domain::{GenerationError, ModelName};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+pub use telemetry::names::{
+    ENGINE_CRASHES, FIRST_TOKEN_SECONDS, REQUESTS_REFUSED, SEQUENCES_ACTIVE, SEQUENCES_WAITING,
+    STEP_SECONDS, TOKENS_GENERATED, TOKENS_PROMPT,
+};
+
+/// One lane's meters.
+pub(crate) struct Meters {
+    generated: Counter,
+    prompt: Counter,
+    crashes: Counter,
+    step: Histogram,
+    first_token: Histogram,
+    active: Gauge,
+    waiting: Gauge,
+}
+
+impl Meters {
+    pub(crate) fn new(model: &ModelName) -> Self {
+        let model = model.to_string();
+        Self {
+            generated: counter!(TOKENS_GENERATED, "model" => model.clone()),
+            prompt: counter!(TOKENS_PROMPT, "model" => model.clone()),
+            crashes: counter!(ENGINE_CRASHES, "model" => model.clone()),
+            step: histogram!(STEP_SECONDS, "model" => model.clone()),
+            first_token: histogram!(FIRST_TOKEN_SECONDS, "model" => model.clone()),
+            active: gauge!(SEQUENCES_ACTIVE, "model" => model.clone()),
+            waiting: gauge!(SEQUENCES_WAITING, "model" => model),
+        }
+    }
+
+    pub(crate) fn step(&self, took: Duration, generated: u64, prompt: u64) {
+        self.step.record(took.as_secs_f64());
+        self.generated.increment(generated);
+        self.prompt.increment(prompt);
+    }
+
+    pub(crate) fn first_token(&self, after: Duration) {
+        self.first_token.record(after.as_secs_f64());
+    }
+
+    pub(crate) fn crash(&self) {
+        self.crashes.increment(1);
+    }
+
+    pub(crate) fn load(&self, active: usize, waiting: usize) {
+        self.active.set(active as f64);
+        self.waiting.set(waiting as f64);
+    }
+}
+
+/// A request was not accepted, or failed before its first step.
+pub(crate) fn refused(error: &GenerationError) {
+    let reason = match error {
+        GenerationError::Invalid(_) => "invalid",
+        GenerationError::ModelNotFound { .. } => "model_not_found",
+        GenerationError::LoadFailed { .. } => "load_failed",
+        GenerationError::Overloaded { .. } => "overloaded",
+        GenerationError::MemoryExhausted { .. } => "memory_exhausted",
+        GenerationError::ContextOverflow { .. } => "context_overflow",
+        GenerationError::EngineCrashed { .. } => "engine_crashed",
+        GenerationError::Unavailable { .. } => "unavailable",
+        GenerationError::Cancelled => "cancelled",
+    };
+    counter!(REQUESTS_REFUSED, "reason" => reason).increment(1);
+}

@@ -1,0 +1,134 @@
+//! What one reader has not taken yet, so that a slow reader costs memory bounded by its own answer and nothing is lost.
+//!
+//! Progress is news: only the latest is kept, and none once text was said. Text is merged. The end is kept until it is
+//! taken, and there is only one. Nothing here sends or waits.
+
+use domain::GenerationEvent;
+
+/// The events of one stream that wait for room, in the order they must leave.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    progress: Option<GenerationEvent>,
+    text: String,
+    end: Option<GenerationEvent>,
+    spoke: bool,
+    ended: bool,
+}
+
+impl Outbox {
+    /// `Queued`, `Loading` or `Prefill`; replaces what was not taken. Nothing once text was said or the end is known.
+    pub(crate) fn progress(&mut self, event: GenerationEvent) {
+        if !self.spoke && !self.ended {
+            self.progress = Some(event);
+        }
+    }
+
+    /// The next text; empty text is nothing.
+    pub(crate) fn say(&mut self, text: &str) {
+        if !text.is_empty() && !self.ended {
+            self.progress = None;
+            self.spoke = true;
+            self.text.push_str(text);
+        }
+    }
+
+    /// The end. The first one counts.
+    pub(crate) fn end(&mut self, event: GenerationEvent) {
+        if !self.ended {
+            self.ended = true;
+            self.progress = None;
+            self.end = Some(event);
+        }
+    }
+
+    /// Takes the event that leaves next.
+    pub(crate) fn take(&mut self) -> Option<GenerationEvent> {
+        if let Some(event) = self.progress.take() {
+            return Some(event);
+        }
+        if !self.text.is_empty() {
+            return Some(GenerationEvent::Text(std::mem::take(&mut self.text)));
+        }
+        self.end.take()
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.progress.is_none() && self.text.is_empty() && self.end.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{FinishReason, GenerationError, Usage};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn finished() -> GenerationEvent {
+        GenerationEvent::Finished {
+            reason: FinishReason::Stop,
+            usage: Usage::default(),
+        }
+    }
+
+    fn drain(outbox: &mut Outbox) -> Vec<GenerationEvent> {
+        std::iter::from_fn(|| outbox.take()).collect()
+    }
+
+    #[test]
+    fn the_latest_progress_the_merged_text_one_end() {
+        let mut outbox = Outbox::default();
+        outbox.progress(GenerationEvent::Queued { position: 2 });
+        outbox.progress(GenerationEvent::Queued { position: 1 });
+        assert_eq!(
+            drain(&mut outbox),
+            [GenerationEvent::Queued { position: 1 }]
+        );
+        outbox.progress(GenerationEvent::Prefill { done: 1, total: 2 });
+        outbox.say("a");
+        outbox.say("");
+        outbox.say("b");
+        outbox.progress(GenerationEvent::Loading { fraction: 0.5 });
+        outbox.end(finished());
+        outbox.end(GenerationEvent::Failed(GenerationError::Cancelled));
+        outbox.say("c");
+        assert_eq!(
+            drain(&mut outbox),
+            [GenerationEvent::Text("ab".to_owned()), finished()]
+        );
+        assert!(outbox.is_empty());
+        outbox.end(finished());
+        assert!(outbox.is_empty(), "the end leaves once");
+    }
+
+    proptest! {
+        /// However reading and writing interleave: all text arrives in order, the end is last and alone.
+        #[test]
+        fn nothing_is_lost(ops in prop::collection::vec((0u8..4, "[a-c]{0,2}"), 0..40)) {
+            let (mut outbox, mut said, mut heard, mut ends) = (Outbox::default(), String::new(), String::new(), 0);
+            let mut ended = false;
+            for (op, text) in ops {
+                match op {
+                    0 => outbox.progress(GenerationEvent::Queued { position: 1 }),
+                    1 => { if !ended { said.push_str(&text); } outbox.say(&text); }
+                    2 if text.is_empty() => { ended = true; outbox.end(finished()); }
+                    _ => match outbox.take() {
+                        Some(GenerationEvent::Text(text)) => { prop_assert_eq!(ends, 0); heard.push_str(&text); }
+                        Some(event) if event.is_terminal() => ends += 1,
+                        Some(_) => prop_assert!(heard.is_empty(), "progress comes before text"),
+                        None => {}
+                    },
+                }
+            }
+            for event in drain(&mut outbox) {
+                match event {
+                    GenerationEvent::Text(text) => heard.push_str(&text),
+                    event => ends += u32::from(event.is_terminal()),
+                }
+            }
+            prop_assert_eq!(heard, said);
+            prop_assert_eq!(ends, u32::from(ended));
+        }
+    }
+}

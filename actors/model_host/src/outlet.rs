@@ -1,0 +1,60 @@
+//! The writing end of one stream: sends what there is room for and keeps the rest. It never waits.
+
+use domain::GenerationEvent;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use crate::outbox::Outbox;
+
+/// A reader's channel and what it has not taken.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    events: mpsc::Sender<GenerationEvent>,
+    outbox: Outbox,
+}
+
+impl Outlet {
+    pub(crate) fn new(events: mpsc::Sender<GenerationEvent>) -> Self {
+        Self {
+            events,
+            outbox: Outbox::default(),
+        }
+    }
+
+    /// Whether the reader has gone: that is how a request is cancelled.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.events.is_closed()
+    }
+
+    pub(crate) fn progress(&mut self, event: GenerationEvent) {
+        self.outbox.progress(event);
+        self.flush();
+    }
+
+    pub(crate) fn say(&mut self, text: &str) {
+        self.outbox.say(text);
+        self.flush();
+    }
+
+    /// The end. Returns whether something is still to be delivered.
+    pub(crate) fn end(&mut self, event: GenerationEvent) -> bool {
+        self.outbox.end(event);
+        self.flush()
+    }
+
+    /// Sends what there is room for. Returns whether something is left and there is someone to read it.
+    pub(crate) fn flush(&mut self) -> bool {
+        while !self.outbox.is_empty() {
+            match self.events.try_reserve() {
+                Ok(room) => {
+                    if let Some(event) = self.outbox.take() {
+                        room.send(event);
+                    }
+                }
+                Err(TrySendError::Full(())) => return true,
+                Err(TrySendError::Closed(())) => return false,
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,607 @@
+//! A model that says what a test tells it to, and fails when told to: everything about actors is tested with it, so
+//! that no such test needs weights, time or luck.
+//!
+//! The token at a length is a pure function of the script, the seed and that length (the engine contract), and the
+//! engine refuses a sequence whose earlier tokens are not the ones it would have said: a wrong replay after a crash
+//! cannot pass. Faults are set through [`Control`], which also counts, so that "compute stopped" is a number.
+//!
+//! Invariant: nothing here waits by time. A gated step waits for its [`Gate`], and a dropped gate opens.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use domain::{Bytes, Message};
+use engine::{
+    Engine, LoadError, LoadedModel, ModelCard, ModelLoader, ModelSource, SequenceId, SequencePlan,
+    StepError, StepInput, StepOutput, TextCodec, TextError, TokenId,
+};
+use tokio::sync::{oneshot, watch};
+
+/// Ends the turn.
+pub const END: TokenId = 0;
+const BYTE: TokenId = 1;
+const WORD: TokenId = 300;
+const NUMBER: TokenId = 100_000;
+/// Numbers a counting script knows; after the last comes 0 again.
+pub const NUMBERS: u32 = 1000;
+const VOCABULARY: u32 = NUMBER + NUMBERS;
+
+/// What the model answers, whatever it is asked.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// This text, one token per word (a word takes the spaces behind it), then the end of the turn.
+    Text(String),
+    /// These bytes, one token each, then the end of the turn: characters are split over tokens.
+    Bytes(Vec<u8>),
+    /// "7 8 9 …" without end, beginning at the sampling's seed: a different seed says a different text.
+    Counting,
+}
+
+impl Answer {
+    /// The whole text of `tokens` tokens of a counting answer.
+    pub fn counting(seed: u64, tokens: u32) -> String {
+        (0..u64::from(tokens))
+            .map(|i| format!("{} ", (seed + i) % u64::from(NUMBERS)))
+            .collect()
+    }
+
+    fn words(&self) -> Vec<String> {
+        match self {
+            Self::Text(text) => text.split_inclusive(' ').map(str::to_owned).collect(),
+            Self::Bytes(_) | Self::Counting => Vec::new(),
+        }
+    }
+
+    /// The token at place `index` of the answer.
+    fn token(&self, index: u64, seed: u64) -> TokenId {
+        let at = usize::try_from(index).unwrap_or(usize::MAX);
+        match self {
+            Self::Text(text) => match text.split_inclusive(' ').nth(at) {
+                Some(_) => WORD + index as u32,
+                None => END,
+            },
+            Self::Bytes(bytes) => bytes.get(at).map_or(END, |b| BYTE + u32::from(*b)),
+            Self::Counting => NUMBER + ((seed + index) % u64::from(NUMBERS)) as u32,
+        }
+    }
+}
+
+/// What happened so far. A snapshot; `Control::wait_until` waits for one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Steps begun, crashed ones included.
+    pub steps: u64,
+    /// Tokens sampled.
+    pub sampled: u64,
+    /// Tokens appended by inputs of more than one token, or without sampling: prompt reading.
+    pub prefilled: u64,
+    /// Sequences opened.
+    pub opened: u64,
+    /// Sequences closed, by `close` or with their engine.
+    pub closed: u64,
+    /// The most sequences open at once.
+    pub most_open: usize,
+    /// The most tokens one step appended.
+    pub longest_step: usize,
+    /// Loads begun.
+    pub loads: u64,
+    /// Loads that ended because progress said so.
+    pub loads_cancelled: u64,
+    /// Engines alive now.
+    pub engines: u64,
+    /// Chats and texts encoded.
+    pub encoded: u64,
+}
+
+impl Counts {
+    /// Sequences open now.
+    pub fn open_now(&self) -> u64 {
+        self.opened.saturating_sub(self.closed)
+    }
+}
+
+#[derive(Default)]
+struct Faults {
+    panics: u32,
+    errors: u32,
+    panic_at: Vec<u64>,
+    poison: Option<(TokenId, u64)>,
+    failing_loads: u32,
+    panicking_loads: u32,
+    refused_opens: u32,
+    step_gates: BTreeMap<u64, Waiting>,
+    load_gate: Option<(u32, Waiting)>,
+}
+
+type Waiting = oneshot::Receiver<()>;
+
+/// Holds a step or a load until it is released or dropped.
+#[must_use = "a dropped gate is open"]
+pub struct Gate(oneshot::Sender<()>);
+
+impl Gate {
+    /// Lets it go on.
+    pub fn release(self) {
+        // An error means that nobody had come to the gate yet; it is open now.
+        let _ = self.0.send(());
+    }
+}
+
+/// The test's hand on every engine of one loader.
+#[derive(Clone)]
+pub struct Control {
+    faults: Arc<Mutex<Faults>>,
+    counts: watch::Sender<Counts>,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self {
+            faults: Arc::default(),
+            counts: watch::Sender::new(Counts::default()),
+        }
+    }
+}
+
+impl Control {
+    /// The next `times` steps panic.
+    pub fn panic_next(&self, times: u32) {
+        self.faults().panics = times;
+    }
+
+    /// Step `step` (from 1, counted over all engines) panics.
+    pub fn panic_at(&self, step: u64) {
+        self.faults().panic_at.push(step);
+    }
+
+    /// The next `times` steps return an error.
+    pub fn fail_next(&self, times: u32) {
+        self.faults().errors = times;
+    }
+
+    /// Every step that samples for a sequence whose prompt begins with the byte `first` panics once that sequence holds
+    /// `answered` tokens of its answer.
+    pub fn poison(&self, first: u8, answered: u64) {
+        self.faults().poison = Some((BYTE + u32::from(first), answered));
+    }
+
+    /// The next `times` sequences are not opened.
+    pub fn refuse_opens(&self, times: u32) {
+        self.faults().refused_opens = times;
+    }
+
+    /// The next `times` loads fail with `LoadError::Malformed`.
+    pub fn fail_loads(&self, times: u32) {
+        self.faults().failing_loads = times;
+    }
+
+    /// The next `times` loads panic.
+    pub fn panic_loads(&self, times: u32) {
+        self.faults().panicking_loads = times;
+    }
+
+    /// Step `step` waits for the gate. Its thread waits with it, and a paused clock stands still.
+    pub fn gate_step(&self, step: u64) -> Gate {
+        let (gate, waiting) = oneshot::channel();
+        self.faults().step_gates.insert(step, waiting);
+        Gate(gate)
+    }
+
+    /// The next load waits for the gate before it reads tensor `tensor` (from 0).
+    pub fn gate_load(&self, tensor: u32) -> Gate {
+        let (gate, waiting) = oneshot::channel();
+        self.faults().load_gate = Some((tensor, waiting));
+        Gate(gate)
+    }
+
+    /// What happened so far.
+    pub fn counts(&self) -> Counts {
+        self.counts.borrow().clone()
+    }
+
+    /// Waits until the counts are as wished.
+    pub async fn wait_until(&self, wished: impl FnMut(&Counts) -> bool) -> Counts {
+        let mut counts = self.counts.subscribe();
+        // The sender lives in `self`, so there is always a value.
+        counts
+            .wait_for(wished)
+            .await
+            .map(|counts| counts.clone())
+            .unwrap_or_default()
+    }
+
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Counts)) {
+        self.counts.send_modify(change);
+    }
+}
+
+/// Loads the scripted model, whatever the path.
+pub struct ScriptedLoader {
+    answer: Answer,
+    card: ModelCard,
+    tensors: u32,
+    control: Control,
+}
+
+impl ScriptedLoader {
+    /// A small model: window 256 tokens, weights 1 MiB in 4 tensors, KV 1 KiB per token in pages of 16.
+    pub fn new(answer: Answer) -> Self {
+        Self {
+            answer,
+            card: ModelCard {
+                name: "scripted".to_owned(),
+                architecture: "script".to_owned(),
+                parameters: 1,
+                quantisation: "none".to_owned(),
+                context_tokens: 256,
+                vocabulary: VOCABULARY,
+                weights_bytes: Bytes::mib(1),
+                kv_bytes_per_token: Bytes(1024),
+                kv_page_tokens: 16,
+            },
+            tensors: 4,
+            control: Control::default(),
+        }
+    }
+
+    /// Changes the card.
+    #[must_use]
+    pub fn with_card(mut self, change: impl FnOnce(&mut ModelCard)) -> Self {
+        change(&mut self.card);
+        self
+    }
+
+    /// The test's hand.
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// What the model is and needs.
+    pub fn card(&self) -> &ModelCard {
+        &self.card
+    }
+}
+
+impl ModelLoader for ScriptedLoader {
+    fn inspect(&self, _: &ModelSource) -> Result<ModelCard, LoadError> {
+        Ok(self.card.clone())
+    }
+
+    fn load(
+        &self,
+        source: &ModelSource,
+        progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
+    ) -> Result<LoadedModel, LoadError> {
+        self.control.count(|counts| counts.loads += 1);
+        let mut gate = self.control.faults().load_gate.take();
+        for tensor in 0..self.tensors {
+            if let Some((_, waiting)) = gate.take_if(|(at, _)| *at == tensor) {
+                // An error means that the gate was dropped: open.
+                drop(waiting.blocking_recv());
+            }
+            if progress(tensor as f32 / self.tensors as f32).is_break() {
+                self.control.count(|counts| counts.loads_cancelled += 1);
+                return Err(LoadError::Cancelled);
+            }
+        }
+        self.fail_if_told(&source.path)?;
+        self.control.count(|counts| counts.engines += 1);
+        Ok(LoadedModel {
+            card: self.card.clone(),
+            engine: Box::new(ScriptedEngine {
+                answer: self.answer.clone(),
+                control: self.control.clone(),
+                sequences: BTreeMap::new(),
+            }),
+            text: Arc::new(ScriptedText::new(&self.answer, self.control.clone())),
+        })
+    }
+}
+
+impl ScriptedLoader {
+    #[allow(clippy::panic, reason = "the panic is the script's")]
+    fn fail_if_told(&self, path: &PathBuf) -> Result<(), LoadError> {
+        let mut faults = self.control.faults();
+        if faults.panicking_loads > 0 {
+            faults.panicking_loads -= 1;
+            drop(faults);
+            panic!("scripted panic while loading");
+        }
+        if faults.failing_loads > 0 {
+            faults.failing_loads -= 1;
+            return Err(LoadError::Malformed {
+                path: path.clone(),
+                reason: "scripted failure".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+struct ScriptedText {
+    words: Vec<String>,
+    numbers: Vec<String>,
+    bytes: Vec<u8>,
+    control: Control,
+}
+
+impl ScriptedText {
+    fn new(answer: &Answer, control: Control) -> Self {
+        Self {
+            words: answer.words(),
+            numbers: (0..NUMBERS).map(|n| format!("{n} ")).collect(),
+            bytes: (0..=u8::MAX).collect(),
+            control,
+        }
+    }
+}
+
+impl TextCodec for ScriptedText {
+    /// One token per byte of "role: content\n". A message that says "refuse me" is refused, as a template would.
+    fn encode_chat(&self, messages: &[Message]) -> Result<Vec<TokenId>, TextError> {
+        if messages.iter().any(|m| m.content == "refuse me") {
+            return Err(TextError::Template("it was told to refuse".to_owned()));
+        }
+        let text: String = messages
+            .iter()
+            .map(|m| format!("{}: {}\n", m.role, m.content))
+            .collect();
+        self.encode_text(&text)
+    }
+
+    fn encode_text(&self, text: &str) -> Result<Vec<TokenId>, TextError> {
+        self.control.count(|counts| counts.encoded += 1);
+        Ok(text.bytes().map(|b| BYTE + u32::from(b)).collect())
+    }
+
+    fn bytes_of(&self, token: TokenId) -> &[u8] {
+        let at = |from: TokenId| token.checked_sub(from).map(|i| i as usize);
+        let number = at(NUMBER).and_then(|i| self.numbers.get(i));
+        let word = at(WORD).and_then(|i| self.words.get(i));
+        if let Some(text) = number.or(word) {
+            return text.as_bytes();
+        }
+        at(BYTE)
+            .and_then(|i| self.bytes.get(i..=i))
+            .unwrap_or_default()
+    }
+
+    fn ends_turn(&self, token: TokenId) -> bool {
+        token == END
+    }
+}
+
+struct Open {
+    plan: SequencePlan,
+    held: Vec<TokenId>,
+}
+
+impl Open {
+    fn answered(&self) -> u64 {
+        (self.held.len() as u64).saturating_sub(u64::from(self.plan.prompt_tokens))
+    }
+}
+
+struct ScriptedEngine {
+    answer: Answer,
+    control: Control,
+    sequences: BTreeMap<SequenceId, Open>,
+}
+
+impl Drop for ScriptedEngine {
+    fn drop(&mut self) {
+        let open = self.sequences.len() as u64;
+        self.control.count(|counts| {
+            counts.engines = counts.engines.saturating_sub(1);
+            counts.closed += open;
+        });
+    }
+}
+
+impl Engine for ScriptedEngine {
+    fn open(&mut self, sequence: SequenceId, plan: SequencePlan) -> Result<(), StepError> {
+        if self.sequences.contains_key(&sequence) {
+            return Err(StepError::DuplicateSequence(sequence));
+        }
+        let mut faults = self.control.faults();
+        if faults.refused_opens > 0 {
+            faults.refused_opens -= 1;
+            return Err(StepError::Compute("scripted: no memory".to_owned()));
+        }
+        drop(faults);
+        let held = Vec::new();
+        self.sequences.insert(sequence, Open { plan, held });
+        let open = self.sequences.len();
+        self.control.count(|counts| {
+            counts.opened += 1;
+            counts.most_open = counts.most_open.max(open);
+        });
+        Ok(())
+    }
+
+    fn close(&mut self, sequence: SequenceId) {
+        if self.sequences.remove(&sequence).is_some() {
+            self.control.count(|counts| counts.closed += 1);
+        }
+    }
+
+    fn step(&mut self, batch: &[StepInput]) -> Result<Vec<StepOutput>, StepError> {
+        self.begin_step(batch)?;
+        let outputs: Result<Vec<_>, _> = batch.iter().map(|input| self.append(input)).collect();
+        let sampled = batch.iter().filter(|input| input.sample).count() as u64;
+        self.control.count(|counts| counts.sampled += sampled);
+        outputs
+    }
+}
+
+impl ScriptedEngine {
+    #[allow(clippy::panic, reason = "the panic is the script's")]
+    fn begin_step(&self, batch: &[StepInput]) -> Result<(), StepError> {
+        let lengths = || batch.iter().map(|input| input.tokens.len());
+        let is_prefill = |input: &&StepInput| input.tokens.len() > 1 || !input.sample;
+        let prefilled: usize = batch
+            .iter()
+            .filter(is_prefill)
+            .map(|i| i.tokens.len())
+            .sum();
+        self.control.count(|counts| {
+            counts.steps += 1;
+            counts.prefilled += prefilled as u64;
+            counts.longest_step = counts.longest_step.max(lengths().sum());
+        });
+        let step = self.control.counts().steps;
+        let gate = self.control.faults().step_gates.remove(&step);
+        if let Some(waiting) = gate {
+            // An error means that the gate was dropped: open.
+            drop(waiting.blocking_recv());
+        }
+        let mut faults = self.control.faults();
+        let poisoned = faults
+            .poison
+            .is_some_and(|poison| batch.iter().any(|input| self.is_poisoned(input, poison)));
+        if poisoned || faults.panic_at.contains(&step) || faults.panics > 0 {
+            faults.panics = faults.panics.saturating_sub(u32::from(!poisoned));
+            drop(faults);
+            panic!("scripted panic in step {step}");
+        }
+        if faults.errors > 0 {
+            faults.errors -= 1;
+            return Err(StepError::Compute(format!("scripted error in step {step}")));
+        }
+        Ok(())
+    }
+
+    fn is_poisoned(&self, input: &StepInput, (first, answered): (TokenId, u64)) -> bool {
+        let Some(open) = self.sequences.get(&input.sequence) else {
+            return false;
+        };
+        let begins = open.held.first().or(input.tokens.first()) == Some(&first);
+        let will_hold = open.held.len() as u64 + input.tokens.len() as u64;
+        begins && input.sample && will_hold >= u64::from(open.plan.prompt_tokens) + answered
+    }
+
+    fn append(&mut self, input: &StepInput) -> Result<StepOutput, StepError> {
+        let Some(open) = self.sequences.get_mut(&input.sequence) else {
+            return Err(StepError::UnknownSequence(input.sequence));
+        };
+        if input.tokens.is_empty() {
+            return Err(StepError::EmptyInput(input.sequence));
+        }
+        let seed = open.plan.sampling.seed;
+        for token in &input.tokens {
+            if *token >= VOCABULARY {
+                return Err(StepError::UnknownToken {
+                    token: *token,
+                    vocabulary: VOCABULARY,
+                });
+            }
+            let is_answer = open.held.len() >= open.plan.prompt_tokens as usize;
+            if is_answer && *token != self.answer.token(open.answered(), seed) {
+                let at = open.held.len();
+                let words = format!("token {token} at {at} is not what was said there");
+                return Err(StepError::Compute(words));
+            }
+            open.held.push(*token);
+        }
+        if open.held.len() > open.plan.capacity_tokens as usize {
+            return Err(StepError::CapacityExceeded {
+                sequence: input.sequence,
+                needed: open.held.len() as u32,
+                capacity: open.plan.capacity_tokens,
+            });
+        }
+        Ok(StepOutput {
+            sequence: input.sequence,
+            token: input
+                .sample
+                .then(|| self.answer.token(open.answered(), seed)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Sampling;
+
+    use super::*;
+
+    fn load(answer: Answer) -> (LoadedModel, Control) {
+        let loader = ScriptedLoader::new(answer);
+        let source = ModelSource {
+            path: PathBuf::from("scripted.gguf"),
+        };
+        let model = loader.load(&source, &mut |_| ControlFlow::Continue(()));
+        (model.unwrap(), loader.control())
+    }
+
+    fn plan(prompt_tokens: u32) -> SequencePlan {
+        SequencePlan {
+            capacity_tokens: 64,
+            sampling: Sampling::default(),
+            prompt_tokens,
+        }
+    }
+
+    fn input(tokens: &[TokenId], sample: bool) -> StepInput {
+        StepInput {
+            sequence: SequenceId(1),
+            tokens: tokens.to_vec(),
+            sample,
+        }
+    }
+
+    #[test]
+    fn says_its_text_word_by_word_and_ends() {
+        let (mut model, control) = load(Answer::Text("Hello dear world".to_owned()));
+        let prompt = model.text.encode_text("hi").unwrap();
+        model.engine.open(SequenceId(1), plan(2)).unwrap();
+        let mut said = String::new();
+        let mut next = prompt;
+        loop {
+            let out = model.engine.step(&[input(&next, true)]).unwrap();
+            let token = out[0].token.unwrap();
+            if model.text.ends_turn(token) {
+                break;
+            }
+            said.push_str(std::str::from_utf8(model.text.bytes_of(token)).unwrap());
+            next = vec![token];
+        }
+        assert_eq!(said, "Hello dear world");
+        drop(model);
+        let counts = control.counts();
+        assert_eq!((counts.steps, counts.sampled, counts.prefilled), (4, 4, 2));
+        assert_eq!((counts.engines, counts.open_now()), (0, 0));
+    }
+
+    #[test]
+    fn goes_on_after_a_replay_and_refuses_a_wrong_one() {
+        let (mut model, _) = load(Answer::Counting);
+        model.engine.open(SequenceId(1), plan(1)).unwrap();
+        let seven = model
+            .engine
+            .step(&[input(&[BYTE, NUMBER, NUMBER + 1], true)]);
+        assert_eq!(seven.unwrap()[0].token, Some(NUMBER + 2));
+        model.engine.close(SequenceId(1));
+        model.engine.open(SequenceId(1), plan(1)).unwrap();
+        let wrong = model.engine.step(&[input(&[BYTE, NUMBER + 1], true)]);
+        assert!(matches!(wrong, Err(StepError::Compute(_))), "{wrong:?}");
+    }
+
+    #[test]
+    fn fails_when_told_to() {
+        let (mut model, control) = load(Answer::Counting);
+        model.engine.open(SequenceId(1), plan(1)).unwrap();
+        control.fail_next(1);
+        assert!(model.engine.step(&[input(&[BYTE], false)]).is_err());
+        control.panic_next(1);
+        let step = std::panic::AssertUnwindSafe(|| model.engine.step(&[input(&[BYTE], false)]));
+        assert!(std::panic::catch_unwind(step).is_err());
+        assert!(model.engine.step(&[input(&[BYTE], true)]).is_ok());
+    }
+}
