@@ -80,17 +80,21 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// For an ambient runtime: everything that exists now belongs to the host; what appears later under `name` is the
-    /// runtime growing its blocking pool.
-    pub(crate) fn ambient(name: Option<String>) -> Self {
-        let known = Self {
-            roles: Arc::default(),
-            ambient_name: name,
-        };
+    /// For a runtime of our own: what exists now belongs to the process that starts it.
+    pub(crate) fn before_start() -> Self {
+        let known = Self::default();
         for (tid, _) in tasks() {
             known.insert(tid, Role::Host);
         }
         known
+    }
+
+    /// For an ambient runtime: the same, and what appears later under `name` is that runtime growing its blocking pool.
+    pub(crate) fn ambient(name: Option<String>) -> Self {
+        Self {
+            ambient_name: name,
+            ..Self::before_start()
+        }
     }
 
     pub(crate) fn insert(&self, tid: u32, role: Role) {

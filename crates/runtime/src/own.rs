@@ -103,7 +103,7 @@ where
         Some(n @ 1..=1024) => n,
         Some(n) => return Err(RunError::Workers(n)),
     };
-    let known = Known::default();
+    let known = Known::before_start();
     let tokio = builder(workers, &known).build()?;
     let runtime = Runtime {
         handle: tokio.handle().clone(),

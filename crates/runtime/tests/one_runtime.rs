@@ -35,6 +35,7 @@ fn owned_never_nested_never_second_and_gone_afterwards() {
 
     assert_eq!(census.count(Role::Worker), 2);
     assert_eq!(census.count(Role::Blocking), 1);
+    assert_eq!(census.count(Role::Foreign), 0, "{census:?}");
     let known = ["paraphym-worker", "paraphym-blocki"];
     for thread in census
         .threads
