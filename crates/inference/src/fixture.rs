@@ -116,7 +116,8 @@ impl TinyModel {
         self
     }
 
-    /// The format of all matrices but the embedding. K formats need rows of 256 and do not fit.
+    /// The format of all matrices but the embedding, which is `Q8_0` unless this is `F32`. K formats need rows of 256
+    /// and do not fit.
     #[must_use]
     pub fn weights(mut self, format: Format) -> Self {
         self.weights = format;
@@ -291,7 +292,10 @@ impl TinyModel {
         let (format, middle, spread) = match shape.len() {
             1 if is_norm => (Format::F32, 1.0, 0.2),
             1 => (Format::F32, 0.0, 0.5),
-            _ if name == "token_embd.weight" => (Format::Q8_0, 0.0, 1.0),
+            _ if name == "token_embd.weight" && self.weights != Format::F32 => {
+                (Format::Q8_0, 0.0, 1.0)
+            }
+            _ if name == "token_embd.weight" => (Format::F32, 0.0, 1.0),
             // Keeps the size of what passes through, whatever the width.
             _ => (self.weights, 0.0, (3.0 / columns as f32).sqrt()),
         };

@@ -49,7 +49,7 @@ fn what_real_templates_use_is_there() {
         // What is not there is falsy, and `is defined` tells.
         (
             "{% if tools %}T{% endif %}{% if strftime_now is defined %}C{% else %}no clock{% endif %}{{ messages | length }}{% for k, v in messages[0].items() %}{{ k }}={{ v }};{% endfor %}",
-            "no clock4role=system;content=Be brief.;",
+            "no clock4content=Be brief.;role=system;",
         ),
         // Blocks on lines of their own leave no trace.
         (

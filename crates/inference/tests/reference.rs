@@ -1,0 +1,121 @@
+//! Against candle-transformers' own quantised models, on tiny files of each architecture.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests may fail loudly"
+)]
+
+mod support;
+
+use std::fs::File;
+
+use candle_core::quantized::gguf_file::Content;
+use candle_core::{Device, Result, Tensor};
+use candle_transformers::models::{quantized_llama, quantized_qwen2, quantized_qwen3};
+use engine::TokenId;
+use paraphym_inference::fixture::TinyModel;
+use paraphym_inference::format::Format;
+use support::{input, load, on_disk, open, some_tokens};
+
+/// With 32 bit weights only the order of additions differs.
+const EXACT: f32 = 1e-3;
+/// Blocks and 8 bit activations are the same; an activation that differs in its last bit may round the other way.
+const ROUNDED: f32 = 0.02;
+/// The reference's Qwen3 has an attention of its own (online softmax), so last bits differ in every layer and
+/// activations do round the other way: one step of 127 is 0.8 % of a logit of 25.
+const ROUNDED_OFTEN: f32 = 0.4;
+
+enum Reference {
+    Llama(quantized_llama::ModelWeights),
+    Qwen2(quantized_qwen2::ModelWeights),
+    Qwen3(quantized_qwen3::ModelWeights),
+}
+
+impl Reference {
+    fn load(name: &str, path: &std::path::Path) -> Result<Self> {
+        let mut file = File::open(path)?;
+        let content = Content::read(&mut file)?;
+        Ok(match name {
+            "llama" => Self::Llama(quantized_llama::ModelWeights::from_gguf(
+                content,
+                &mut file,
+                &Device::Cpu,
+            )?),
+            "qwen2" => Self::Qwen2(quantized_qwen2::ModelWeights::from_gguf(
+                content,
+                &mut file,
+                &Device::Cpu,
+            )?),
+            _ => Self::Qwen3(quantized_qwen3::ModelWeights::from_gguf(
+                content,
+                &mut file,
+                &Device::Cpu,
+            )?),
+        })
+    }
+
+    fn logits(&mut self, tokens: &[TokenId], at: usize) -> Result<Vec<f32>> {
+        let tokens = Tensor::new(tokens, &Device::Cpu)?.unsqueeze(0)?;
+        let logits = match self {
+            Self::Llama(model) => model.forward(&tokens, at)?,
+            Self::Qwen2(model) => model.forward(&tokens, at)?,
+            Self::Qwen3(model) => model.forward(&tokens, at)?,
+        };
+        logits.flatten_all()?.to_vec1()
+    }
+}
+
+/// The largest difference over a prefill and three decode steps, and the largest logit.
+fn compare(name: &str, model: &TinyModel, seed: u32) -> (f32, f32) {
+    let file = on_disk(model);
+    let mut reference = Reference::load(name, &file.source.path).unwrap();
+    let (_, mut decoder, _) = load(model);
+    open(&mut decoder, 1);
+    let tokens = some_tokens(26, seed);
+    let (mut at, mut worst, mut largest) = (0, 0.0f32, 0.0f32);
+    for piece in [
+        &tokens[..23],
+        &tokens[23..24],
+        &tokens[24..25],
+        &tokens[25..],
+    ] {
+        let expected = reference.logits(piece, at).unwrap();
+        let ours = decoder
+            .step_logits(&[input(1, piece, true)])
+            .unwrap()
+            .remove(0)
+            .unwrap();
+        assert_eq!(ours.len(), expected.len());
+        for (a, b) in ours.iter().zip(&expected) {
+            worst = worst.max((a - b).abs());
+            largest = largest.max(b.abs());
+        }
+        at += piece.len();
+    }
+    (worst, largest)
+}
+
+#[test]
+fn logits_are_those_of_the_reference() {
+    let f32s = Format::F32;
+    let cases = [
+        ("llama", TinyModel::llama().weights(f32s), EXACT),
+        ("qwen2", TinyModel::qwen2().weights(f32s), EXACT),
+        ("qwen3", TinyModel::qwen3().weights(f32s), EXACT),
+        ("llama", TinyModel::llama(), ROUNDED),
+        ("qwen2", TinyModel::qwen2(), ROUNDED),
+        ("qwen3", TinyModel::qwen3(), ROUNDED_OFTEN),
+    ];
+    for (name, model, margin) in cases {
+        for seed in 0..3 {
+            let model = model.clone().seed(u64::from(seed));
+            let (worst, largest) = compare(name, &model, seed);
+            println!("{name}, seed {seed}: logits up to {largest:.2} differ by up to {worst:.6}");
+            assert!(
+                largest > 2.0,
+                "{name}: logits of {largest} would prove nothing"
+            );
+            assert!(worst < margin, "{name}, seed {seed}: off by {worst}");
+        }
+    }
+}

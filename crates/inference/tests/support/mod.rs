@@ -1,0 +1,81 @@
+//! What the tests of this crate share: tiny models in temporary folders, and steps in few words.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "each test uses some of it, and may fail loudly"
+)]
+
+use std::ops::ControlFlow;
+
+use domain::Sampling;
+use engine::{Engine, ModelCard, ModelSource, SequenceId, SequencePlan, StepInput, TokenId};
+use paraphym_inference::fixture::TinyModel;
+use paraphym_inference::{Codec, Decoder, GgufLoader};
+use tempfile::TempDir;
+
+/// A tiny model in a file of its own; the folder goes with the value.
+pub(crate) struct OnDisk {
+    pub(crate) folder: TempDir,
+    pub(crate) source: ModelSource,
+}
+
+pub(crate) fn on_disk(model: &TinyModel) -> OnDisk {
+    with_bytes(&model.bytes().unwrap())
+}
+
+pub(crate) fn with_bytes(bytes: &[u8]) -> OnDisk {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.gguf");
+    std::fs::write(&path, bytes).unwrap();
+    OnDisk {
+        folder,
+        source: ModelSource { path },
+    }
+}
+
+pub(crate) fn load(model: &TinyModel) -> (ModelCard, Decoder, Codec) {
+    GgufLoader::new()
+        .load_parts(&on_disk(model).source, &mut |_| ControlFlow::Continue(()))
+        .unwrap()
+}
+
+pub(crate) fn all_models() -> [(&'static str, TinyModel); 3] {
+    [
+        ("llama", TinyModel::llama().seed(7)),
+        ("qwen2", TinyModel::qwen2().seed(8)),
+        ("qwen3", TinyModel::qwen3().seed(9)),
+    ]
+}
+
+pub(crate) fn plan(capacity: u32, prompt: u32, sampling: Sampling) -> SequencePlan {
+    SequencePlan {
+        capacity_tokens: capacity,
+        sampling,
+        prompt_tokens: prompt,
+    }
+}
+
+pub(crate) fn input(id: u64, tokens: &[TokenId], sample: bool) -> StepInput {
+    StepInput {
+        sequence: SequenceId(id),
+        tokens: tokens.to_vec(),
+        sample,
+    }
+}
+
+/// `n` tokens that differ from seed to seed.
+pub(crate) fn some_tokens(n: u32, seed: u32) -> Vec<TokenId> {
+    (0..n).map(|i| 3 + (i * 37 + seed * 101) % 250).collect()
+}
+
+pub(crate) fn open(decoder: &mut Decoder, id: u64) {
+    decoder
+        .open(SequenceId(id), plan(512, 0, Sampling::greedy()))
+        .unwrap();
+}
+
+pub(crate) fn bits(logits: &[f32]) -> Vec<u32> {
+    logits.iter().map(|x| x.to_bits()).collect()
+}
