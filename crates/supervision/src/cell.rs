@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use kameo::actor::{Actor, ActorRef};
+use kameo::actor::{Actor, ActorId, ActorRef};
 use kameo::error::SendError;
 use kameo::message::{BoxMessage, Message};
 use kameo::reply::BoxReplySender;
@@ -122,8 +122,13 @@ impl<A: Actor> Cell<A> {
         self.lock().state
     }
 
+    /// Shows where the child is in its life. One that is to be started again takes messages already.
     pub(crate) fn show(&self, state: ChildState) {
-        self.lock().state = state;
+        let mut inner = self.lock();
+        inner.state = state;
+        if matches!(state, ChildState::Starting | ChildState::BackingOff) {
+            inner.open(self.capacity);
+        }
     }
 
     pub(crate) fn look(&self) -> Look {
@@ -265,16 +270,16 @@ impl<A: Actor> Cell<A> {
     /// A new life begins; a gate that was closed opens.
     pub(crate) fn begin(self: &Arc<Self>, actor: ActorRef<A>) -> LifeGuard<A> {
         let mut inner = self.lock();
-        if !matches!(inner.gate, Gate::Open) {
-            let free = self.capacity.saturating_sub(inner.queue.len());
-            inner.room = Arc::new(Semaphore::new(free.min(Semaphore::MAX_PERMITS)));
-            inner.gate = Gate::Open;
-        }
+        inner.open(self.capacity);
         inner.leave = None;
         inner.interrupted = None;
+        let id = actor.id();
         inner.actor = Some(actor);
         inner.stopping = CancellationToken::new();
-        LifeGuard(self.clone())
+        LifeGuard {
+            cell: self.clone(),
+            id,
+        }
     }
 
     pub(crate) fn ask_stop(&self, how: StopHow) {
@@ -291,7 +296,7 @@ impl<A: Actor> Cell<A> {
 
     pub(crate) fn kill(&self) {
         let mut inner = self.lock();
-        inner.interrupted = inner.current.map(|(name, _)| name);
+        inner.interrupted = inner.current.map(|(name, _)| name).or(inner.interrupted);
         let actor = inner.actor.clone();
         drop(inner);
         if let Some(actor) = actor {
@@ -339,6 +344,14 @@ impl<A: Actor> Cell<A> {
 }
 
 impl<A: Actor> Inner<A> {
+    fn open(&mut self, capacity: usize) {
+        if !matches!(self.gate, Gate::Open) {
+            let free = capacity.saturating_sub(self.queue.len());
+            self.room = Arc::new(Semaphore::new(free.min(Semaphore::MAX_PERMITS)));
+            self.gate = Gate::Open;
+        }
+    }
+
     fn close(&mut self, gate: Gate) {
         if matches!(self.gate, Gate::Open) {
             self.gate = gate;
@@ -348,13 +361,23 @@ impl<A: Actor> Inner<A> {
 }
 
 /// Ends the traces of a life however it ends, by return, panic or abort.
-pub(crate) struct LifeGuard<A: Actor>(Arc<Cell<A>>);
+pub(crate) struct LifeGuard<A: Actor> {
+    cell: Arc<Cell<A>>,
+    id: ActorId,
+}
 
 impl<A: Actor> Drop for LifeGuard<A> {
     fn drop(&mut self) {
-        let mut inner = self.0.lock();
-        inner.actor = None;
-        inner.current = None;
+        let mut inner = self.cell.lock();
+        // An aborted life may come to its end after the next has begun.
+        if inner
+            .actor
+            .as_ref()
+            .is_some_and(|actor| actor.id() == self.id)
+        {
+            inner.actor = None;
+            inner.current = None;
+        }
     }
 }
 

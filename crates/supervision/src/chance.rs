@@ -2,7 +2,7 @@
 //!
 //! Nothing here reads the clock or the operating system.
 
-/// A small deterministic generator (SplitMix64: Steele, Lea, Flood, "Fast Splittable Pseudorandom Number
+/// A small deterministic generator (`SplitMix64`: Steele, Lea, Flood, "Fast Splittable Pseudorandom Number
 /// Generators", OOPSLA 2014). Good enough to spread restarts in time, and for nothing else.
 #[derive(Clone, Debug)]
 pub(crate) struct Chance(u64);

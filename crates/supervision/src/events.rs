@@ -130,7 +130,7 @@ impl Events {
 fn log(event: &LifecycleEvent) {
     let (child, incarnation) = (event.child.as_str(), event.incarnation);
     match &event.what {
-        Lifecycle::Starting => tracing::debug!(child, incarnation, "starting"),
+        Lifecycle::Starting => tracing::info!(child, incarnation, "starting"),
         Lifecycle::Ready { took } => tracing::info!(child, incarnation, ?took, "ready"),
         Lifecycle::Crashed { reason } => {
             tracing::warn!(child, incarnation, reason = reason.as_str(), "crashed");
@@ -141,7 +141,7 @@ fn log(event: &LifecycleEvent) {
         Lifecycle::Restarted { restarts } => {
             tracing::info!(child, incarnation, restarts, "restarted");
         }
-        Lifecycle::Stopping => tracing::debug!(child, incarnation, "stopping"),
+        Lifecycle::Stopping => tracing::info!(child, incarnation, "stopping"),
         Lifecycle::Stopped { reason, abandoned } if abandoned.is_empty() => {
             tracing::info!(child, incarnation, %reason, "stopped");
         }

@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::admin::SupervisorHandle;
-use crate::child::{Begin, Child, Doorbell, Ring, StopHow};
+use crate::child::{Begin, Child, Doorbell, Life, Ring, StopHow};
 use crate::events::{Events, Lifecycle, LifecycleEvent};
 use crate::exit::{ChildState, DownReason, Escalation, Exit, StartFailure};
 use crate::family::Key;
@@ -116,13 +116,15 @@ fn launch(
         },
         tree: tree.clone(),
     });
-    let (end, ended) = watch::channel(None);
-    let (its_root, its_tree, its_path) = (root.clone(), tree.clone(), path.clone());
-    let whole_life = async move {
-        let exit = life.await;
-        close(&*its_root, &its_tree, &its_path, &exit);
-        end.send_replace(Some(exit));
+    let (sender, ended) = watch::channel(None);
+    let last_words = LastWords {
+        root: root.clone(),
+        tree: tree.clone(),
+        path: path.clone(),
+        exit: Exit::Crashed("the root supervisor itself was cut off".to_owned()),
+        sender,
     };
+    let whole_life = async move { last_words.after(life).await };
     #[allow(
         clippy::disallowed_methods,
         reason = "the root's task is the only one that no JoinSet owns"
@@ -138,28 +140,46 @@ fn launch(
     }
 }
 
-/// Whoever still waits for a child of this tree hears why there will be no answer.
-fn close(root: &dyn Child, tree: &Tree, path: &ChildPath, exit: &Exit) {
-    let reason = match exit {
-        Exit::Normal | Exit::Killed | Exit::Aborted => DownReason::Stopped,
-        Exit::StartFailed(failure) => DownReason::StartFailed(failure.to_string()),
-        Exit::Escalated(escalation) => DownReason::Escalated(escalation.to_string()),
-        Exit::Crashed(reason) => DownReason::Crashed(reason.clone()),
-    };
-    let abandoned = root.down(&reason);
-    tree.abandon(path, &abandoned);
-    tree.events.announce(LifecycleEvent {
-        child: path.clone(),
-        incarnation: 1,
-        at: Instant::now(),
-        what: Lifecycle::Stopped { reason, abandoned },
-    });
+/// However the root ends, by return, panic or abort: whoever still waits for a child of this tree hears why there will be
+/// no answer.
+struct LastWords {
+    root: Arc<dyn Child>,
+    tree: Arc<Tree>,
+    path: ChildPath,
+    exit: Exit,
+    sender: watch::Sender<Option<Exit>>,
+}
+
+impl LastWords {
+    async fn after(mut self, life: Life) {
+        self.exit = life.await;
+    }
+}
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        let reason = match &self.exit {
+            Exit::Normal | Exit::Killed | Exit::Aborted => DownReason::Stopped,
+            Exit::StartFailed(failure) => DownReason::StartFailed(failure.to_string()),
+            Exit::Escalated(escalation) => DownReason::Escalated(escalation.to_string()),
+            Exit::Crashed(reason) => DownReason::Crashed(reason.clone()),
+        };
+        let abandoned = self.root.down(&reason);
+        self.tree.abandon(&self.path, &abandoned);
+        self.tree.events.announce(LifecycleEvent {
+            child: self.path.clone(),
+            incarnation: 1,
+            at: Instant::now(),
+            what: Lifecycle::Stopped { reason, abandoned },
+        });
+        self.sender.send_replace(Some(self.exit.clone()));
+    }
 }
 
 async fn end_of(ended: &mut watch::Receiver<Option<Exit>>) -> Exit {
     match ended.wait_for(Option::is_some).await {
         Ok(exit) => exit.clone().unwrap_or(Exit::Normal),
-        // The task was aborted, or panicked: a bug of this crate.
+        // Not reached: the last words are said on every way out.
         Err(_) => Exit::Aborted,
     }
 }
@@ -198,7 +218,8 @@ impl RootHandle {
             if killed.is_err() {
                 // Something blocks its thread: nothing can stop it, but nobody waits for it any more.
                 self.abort.abort();
-                close(&*self.root, &self.tree, &self.path, &Exit::Aborted);
+                let abandoned = self.root.down(&DownReason::Stopped);
+                self.tree.abandon(&self.path, &abandoned);
             }
         }
         StopReport {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use crate::admin::{ChildInfo, Command, Commands, Shared, StartChildError, TerminateChildError};
 use crate::cell::short_name;
 use crate::chance::Chance;
-use crate::child::{Begin, Doorbell, Ring, StopHow};
+use crate::child::{Begin, Child, Doorbell, Ring, StopHow};
 use crate::events::{Lifecycle, LifecycleEvent, count_restart};
 use crate::exit::{DownReason, Escalation, Exit, StartFailure};
 use crate::family::{Effect, End, Entry, Event, Family, Key, Refused, Token};
@@ -227,33 +228,15 @@ impl Supervisor {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Start { key, incarnation } => self.start(key, incarnation),
-            Effect::AskStop { key, how } => {
-                if let Some(kept) = self.kept.get(&key) {
-                    kept.record.child.ask_stop(how);
-                }
-            }
-            Effect::Kill(key) => {
-                if let Some(kept) = self.kept.get(&key) {
-                    kept.record.child.kill();
-                }
-            }
+            Effect::AskStop { key, how } => self.with(key, |child| child.ask_stop(how)),
+            Effect::Kill(key) => self.with(key, Child::kill),
             Effect::Abort(key) => {
                 if let Some(abort) = self.aborts.get(&key) {
                     abort.abort();
                 }
             }
-            Effect::StartTimedOut { key, after } => {
-                if let Some(kept) = self.kept.get(&key) {
-                    let hint = kept.record.child.start_hint();
-                    let reason = format!("not ready within {after:?}: {hint}");
-                    self.late.insert(key, reason);
-                }
-            }
-            Effect::Show(key, state) => {
-                if let Some(kept) = self.kept.get(&key) {
-                    kept.record.child.show(state);
-                }
-            }
+            Effect::StartTimedOut { key, after } => self.too_late(key, after),
+            Effect::Show(key, state) => self.with(key, |child| child.show(state)),
             Effect::Emit(key, incarnation, what) => {
                 self.announce(self.path_of(key), incarnation, what);
             }
@@ -276,6 +259,20 @@ impl Supervisor {
                 self.announce(self.path.clone(), self.incarnation, what);
             }
             Effect::End(end) => self.exit = Some(self.read_end(end)),
+        }
+    }
+
+    fn with(&self, key: Key, act: impl FnOnce(&dyn Child)) {
+        if let Some(kept) = self.kept.get(&key) {
+            act(&*kept.record.child);
+        }
+    }
+
+    fn too_late(&mut self, key: Key, after: Duration) {
+        if let Some(kept) = self.kept.get(&key) {
+            let hint = kept.record.child.start_hint();
+            let reason = format!("not ready within {after:?}: {hint}");
+            self.late.insert(key, reason);
         }
     }
 
@@ -328,13 +325,13 @@ impl Supervisor {
                 exit: Exit::StartFailed(failure),
                 ..
             } => Exit::StartFailed(failure),
-            End::StartFailed { key, exit } => Exit::StartFailed(StartFailure {
-                child: self.path_of(key),
+            End::StartFailed { id, exit } => Exit::StartFailed(StartFailure {
+                child: self.path.join(&id),
                 reason: exit.to_string(),
             }),
-            End::Escalated { key, reason } => Exit::Escalated(Escalation {
+            End::Escalated { id, reason } => Exit::Escalated(Escalation {
                 supervisor: self.path.clone(),
-                child: self.path_of(key),
+                child: self.path.join(&id),
                 reason,
                 max_restarts: self.plan.intensity.max_restarts(),
                 period: self.plan.intensity.period(),

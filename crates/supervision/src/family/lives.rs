@@ -92,6 +92,7 @@ impl Family {
         member.last_error = Some(reason.clone());
         let first = !member.ever_up;
         let dynamic = member.dynamic;
+        let id = member.id.clone();
         self.emit(
             key,
             Lifecycle::StartFailed {
@@ -107,7 +108,7 @@ impl Family {
         }
         if first && initial {
             self.set_state(key, State::Waiting, None);
-            let end = End::StartFailed { key, exit };
+            let end = End::StartFailed { id, exit };
             return self.end(end);
         }
         self.restart_or_retire(key, &exit, Duration::ZERO, now);
@@ -149,13 +150,16 @@ impl Family {
             return self.retire(key, reason, Some(exit.clone()), now);
         }
         if !self.intensity.allows(now) {
+            let id = member.id.clone();
             self.set_state(key, State::Waiting, None);
             self.effects.push(Effect::GivesUp {
                 restarts: self.intensity.max_restarts(),
                 period: self.intensity.period(),
             });
-            let reason = exit.to_string();
-            return self.end(End::Escalated { key, reason });
+            return self.end(End::Escalated {
+                id,
+                reason: exit.to_string(),
+            });
         }
         let backoff = member.policy.backoff;
         let delay = member
@@ -218,7 +222,22 @@ impl Family {
         if keep && !dynamic {
             self.rest(key);
         } else {
-            self.retire(key, DownReason::Stopped, Some(exit), now);
+            self.retire(key, self.why_ending(), Some(exit), now);
+        }
+    }
+
+    /// What those are told that go down with this supervisor.
+    pub(super) fn why_ending(&self) -> DownReason {
+        match &self.mode {
+            Mode::Ending {
+                end: End::Escalated { id, reason },
+                ..
+            } => DownReason::Escalated(format!("{id} crashed too often: {reason}")),
+            Mode::Ending {
+                end: End::StartFailed { id, exit },
+                ..
+            } => DownReason::Escalated(format!("{id} did not start: {exit}")),
+            _ => DownReason::Stopped,
         }
     }
 
@@ -238,16 +257,16 @@ impl Family {
         let stoppers = std::mem::take(&mut member.stop_waiters);
         let successors = std::mem::take(&mut member.successors);
         let forget = member.leaves_nothing() || !successors.is_empty();
-        self.set_state(key, State::Down, None);
-        self.effects.push(Effect::Retire {
-            key,
-            incarnation,
-            reason: reason.clone(),
-        });
         let refusal = match (&reason, exit) {
             (DownReason::StartFailed(_), Some(exit)) => Refused::Failed(exit),
             _ => Refused::Stopping,
         };
+        self.set_state(key, State::Down, None);
+        self.effects.push(Effect::Retire {
+            key,
+            incarnation,
+            reason,
+        });
         for token in starters {
             self.effects
                 .push(Effect::Reply(token, Err(refusal.clone())));

@@ -132,8 +132,8 @@ pub(crate) enum Refused {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Asked,
-    StartFailed { key: Key, exit: Exit },
-    Escalated { key: Key, reason: String },
+    StartFailed { id: ChildId, exit: Exit },
+    Escalated { id: ChildId, reason: String },
 }
 
 enum Mode {

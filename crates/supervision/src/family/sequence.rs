@@ -110,9 +110,8 @@ impl Family {
     fn wind_down(&mut self, now: Instant) {
         loop {
             match self.next_to_wind_down() {
-                Next::Wait => return,
                 Next::Stop(key) => self.stop_for_good(key, now),
-                Next::Start(_) => return,
+                Next::Wait | Next::Start(_) => return,
                 Next::Done => break,
             }
         }
@@ -130,9 +129,10 @@ impl Family {
                 State::Up { .. } | State::Starting { .. } if !beside || together => {
                     return Next::Stop(*key);
                 }
-                State::Up { .. } | State::Starting { .. } => return Next::Wait,
                 State::Stopping { .. } if together => beside = true,
-                State::Stopping { .. } => return Next::Wait,
+                State::Up { .. } | State::Starting { .. } | State::Stopping { .. } => {
+                    return Next::Wait;
+                }
                 State::Waiting | State::BackingOff if keep && !member.dynamic => {}
                 State::Waiting | State::BackingOff if beside && !together => return Next::Wait,
                 State::Waiting | State::BackingOff => return Next::Stop(*key),
@@ -153,7 +153,7 @@ impl Family {
         if keep {
             self.begin_stop(key, StopHow::Pause, Then::Wait, now);
         } else {
-            let then = Then::Retire(DownReason::Stopped);
+            let then = Then::Retire(self.why_ending());
             self.begin_stop(key, StopHow::Drain, then, now);
         }
     }

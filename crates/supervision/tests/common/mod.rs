@@ -24,7 +24,7 @@ use supervision::{
 use tokio::time::{Instant, sleep};
 
 pub const SECOND: Duration = Duration::from_secs(1);
-pub const MINUTE: Duration = Duration::from_secs(60);
+pub const MINUTE: Duration = Duration::from_mins(1);
 
 pub fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
