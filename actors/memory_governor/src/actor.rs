@@ -119,7 +119,7 @@ impl Message<Reserve> for MemoryGovernor {
         let answer = self.seed.book.reserve(&wish);
         match &answer {
             Ok(lease) => {
-                tracing::debug!(lease = %lease.id(), owner = wish.owner, purpose = wish.purpose, bytes = %wish.bytes, "leased")
+                tracing::debug!(lease = %lease.id(), owner = wish.owner, purpose = wish.purpose, bytes = %wish.bytes, "leased");
             }
             Err(error) => {
                 meters::refused();

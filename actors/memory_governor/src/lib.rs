@@ -8,6 +8,8 @@
 //! Invariants: no lease is granted beyond the limit, none is counted after it was dropped, and nobody waits here.
 
 mod actor;
+#[cfg(test)]
+mod crash_tests;
 mod lease;
 pub mod ledger;
 pub mod limit;

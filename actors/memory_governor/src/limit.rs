@@ -203,75 +203,82 @@ mod tests {
         }
     }
 
+    type Case = (
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        Option<Bytes>,
+    );
+
+    const GROUPS: [Case; 7] = [
+        ("no cgroup file", &[], None),
+        (
+            "v2, a parent is tighter",
+            &[
+                ("/proc/self/cgroup", "0::/system.slice/paraphym.service\n"),
+                (
+                    "/sys/fs/cgroup/system.slice/paraphym.service/memory.max",
+                    "max\n",
+                ),
+                ("/sys/fs/cgroup/system.slice/memory.max", "1073741824\n"),
+            ],
+            Some(Bytes::mib(1024)),
+        ),
+        (
+            "v2 in a container with its own namespace",
+            &[
+                ("/proc/self/cgroup", "0::/\n"),
+                ("/sys/fs/cgroup/memory.max", "2147483648\n"),
+            ],
+            Some(Bytes::mib(2048)),
+        ),
+        (
+            "v2, a path from outside the namespace",
+            &[
+                ("/proc/self/cgroup", "0::/../../kubepods/pod1\n"),
+                ("/sys/fs/cgroup/memory.max", "268435456\n"),
+            ],
+            Some(Bytes::mib(256)),
+        ),
+        (
+            "v1 in docker: the path is the host's, the mount is ours",
+            &[
+                (
+                    "/proc/self/cgroup",
+                    "12:cpu,cpuacct:/docker/ab\n7:memory:/docker/ab\n1:name=systemd:/docker/ab\n",
+                ),
+                ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "134217728\n"),
+            ],
+            Some(Bytes::mib(128)),
+        ),
+        (
+            "hybrid: both count",
+            &[
+                ("/proc/self/cgroup", "4:memory:/a/b\n0::/a/b\n"),
+                ("/sys/fs/cgroup/a/b/memory.max", "805306368\n"),
+                (
+                    "/sys/fs/cgroup/memory/a/memory.limit_in_bytes",
+                    "402653184\n",
+                ),
+                (
+                    "/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes",
+                    "9223372036854771712\n",
+                ),
+            ],
+            Some(Bytes::mib(384)),
+        ),
+        (
+            "nonsense is no limit",
+            &[
+                ("/proc/self/cgroup", "garbage\n0::/x:y\n"),
+                ("/sys/fs/cgroup/x:y/memory.max", "a lot\n"),
+            ],
+            None,
+        ),
+    ];
+
     #[test]
     fn the_tightest_group_on_the_way_up_binds() {
-        let cases: [(&str, &[(&'static str, &'static str)], Option<Bytes>); 7] = [
-            ("no cgroup file", &[], None),
-            (
-                "v2, a parent is tighter",
-                &[
-                    ("/proc/self/cgroup", "0::/system.slice/paraphym.service\n"),
-                    (
-                        "/sys/fs/cgroup/system.slice/paraphym.service/memory.max",
-                        "max\n",
-                    ),
-                    ("/sys/fs/cgroup/system.slice/memory.max", "1073741824\n"),
-                ],
-                Some(Bytes::mib(1024)),
-            ),
-            (
-                "v2 in a container with its own namespace",
-                &[
-                    ("/proc/self/cgroup", "0::/\n"),
-                    ("/sys/fs/cgroup/memory.max", "2147483648\n"),
-                ],
-                Some(Bytes::mib(2048)),
-            ),
-            (
-                "v2, a path from outside the namespace",
-                &[
-                    ("/proc/self/cgroup", "0::/../../kubepods/pod1\n"),
-                    ("/sys/fs/cgroup/memory.max", "268435456\n"),
-                ],
-                Some(Bytes::mib(256)),
-            ),
-            (
-                "v1 in docker: the path is the host's, the mount is ours",
-                &[
-                    (
-                        "/proc/self/cgroup",
-                        "12:cpu,cpuacct:/docker/ab\n7:memory:/docker/ab\n1:name=systemd:/docker/ab\n",
-                    ),
-                    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "134217728\n"),
-                ],
-                Some(Bytes::mib(128)),
-            ),
-            (
-                "hybrid: both count",
-                &[
-                    ("/proc/self/cgroup", "4:memory:/a/b\n0::/a/b\n"),
-                    ("/sys/fs/cgroup/a/b/memory.max", "805306368\n"),
-                    (
-                        "/sys/fs/cgroup/memory/a/memory.limit_in_bytes",
-                        "402653184\n",
-                    ),
-                    (
-                        "/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes",
-                        "9223372036854771712\n",
-                    ),
-                ],
-                Some(Bytes::mib(384)),
-            ),
-            (
-                "nonsense is no limit",
-                &[
-                    ("/proc/self/cgroup", "garbage\n0::/x:y\n"),
-                    ("/sys/fs/cgroup/x:y/memory.max", "a lot\n"),
-                ],
-                None,
-            ),
-        ];
-        for (name, files, expected) in cases {
+        for (name, files, expected) in GROUPS {
             let probe = Files(files.iter().copied().collect());
             assert_eq!(measure(&probe).cgroup, expected, "{name}");
         }

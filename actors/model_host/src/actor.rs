@@ -37,7 +37,7 @@ pub const LANE_SUPERVISOR_ID: &str = "lane_supervisor";
 const MAILBOX: usize = 64;
 /// Crashes of all lanes together before the lane supervisor gives up. Each request may cause three, so a handful of bad
 /// requests must not take the good models down; a lane that crashes without end is still noticed within a minute.
-const LANE_CRASHES: (u32, Duration) = (20, Duration::from_secs(60));
+const LANE_CRASHES: (u32, Duration) = (20, Duration::from_mins(1));
 /// Finding a model's file: a look into a folder, unless the file system hangs.
 const RESOLVE: Duration = Duration::from_secs(5);
 
@@ -231,7 +231,7 @@ impl ModelHost {
         });
         let lane = begun
             .await
-            .map_err(|e| unavailable(LANE_SUPERVISOR_ID, e))?;
+            .map_err(|e| unavailable(LANE_SUPERVISOR_ID, &e))?;
         roster.insert(model.clone(), lane, &book);
         Ok(())
     }
@@ -245,8 +245,8 @@ impl ModelHost {
                 model: model.clone(),
                 hint,
             }),
-            Ok(Err(error)) => Err(unavailable("the model store", error)),
-            Err(late) => Err(unavailable("the model store", late)),
+            Ok(Err(error)) => Err(unavailable("the model store", &error)),
+            Err(late) => Err(unavailable("the model store", &late)),
         }
     }
 }
@@ -260,7 +260,7 @@ fn poke(lane: &Handle<Lane>) {
     drop(lane.try_tell(Poke));
 }
 
-fn unavailable(part: &str, reason: impl ToString) -> GenerationError {
+fn unavailable(part: &str, reason: &dyn std::fmt::Display) -> GenerationError {
     GenerationError::Unavailable {
         part: part.to_owned(),
         reason: reason.to_string(),

@@ -27,12 +27,12 @@ use crate::live::Sequence;
 use crate::outlet::Outlet;
 
 /// A reader who takes nothing for this long after the end is taken for gone.
-const FAREWELL: Duration = Duration::from_secs(5 * 60);
+const FAREWELL: Duration = Duration::from_mins(5);
 /// Finished streams whose readers have not taken everything. While there are this many, nobody new is admitted: a slow
 /// reader costs others time, never memory without end.
 pub(crate) const FAREWELLS: usize = 64;
 /// A load that fails this long after the last backoff begins to count anew.
-const FORGET_AFTER: Duration = Duration::from_secs(60);
+const FORGET_AFTER: Duration = Duration::from_mins(1);
 /// The first guess at how long an answer takes, until one was given.
 const FIRST_MEAN: Duration = Duration::from_secs(2);
 

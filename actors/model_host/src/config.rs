@@ -29,7 +29,7 @@ impl Default for HostConfig {
             max_batch: 4,
             queue: 32,
             prefill_chunk: 32,
-            keep_alive: Duration::from_secs(5 * 60),
+            keep_alive: Duration::from_mins(5),
             crash_budget: 2,
             max_models: 16,
             drain: Duration::from_secs(30),
@@ -40,7 +40,7 @@ impl Default for HostConfig {
 /// After a failed load, requests fail with the same reason for this long, doubling up to the second: reading a broken
 /// file for every request would be slower than saying so, and a mended one is found within a minute.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_MOST: Duration = Duration::from_secs(60);
+const RETRY_MOST: Duration = Duration::from_mins(1);
 
 /// How long after the `failures`th failed load in a row (from 1) the next request may try again.
 pub(crate) fn load_backoff(failures: u32) -> Duration {
@@ -53,7 +53,7 @@ pub(crate) fn retry_after(waiting: usize, max_batch: usize, mean_answer: Duratio
     let batches = (waiting / max_batch.max(1)).saturating_add(1);
     mean_answer
         .saturating_mul(u32::try_from(batches).unwrap_or(u32::MAX))
-        .clamp(Duration::from_millis(100), Duration::from_secs(60))
+        .clamp(Duration::from_millis(100), Duration::from_mins(1))
 }
 
 #[cfg(test)]

@@ -140,7 +140,7 @@ mod tests {
             }
             let text: String = messages
                 .iter()
-                .map(|m| format!("{}{}", &m.role.as_str()[..1], m.content))
+                .flat_map(|m| [&m.role.as_str()[..1], m.content.as_str()])
                 .collect();
             self.encode_text(&text)
         }

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::{Bytes, Message};
@@ -42,8 +42,9 @@ pub enum Answer {
 impl Answer {
     /// The whole text of `tokens` tokens of a counting answer.
     pub fn counting(seed: u64, tokens: u32) -> String {
-        (0..u64::from(tokens))
-            .map(|i| format!("{} ", (seed + i) % u64::from(NUMBERS)))
+        let numbers = (0..u64::from(tokens)).map(|i| (seed + i) % u64::from(NUMBERS));
+        numbers
+            .flat_map(|n| [n.to_string(), " ".to_owned()])
             .collect()
     }
 
@@ -306,7 +307,7 @@ impl ModelLoader for ScriptedLoader {
 
 impl ScriptedLoader {
     #[allow(clippy::panic, reason = "the panic is the script's")]
-    fn fail_if_told(&self, path: &PathBuf) -> Result<(), LoadError> {
+    fn fail_if_told(&self, path: &Path) -> Result<(), LoadError> {
         let mut faults = self.control.faults();
         if faults.panicking_loads > 0 {
             faults.panicking_loads -= 1;
@@ -316,7 +317,7 @@ impl ScriptedLoader {
         if faults.failing_loads > 0 {
             faults.failing_loads -= 1;
             return Err(LoadError::Malformed {
-                path: path.clone(),
+                path: path.to_path_buf(),
                 reason: "scripted failure".to_owned(),
             });
         }
@@ -350,7 +351,7 @@ impl TextCodec for ScriptedText {
         }
         let text: String = messages
             .iter()
-            .map(|m| format!("{}: {}\n", m.role, m.content))
+            .flat_map(|m| [m.role.as_str(), ": ", &m.content, "\n"])
             .collect();
         self.encode_text(&text)
     }
@@ -527,6 +528,8 @@ impl ScriptedEngine {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use domain::Sampling;
 
     use super::*;

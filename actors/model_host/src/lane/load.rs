@@ -92,7 +92,7 @@ impl Load {
 
     async fn weights(&mut self, card: &ModelCard) -> Result<Arc<Lease>, NotLoaded> {
         if card.weights_bytes == Bytes::ZERO {
-            return Err(self.failed("its header says that it has no weights"));
+            return Err(self.failed(&"its header says that it has no weights"));
         }
         let fits = |lease: &Arc<Lease>| lease.bytes() == card.weights_bytes;
         if let Some(lease) = self.weights.take().filter(fits) {
@@ -119,15 +119,15 @@ impl Load {
         match done {
             Ok(Ok(Ok(value))) => Ok(value),
             Ok(Ok(Err(LoadError::Cancelled))) => Err(NotLoaded::Cancelled),
-            Ok(Ok(Err(error))) => Err(self.failed(error)),
+            Ok(Ok(Err(error))) => Err(self.failed(&error)),
             Ok(Err(panic)) => {
-                Err(self.failed(format!("the loader crashed: {}", panic_text(&*panic))))
+                Err(self.failed(&format!("the loader crashed: {}", panic_text(&*panic))))
             }
-            Err(error) => Err(self.failed(error)),
+            Err(error) => Err(self.failed(&error)),
         }
     }
 
-    fn failed(&self, reason: impl ToString) -> NotLoaded {
+    fn failed(&self, reason: &dyn std::fmt::Display) -> NotLoaded {
         NotLoaded::Failed(GenerationError::LoadFailed {
             model: self.parts.model.clone(),
             reason: reason.to_string(),

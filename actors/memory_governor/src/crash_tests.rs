@@ -1,0 +1,49 @@
+//! A crash of the governor loses no lease. Apart, because only a message of the crate's own can make it crash.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::Bytes;
+use kameo::message::{Context, Message};
+use supervision::{Events, SupervisorSpec, start_root};
+
+use crate::{FileProbe, MemoryGovernor, Reserve, Status, child};
+
+struct Crash;
+
+impl Message<Crash> for MemoryGovernor {
+    type Reply = ();
+
+    async fn handle(&mut self, _: Crash, _: &mut Context<Self, ()>) {
+        panic!("scripted crash");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_survive_a_crash_and_are_returned_after_it() {
+    let deadline = Duration::from_mins(1);
+    let (spec, governor) = child(Some(Bytes(1000)), Arc::new(FileProbe));
+    let tree = SupervisorSpec::new("root").child(spec);
+    let root = start_root(tree, Events::with_seed(1)).await.unwrap();
+    let wish = |bytes| Reserve {
+        owner: "a test".to_owned(),
+        purpose: "something".to_owned(),
+        bytes: Bytes(bytes),
+    };
+    let kept = governor.ask(wish(100), deadline).await.unwrap();
+    let dropped = governor.ask(wish(200), deadline).await.unwrap();
+    assert!(governor.ask(Crash, deadline).await.is_err());
+    drop(dropped);
+    let status = governor.ask(Status, deadline).await.unwrap();
+    assert_eq!(status.leased, Bytes(100));
+    assert_eq!(status.leases[0].id, kept.id());
+    assert!(governor.ask(wish(901), deadline).await.is_err());
+    let later = governor.ask(wish(900), deadline).await.unwrap();
+    assert_ne!(later.id(), kept.id(), "an id is never used twice");
+    drop((kept, later));
+    assert_eq!(
+        governor.ask(Status, deadline).await.unwrap().leased,
+        Bytes::ZERO
+    );
+    root.stop(deadline).await;
+}

@@ -1,0 +1,192 @@
+//! The governor as its askers see it: promised bytes come back by themselves, whoever crashes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may stop at the first surprise"
+)]
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use domain::Bytes;
+use memory_governor::{
+    Lease, LedgerStatus, MemoryGovernor, Probe, Reserve, ReserveError, SetLimit, Status,
+};
+use paraphym_memory_governor as memory_governor;
+use supervision::{AskError, Events, Handle, RootHandle, SupervisorSpec, start_root};
+
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// A machine whose RAM the test sets, in KiB; zero makes the probe panic.
+#[derive(Clone, Default)]
+struct Machine(Arc<AtomicU64>);
+
+impl Probe for Machine {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        let kib = self.0.load(Ordering::SeqCst);
+        assert!(kib > 0, "scripted panic");
+        match path.to_str() {
+            Some("/proc/meminfo") => Ok(format!("MemTotal: {kib} kB\n")),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+struct Tree {
+    root: RootHandle,
+    governor: Handle<MemoryGovernor>,
+    machine: Machine,
+}
+
+/// A machine of 800 KiB, of which an eighth is kept back: 700 KiB to lease.
+async fn start(configured: Option<Bytes>) -> Tree {
+    let machine = Machine(Arc::new(AtomicU64::new(800)));
+    let (child, governor) = memory_governor::child(configured, Arc::new(machine.clone()));
+    let spec = SupervisorSpec::new("root").child(child);
+    let root = start_root(spec, Events::with_seed(1)).await.unwrap();
+    Tree {
+        root,
+        governor,
+        machine,
+    }
+}
+
+impl Tree {
+    async fn reserve(&self, bytes: u64) -> Result<Lease, ReserveError> {
+        let wish = Reserve {
+            owner: "a test".to_owned(),
+            purpose: "something".to_owned(),
+            bytes: Bytes(bytes),
+        };
+        match self.governor.ask(wish, DEADLINE).await {
+            Ok(lease) => Ok(lease),
+            Err(AskError::Handler(error)) => Err(error),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    async fn status(&self) -> LedgerStatus {
+        self.governor.ask(Status, DEADLINE).await.unwrap()
+    }
+
+    async fn stop(self) {
+        let report = self.root.stop(DEADLINE).await;
+        assert_eq!(report.abandoned, []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_are_taken_until_the_lease_is_dropped() {
+    let tree = start(None).await;
+    let lease = tree.reserve(1024).await.unwrap();
+    assert_eq!(lease.bytes(), Bytes(1024));
+    let status = tree.status().await;
+    assert_eq!(status.limit, Bytes(700 * 1024));
+    assert_eq!(status.host, Some(Bytes(800 * 1024)));
+    assert_eq!(status.leased, Bytes(1024));
+    assert_eq!(status.available, Bytes(699 * 1024));
+    assert_eq!(status.leases[0].id, lease.id());
+    assert_eq!(status.leases[0].owner, "a test");
+    drop(lease);
+    let status = tree.status().await;
+    assert_eq!((status.leased, status.leases), (Bytes::ZERO, Vec::new()));
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_names_what_was_needed_and_available() {
+    let tree = start(Some(Bytes(1000))).await;
+    let _held = tree.reserve(700).await.unwrap();
+    assert_eq!(
+        tree.reserve(301).await.unwrap_err(),
+        ReserveError::Refused {
+            purpose: "something".to_owned(),
+            needed: Bytes(301),
+            available: Bytes(300),
+            limit: Bytes(1000),
+        }
+    );
+    assert!(matches!(
+        tree.reserve(0).await,
+        Err(ReserveError::ZeroBytes { .. })
+    ));
+    assert!(tree.reserve(300).await.is_ok());
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_bytes_can_be_leased_at_once() {
+    let tree = start(Some(Bytes(1000))).await;
+    for _ in 0..1000 {
+        drop(tree.reserve(1000).await.unwrap());
+    }
+    assert_eq!(tree.status().await.leased, Bytes::ZERO);
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_below_what_is_leased_takes_nothing_away() {
+    let tree = start(None).await;
+    let lease = tree.reserve(600 * 1024).await.unwrap();
+    tree.machine.0.store(400, Ordering::SeqCst);
+    let wish = SetLimit {
+        bytes: Some(Bytes(100)),
+    };
+    let status = tree.governor.ask(wish, DEADLINE).await.unwrap();
+    assert_eq!(status.limit, Bytes(100));
+    assert_eq!(status.host, Some(Bytes(400 * 1024)));
+    assert_eq!(
+        (status.leased, status.available),
+        (lease.bytes(), Bytes::ZERO)
+    );
+    assert!(tree.reserve(1).await.is_err());
+    drop(lease);
+    assert!(tree.reserve(100).await.is_ok());
+    let status = tree.governor.ask(SetLimit { bytes: None }, DEADLINE).await;
+    assert_eq!(status.unwrap().limit, Bytes(350 * 1024));
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_panics_leaves_the_configured_limit() {
+    let tree = start(Some(Bytes(1000))).await;
+    tree.machine.0.store(0, Ordering::SeqCst);
+    let wish = SetLimit {
+        bytes: Some(Bytes(900)),
+    };
+    let status = tree.governor.ask(wish, DEADLINE).await.unwrap();
+    assert_eq!((status.limit, status.host), (Bytes(900), None));
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_outlive_the_governor_and_may_be_dropped_anywhere() {
+    let tree = start(None).await;
+    let lease = tree.reserve(10).await.unwrap();
+    let other = tree.reserve(20).await.unwrap();
+    tokio::task::spawn_blocking(move || drop(lease))
+        .await
+        .unwrap();
+    assert_eq!(tree.status().await.leased, Bytes(20));
+    tree.stop().await;
+    drop(other);
+}
+
+/// An asker who gave up does not keep what it was given.
+#[tokio::test(start_paused = true)]
+async fn an_answer_nobody_waits_for_gives_its_bytes_back() {
+    let tree = start(None).await;
+    let wish = Reserve {
+        owner: "gone".to_owned(),
+        purpose: "nothing any more".to_owned(),
+        bytes: Bytes(10),
+    };
+    tree.governor.tell(wish).await.unwrap();
+    assert_eq!(tree.status().await.leased, Bytes::ZERO);
+    tree.stop().await;
+}
