@@ -1,0 +1,105 @@
+//! One answer as it is given: events come in, text and progress go out, a signal ends it.
+
+use std::ops::ControlFlow;
+
+use futures_util::StreamExt;
+use paraphym_candle::signals::Signal;
+use paraphym_candle::{FinishReason, GenerationError, GenerationEvent, TurnStream};
+
+use crate::failure::Failure;
+use crate::out::note;
+use crate::progress::Progress;
+use crate::render::{self, Answer};
+use crate::stage::{Stage, Unfinished};
+
+/// How an answer ended.
+pub(crate) enum Ending {
+    /// It was given.
+    Given,
+    /// It failed; what was said before stays said.
+    Failed(GenerationError),
+    /// Ctrl-C; the stream was dropped, which stops the model.
+    Stopped,
+    /// SIGTERM; it may go on while the tree drains.
+    Terminated(Unfinished),
+}
+
+/// Shows an answer to its end. With `json`, one object a line.
+pub(crate) async fn show(
+    stage: &mut Stage,
+    mut stream: TurnStream,
+    json: bool,
+) -> Result<Ending, Failure> {
+    let mut answer = Answer::new(stage.out.terminal);
+    let mut progress = Progress::new(stage.out.error_terminal);
+    loop {
+        let event = tokio::select! {
+            event = stream.next() => event,
+            signal = stage.signals.next() => {
+                progress.clear();
+                if signal == Signal::Terminate {
+                    return Ok(Ending::Terminated(Unfinished { stream, answer }));
+                }
+                drop(stream);
+                stage.meaning_of(signal);
+                stage.out.text(answer.end()).await?;
+                return Ok(Ending::Stopped);
+            }
+        };
+        let Some(event) = event else {
+            return Ok(Ending::Given);
+        };
+        let next = if json {
+            stage.out.json(&render::event(&event)).await?;
+            ending(event)
+        } else {
+            show_event(stage, &mut answer, &mut progress, event).await?
+        };
+        if let ControlFlow::Break(end) = next {
+            return Ok(end);
+        }
+    }
+}
+
+/// Shows one event to a person.
+async fn show_event(
+    stage: &mut Stage,
+    answer: &mut Answer,
+    progress: &mut Progress,
+    event: GenerationEvent,
+) -> Result<ControlFlow<Ending>, Failure> {
+    match &event {
+        GenerationEvent::Queued { position } => progress.queued(*position),
+        GenerationEvent::Loading { fraction } => progress.loading(*fraction),
+        GenerationEvent::Prefill { done, total } => progress.prefill(*done, *total),
+        GenerationEvent::Text(text) => {
+            progress.clear();
+            let shown = answer.text(text);
+            stage.out.text(&shown).await?;
+        }
+        GenerationEvent::Finished { reason, .. } => {
+            progress.clear();
+            stage.out.text(answer.end()).await?;
+            if *reason == FinishReason::Length && stage.out.error_terminal {
+                note("(cut at the limit of tokens)");
+            }
+            if !answer.began() && stage.out.error_terminal {
+                note("(the model said nothing)");
+            }
+        }
+        GenerationEvent::Failed(_) => {
+            progress.clear();
+            stage.out.text(answer.end()).await?;
+        }
+    }
+    Ok(ending(event))
+}
+
+/// Whether an event is the last.
+fn ending(event: GenerationEvent) -> ControlFlow<Ending> {
+    match event {
+        GenerationEvent::Finished { .. } => ControlFlow::Break(Ending::Given),
+        GenerationEvent::Failed(error) => ControlFlow::Break(Ending::Failed(error)),
+        _ => ControlFlow::Continue(()),
+    }
+}

@@ -1,0 +1,361 @@
+//! The words of the command line, and nothing of what they do.
+#![allow(
+    clippy::doc_markdown,
+    reason = "these comments are shown as help, where backticks would be noise"
+)]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use domain::{Bytes, ModelName};
+
+use crate::size::parse_size;
+
+/// A local AI chat: models answer on this machine, and nothing leaves it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "paraphym",
+    version,
+    about,
+    long_about = None,
+    arg_required_else_help = true,
+    propagate_version = true,
+    after_help = EXAMPLES
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  paraphym ask \"Give me three tips for staying healthy.\"
+  git diff | paraphym ask \"What does this change?\"
+  paraphym chat --system \"You answer in one sentence.\"
+  paraphym serve --bind 127.0.0.1:7007
+
+Exit status: 0 answered, 1 failed, 2 bad usage, 130 interrupted, 143 terminated.";
+
+/// What holds for every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Machine {
+    /// Where models lie [default: $XDG_DATA_HOME/paraphym/models]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "PARAPHYM_MODELS_DIR",
+        hide_env_values = true,
+        global = true
+    )]
+    pub(crate) models_dir: Option<PathBuf>,
+    /// The most memory models may take, for example 2GiB [default: what the machine has]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "PARAPHYM_MEMORY_LIMIT",
+        value_parser = parse_size,
+        hide_env_values = true,
+        global = true
+    )]
+    pub(crate) memory_limit: Option<Bytes>,
+    /// What is logged on standard error, for example info or supervision=debug,warn
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "PARAPHYM_LOG",
+        hide_env_values = true,
+        global = true
+    )]
+    pub(crate) log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Ask one question and get one answer
+    #[command(after_help = "\
+Examples:
+  paraphym ask \"What is a monad?\"
+  paraphym ask --max-tokens 100 --temperature 0.7 --seed 3 \"Tell me a story.\"
+  paraphym ask \"Summarise this:\" < notes.txt
+  paraphym ask --json \"Hello\" | jq -r 'select(.event == \"text\").text'")]
+    Ask(Ask),
+    /// Talk with the model, with history; /help tells the commands
+    #[command(after_help = "\
+Examples:
+  paraphym chat
+  paraphym chat --model ./qwen2.5-0.5b-instruct-q4_k_m.gguf --temperature 0.7
+
+Ctrl-C stops the answer, a second one leaves, a third leaves at once. Ctrl-D leaves.")]
+    Chat(Chat),
+    /// Models on this machine: pull, list, show, remove
+    #[command(arg_required_else_help = true)]
+    Model(Models),
+    /// Look at everything that is needed, and say what to do where something is missing
+    Doctor(Doctor),
+    /// Answer over HTTP until told to stop: OpenAI's chat completions, health and metrics
+    #[command(after_help = "\
+Examples:
+  paraphym serve
+  curl -s localhost:7007/v1/chat/completions -H 'content-type: application/json' \\
+    -d '{\"model\":\"smollm2-135m-instruct\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}'")]
+    Serve(Serve),
+}
+
+/// Which model answers, and how.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Choices {
+    /// A name from `paraphym model list`, the path of a GGUF file, or hf:OWNER/REPO/FILE.gguf
+    #[arg(short, long, value_name = "NAME|PATH", env = "PARAPHYM_MODEL", value_parser = model_name, hide_env_values = true)]
+    pub(crate) model: Option<ModelName>,
+    /// Standing instructions
+    #[arg(
+        short,
+        long,
+        value_name = "TEXT",
+        env = "PARAPHYM_SYSTEM",
+        hide_env_values = true
+    )]
+    pub(crate) system: Option<String>,
+    /// 0 always takes the likeliest word; 2 is wild [default: 0]
+    #[arg(
+        short,
+        long,
+        value_name = "0..2",
+        env = "PARAPHYM_TEMPERATURE",
+        hide_env_values = true
+    )]
+    pub(crate) temperature: Option<f32>,
+    /// At most this many tokens are answered [default: 512]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "PARAPHYM_MAX_TOKENS",
+        hide_env_values = true
+    )]
+    pub(crate) max_tokens: Option<u32>,
+    /// The same seed and question give the same answer [default: 0]
+    #[arg(long, value_name = "N", env = "PARAPHYM_SEED", hide_env_values = true)]
+    pub(crate) seed: Option<u64>,
+    /// Choose among the N likeliest tokens; 0 is all
+    #[arg(long, value_name = "N", env = "PARAPHYM_TOP_K", hide_env_values = true)]
+    pub(crate) top_k: Option<u32>,
+    /// Choose among the likeliest tokens that together have this probability
+    #[arg(
+        long,
+        value_name = "0..1",
+        env = "PARAPHYM_TOP_P",
+        hide_env_values = true
+    )]
+    pub(crate) top_p: Option<f32>,
+    /// Leave out tokens less likely than this share of the likeliest
+    #[arg(
+        long,
+        value_name = "0..1",
+        env = "PARAPHYM_MIN_P",
+        hide_env_values = true
+    )]
+    pub(crate) min_p: Option<f32>,
+    /// Above 1, words already said become less likely [default: 1.1]
+    #[arg(
+        long,
+        value_name = "0.5..2",
+        env = "PARAPHYM_REPETITION_PENALTY",
+        hide_env_values = true
+    )]
+    pub(crate) repetition_penalty: Option<f32>,
+    /// Always the likeliest token, without any penalty: what a reference implementation would say
+    #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "min_p", "repetition_penalty"])]
+    pub(crate) greedy: bool,
+    /// Stop before this text; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) stop: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ask {
+    /// The question; what comes on standard input is added to it, or is it
+    #[arg(value_name = "TEXT")]
+    pub(crate) text: Vec<String>,
+    #[command(flatten)]
+    pub(crate) choices: Choices,
+    /// One JSON object a line for every event, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    #[command(flatten)]
+    pub(crate) choices: Choices,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Models {
+    #[command(subcommand)]
+    pub(crate) action: ModelAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelAction {
+    /// Bring a model of the catalogue, or any file of Hugging Face
+    #[command(after_help = "\
+Examples:
+  paraphym model pull
+  paraphym model pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF/qwen2.5-0.5b-instruct-q4_k_m.gguf")]
+    Pull {
+        /// A catalogue name or hf:OWNER/REPO/FILE.gguf [default: the default model]
+        #[arg(value_parser = model_name)]
+        name: Option<ModelName>,
+        /// One JSON object a line for every event
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the models that are here, and those that can be pulled by name
+    #[command(visible_alias = "ls")]
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show where a model came from, and compare its checksum
+    Show {
+        /// A name or path
+        #[arg(value_parser = model_name)]
+        name: ModelName,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a model from this machine
+    #[command(visible_alias = "remove")]
+    Rm {
+        /// A name from `paraphym model list`
+        #[arg(value_parser = model_name)]
+        name: ModelName,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Which model to look for
+    #[arg(short, long, value_name = "NAME|PATH", env = "PARAPHYM_MODEL", value_parser = model_name, hide_env_values = true)]
+    pub(crate) model: Option<ModelName>,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The address to listen on
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:7007",
+        env = "PARAPHYM_BIND",
+        hide_env_values = true
+    )]
+    pub(crate) bind: SocketAddr,
+    /// The model that answers when a request names none
+    #[arg(short, long, value_name = "NAME|PATH", env = "PARAPHYM_MODEL", value_parser = model_name, hide_env_values = true)]
+    pub(crate) model: Option<ModelName>,
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "clap wants a Result")]
+fn model_name(text: &str) -> Result<ModelName, std::convert::Infallible> {
+    Ok(ModelName::new(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_question_with_every_choice_is_read() {
+        let cli = parse(
+            "paraphym ask -m tiny -s short -t 0.5 --max-tokens 9 --seed 7 --top-k 3 --top-p 0.9 --min-p 0.1 \
+             --repetition-penalty 1.2 --stop a --stop b --json --memory-limit 2GiB --models-dir /m how are you",
+        )
+        .unwrap();
+        assert_eq!(cli.machine.memory_limit, Some(Bytes(2 << 30)));
+        assert_eq!(cli.machine.models_dir, Some("/m".into()));
+        let Command::Ask(ask) = cli.command else {
+            panic!("not ask");
+        };
+        assert_eq!(ask.text, ["how", "are", "you"]);
+        assert!(ask.json);
+        let choices = ask.choices;
+        assert_eq!(choices.model, Some(ModelName::new("tiny")));
+        assert_eq!(choices.temperature, Some(0.5));
+        assert_eq!((choices.max_tokens, choices.seed), (Some(9), Some(7)));
+        assert_eq!(choices.stop, ["a", "b"]);
+    }
+
+    #[test]
+    fn bad_usage_is_refused() {
+        for (line, kind) in [
+            (
+                "paraphym",
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+            ),
+            ("paraphym sing", ErrorKind::InvalidSubcommand),
+            (
+                "paraphym ask --temperature hot x",
+                ErrorKind::ValueValidation,
+            ),
+            ("paraphym ask --max-tokens -1 x", ErrorKind::UnknownArgument),
+            (
+                "paraphym ask --greedy --temperature 1 x",
+                ErrorKind::ArgumentConflict,
+            ),
+            (
+                "paraphym ask --memory-limit much x",
+                ErrorKind::ValueValidation,
+            ),
+            ("paraphym serve --bind here", ErrorKind::ValueValidation),
+            (
+                "paraphym model",
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+            ),
+            ("paraphym model show", ErrorKind::MissingRequiredArgument),
+            ("paraphym --help", ErrorKind::DisplayHelp),
+            ("paraphym --version", ErrorKind::DisplayVersion),
+        ] {
+            assert_eq!(
+                parse(line).map(|_| ()).map_err(|e| e.kind()),
+                Err(kind),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_server_listens_on_the_loopback_interface_unless_told() {
+        let Ok(Cli {
+            command: Command::Serve(serve),
+            ..
+        }) = parse("paraphym serve")
+        else {
+            panic!("not serve");
+        };
+        assert_eq!(serve.bind, "127.0.0.1:7007".parse().unwrap());
+    }
+}

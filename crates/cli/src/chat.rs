@@ -1,0 +1,225 @@
+//! The conversation at the prompt: a line is read, understood, and done or answered; then the next.
+
+mod command;
+mod lines;
+mod session;
+mod transcript;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anstyle::AnsiColor;
+use domain::{ConversationId, ModelName};
+use model_store::Store;
+use paraphym_candle::Paraphym;
+use paraphym_candle::signals::Signal;
+
+use crate::answer::{self, Ending};
+use crate::args;
+use crate::choices::sampling;
+use crate::failure::Failure;
+use crate::fetch::ensure;
+use crate::out::{note, tell};
+use crate::presses::Meaning;
+use crate::render::table;
+use crate::stage::{Stage, Unfinished, leave_now, named};
+use command::{COMMANDS, Line, parse};
+use lines::{Lines, Read};
+use session::{Effect, Session};
+
+/// A conversation at the prompt.
+struct Chat<'a> {
+    stage: &'a mut Stage,
+    host: &'a Paraphym,
+    store: Store,
+    lines: Lines,
+    session: Session,
+    conversation: ConversationId,
+    /// Files this conversation wrote: these it may write again.
+    saved: BTreeSet<PathBuf>,
+}
+
+/// How the conversation ended, if it did not fail.
+enum Left {
+    /// `/exit`, Ctrl-D, the end of the input.
+    Goodbye,
+    /// SIGTERM during an answer.
+    Terminated(Unfinished),
+}
+
+/// Talks until one side leaves.
+pub(crate) async fn run(stage: &mut Stage, args: &args::Chat) -> Result<(), Failure> {
+    let sampling = sampling(&args.choices)?;
+    let model = named(args.choices.model.as_ref());
+    let store = stage.store()?;
+    ensure(stage, &store, &model).await?;
+    let host = stage.builder(&model).start().await?;
+    let mut chat = Chat {
+        store,
+        lines: Lines::open(),
+        session: Session::new(model, args.choices.system.clone(), sampling),
+        conversation: ConversationId::new("chat"),
+        saved: BTreeSet::new(),
+        host: &host,
+        stage,
+    };
+    let left = chat.talk().await;
+    let lines = chat.lines;
+    let (result, unfinished) = match left {
+        Ok(Left::Goodbye) => (Ok(()), None),
+        Ok(Left::Terminated(rest)) => (Err(Failure::Terminated), Some(rest)),
+        Err(failure) => (Err(failure), None),
+    };
+    stage.drain(&host, unfinished).await;
+    if lines.is_stuck() {
+        lines.restore_terminal();
+        leave_now(result.as_ref().map_or_else(Failure::code, |()| 0));
+    }
+    result
+}
+
+impl Chat<'_> {
+    async fn talk(&mut self) -> Result<Left, Failure> {
+        if self.lines.is_interactive() {
+            let greeting = format!(
+                "{} · /help lists the commands, Ctrl-D leaves",
+                self.session.model
+            );
+            self.stage.out.aside(&greeting).await?;
+        }
+        loop {
+            let Some(line) = self.read().await? else {
+                return Ok(Left::Goodbye);
+            };
+            match parse(&line) {
+                Line::Nothing => {}
+                Line::Wrong(reason) => self.stage.out.aside(&reason).await?,
+                Line::Say(text) => {
+                    if let Some(rest) = self.answer(&text).await? {
+                        return Ok(Left::Terminated(rest));
+                    }
+                }
+                Line::Do(command) => match self.session.apply(command) {
+                    Effect::Leave => return Ok(Left::Goodbye),
+                    effect => self.carry_out(effect).await?,
+                },
+            }
+        }
+    }
+
+    /// The next line; none at the end of the input.
+    async fn read(&mut self) -> Result<Option<String>, Failure> {
+        let prompt = self.stage.out.coloured(AnsiColor::Cyan, "> ");
+        loop {
+            let read = tokio::select! {
+                read = self.lines.next(&prompt) => read,
+                signal = self.stage.signals.next() => match signal {
+                    Signal::Terminate => return Err(Failure::Terminated),
+                    Signal::Interrupt { .. } => Read::Interrupted,
+                },
+            };
+            match read {
+                Read::Line(line) => {
+                    self.stage.presses.forgive();
+                    return Ok(Some(line));
+                }
+                Read::End => return Ok(None),
+                Read::Failed(error) => return Err(error),
+                Read::Interrupted => match self.stage.presses.press() {
+                    Meaning::Stop => note("Ctrl-C again leaves"),
+                    Meaning::Drain => return Err(Failure::Interrupted),
+                    Meaning::Leave => {
+                        self.lines.restore_terminal();
+                        leave_now(Failure::Interrupted.code())
+                    }
+                },
+            }
+        }
+    }
+
+    /// Answers a text; what is left of the answer when SIGTERM came.
+    async fn answer(&mut self, text: &str) -> Result<Option<Unfinished>, Failure> {
+        let settings = self.session.settings();
+        match self.host.ask(&self.conversation, text, settings).await {
+            Ok(stream) => match answer::show(self.stage, stream, false).await? {
+                Ending::Given => {}
+                Ending::Stopped => note("stopped"),
+                Ending::Failed(error) => tell(&error.into()),
+                Ending::Terminated(rest) => return Ok(Some(rest)),
+            },
+            Err(error) => tell(&error.into()),
+        }
+        Ok(None)
+    }
+
+    /// Does what a command needs done outside the session, and says one line about it.
+    async fn carry_out(&mut self, effect: Effect) -> Result<(), Failure> {
+        let said = match effect {
+            Effect::Say(line) => line,
+            Effect::Help => return self.help().await,
+            Effect::ShowHistory => return self.history().await,
+            Effect::ChooseModel(model) => self.choose(model).await?,
+            Effect::ClearHistory => match self.host.agents().clear(&self.conversation).await {
+                Ok(count) => format!("forgot {count} messages"),
+                Err(error) => format!("not cleared: {error}"),
+            },
+            Effect::Save(path) => self.save(&path).await,
+            Effect::Leave => return Ok(()),
+        };
+        self.stage.out.aside(&said).await
+    }
+
+    async fn help(&mut self) -> Result<(), Failure> {
+        let rows: Vec<Vec<String>> = COMMANDS
+            .iter()
+            .map(|(name, rest, what)| vec![format!("{name} {rest}"), (*what).to_owned()])
+            .collect();
+        self.stage.out.text(&table(&rows)).await
+    }
+
+    async fn history(&mut self) -> Result<(), Failure> {
+        match self.host.agents().history(&self.conversation).await {
+            Ok(history) if history.is_empty() => self.stage.out.aside("nothing was said yet").await,
+            Ok(history) => {
+                let text = transcript::plain(&history, self.stage.out.terminal);
+                self.stage.out.text(&text).await
+            }
+            Err(error) => self.stage.out.aside(&format!("not known: {error}")).await,
+        }
+    }
+
+    /// Another model for the next turn, if it can be had.
+    async fn choose(&mut self, model: ModelName) -> Result<String, Failure> {
+        match ensure(self.stage, &self.store, &model).await {
+            Ok(()) => {
+                let said = format!("the next answer comes from {model}");
+                self.session.model = model;
+                Ok(said)
+            }
+            Err(signal @ (Failure::Terminated | Failure::NobodyReads)) => Err(signal),
+            Err(failure) => {
+                tell(&failure);
+                Ok(format!("the model is still {}", self.session.model))
+            }
+        }
+    }
+
+    async fn save(&mut self, path: &Path) -> String {
+        let history = match self.host.agents().history(&self.conversation).await {
+            Ok(history) => history,
+            Err(error) => return format!("not saved: {error}"),
+        };
+        if history.is_empty() {
+            return "nothing was said yet, so nothing was saved".to_owned();
+        }
+        let text = transcript::for_file(&history, path);
+        let again = self.saved.contains(path);
+        match transcript::write(path.to_owned(), text, again).await {
+            Ok(()) => {
+                self.saved.insert(path.to_owned());
+                format!("saved {} messages to {}", history.len(), path.display())
+            }
+            Err(reason) => format!("not saved: {reason}"),
+        }
+    }
+}

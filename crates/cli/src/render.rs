@@ -1,0 +1,224 @@
+//! What a person or a program sees of an answer. Pure: text goes in, text comes out.
+
+use domain::GenerationEvent;
+use model_store::PullEvent;
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+
+/// The text of one answer on its way out.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// Whether control characters would be obeyed by whoever reads.
+    terminal: bool,
+    began: bool,
+    open_line: bool,
+}
+
+impl Answer {
+    /// For a terminal, or for a pipe or file.
+    pub(crate) const fn new(terminal: bool) -> Self {
+        Self {
+            terminal,
+            began: false,
+            open_line: false,
+        }
+    }
+
+    /// What to write for a piece of text. White space before the first word is left out; on a terminal, so is
+    /// everything a model could move the cursor or change the title with.
+    pub(crate) fn text(&mut self, piece: &str) -> String {
+        let piece = if self.began {
+            piece
+        } else {
+            piece.trim_start()
+        };
+        let shown: String = piece
+            .chars()
+            .filter(|c| !self.terminal || !c.is_control() || matches!(c, '\n' | '\t'))
+            .collect();
+        if !shown.is_empty() {
+            self.began = true;
+            self.open_line = !shown.ends_with('\n');
+        }
+        shown
+    }
+
+    /// What to write at the end: the last line is always ended.
+    pub(crate) fn end(&mut self) -> &'static str {
+        if std::mem::take(&mut self.open_line) {
+            "\n"
+        } else {
+            ""
+        }
+    }
+
+    /// Whether anything was written.
+    pub(crate) const fn began(&self) -> bool {
+        self.began
+    }
+}
+
+/// An event for programs.
+pub(crate) fn event(event: &GenerationEvent) -> Value {
+    match event {
+        GenerationEvent::Queued { position } => json!({"event": "queued", "position": position}),
+        GenerationEvent::Loading { fraction } => json!({"event": "loading", "fraction": fraction}),
+        GenerationEvent::Prefill { done, total } => {
+            json!({"event": "prefill", "done": done, "total": total})
+        }
+        GenerationEvent::Text(text) => json!({"event": "text", "text": text}),
+        GenerationEvent::Finished { reason, usage } => json!({
+            "event": "finished",
+            "reason": reason.as_str(),
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+        }),
+        GenerationEvent::Failed(error) => failed(&Failure::from(error.clone())),
+    }
+}
+
+/// The event of a failure.
+pub(crate) fn failed(failure: &Failure) -> Value {
+    match failure {
+        Failure::Usage { error, hint } | Failure::Failed { error, hint } => {
+            json!({"event": "failed", "error": error, "hint": hint})
+        }
+        Failure::Interrupted => json!({"event": "failed", "error": "interrupted", "hint": ""}),
+        Failure::Terminated => json!({"event": "failed", "error": "terminated", "hint": ""}),
+        Failure::NobodyReads => json!({"event": "failed", "error": "nobody reads", "hint": ""}),
+    }
+}
+
+/// A pull's event for programs.
+pub(crate) fn pull_event(event: &PullEvent) -> Value {
+    match event {
+        PullEvent::Trying { source } => json!({"event": "trying", "source": source}),
+        PullEvent::Downloading { done, total } => {
+            json!({"event": "downloading", "done": done.0, "total": total.map(|t| t.0)})
+        }
+        PullEvent::Unpacking { done, total } => {
+            json!({"event": "unpacking", "done": done.0, "total": total.0})
+        }
+        PullEvent::Checking => json!({"event": "checking"}),
+        PullEvent::SourceFailed { source, error } => {
+            json!({"event": "source_failed", "source": source, "error": error.to_string()})
+        }
+        PullEvent::AlreadyHere => json!({"event": "already_here"}),
+        PullEvent::Installed { path } => json!({"event": "installed", "path": path}),
+    }
+}
+
+/// A table with its columns aligned by characters and two spaces between; the last column is not padded.
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..columns)
+        .map(|i| {
+            let cells = rows.iter().filter_map(|row| row.get(i));
+            cells
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or_default()
+        })
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        let line = cells.join("  ");
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Bytes, FinishReason, GenerationError, Usage};
+
+    use super::*;
+
+    fn shown(terminal: bool, pieces: &[&str]) -> String {
+        let mut answer = Answer::new(terminal);
+        let mut all: String = pieces.iter().map(|p| answer.text(p)).collect();
+        all.push_str(answer.end());
+        all
+    }
+
+    #[test]
+    fn an_answer_ends_with_exactly_one_line_break_of_ours() {
+        for (pieces, expected) in [
+            (&["Hello", " you"][..], "Hello you\n"),
+            (&[" ", "\n", " Hello"], "Hello\n"),
+            (&["Hello\n"], "Hello\n"),
+            (&["Hello\n", "\n"], "Hello\n\n"),
+            (&[], ""),
+            (&[" "], ""),
+        ] {
+            assert_eq!(shown(false, pieces), expected, "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn a_terminal_never_obeys_the_model() {
+        let trick = "a\u{1b}]0;title\u{7}b\r\u{9b}31mc\td\n";
+        assert_eq!(shown(true, &[trick]), "a]0;titleb31mc\td\n");
+        assert_eq!(shown(false, &[trick]), trick);
+    }
+
+    #[test]
+    fn events_are_json_objects() {
+        let usage = Usage {
+            prompt_tokens: 3,
+            completion_tokens: 4,
+        };
+        let reason = FinishReason::Stop;
+        for (given, expected) in [
+            (
+                GenerationEvent::Queued { position: 2 },
+                r#"{"event":"queued","position":2}"#,
+            ),
+            (
+                GenerationEvent::Loading { fraction: 0.5 },
+                r#"{"event":"loading","fraction":0.5}"#,
+            ),
+            (
+                GenerationEvent::Prefill { done: 1, total: 9 },
+                r#"{"done":1,"event":"prefill","total":9}"#,
+            ),
+            (
+                GenerationEvent::Text("a\"b".into()),
+                r#"{"event":"text","text":"a\"b"}"#,
+            ),
+            (
+                GenerationEvent::Finished { reason, usage },
+                r#"{"completion_tokens":4,"event":"finished","prompt_tokens":3,"reason":"stop"}"#,
+            ),
+            (
+                GenerationEvent::Failed(GenerationError::Cancelled),
+                r#"{"error":"cancelled","event":"failed","hint":""}"#,
+            ),
+        ] {
+            let expected: Value = serde_json::from_str(expected).unwrap();
+            assert_eq!(event(&given), expected);
+        }
+    }
+
+    #[test]
+    fn a_pull_is_json_too() {
+        let event = PullEvent::Downloading {
+            done: Bytes(5),
+            total: None,
+        };
+        let expected = json!({"event": "downloading", "done": 5, "total": null});
+        assert_eq!(pull_event(&event), expected);
+    }
+
+    #[test]
+    fn tables_are_aligned() {
+        let rows = [["ü", "b", "last"], ["longer", "", "x"]].map(|r| r.map(String::from).to_vec());
+        assert_eq!(table(&rows), "ü       b  last\nlonger     x\n");
+    }
+}

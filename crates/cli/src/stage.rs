@@ -1,0 +1,152 @@
+//! What every command has: where it writes, what it hears from outside, the machine's settings. And how it ends.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use domain::ModelName;
+use futures_util::StreamExt;
+use model_store::{Store, StoreConfig};
+use paraphym_candle::signals::{Signal, Signals};
+use paraphym_candle::{Builder, DEFAULT_MODEL, GenerationEvent, Paraphym, Runtime, TurnStream};
+
+use crate::args::Machine;
+use crate::failure::Failure;
+use crate::out::{Out, note};
+use crate::presses::{Meaning, Presses};
+use crate::render::Answer;
+
+/// How long running answers may go on after SIGTERM or the second Ctrl-C. With the time the tree itself takes to stop
+/// this stays under five seconds.
+const DRAIN: Duration = Duration::from_millis(4500);
+
+/// What every command has.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) out: Out,
+    pub(crate) signals: Signals,
+    pub(crate) presses: Presses,
+    pub(crate) machine: Machine,
+    runtime: Runtime,
+}
+
+/// An answer that SIGTERM found unfinished: it may go on while the tree drains.
+pub(crate) struct Unfinished {
+    pub(crate) stream: TurnStream,
+    pub(crate) answer: Answer,
+}
+
+impl Stage {
+    /// Listens for signals from now on.
+    pub(crate) fn new(machine: Machine, runtime: Runtime) -> Result<Self, Failure> {
+        let signals = Signals::listen().map_err(|error| {
+            Failure::failed(
+                format_args!("signals cannot be heard: {error}"),
+                "run `paraphym doctor`",
+            )
+        })?;
+        Ok(Self {
+            out: Out::new(),
+            signals,
+            presses: Presses::default(),
+            machine,
+            runtime,
+        })
+    }
+
+    /// The models on disk.
+    pub(crate) fn store(&self) -> Result<Store, Failure> {
+        Ok(Store::open(StoreConfig::at(
+            self.machine.models_dir.clone(),
+        ))?)
+    }
+
+    /// The host, before its start.
+    pub(crate) fn builder(&self, model: &ModelName) -> Builder {
+        let mut builder = Paraphym::builder()
+            .runtime(self.runtime.clone())
+            .model(model.clone());
+        if let Some(dir) = &self.machine.models_dir {
+            builder = builder.models_dir(dir.clone());
+        }
+        if let Some(limit) = self.machine.memory_limit {
+            builder = builder.memory_limit(limit);
+        }
+        builder
+    }
+
+    /// Does `work` to its end, unless a signal comes; then it is dropped.
+    pub(crate) async fn unless_signalled<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            done = work => Ok(done),
+            signal = self.signals.next() => Err(self.meaning_of(signal)),
+        }
+    }
+
+    /// A signal that ends the command.
+    pub(crate) fn meaning_of(&mut self, signal: Signal) -> Failure {
+        match signal {
+            Signal::Terminate => Failure::Terminated,
+            Signal::Interrupt { .. } => {
+                if self.presses.press() == Meaning::Leave {
+                    leave_now(Failure::Interrupted.code());
+                }
+                Failure::Interrupted
+            }
+        }
+    }
+
+    /// Stops the tree in order and says what was not finished. What `unfinished` still has to say is said meanwhile.
+    pub(crate) async fn drain(&mut self, host: &Paraphym, unfinished: Option<Unfinished>) {
+        let mut unfinished = unfinished;
+        let report = {
+            let mut stop = pin!(host.shutdown_within(DRAIN));
+            loop {
+                tokio::select! {
+                    report = &mut stop => break report,
+                    signal = self.signals.next() => { self.meaning_of(signal); }
+                    event = next_of(&mut unfinished) => match (event, unfinished.as_mut()) {
+                        (Some(GenerationEvent::Text(text)), Some(rest)) => {
+                            let shown = rest.answer.text(&text);
+                            // Nobody may be reading any more; the drain goes on all the same.
+                            let _ = self.out.text(&shown).await;
+                        }
+                        (Some(_), Some(_)) => {}
+                        _ => unfinished = None,
+                    }
+                }
+            }
+        };
+        if let Some(mut rest) = unfinished {
+            let _ = self.out.text(rest.answer.end()).await;
+        }
+        for left in &report.abandoned {
+            note(&format!("abandoned: {}: {}", left.child, left.what));
+        }
+    }
+}
+
+/// The next event of an answer that goes on; never, where there is none.
+async fn next_of(unfinished: &mut Option<Unfinished>) -> Option<GenerationEvent> {
+    match unfinished {
+        Some(rest) => rest.stream.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The model that was named, or the default one.
+pub(crate) fn named(model: Option<&ModelName>) -> ModelName {
+    model
+        .cloned()
+        .unwrap_or_else(|| ModelName::new(DEFAULT_MODEL))
+}
+
+/// Ends the process here and now. Two cases have no other way: the third Ctrl-C asks for exactly this, and a thread
+/// that waits for the keyboard cannot be told to stop, so that the runtime would wait for it in vain.
+#[allow(clippy::disallowed_methods, reason = "see above: the one place")]
+pub(crate) fn leave_now(code: u8) -> ! {
+    std::process::exit(i32::from(code))
+}
