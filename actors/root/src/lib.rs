@@ -1,1 +1,17 @@
-//! The supervision tree as data.
+//! The tree, as data: who is there, in which order they start, and who may ask whom.
+//!
+//! ```text
+//!   root
+//!    ├ memory_governor
+//!    ├ lane_supervisor ── lane*
+//!    ├ model_host
+//!    ├ agent_supervisor ── agent_worker*
+//!    └ edges, as the composition root hands them in: telemetry, gateway
+//! ```
+//!
+//! Invariants: this crate has no behaviour. It starts nothing and waits for nothing; it only says what is to be
+//! started. Whoever comes later in the list may ask whoever comes earlier, never the other way round.
+
+mod tree;
+
+pub use tree::{Tree, TreeConfig, TreeParts};

@@ -6,7 +6,7 @@
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 /// Restarts, by `child`.
-pub const RESTARTS: &str = "paraphym_restarts_total";
+pub const RESTARTS: &str = "paraphym_supervision_restarts_total";
 /// Threads of the process, by `role`: main, worker, blocking, host, foreign.
 pub const THREADS: &str = "paraphym_threads";
 /// Bytes leased from the memory budget.

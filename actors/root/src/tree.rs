@@ -1,0 +1,79 @@
+//! The composition of the tree: every handle is made here, before anything runs, and handed to those who need it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_worker::client::Agents;
+use domain::Bytes;
+use engine::ModelLoader;
+use memory_governor::{MemoryGovernor, Probe};
+use model_host::{ModelHost, ModelHostDeps, ResolveModel};
+use supervision::{Handle, Strategy, SupervisorSpec};
+
+/// Restarts among the root's own children that are borne within `PERIOD`. They keep their queues, so a sibling needs
+/// not fall with them; more than this is not bad luck but a fault that a restart does not mend.
+const RESTARTS_MAX: u32 = 10;
+/// The window of `RESTARTS_MAX`.
+const PERIOD: Duration = Duration::from_mins(1);
+
+/// The bounds of the whole tree.
+#[derive(Clone, Debug, Default)]
+pub struct TreeConfig {
+    /// The most bytes that may be leased; host and cgroup alone decide if absent.
+    pub memory_limit: Option<Bytes>,
+    /// The bounds of model access.
+    pub models: model_host::HostConfig,
+    /// The bounds of conversations.
+    pub agents: agent_worker::settings::Config,
+}
+
+/// What the tree needs from outside.
+pub struct TreeParts {
+    /// Reads models.
+    pub loader: Arc<dyn ModelLoader>,
+    /// Finds them.
+    pub resolve: Arc<dyn ResolveModel>,
+    /// Tells how much memory there is.
+    pub probe: Arc<dyn Probe>,
+}
+
+/// The tree before it is started, and the handles that will answer once it is.
+pub struct Tree {
+    /// The root and its inner children. Edges are added behind them with `SupervisorSpec::child`.
+    pub spec: SupervisorSpec,
+    /// Byte leases.
+    pub governor: Handle<MemoryGovernor>,
+    /// Model access.
+    pub models: Handle<ModelHost>,
+    /// Conversations.
+    pub agents: Agents,
+}
+
+impl Tree {
+    /// Puts the tree together. Nothing runs yet.
+    pub fn new(config: TreeConfig, parts: TreeParts) -> Self {
+        let (governor_spec, governor) = memory_governor::child(config.memory_limit, parts.probe);
+        let deps = ModelHostDeps {
+            loader: parts.loader,
+            resolve: parts.resolve,
+            governor: governor.clone(),
+        };
+        let (model_specs, models) = model_host::children(config.models, deps);
+        let (agent_specs, agent_supervisor) = agent_worker::client::children(&config.agents);
+        let agents = Agents::new(agent_supervisor, models.clone(), config.agents);
+
+        let mut spec = SupervisorSpec::new("root")
+            .strategy(Strategy::OneForOne)
+            .intensity(RESTARTS_MAX, PERIOD)
+            .child(governor_spec);
+        for child in model_specs.into_iter().chain(agent_specs) {
+            spec = spec.child(child);
+        }
+        Self {
+            spec,
+            governor,
+            models,
+            agents,
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Why: "it does not work here" has a few usual causes, and each can be looked up. The report is data; whoever shows
+//! it chooses the words around it.
+
+use domain::{Bytes, ModelName};
+use memory_governor::LedgerStatus;
+use runtime::{Census, Role, Runtime};
+
+use crate::Paraphym;
+
+/// How one thing stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It works, but not as well as it could.
+    Warn,
+    /// It does not work.
+    Fail,
+}
+
+impl Verdict {
+    /// The word for programs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What was looked at: `runtime`, `threads`, `memory`, `model`, `processor`, `libraries`.
+    pub name: &'static str,
+    /// How it stands.
+    pub verdict: Verdict,
+    /// What was found.
+    pub found: String,
+    /// What to do; empty when nothing is to be done.
+    pub advice: String,
+}
+
+impl Check {
+    fn ok(name: &'static str, found: String) -> Self {
+        Self {
+            name,
+            verdict: Verdict::Ok,
+            found,
+            advice: String::new(),
+        }
+    }
+
+    fn bad(name: &'static str, verdict: Verdict, found: String, advice: &str) -> Self {
+        Self {
+            name,
+            verdict,
+            found,
+            advice: advice.to_owned(),
+        }
+    }
+}
+
+/// Everything that was looked at, in display order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoctorReport {
+    /// The checks.
+    pub checks: Vec<Check>,
+}
+
+impl DoctorReport {
+    /// The worst verdict.
+    pub fn verdict(&self) -> Verdict {
+        self.checks
+            .iter()
+            .map(|c| c.verdict)
+            .max()
+            .unwrap_or(Verdict::Ok)
+    }
+}
+
+/// Looks at everything. The model is read up to its header only.
+pub(crate) async fn examine(host: &Paraphym) -> DoctorReport {
+    let memory = match host.memory().await {
+        Ok(status) => memory(&status),
+        Err(error) => Check::bad(
+            "memory",
+            Verdict::Fail,
+            error.to_string(),
+            "start again; if it stays, run with --log debug",
+        ),
+    };
+    let model = model(host).await;
+    let checks = vec![
+        runtime(host.runtime()),
+        threads(&host.runtime().census(), host.runtime().workers()),
+        libraries(host.runtime()),
+        memory,
+        model,
+        processor(),
+    ];
+    DoctorReport { checks }
+}
+
+fn runtime(runtime: &Runtime) -> Check {
+    let whose = if runtime.is_owned() {
+        "own"
+    } else {
+        "the app's"
+    };
+    Check::ok(
+        "runtime",
+        format!("one tokio runtime ({whose}), {} workers", runtime.workers()),
+    )
+}
+
+fn threads(census: &Census, workers: usize) -> Check {
+    let counts: Vec<String> = Role::ALL
+        .into_iter()
+        .filter(|role| census.count(*role) > 0)
+        .map(|role| format!("{} {}", census.count(role), role.as_str()))
+        .collect();
+    let found = format!("{} in all: {}", census.threads.len(), counts.join(", "));
+    let foreign: Vec<&str> = census
+        .threads
+        .iter()
+        .filter(|t| t.role == Role::Foreign)
+        .map(|t| t.name.as_str())
+        .collect();
+    if !foreign.is_empty() {
+        let found = format!("{found} (foreign: {})", foreign.join(", "));
+        return Check::bad(
+            "threads",
+            Verdict::Fail,
+            found,
+            "report it: a library started a thread of its own",
+        );
+    }
+    let ours = census.threads.len() - census.count(Role::Host);
+    if ours > workers + 8 {
+        return Check::bad(
+            "threads",
+            Verdict::Warn,
+            found,
+            "more than workers + 8: report what was running",
+        );
+    }
+    Check::ok("threads", found)
+}
+
+fn libraries(runtime: &Runtime) -> Check {
+    let overridden = &runtime.confinement().overridden;
+    if overridden.is_empty() {
+        return Check::ok(
+            "libraries",
+            "candle, rayon and tokenizers stay on our threads".to_owned(),
+        );
+    }
+    let found = overridden
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect::<Vec<_>>()
+        .join(" ");
+    Check::bad(
+        "libraries",
+        Verdict::Warn,
+        found,
+        "unset these variables: they let libraries start threads",
+    )
+}
+
+fn memory(status: &LedgerStatus) -> Check {
+    let show = |bytes: Option<Bytes>| bytes.map_or_else(|| "none".to_owned(), |b| b.to_string());
+    let found = format!(
+        "budget {} ({} available); host {}, cgroup {}, configured {}",
+        status.limit,
+        status.available,
+        show(status.host),
+        show(status.cgroup),
+        show(status.configured),
+    );
+    if status.limit < Bytes::mib(256) {
+        return Check::bad(
+            "memory",
+            Verdict::Warn,
+            found,
+            "the smallest model needs about 256 MiB: raise the limit",
+        );
+    }
+    Check::ok("memory", found)
+}
+
+async fn model(host: &Paraphym) -> Check {
+    let name: &ModelName = host.default_model();
+    match host.inspect(name).await {
+        Ok((path, card)) => Check::ok(
+            "model",
+            format!(
+                "{name}: {} ({}, {}, {}), window {} tokens, weights {}",
+                path.display(),
+                card.name,
+                card.architecture,
+                card.quantisation,
+                card.context_tokens,
+                card.weights_bytes,
+            ),
+        ),
+        Err(reason) => Check::bad(
+            "model",
+            Verdict::Warn,
+            format!("{name}: {reason}"),
+            "run `paraphym model pull`, or name a GGUF with --model PATH",
+        ),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn processor() -> Check {
+    let has = [
+        (
+            "avx2",
+            std::arch::is_x86_feature_detected!("avx2"),
+            cfg!(target_feature = "avx2"),
+        ),
+        (
+            "fma",
+            std::arch::is_x86_feature_detected!("fma"),
+            cfg!(target_feature = "fma"),
+        ),
+        (
+            "f16c",
+            std::arch::is_x86_feature_detected!("f16c"),
+            cfg!(target_feature = "f16c"),
+        ),
+        (
+            "avx512f",
+            std::arch::is_x86_feature_detected!("avx512f"),
+            cfg!(target_feature = "avx512f"),
+        ),
+        (
+            "avx512vnni",
+            std::arch::is_x86_feature_detected!("avx512vnni"),
+            cfg!(target_feature = "avx512vnni"),
+        ),
+    ];
+    let list = |pick: fn(&(&str, bool, bool)) -> bool| {
+        has.iter()
+            .filter(|f| pick(f))
+            .map(|f| f.0)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let (present, built) = (list(|f| f.1), list(|f| f.2));
+    let found = format!("has {present}; built for {built}");
+    if present == built {
+        return Check::ok("processor", found);
+    }
+    Check::bad(
+        "processor",
+        Verdict::Warn,
+        found,
+        "build from source on this machine: the kernels are chosen then",
+    )
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn processor() -> Check {
+    Check::ok("processor", std::env::consts::ARCH.to_owned())
+}

@@ -1,0 +1,288 @@
+//! The running host: what an app holds, asks and stops.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use agent_worker::client::Agents;
+use agent_worker::settings::TurnSettings;
+use agent_worker::stream::TurnStream;
+use domain::{
+    ContextPolicy, ConversationId, GenerationError, Message, ModelName, Prompt, RequestId, Sampling,
+};
+use engine::{ModelCard, ModelLoader, ModelSource};
+use memory_governor::{LedgerStatus, MemoryGovernor};
+use model_host::ModelHost;
+use model_host::client::{GenerationStream, Request};
+use model_host::messages::{HostStatus, Unload, UnloadError};
+use model_store::{Installed, PullError, PullEvent, Store};
+use runtime::{Census, Runtime};
+use supervision::{Abandoned, AskError, ChildInfo, EndReason, Handle, LifecycleEvent, RootHandle};
+use tokio::sync::{broadcast, watch};
+
+use crate::builder::Builder;
+use crate::doctor::{self, DoctorReport};
+
+/// How long `shutdown` lets running answers finish.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+/// How long a question about state may take; nobody who answers it computes.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// A running host. Share it behind an `Arc`; its methods take `&self`.
+pub struct Paraphym {
+    parts: Parts,
+    asked: AtomicU64,
+}
+
+/// What the builder hands over.
+pub(crate) struct Parts {
+    pub(crate) root: RootHandle,
+    pub(crate) governor: Handle<MemoryGovernor>,
+    pub(crate) models: Handle<ModelHost>,
+    pub(crate) agents: Agents,
+    pub(crate) store: Store,
+    pub(crate) loader: Arc<dyn ModelLoader>,
+    pub(crate) runtime: Runtime,
+    pub(crate) model: ModelName,
+    pub(crate) address: Option<watch::Receiver<Option<SocketAddr>>>,
+}
+
+/// The host at one moment.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The root's children; each supervisor's own are under `which_children` of it.
+    pub tree: Vec<ChildInfo>,
+    /// The memory budget and who holds what of it.
+    pub memory: LedgerStatus,
+    /// The models.
+    pub models: HostStatus,
+    /// The process's threads.
+    pub threads: Census,
+}
+
+/// How the stop went.
+#[derive(Clone, Debug)]
+pub struct ShutdownReport {
+    /// What was not finished: who had it, and what it was. Empty after a clean stop.
+    pub abandoned: Vec<Abandoned>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Paraphym {
+    /// Begins to choose.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            asked: AtomicU64::new(0),
+        }
+    }
+
+    /// Asks the default model one thing, without history, with default sampling. The stream ends with exactly one
+    /// `Finished` or `Failed`; dropping it stops the computing within one step.
+    ///
+    /// # Errors
+    /// Refused at once: no such model, too many waiting, the tree is stopping.
+    pub async fn prompt(
+        &self,
+        text: impl Into<String>,
+    ) -> Result<GenerationStream, GenerationError> {
+        let request = Request {
+            id: self.next_id("prompt"),
+            model: self.parts.model.clone(),
+            prompt: Prompt::Chat(vec![Message::user(text)]),
+            sampling: Sampling::default(),
+            context: ContextPolicy::Refuse,
+        };
+        self.generate(request).await
+    }
+
+    /// Asks a model with every choice open, without a conversation.
+    ///
+    /// # Errors
+    /// Refused at once: a field out of its range, no such model, too many waiting, the tree is stopping.
+    pub async fn generate(&self, request: Request) -> Result<GenerationStream, GenerationError> {
+        model_host::client::generate(&self.parts.models, request).await
+    }
+
+    /// Says something in a conversation: its history is the model's context, and remembers the answer.
+    ///
+    /// # Errors
+    /// Refused at once: a field out of its range, too many turns waiting, the tree is stopping.
+    pub async fn ask(
+        &self,
+        conversation: &ConversationId,
+        text: &str,
+        settings: TurnSettings,
+    ) -> Result<TurnStream, GenerationError> {
+        self.parts.agents.ask(conversation, text, settings).await
+    }
+
+    /// Conversations: their history, cancelling by id.
+    pub fn agents(&self) -> &Agents {
+        &self.parts.agents
+    }
+
+    /// Loads a model without asking it anything; the stream tells how far it is.
+    ///
+    /// # Errors
+    /// No such model, or the tree is stopping.
+    pub async fn warm(&self, model: &ModelName) -> Result<GenerationStream, GenerationError> {
+        model_host::client::warm(&self.parts.models, self.next_id("warm"), model.clone()).await
+    }
+
+    /// A name for a request that nobody named: `prompt-1`, `prompt-2` …
+    fn next_id(&self, kind: &str) -> RequestId {
+        let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        RequestId::new(format!("{kind}-{number}"))
+    }
+
+    /// Lets a resident model's memory go. The next question loads it again.
+    ///
+    /// # Errors
+    /// It is not loaded, or it is busy.
+    pub async fn unload(&self, model: &ModelName) -> Result<(), UnloadError> {
+        let asked = self
+            .parts
+            .models
+            .ask(
+                Unload {
+                    model: model.clone(),
+                },
+                DEADLINE,
+            )
+            .await;
+        asked.map_err(|error| match error {
+            AskError::Handler(refused) => refused,
+            other => UnloadError::Unavailable {
+                model: model.clone(),
+                reason: other.to_string(),
+            },
+        })
+    }
+
+    /// Brings the default model if it is not here. One that was named by a path is never pulled.
+    ///
+    /// # Errors
+    /// Every source and why it failed, or the disk.
+    pub async fn pull_default(
+        &self,
+        progress: &mut (dyn FnMut(PullEvent) + Send),
+    ) -> Result<Installed, PullError> {
+        self.parts.store.pull(&self.parts.model, progress).await
+    }
+
+    /// The models on disk.
+    pub fn store(&self) -> &Store {
+        &self.parts.store
+    }
+
+    /// The model that answers when none is named.
+    pub fn default_model(&self) -> &ModelName {
+        &self.parts.model
+    }
+
+    /// What a model is and needs, from its header alone; the text of the error says what to do.
+    pub(crate) async fn inspect(&self, model: &ModelName) -> Result<(PathBuf, ModelCard), String> {
+        let path = self
+            .parts
+            .store
+            .resolve(model)
+            .map_err(|error| error.to_string())?;
+        let (loader, source) = (
+            Arc::clone(&self.parts.loader),
+            ModelSource { path: path.clone() },
+        );
+        let card = tokio::task::spawn_blocking(move || loader.inspect(&source)).await;
+        match card {
+            Ok(Ok(card)) => Ok((path, card)),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(crash) => Err(format!("reading its header crashed: {crash}")),
+        }
+    }
+
+    /// Where HTTP is served; `None` if it is not.
+    pub async fn address(&self) -> Option<SocketAddr> {
+        let mut bound = self.parts.address.clone()?;
+        let found = bound.wait_for(Option::is_some).await.ok()?;
+        *found
+    }
+
+    /// The memory budget.
+    ///
+    /// # Errors
+    /// The governor does not answer.
+    pub async fn memory(&self) -> Result<LedgerStatus, GenerationError> {
+        let asked = self
+            .parts
+            .governor
+            .ask(memory_governor::Status, DEADLINE)
+            .await;
+        asked.map_err(|error| unavailable("memory_governor", &error))
+    }
+
+    /// Tree, memory, models, threads.
+    ///
+    /// # Errors
+    /// A part does not answer; its name and why.
+    pub async fn status(&self) -> Result<Status, GenerationError> {
+        let models = self
+            .parts
+            .models
+            .ask(model_host::messages::Status, DEADLINE)
+            .await;
+        Ok(Status {
+            tree: self.parts.root.supervisor().which_children().await,
+            memory: self.memory().await?,
+            models: models.map_err(|error| unavailable("model_host", &error))?,
+            threads: self.parts.runtime.census(),
+        })
+    }
+
+    /// Looks at everything that usually goes wrong.
+    pub async fn doctor(&self) -> DoctorReport {
+        doctor::examine(self).await
+    }
+
+    /// The runtime it runs on.
+    pub fn runtime(&self) -> &Runtime {
+        &self.parts.runtime
+    }
+
+    /// Every step of every life in the tree, from now on.
+    pub fn events(&self) -> broadcast::Receiver<LifecycleEvent> {
+        self.parts.root.events()
+    }
+
+    /// Waits until the tree ends: it was stopped, or its root gave up restarting.
+    pub async fn ended(&self) -> EndReason {
+        self.parts.root.ended().await
+    }
+
+    /// Stops in order, letting running answers finish for up to 5 s. Afterwards no task of ours is left.
+    pub async fn shutdown(&self) -> ShutdownReport {
+        self.shutdown_within(SHUTDOWN).await
+    }
+
+    /// The same with a deadline of your own.
+    pub async fn shutdown_within(&self, deadline: Duration) -> ShutdownReport {
+        let report = self.parts.root.stop(deadline).await;
+        ShutdownReport {
+            abandoned: report.abandoned,
+            took: report.took,
+        }
+    }
+}
+
+fn unavailable(part: &str, error: &dyn std::error::Error) -> GenerationError {
+    GenerationError::Unavailable {
+        part: part.to_owned(),
+        reason: error.to_string(),
+    }
+}

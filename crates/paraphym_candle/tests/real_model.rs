@@ -1,0 +1,118 @@
+//! One answer of the real model through the whole tree, with the process's threads counted while it speaks. Alone in
+//! its file, because it owns the process's one runtime.
+//!
+//! The model is the one that `PARAPHYM_TEST_MODEL` names, or the default model in the XDG data folder.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
+
+use std::path::PathBuf;
+
+use paraphym_candle::{
+    Bytes, ContextPolicy, FinishReason, GenerationEvent, Message, ModelName, Paraphym, Prompt,
+    Request, RequestId, Runtime, RuntimeOptions, Sampling, Store, StoreConfig, ThreadRole, run,
+};
+
+const WORKERS: usize = 2;
+
+fn model() -> PathBuf {
+    if let Some(path) = std::env::var_os("PARAPHYM_TEST_MODEL") {
+        let path = PathBuf::from(path);
+        assert!(
+            path.is_file(),
+            "PARAPHYM_TEST_MODEL names {}, which is not there",
+            path.display()
+        );
+        return path;
+    }
+    let store = Store::open(StoreConfig::at(None)).unwrap();
+    store
+        .resolve(&ModelName::new(paraphym_candle::DEFAULT_MODEL))
+        .unwrap_or_else(|error| panic!("{error}; `cargo xtask test` brings it"))
+}
+
+fn check_threads(runtime: &Runtime) {
+    let census = runtime.census();
+    assert_eq!(census.count(ThreadRole::Foreign), 0, "{census:?}");
+    assert_eq!(census.count(ThreadRole::Worker), WORKERS, "{census:?}");
+    let ours = census.threads.len() - census.count(ThreadRole::Host);
+    assert!(ours <= WORKERS + 8, "{census:?}");
+}
+
+async fn answer(host: &Paraphym, model: &ModelName) -> (String, u32) {
+    let prompt = Prompt::Chat(vec![Message::user("What is gravity?")]);
+    let request = Request {
+        id: RequestId::new("gravity"),
+        model: model.clone(),
+        prompt: prompt,
+        sampling: Sampling {
+            max_tokens: 48,
+            ..Sampling::greedy()
+        },
+        context: ContextPolicy::Refuse,
+    };
+    let mut stream = host.generate(request).await.unwrap();
+    let (mut said, mut pieces) = (String::new(), 0);
+    while let Some(event) = stream.next().await {
+        check_threads(host.runtime());
+        match event {
+            GenerationEvent::Text(text) => {
+                said.push_str(&text);
+                pieces += 1;
+            }
+            GenerationEvent::Finished { reason, usage } => {
+                assert!(matches!(reason, FinishReason::Stop | FinishReason::Length));
+                assert!(pieces > 1, "the answer was streamed, not handed over whole");
+                return (said, usage.completion_tokens);
+            }
+            GenerationEvent::Failed(error) => panic!("{error}"),
+            GenerationEvent::Queued { .. }
+            | GenerationEvent::Loading { .. }
+            | GenerationEvent::Prefill { .. } => {}
+        }
+    }
+    panic!("the stream had no end");
+}
+
+#[test]
+fn real_model_answers_on_our_threads_alone_and_leaves_nothing() {
+    let path = model();
+    let threads_now = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let before = threads_now();
+    let options = RuntimeOptions {
+        workers: Some(WORKERS),
+    };
+    run(&options, |runtime| async move {
+        let name = ModelName::new(path.to_str().unwrap());
+        let host = Paraphym::builder()
+            .runtime(runtime)
+            .model(name.clone())
+            .start()
+            .await
+            .unwrap();
+        let (said, tokens) = answer(&host, &name).await;
+        assert!(said.contains("Gravity") && said.contains("force"), "{said}");
+        assert!(tokens > 3, "{tokens} tokens");
+        // The same question has the same answer: greedy, on the same engine.
+        assert_eq!(answer(&host, &name).await, (said, tokens));
+
+        let status = host.status().await.unwrap();
+        let resident = status.models.models.first().unwrap();
+        assert_eq!(resident.kv_leased, Bytes::ZERO);
+        assert_eq!(status.memory.leased, resident.weights_bytes);
+        assert!(
+            resident.weights_bytes > Bytes::mib(90),
+            "{}",
+            resident.weights_bytes
+        );
+
+        host.unload(&name).await.unwrap();
+        assert_eq!(host.memory().await.unwrap().leased, Bytes::ZERO);
+        assert!(host.shutdown().await.abandoned.is_empty());
+        check_threads(host.runtime());
+    })
+    .unwrap();
+    assert_eq!(threads_now(), before, "a thread outlived the runtime");
+}
