@@ -142,7 +142,7 @@ impl Builder {
         let parts = TreeParts {
             loader: Arc::clone(&loader),
             resolve: Arc::new(FromStore(store.clone())),
-            probe: Arc::new(FileProbe::default()),
+            probe: Arc::new(FileProbe),
         };
         let mut tree = Tree::new(self.tree, parts);
         tree.spec = tree

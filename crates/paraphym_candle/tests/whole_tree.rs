@@ -101,7 +101,7 @@ async fn a_panic_in_a_decode_step_costs_the_asker_nothing() {
     // The lane crashed, rested and came back; nobody else did anything.
     let mut lived = Vec::new();
     while let Ok(event) = events.try_recv() {
-        let word = match event.what {
+        let step = match event.what {
             Lifecycle::Crashed { reason } => {
                 assert!(reason.contains("scripted"), "{reason}");
                 "crashed"
@@ -111,7 +111,7 @@ async fn a_panic_in_a_decode_step_costs_the_asker_nothing() {
             _ => continue,
         };
         assert!(event.child.as_str().contains("lane"), "{}", event.child);
-        lived.push(word);
+        lived.push(step);
     }
     assert_eq!(lived, ["crashed", "backing off", "restarted"]);
 
@@ -243,7 +243,7 @@ async fn a_model_that_is_not_here_is_refused_with_what_to_do() {
         .start()
         .await
         .unwrap();
-    let refused = host.prompt("hello").await.err().expect("there is no model");
+    let refused = host.prompt("hello").await.expect_err("there is no model");
     let text = refused.to_string();
     assert!(
         matches!(refused, GenerationError::ModelNotFound { .. }),
