@@ -43,7 +43,8 @@ struct Inner<A: Actor> {
     leave: Option<StopHow>,
     state: ChildState,
     current: Option<(&'static str, Instant)>,
-    interrupted: Option<&'static str>,
+    /// What a kill interrupted; the guards of it are gone when the rest is counted.
+    left: Vec<String>,
     actor: Option<ActorRef<A>>,
     stopping: CancellationToken,
 }
@@ -90,7 +91,7 @@ impl<A: Actor> Cell<A> {
                 leave: None,
                 state: ChildState::Starting,
                 current: None,
-                interrupted: None,
+                left: Vec::new(),
                 actor: None,
                 stopping: CancellationToken::new(),
             }),
@@ -272,7 +273,7 @@ impl<A: Actor> Cell<A> {
         let mut inner = self.lock();
         inner.open(self.capacity);
         inner.leave = None;
-        inner.interrupted = None;
+        inner.left.clear();
         let id = actor.id();
         inner.actor = Some(actor);
         inner.stopping = CancellationToken::new();
@@ -296,7 +297,12 @@ impl<A: Actor> Cell<A> {
 
     pub(crate) fn kill(&self) {
         let mut inner = self.lock();
-        inner.interrupted = inner.current.map(|(name, _)| name).or(inner.interrupted);
+        if inner.left.is_empty() {
+            let current = inner.current.map(|(name, _)| short_name(name));
+            let interrupted = current.map(|name| format!("interrupted {name}"));
+            inner.left = interrupted.into_iter().collect();
+            inner.left.extend(self.work.labels());
+        }
         let actor = inner.actor.clone();
         drop(inner);
         if let Some(actor) = actor {
@@ -311,16 +317,15 @@ impl<A: Actor> Cell<A> {
     /// Closes for good, answers the queued asks, and says what is left undone.
     pub(crate) fn down(&self, reason: &DownReason) -> Vec<String> {
         let mut inner = self.lock();
+        if inner.state == ChildState::Down {
+            return Vec::new();
+        }
         inner.close(Gate::Closed(reason.clone()));
         inner.gate = Gate::Closed(reason.clone());
         inner.state = ChildState::Down;
         let queue = std::mem::take(&mut inner.queue);
-        let interrupted = inner.interrupted.take();
+        let mut undone = std::mem::take(&mut inner.left);
         drop(inner);
-        let mut undone: Vec<String> = interrupted
-            .map(|name| format!("interrupted {}", short_name(name)))
-            .into_iter()
-            .collect();
         let mut counts: Vec<(&'static str, usize)> = Vec::new();
         for envelope in queue {
             match counts.iter_mut().find(|(name, _)| *name == envelope.name) {
@@ -338,7 +343,11 @@ impl<A: Actor> Cell<A> {
                 .into_iter()
                 .map(|(name, count)| format!("{count} queued {}", short_name(name))),
         );
-        undone.extend(self.work.labels());
+        for label in self.work.labels() {
+            if !undone.contains(&label) {
+                undone.push(label);
+            }
+        }
         undone
     }
 }

@@ -22,7 +22,7 @@ type Run = Pin<Box<dyn Future<Output = Result<(), TaskError>> + Send>>;
 pub struct TaskContext {
     path: ChildPath,
     incarnation: u64,
-    ring: Mutex<Option<Ring>>,
+    ring: Arc<Mutex<Option<Ring>>>,
     work: Arc<WorkLog>,
     stopping: CancellationToken,
 }
@@ -31,14 +31,7 @@ impl TaskContext {
     /// Tells the supervisor that the next child may start: the socket is bound, the file is open. A task that returns
     /// `Ok` without it counts as started and ended.
     pub fn ready(&self) {
-        let ring = self
-            .ring
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(ring) = ring {
-            ring.ready();
-        }
+        press(&self.ring);
     }
 
     /// Completes when the task should come to its end; past its `Shutdown` deadline it is dropped where it stands.
@@ -62,10 +55,20 @@ impl TaskContext {
     }
 }
 
+fn press(ring: &Mutex<Option<Ring>>) {
+    let ring = ring.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(ring) = ring {
+        ring.ready();
+    }
+}
+
 #[derive(Default)]
 struct Tokens {
     stopping: CancellationToken,
     killed: CancellationToken,
+    /// What a kill interrupted; the guards of it are gone when the rest is counted.
+    left: Vec<String>,
+    down: bool,
 }
 
 pub(crate) struct TaskChild {
@@ -104,10 +107,11 @@ impl Child for TaskChild {
         let tokens = Tokens::default();
         let (stopping, killed) = (tokens.stopping.clone(), tokens.killed.clone());
         *self.tokens.lock().unwrap_or_else(PoisonError::into_inner) = tokens;
+        let ring = Arc::new(Mutex::new(Some(begin.ring)));
         let context = TaskContext {
             path: begin.path,
             incarnation: begin.incarnation,
-            ring: Mutex::new(Some(begin.ring)),
+            ring: ring.clone(),
             work: self.work.clone(),
             stopping: stopping.clone(),
         };
@@ -125,7 +129,10 @@ impl Child for TaskChild {
                 biased;
                 () = killed.cancelled() => Exit::Killed,
                 ended = whole => match ended {
-                    Ok(()) => Exit::Normal,
+                    Ok(()) => {
+                        press(&ring);
+                        Exit::Normal
+                    }
                     Err(error) => Exit::Crashed(error.to_string()),
                 },
             }
@@ -140,12 +147,24 @@ impl Child for TaskChild {
     }
 
     fn kill(&self) {
-        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.left = self.work.labels();
         tokens.killed.cancel();
     }
 
     fn down(&self, _reason: &DownReason) -> Vec<String> {
-        self.work.labels()
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut tokens.down, true) {
+            return Vec::new();
+        }
+        let mut undone = std::mem::take(&mut tokens.left);
+        drop(tokens);
+        for label in self.work.labels() {
+            if !undone.contains(&label) {
+                undone.push(label);
+            }
+        }
+        undone
     }
 
     fn show(&self, _state: ChildState) {}

@@ -155,15 +155,13 @@ pub struct Say(pub u32);
 pub struct Crash(pub &'static str);
 /// Handles for this long.
 pub struct Linger(pub Duration);
-/// Begins work of this length, beside the handler.
-pub struct Work(pub &'static str, pub Duration);
 /// Sets the alarm this far ahead.
 pub struct Wake(pub Duration);
 /// Ends by itself.
 pub struct Finish;
 /// Ends if nothing is queued; answers whether it will.
 pub struct FinishIfIdle;
-/// Begins work that ends when the next `Say` arrives.
+/// Begins work that ends with the next `Say`, `Hold` or alarm.
 pub struct Hold(pub &'static str);
 
 impl Message<Say> for Probe {
@@ -208,6 +206,7 @@ impl Message<Wake> for Probe {
 impl Message<AlarmDue> for Probe {
     type Reply = ();
     async fn handle(&mut self, _: AlarmDue, _: &mut Context<Self, ()>) {
+        self.work = None;
         self.note("alarm");
     }
 }
