@@ -451,12 +451,13 @@ impl ScriptedEngine {
             .filter(is_prefill)
             .map(|i| i.tokens.len())
             .sum();
+        let mut step = 0;
         self.control.count(|counts| {
             counts.steps += 1;
+            step = counts.steps;
             counts.prefilled += prefilled as u64;
             counts.longest_step = counts.longest_step.max(lengths().sum());
         });
-        let step = self.control.counts().steps;
         let gate = self.control.faults().step_gates.remove(&step);
         if let Some(waiting) = gate {
             // An error means that the gate was dropped: open.

@@ -49,7 +49,8 @@ impl Lane {
                 self.begin_preparing(&pages, me);
                 self.depart(&mut pages, me);
             }
-            Seat::Nobody | Seat::Loading(_) | Seat::Away => {}
+            Seat::Away => self.begin_preparing(&pages, me),
+            Seat::Nobody | Seat::Loading(_) => {}
         }
         if !matches!(self.seat, Seat::Nobody | Seat::Loading(_)) {
             pages.tell_positions();

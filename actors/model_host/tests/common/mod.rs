@@ -1,0 +1,266 @@
+//! A small tree for tests: governor, lane supervisor and host over a scripted model, on a paused clock.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may stop at the first surprise, and no test file uses all of this"
+)]
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{
+    Bytes, ContextPolicy, FinishReason, GenerationError, GenerationEvent, Message, ModelName,
+    Prompt, RequestId, Sampling, Usage,
+};
+use engine::{ModelCard, ModelSource};
+use memory_governor::{LedgerStatus, MemoryGovernor, Probe};
+use paraphym_model_host::{
+    GenerationStream, HostConfig, ModelHost, ModelHostDeps, ModelStatus, Request, ResolveModel,
+    Status, children, generate,
+};
+use supervision::{Events, Handle, RootHandle, SupervisorSpec, start_root};
+use testkit::scripted::{Answer, Control, ScriptedLoader};
+
+pub const DEADLINE: Duration = Duration::from_mins(10);
+pub const MIB: u64 = 1 << 20;
+
+/// Every model is here but `missing`.
+struct Everywhere;
+
+impl ResolveModel for Everywhere {
+    fn resolve(&self, model: &ModelName) -> Result<ModelSource, String> {
+        if model.as_str() == "missing" {
+            return Err("look elsewhere".to_owned());
+        }
+        Ok(ModelSource {
+            path: PathBuf::from(model.as_str()),
+        })
+    }
+}
+
+/// A machine about which nothing can be read: only the configured limit holds.
+struct Nowhere;
+
+impl Probe for Nowhere {
+    fn read(&self, _: &Path) -> io::Result<String> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+pub struct Stage {
+    pub root: RootHandle,
+    pub governor: Handle<MemoryGovernor>,
+    pub host: Handle<ModelHost>,
+    pub control: Control,
+    asked: std::sync::atomic::AtomicU64,
+}
+
+pub struct Setting {
+    pub answer: Answer,
+    pub config: HostConfig,
+    pub memory: Bytes,
+    pub card: fn(&mut ModelCard),
+    pub seed: u64,
+}
+
+impl Setting {
+    pub fn new(answer: Answer) -> Self {
+        Self {
+            answer,
+            config: HostConfig::default(),
+            memory: Bytes::mib(64),
+            card: |_| {},
+            seed: 1,
+        }
+    }
+
+    pub fn text(text: &str) -> Self {
+        Self::new(Answer::Text(text.to_owned()))
+    }
+
+    pub fn config(mut self, change: impl FnOnce(&mut HostConfig)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    pub fn memory(mut self, memory: Bytes) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    pub fn card(mut self, card: fn(&mut ModelCard)) -> Self {
+        self.card = card;
+        self
+    }
+
+    pub async fn start(self) -> Stage {
+        let loader = ScriptedLoader::new(self.answer).with_card(self.card);
+        let control = loader.control();
+        let (memory, governor) = memory_governor::child(Some(self.memory), Arc::new(Nowhere));
+        let deps = ModelHostDeps {
+            loader: Arc::new(loader),
+            resolve: Arc::new(Everywhere),
+            governor: governor.clone(),
+        };
+        let ([lanes, answering], host) = children(self.config, deps);
+        let spec = SupervisorSpec::new("root")
+            .child(memory)
+            .child(lanes)
+            .child(answering);
+        let root = start_root(spec, Events::with_seed(self.seed))
+            .await
+            .unwrap();
+        Stage {
+            root,
+            governor,
+            host,
+            control,
+            asked: 0.into(),
+        }
+    }
+}
+
+/// A question of eleven tokens ("user: hello" would be more; text is one token per byte).
+pub fn request(id: &str) -> Request {
+    Request {
+        id: RequestId::new(id),
+        model: ModelName::new("m"),
+        prompt: Prompt::Text("hello world".to_owned()),
+        sampling: Sampling {
+            max_tokens: 100,
+            ..Sampling::greedy()
+        },
+        context: ContextPolicy::Refuse,
+    }
+}
+
+pub fn user(text: &str) -> Prompt {
+    Prompt::Chat(vec![Message::user(text)])
+}
+
+impl Stage {
+    pub async fn ask(&self, request: Request) -> Result<GenerationStream, GenerationError> {
+        generate(&self.host, request).await
+    }
+
+    /// A counting question: its own seed, so its own text.
+    pub async fn count(&self, seed: u64, tokens: u32) -> GenerationStream {
+        self.ask(counting(seed, tokens)).await.unwrap()
+    }
+
+    pub async fn ledger(&self) -> LedgerStatus {
+        self.governor
+            .ask(memory_governor::Status, DEADLINE)
+            .await
+            .unwrap()
+    }
+
+    pub async fn models(&self) -> Vec<ModelStatus> {
+        self.host.ask(Status, DEADLINE).await.unwrap().models
+    }
+
+    pub async fn kv_leased(&self) -> Bytes {
+        self.models().await.iter().map(|m| m.kv_leased).sum()
+    }
+
+    /// Waits, in virtual time, until the ledger is as wished.
+    pub async fn settle(&self, what: &str, wished: impl Fn(&LedgerStatus) -> bool) {
+        for _ in 0..10_000 {
+            if wished(&self.ledger().await) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never {what}: {:?}", self.ledger().await);
+    }
+
+    /// Nothing may be left: no sequence, no KV lease; after the stop no engine and no lease at all.
+    pub async fn close(self) {
+        self.settle("without KV leases", |ledger| {
+            ledger
+                .leases
+                .iter()
+                .all(|l| l.purpose.starts_with("the weights"))
+        })
+        .await;
+        let counts = self.control.counts();
+        assert_eq!(counts.open_now(), 0, "sequences left open: {counts:?}");
+        let governor = self.governor.clone();
+        let lanes = self.root.stop(DEADLINE).await;
+        assert_eq!(lanes.abandoned, []);
+        drop(governor);
+        self.control.wait_until(|counts| counts.engines == 0).await;
+    }
+}
+
+pub fn counting(seed: u64, tokens: u32) -> Request {
+    let mut request = request(&format!("count-{seed}"));
+    request.sampling.seed = seed;
+    request.sampling.max_tokens = tokens;
+    request
+}
+
+/// What a reader heard.
+#[derive(Debug, Default)]
+pub struct Heard {
+    pub events: Vec<GenerationEvent>,
+    pub text: String,
+}
+
+impl Heard {
+    pub fn end(&self) -> &GenerationEvent {
+        self.events.last().expect("a stream never ends silently")
+    }
+
+    pub fn finished(&self) -> (FinishReason, Usage) {
+        match self.end() {
+            GenerationEvent::Finished { reason, usage } => (*reason, *usage),
+            other => panic!("not finished: {other:?} after {:?}", self.text),
+        }
+    }
+
+    pub fn failed(&self) -> &GenerationError {
+        match self.end() {
+            GenerationEvent::Failed(error) => error,
+            other => panic!("not failed: {other:?}"),
+        }
+    }
+}
+
+/// Reads to the end and checks what holds for every stream.
+pub async fn hear(mut stream: GenerationStream) -> Heard {
+    let mut heard = Heard::default();
+    while let Some(event) = stream.next().await {
+        note(&mut heard, event);
+    }
+    let ends = heard.events.iter().filter(|e| e.is_terminal()).count();
+    assert_eq!(ends, 1, "{:?}", heard.events);
+    assert!(heard.end().is_terminal());
+    heard
+}
+
+pub fn note(heard: &mut Heard, event: GenerationEvent) {
+    match &event {
+        GenerationEvent::Text(text) => {
+            assert!(!text.is_empty(), "empty text is nothing to say");
+            heard.text.push_str(text);
+        }
+        GenerationEvent::Finished { .. } | GenerationEvent::Failed(_) => {}
+        progress => assert!(heard.text.is_empty(), "{progress:?} after text"),
+    }
+    heard.events.push(event);
+}
+
+/// Reads until `tokens` words were heard.
+pub async fn hear_words(stream: &mut GenerationStream, heard: &mut Heard, words: usize) {
+    while heard.text.split_whitespace().count() < words {
+        let event = stream.next().await.expect("the answer goes on");
+        assert!(!event.is_terminal(), "{event:?}");
+        note(heard, event);
+    }
+}
