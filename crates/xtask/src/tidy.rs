@@ -13,6 +13,7 @@ mod opening;
 mod sizes;
 mod source;
 mod statics;
+mod stops;
 mod top_level;
 mod words;
 
@@ -33,6 +34,7 @@ pub(crate) fn tidy(workspace: &Metadata) -> Result<(), String> {
     breaches.extend(top_level::check(
         &source::top_level(root).map_err(|error| error.to_string())?,
     ));
+    breaches.extend(stops::check(&sources));
     for source in &sources {
         breaches.extend(check_one(root, source));
     }

@@ -8,7 +8,7 @@ use super::breach::Breach;
 use super::code::Code;
 use super::source::Source;
 
-/// Names of files that may wait and send. A name that ends in `_actor` may, too.
+/// Names of files that may wait and send, and of folders whose files may. A name that ends in `_actor` may, too.
 const SHELLS: [&str; 6] = ["lib", "actor", "messages", "client", "children", "lane"];
 
 /// How any other shell begins: `//! Shell: why it has to wait.`
@@ -66,8 +66,12 @@ fn is_core(source: &Source) -> bool {
         .path
         .strip_prefix("actors/")
         .and_then(|rest| rest.split_once('/'));
+    let in_a_shell = inside.is_some_and(|(_, rest)| {
+        let folders = rest.rsplit_once('/').map_or("", |(folders, _)| folders);
+        folders.split('/').any(|folder| SHELLS.contains(&folder))
+    });
     let named = SHELLS.contains(&source.stem()) || source.stem().ends_with("_actor");
-    let shell = named || source.text.starts_with(SAYS_SHELL);
+    let shell = named || in_a_shell || source.text.starts_with(SAYS_SHELL);
     inside.is_some_and(|(_, rest)| rest.starts_with("src/")) && !shell && !source.is_test()
 }
 
@@ -136,6 +140,7 @@ mod tests {
             "actors/a/src/actor.rs",
             "actors/a/src/lane.rs",
             "actors/a/src/lane_actor.rs",
+            "actors/a/src/lane/load.rs",
             "actors/a/src/tests.rs",
             "actors/a/tests/behaviour.rs",
             "crates/a/src/ledger.rs",
