@@ -62,6 +62,12 @@ impl History {
         Ok(self.messages.len())
     }
 
+    /// Goes on with what was remembered before.
+    pub fn recall(&mut self, messages: &Arc<Vec<Message>>) {
+        self.messages = Arc::clone(messages);
+        self.forget_oldest();
+    }
+
     /// Drops from the front, whole exchanges at a time (up to the next user message), until the rest fits.
     fn forget_oldest(&mut self) {
         let mut over = self.chars().saturating_sub(self.limit_chars);

@@ -9,11 +9,20 @@
 //! Invariants: a turn's stream ends with exactly one terminal event; dropping it stops the model within one step; a
 //! full reader never stalls the worker's inbox; a crash of the worker loses at most the turn that ran.
 
+mod actor;
+mod answer;
+pub mod client;
 pub mod history;
+mod listener;
 pub mod messages;
 pub mod settings;
+pub mod shelf;
+pub mod stream;
 pub mod turn;
 pub mod turns;
 
+pub use actor::{AgentWorker, Seed};
+pub use client::{Agents, children};
 pub use messages::{CancelTurn, ClearHistory, LoadHistory, ReadHistory, RunTurn};
 pub use settings::{Config, TurnSettings};
+pub use stream::TurnStream;

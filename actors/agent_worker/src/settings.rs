@@ -44,6 +44,9 @@ pub struct Config {
     pub idle: Duration,
     /// How long a graceful stop waits for accepted turns. 5 seconds by default.
     pub drain: Duration,
+    /// Crashes of workers within a minute, all conversations together, after which their supervisor gives up: so many
+    /// are a bug, not bad luck. 10 by default.
+    pub crashes_per_minute: u32,
     /// Conversations with a live worker, so that a loop over fresh ids cannot take all memory. 1024 by default.
     pub live_conversations: usize,
     /// Conversations whose history is kept, live or not; the least recently used is forgotten first. 256 by default,
@@ -59,6 +62,7 @@ impl Default for Config {
             history_chars: 400_000,
             idle: Duration::from_mins(10),
             drain: Duration::from_secs(5),
+            crashes_per_minute: 10,
             live_conversations: 1024,
             kept_conversations: 256,
         }

@@ -103,7 +103,7 @@ impl<L: Listener> Turns<L> {
         text: String,
         settings: TurnSettings,
         listener: L,
-    ) -> Result<Vec<Effect<L>>, GenerationError> {
+    ) -> Result<(TurnKey, Vec<Effect<L>>), GenerationError> {
         check(&text, &settings, self.config.text_chars)?;
         let mut effects = self.end_waiting(|turn| turn.listener.is_gone());
         if self.running.is_some() && self.waiting.len() >= self.config.waiting_turns {
@@ -129,7 +129,7 @@ impl<L: Listener> Turns<L> {
         } else {
             effects.extend(self.places());
         }
-        Ok(effects)
+        Ok((key, effects))
     }
 
     /// Text of the running answer. A turn that does not run any more is not believed.
@@ -186,7 +186,14 @@ impl<L: Listener> Turns<L> {
         self.history.messages()
     }
 
-    /// The worker was started again after a crash: the turn that ran is over, those that waited go on.
+    /// Goes on with what an earlier worker of this conversation left, unless a turn was taken already.
+    pub fn recall(&mut self, history: &Arc<Vec<Message>>) {
+        if self.next_key == 0 {
+            self.history.recall(history);
+        }
+    }
+
+    /// The worker was started, perhaps after a crash: a turn that ran is over, those that waited go on.
     pub fn reborn(&mut self, now: Instant) -> Vec<Effect<L>> {
         self.idle_since = now;
         if self.running.is_none() {

@@ -23,6 +23,10 @@ impl Listener for Ear {
     }
 }
 
+fn start() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 fn settings() -> TurnSettings {
     TurnSettings {
         model: ModelName::new("m"),
@@ -39,11 +43,13 @@ fn turns(waiting: usize) -> Turns<Ear> {
         history_chars: 1000,
         ..Config::default()
     };
-    Turns::new(config, Instant::now())
+    Turns::new(config, start())
 }
 
 fn ask(turns: &mut Turns<Ear>, id: &str, text: &str) -> Result<Vec<Effect<Ear>>, GenerationError> {
-    turns.accept(RequestId::new(id), text.into(), settings(), Ear::default())
+    turns
+        .accept(RequestId::new(id), text.into(), settings(), Ear::default())
+        .map(|(_, effects)| effects)
 }
 
 fn finished() -> Ending {
@@ -77,12 +83,12 @@ fn one_runs_the_others_wait_in_order() {
     assert_eq!(words(&ask(&mut turns, "b", "2").unwrap()), ["place 1 1"]);
     assert_eq!(words(&ask(&mut turns, "c", "3").unwrap()), ["place 2 2"]);
     turns.heard(TurnKey(0), "one");
-    let effects = turns.ended(TurnKey(0), finished(), Instant::now());
+    let effects = turns.ended(TurnKey(0), finished(), start());
     assert_eq!(
         words(&effects),
         ["keep 2", "finished 0", "start 1", "place 2 1"]
     );
-    let effects = turns.ended(TurnKey(1), finished(), Instant::now());
+    let effects = turns.ended(TurnKey(1), finished(), start());
     assert_eq!(words(&effects), ["finished 1", "start 2"]);
 }
 
@@ -92,12 +98,12 @@ fn the_model_hears_instructions_history_and_text() {
     ask(&mut turns, "a", "hello").unwrap();
     turns.heard(TurnKey(0), "hi ");
     turns.heard(TurnKey(0), "there");
-    turns.ended(TurnKey(0), finished(), Instant::now());
+    turns.ended(TurnKey(0), finished(), start());
     let with_system = TurnSettings {
         system: Some("be kind".into()),
         ..settings()
     };
-    let effects = turns
+    let (_, effects) = turns
         .accept(
             RequestId::new("b"),
             "again".into(),
@@ -202,7 +208,7 @@ fn cancelling_the_running_turn_waits_for_its_answer_to_stop_and_keeps_what_was_s
     let (found, effects) = turns.cancel(&RequestId::new("a"));
     assert!(found);
     assert_eq!(words(&effects), ["halt 0"]);
-    let effects = turns.ended(TurnKey(0), Ending::Stopped, Instant::now());
+    let effects = turns.ended(TurnKey(0), Ending::Stopped, start());
     assert_eq!(words(&effects), ["keep 2", "cancelled 0", "start 1"]);
     assert_eq!(turns.history()[1].content, "half");
 }
@@ -228,10 +234,7 @@ fn endings_and_their_last_event() {
         if cancelled {
             turns.cancel(&RequestId::new("a"));
         }
-        assert_eq!(
-            words(&turns.ended(TurnKey(0), ending, Instant::now())),
-            [word]
-        );
+        assert_eq!(words(&turns.ended(TurnKey(0), ending, start())), [word]);
         assert_eq!(
             turns.history().len(),
             0,
@@ -247,17 +250,17 @@ fn a_crash_ends_the_running_turn_and_the_next_one_starts() {
     ask(&mut turns, "b", "2").unwrap();
     turns.heard(TurnKey(0), "half");
     assert_eq!(
-        words(&turns.reborn(Instant::now())),
+        words(&turns.reborn(start())),
         ["keep 2", "failed 0", "start 1"]
     );
     assert_eq!(
-        words(&turns.ended(TurnKey(0), finished(), Instant::now())),
+        words(&turns.ended(TurnKey(0), finished(), start())),
         [""; 0],
         "a former life is not believed"
     );
     turns.heard(TurnKey(0), "ghost");
     assert_eq!(
-        words(&turns.ended(TurnKey(1), finished(), Instant::now())),
+        words(&turns.ended(TurnKey(1), finished(), start())),
         ["finished 1"]
     );
     assert_eq!(turns.history().len(), 2);
@@ -275,7 +278,7 @@ fn clearing_forgets_the_running_turn_too() {
     );
     turns.heard(TurnKey(0), " two");
     assert_eq!(
-        words(&turns.ended(TurnKey(0), finished(), Instant::now())),
+        words(&turns.ended(TurnKey(0), finished(), start())),
         ["finished 0"]
     );
     assert_eq!(turns.history().len(), 0);
@@ -294,7 +297,7 @@ fn loading_replaces_or_changes_nothing() {
 
 #[test]
 fn idle_only_while_no_turn_is_open() {
-    let start = Instant::now();
+    let start = start();
     let mut turns: Turns<Ear> = Turns::new(Config::default(), start);
     let idle = Config::default().idle;
     assert_eq!(turns.idle_deadline(), Some(start + idle));
@@ -369,7 +372,7 @@ proptest! {
         let mut seen = Seen::default();
         let mut accepted = Vec::new();
         let mut ears: Vec<(u8, Ear)> = Vec::new();
-        let now = Instant::now();
+        let now = start();
         for step in walk {
             let effects = match step {
                 Move::Ask(id) => {
@@ -377,7 +380,8 @@ proptest! {
                     let key = TurnKey(turns.next_key);
                     let name = RequestId::new(id.to_string());
                     match turns.accept(name, "text".into(), settings(), ear.clone()) {
-                        Ok(effects) => {
+                        Ok((taken, effects)) => {
+                            prop_assert_eq!(taken, key);
                             accepted.push(key);
                             ears.push((id, ear));
                             effects
@@ -406,7 +410,7 @@ proptest! {
             seen.watch(&effects);
             prop_assert_eq!(seen.running, turns.running.as_ref().map(|r| r.turn.key));
             prop_assert!(turns.waiting.len() <= 3);
-            prop_assert!(turns.history().len() % 2 == 0);
+            prop_assert!(turns.history().len().is_multiple_of(2));
         }
         while let Some(key) = seen.running {
             let effects = turns.ended(key, finished(), now);

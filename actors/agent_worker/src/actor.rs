@@ -1,0 +1,301 @@
+//! The shell of one conversation: it translates messages into calls of `Turns` and carries out what comes back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use domain::{
+    ConversationId, FieldError, GenerationError, GenerationEvent, Message as ChatMessage, Prompt,
+};
+use kameo::Actor;
+use kameo::actor::ActorRef;
+use kameo::error::Infallible;
+use kameo::message::{Context, Message};
+use model_host::{ModelHost, Request};
+use supervision::{AlarmDue, Birth, Handle, Inbox, WorkGuard};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::answer::pass_on;
+use crate::listener::Asker;
+use crate::messages::{CancelTurn, ClearHistory, LoadHistory, ReadHistory, RunTurn};
+use crate::shelf::Shelf;
+use crate::turn::{Ending, TurnKey};
+use crate::turns::{Effect, Start, Turns};
+
+/// What a worker is born with. The turns outlive a crash: those that wait are not lost with it.
+#[derive(Clone, Debug)]
+pub struct Seed {
+    pub(crate) conversation: ConversationId,
+    pub(crate) host: Handle<ModelHost>,
+    pub(crate) shelf: Shelf,
+    pub(crate) turns: Kept,
+    /// Gives the place among the live conversations back when the supervisor forgets this child.
+    pub(crate) _seat: Option<Arc<tokio::sync::OwnedSemaphorePermit>>,
+}
+
+/// The turns, shared by the worker, the answer it passes on, and its next life.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept(Arc<Mutex<Turns<Asker>>>);
+
+impl Kept {
+    pub(crate) fn new(turns: Turns<Asker>) -> Self {
+        Self(Arc::new(Mutex::new(turns)))
+    }
+
+    // Never held across an await. After a panic inside the core what it holds is still whole turns: each of its steps
+    // moves a turn from one owner to the next.
+    fn lock(&self) -> MutexGuard<'_, Turns<Asker>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One conversation.
+pub struct AgentWorker {
+    inbox: Inbox<Self>,
+    me: ActorRef<Self>,
+    seed: Seed,
+    /// Each open turn keeps a graceful stop waiting.
+    open: HashMap<TurnKey, WorkGuard>,
+    running: Option<(TurnKey, CancellationToken)>,
+    /// At most the running answer and the one that is just ending; they end with this life.
+    answers: JoinSet<()>,
+}
+
+/// The running answer ended. Private to one life.
+struct AnswerEnded {
+    key: TurnKey,
+    ending: Ending,
+}
+
+impl Actor for AgentWorker {
+    type Args = Birth<Self, Seed>;
+    type Error = Infallible;
+
+    supervision::receive_from!(inbox, alarm);
+
+    async fn on_start(birth: Self::Args, me: ActorRef<Self>) -> Result<Self, Infallible> {
+        let mut worker = Self {
+            inbox: birth.inbox,
+            me,
+            seed: birth.seed,
+            open: HashMap::new(),
+            running: None,
+            answers: JoinSet::new(),
+        };
+        worker.take_up();
+        Ok(worker)
+    }
+}
+
+impl AgentWorker {
+    /// Goes on where the life before, or the worker before, left off.
+    fn take_up(&mut self) {
+        let shelved = self.seed.shelf.get(&self.seed.conversation);
+        let effects = {
+            let mut turns = self.seed.turns.lock();
+            turns.recall(&shelved);
+            for (key, id) in turns.open() {
+                self.open.insert(key, self.inbox.work(format!("turn {id}")));
+            }
+            turns.reborn(Instant::now().into_std())
+        };
+        self.carry_out(effects);
+    }
+
+    /// Does what the core decided, in order, and sets the alarm.
+    fn carry_out(&mut self, effects: Vec<Effect<Asker>>) {
+        for effect in effects {
+            match effect {
+                Effect::Start(start) => self.start(start),
+                Effect::Place { key, position } => self.tell_place(key, position),
+                Effect::Halt(key) => self.halt(key),
+                Effect::End {
+                    key,
+                    listener,
+                    event,
+                } => {
+                    listener.end(event);
+                    self.open.remove(&key);
+                }
+                Effect::Keep(history) => self.seed.shelf.put(&self.seed.conversation, history),
+            }
+        }
+        let idle = self.seed.turns.lock().idle_deadline();
+        self.inbox.set_alarm(idle.map(Instant::from_std));
+    }
+
+    fn start(&mut self, start: Start) {
+        while self.answers.try_join_next().is_some() {}
+        let turns = self.seed.turns.lock();
+        let Some(listener) = turns.listener(start.key).map(|l| l.events().clone()) else {
+            return;
+        };
+        drop(turns);
+        let halt = CancellationToken::new();
+        self.running = Some((start.key, halt.clone()));
+        let report = Report::new(self.me.clone(), start.key);
+        let (host, turns) = (self.seed.host.clone(), self.seed.turns.clone());
+        self.answers.spawn(async move {
+            let key = start.key;
+            let opening = model_host::generate(&host, request(start));
+            let heard = |text: &str| turns.lock().heard(key, text);
+            report.send(pass_on(opening, &listener, &halt, heard).await);
+        });
+    }
+
+    /// A place in the queue is news, not a promise: a full reader does without.
+    fn tell_place(&self, key: TurnKey, position: usize) {
+        if let Some(listener) = self.seed.turns.lock().listener(key) {
+            let _ = listener
+                .events()
+                .try_send(GenerationEvent::Queued { position });
+        }
+    }
+
+    fn halt(&self, key: TurnKey) {
+        if let Some((_, halt)) = self.running.as_ref().filter(|(of, _)| *of == key) {
+            halt.cancel();
+        }
+    }
+}
+
+fn request(start: Start) -> Request {
+    Request {
+        id: start.id,
+        model: start.settings.model,
+        prompt: Prompt::Chat(start.messages),
+        sampling: start.settings.sampling,
+        context: start.settings.context,
+    }
+}
+
+/// Tells the worker how an answer ended, however it ended: a panic on the way is an end, too.
+struct Report {
+    worker: ActorRef<AgentWorker>,
+    key: TurnKey,
+    ending: Option<Ending>,
+}
+
+impl Report {
+    fn new(worker: ActorRef<AgentWorker>, key: TurnKey) -> Self {
+        let ending = None;
+        Self {
+            worker,
+            key,
+            ending,
+        }
+    }
+
+    fn send(mut self, ending: Ending) {
+        self.ending = Some(ending);
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let ending = self.ending.take().unwrap_or_else(|| {
+            Ending::Failed(GenerationError::Unavailable {
+                part: "agent_worker".into(),
+                reason: "the answer could not be passed on; ask again".into(),
+            })
+        });
+        let key = self.key;
+        // There is room: only one answer runs, and the next starts after this was read. A worker that is gone needs
+        // no report.
+        let _ = self.worker.tell(AnswerEnded { key, ending }).try_send();
+    }
+}
+
+impl Message<RunTurn> for AgentWorker {
+    type Reply = Result<(), GenerationError>;
+
+    async fn handle(&mut self, turn: RunTurn, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
+        let asker = Asker::new(turn.events)?;
+        let guard = self.inbox.work(format!("turn {}", turn.id));
+        let (key, effects) = {
+            let mut turns = self.seed.turns.lock();
+            turns.accept(turn.id, turn.text, turn.settings, asker)?
+        };
+        self.open.insert(key, guard);
+        self.carry_out(effects);
+        Ok(())
+    }
+}
+
+impl Message<CancelTurn> for AgentWorker {
+    type Reply = bool;
+
+    async fn handle(&mut self, cancel: CancelTurn, _: &mut Context<Self, bool>) -> bool {
+        let (found, effects) = self.seed.turns.lock().cancel(&cancel.id);
+        self.carry_out(effects);
+        found
+    }
+}
+
+impl Message<ClearHistory> for AgentWorker {
+    type Reply = usize;
+
+    async fn handle(&mut self, _: ClearHistory, _: &mut Context<Self, usize>) -> usize {
+        let (forgotten, effect) = self.seed.turns.lock().clear();
+        self.carry_out(vec![effect]);
+        forgotten
+    }
+}
+
+impl Message<ReadHistory> for AgentWorker {
+    type Reply = Vec<ChatMessage>;
+
+    async fn handle(
+        &mut self,
+        _: ReadHistory,
+        _: &mut Context<Self, Self::Reply>,
+    ) -> Vec<ChatMessage> {
+        self.seed.turns.lock().history().to_vec()
+    }
+}
+
+impl Message<LoadHistory> for AgentWorker {
+    type Reply = Result<usize, FieldError>;
+
+    async fn handle(
+        &mut self,
+        load: LoadHistory,
+        _: &mut Context<Self, Self::Reply>,
+    ) -> Self::Reply {
+        let (kept, effect) = self.seed.turns.lock().load(load.0)?;
+        self.carry_out(vec![effect]);
+        Ok(kept)
+    }
+}
+
+impl Message<AnswerEnded> for AgentWorker {
+    type Reply = ();
+
+    async fn handle(&mut self, ended: AnswerEnded, _: &mut Context<Self, ()>) {
+        let now = Instant::now().into_std();
+        let effects = self.seed.turns.lock().ended(ended.key, ended.ending, now);
+        self.carry_out(effects);
+    }
+}
+
+impl Message<AlarmDue> for AgentWorker {
+    type Reply = ();
+
+    /// The idle time may have begun anew, or a message may be on its way, which comes first: then the alarm is set again.
+    async fn handle(&mut self, _: AlarmDue, _: &mut Context<Self, ()>) {
+        let now = Instant::now();
+        let deadline = self
+            .seed
+            .turns
+            .lock()
+            .idle_deadline()
+            .map(Instant::from_std);
+        let due = deadline.is_some_and(|at| at <= now);
+        if !(due && self.inbox.stop_if_idle()) {
+            let later = now + Duration::from_secs(1);
+            self.inbox.set_alarm(deadline.map(|at| at.max(later)));
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! How everyone else talks to conversations: a worker is there when it is needed, and no message is lost to one that
+//! was just going to rest.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use domain::{ConversationId, FieldError, GenerationError, Message, RequestId};
+use kameo::message::Message as Handles;
+use kameo::reply::Reply;
+use model_host::ModelHost;
+use supervision::{
+    AskError, ChildSpec, Handle, Shutdown, StartChildError, Strategy, SupervisorHandle,
+    SupervisorSpec,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
+
+use crate::actor::{AgentWorker, Kept, Seed};
+use crate::messages::{CancelTurn, ClearHistory, LoadHistory, ReadHistory, RunTurn};
+use crate::settings::{Config, TurnSettings};
+use crate::shelf::Shelf;
+use crate::stream::TurnStream;
+use crate::turns::Turns;
+
+/// Messages to one worker that may wait: each is answered at once, so this many is a burst, not a queue of turns.
+const INBOX: usize = 16;
+/// Events of one turn that a reader may be behind before its turn waits for it: about a second of a fast model.
+const EVENTS: usize = 64;
+/// How long a worker may take to answer; it never computes, so this is passed only when something is broken.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How often a worker that was just ending is replaced before it is called unavailable.
+const ATTEMPTS: usize = 3;
+
+/// The specs for the root, and the handle by which `Agents` starts workers under them.
+pub fn children(config: &Config) -> (Vec<ChildSpec>, SupervisorHandle) {
+    let spec = SupervisorSpec::new("agent_supervisor")
+        .strategy(Strategy::OneForOne)
+        .intensity(config.crashes_per_minute, Duration::from_mins(1));
+    let handle = spec.handle();
+    (vec![ChildSpec::supervisor(spec)], handle)
+}
+
+/// All conversations. Cloning gives another handle to the same ones; make one per tree.
+#[derive(Clone, Debug)]
+pub struct Agents {
+    supervisor: SupervisorHandle,
+    host: Handle<ModelHost>,
+    config: Config,
+    shelf: Shelf,
+    seats: Arc<Semaphore>,
+    asked: Arc<AtomicU64>,
+}
+
+impl Agents {
+    /// Conversations under `supervisor`, answered by `host`.
+    pub fn new(supervisor: SupervisorHandle, host: Handle<ModelHost>, config: Config) -> Self {
+        Self {
+            supervisor,
+            host,
+            config,
+            shelf: Shelf::new(config.kept_conversations),
+            seats: Arc::new(Semaphore::new(config.live_conversations)),
+            asked: Arc::default(),
+        }
+    }
+
+    /// The worker of this conversation, started if there is none. It may end itself later, when idle; `ask` and its
+    /// siblings start it again, the handle alone does not.
+    ///
+    /// # Errors
+    /// `Invalid` for an unusable name, `Overloaded` when too many conversations are live, `Unavailable` when the
+    /// supervisor is stopping.
+    pub async fn conversation(
+        &self,
+        conversation: &ConversationId,
+    ) -> Result<Handle<AgentWorker>, GenerationError> {
+        check_name(conversation)?;
+        let id = format!("agent_worker-{conversation}");
+        let turns = Turns::new(self.config, Instant::now().into_std());
+        let seed = Seed {
+            conversation: conversation.clone(),
+            host: self.host.clone(),
+            shelf: self.shelf.clone(),
+            turns: Kept::new(turns),
+            _seat: self.seat(&id).await?,
+        };
+        let drain = Shutdown::Timeout(self.config.drain);
+        let adjust = |spec: ChildSpec| spec.transient().shutdown(drain);
+        let started = self.supervisor.ensure_actor(id, INBOX, seed, adjust).await;
+        started.map_err(|error| not_started(&error))
+    }
+
+    /// Runs a turn. The stream ends with exactly one terminal event; dropping it cancels the turn.
+    ///
+    /// # Errors
+    /// `Invalid`, `Overloaded` or `Unavailable`, at once; then nothing was taken.
+    pub async fn ask(
+        &self,
+        conversation: &ConversationId,
+        text: impl Into<String>,
+        settings: TurnSettings,
+    ) -> Result<TurnStream, GenerationError> {
+        let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let id = RequestId::new(format!("{conversation}/turn-{number}"));
+        self.ask_as(id, conversation, text, settings).await
+    }
+
+    /// The same under a name of the caller's.
+    ///
+    /// # Errors
+    /// As `ask`.
+    pub async fn ask_as(
+        &self,
+        id: RequestId,
+        conversation: &ConversationId,
+        text: impl Into<String>,
+        settings: TurnSettings,
+    ) -> Result<TurnStream, GenerationError> {
+        let (events, receiver) = mpsc::channel(EVENTS);
+        let turn = RunTurn {
+            id: id.clone(),
+            text: text.into(),
+            settings,
+            events,
+        };
+        self.send(conversation, turn, |refused| refused).await?;
+        Ok(TurnStream::new(id, receiver))
+    }
+
+    /// Ends a turn, waiting or running, with `Failed(Cancelled)`; whether there was one.
+    ///
+    /// # Errors
+    /// `Unavailable` when the worker does not answer.
+    pub async fn cancel(
+        &self,
+        conversation: &ConversationId,
+        id: &RequestId,
+    ) -> Result<bool, GenerationError> {
+        self.send(
+            conversation,
+            CancelTurn { id: id.clone() },
+            |never| match never {},
+        )
+        .await
+    }
+
+    /// Forgets what was said; how many messages that were.
+    ///
+    /// # Errors
+    /// `Unavailable` when the worker does not answer.
+    pub async fn clear(&self, conversation: &ConversationId) -> Result<usize, GenerationError> {
+        self.send(conversation, ClearHistory, |never| match never {})
+            .await
+    }
+
+    /// What was said and answered, oldest first.
+    ///
+    /// # Errors
+    /// `Unavailable` when the worker does not answer.
+    pub async fn history(
+        &self,
+        conversation: &ConversationId,
+    ) -> Result<Vec<Message>, GenerationError> {
+        self.send(conversation, ReadHistory, |never| match never {})
+            .await
+    }
+
+    /// Replaces the history; how many messages are kept.
+    ///
+    /// # Errors
+    /// `Invalid` for a system message, `Unavailable` when the worker does not answer.
+    pub async fn load(
+        &self,
+        conversation: &ConversationId,
+        history: Vec<Message>,
+    ) -> Result<usize, GenerationError> {
+        self.send(conversation, LoadHistory(history), GenerationError::Invalid)
+            .await
+    }
+
+    /// A message that finds its worker ending is sent again to the next one: it was not taken.
+    async fn send<M, R>(
+        &self,
+        conversation: &ConversationId,
+        message: M,
+        refused: impl FnOnce(R::Error) -> GenerationError,
+    ) -> Result<R::Ok, GenerationError>
+    where
+        AgentWorker: Handles<M, Reply = R>,
+        M: Clone + Send + 'static,
+        R: Reply,
+    {
+        let mut last = String::new();
+        for _ in 0..ATTEMPTS {
+            let worker = self.conversation(conversation).await?;
+            match worker.ask(message.clone(), DEADLINE).await {
+                Ok(reply) => return Ok(reply),
+                Err(AskError::Handler(error)) => return Err(refused(error)),
+                Err(down @ AskError::Down { .. }) => last = down.to_string(),
+                Err(broken) => return Err(unavailable(broken.to_string())),
+            }
+        }
+        Err(unavailable(last))
+    }
+
+    /// A place among the live conversations. One that is live already needs none.
+    async fn seat(&self, id: &str) -> Result<Option<Arc<OwnedSemaphorePermit>>, GenerationError> {
+        if let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() {
+            return Ok(Some(Arc::new(seat)));
+        }
+        let live = self.supervisor.which_children().await;
+        if live.iter().any(|child| child.id.as_str() == id) {
+            return Ok(None);
+        }
+        Err(GenerationError::Overloaded {
+            waiting: live.len(),
+            retry_after_ms: 10_000,
+        })
+    }
+}
+
+/// Part of the worker's place in the tree, therefore short and without a separator.
+fn check_name(conversation: &ConversationId) -> Result<(), FieldError> {
+    let name = conversation.as_str();
+    let fits = (1..=128).contains(&name.len());
+    if fits
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || "-_.:@".contains(c))
+    {
+        return Ok(());
+    }
+    let allowed = "1 to 128 bytes of letters, digits and - _ . : @";
+    Err(FieldError::new("conversation", name, allowed))
+}
+
+fn not_started(error: &StartChildError) -> GenerationError {
+    GenerationError::Unavailable {
+        part: "agent_supervisor".into(),
+        reason: error.to_string(),
+    }
+}
+
+fn unavailable(reason: String) -> GenerationError {
+    let part = "agent_worker".into();
+    GenerationError::Unavailable { part, reason }
+}

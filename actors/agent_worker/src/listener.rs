@@ -1,0 +1,106 @@
+//! The channel to whoever asked, with one place kept free so that the last event never has to wait for a slow reader.
+
+use domain::{FieldError, GenerationEvent};
+use tokio::sync::mpsc::{self, OwnedPermit};
+
+use crate::turns::Listener;
+
+/// Who hears a turn.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    events: mpsc::Sender<GenerationEvent>,
+    last: OwnedPermit<GenerationEvent>,
+}
+
+impl Asker {
+    /// Keeps a place for the last event.
+    ///
+    /// # Errors
+    /// `events` when the channel has no room for it and one other.
+    pub(crate) fn new(events: mpsc::Sender<GenerationEvent>) -> Result<Self, FieldError> {
+        let refuse = |room: usize| {
+            let allowed = "an open channel with room for at least 2 events";
+            Err(FieldError::new(
+                "events",
+                format!("room for {room}"),
+                allowed,
+            ))
+        };
+        if events.capacity() < 2 {
+            return refuse(events.capacity());
+        }
+        match events.clone().try_reserve_owned() {
+            Ok(last) => Ok(Self { events, last }),
+            Err(_) => refuse(0),
+        }
+    }
+
+    /// The way for all events but the last.
+    pub(crate) fn events(&self) -> &mpsc::Sender<GenerationEvent> {
+        &self.events
+    }
+
+    /// The last event. Never waits.
+    pub(crate) fn end(self, event: GenerationEvent) {
+        self.last.send(event);
+    }
+}
+
+impl Listener for Asker {
+    fn is_gone(&self) -> bool {
+        self.events.is_closed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_event_finds_its_place_in_a_full_channel() {
+        let (sender, mut events) = mpsc::channel(2);
+        let asker = Asker::new(sender).unwrap();
+        asker
+            .events()
+            .try_send(GenerationEvent::Queued { position: 1 })
+            .unwrap();
+        assert!(
+            asker
+                .events()
+                .try_send(GenerationEvent::Queued { position: 2 })
+                .is_err()
+        );
+        let last = GenerationEvent::Failed(domain::GenerationError::Cancelled);
+        asker.end(last.clone());
+        assert_eq!(
+            events.try_recv(),
+            Ok(GenerationEvent::Queued { position: 1 })
+        );
+        assert_eq!(events.try_recv(), Ok(last));
+        assert_eq!(
+            events.try_recv(),
+            Err(mpsc::error::TryRecvError::Disconnected)
+        );
+    }
+
+    #[test]
+    fn a_channel_without_room_is_refused() {
+        let (small, _events) = mpsc::channel(1);
+        assert_eq!(Asker::new(small).map_err(|e| e.field).err(), Some("events"));
+        let (closed, events) = mpsc::channel(4);
+        drop(events);
+        assert_eq!(
+            Asker::new(closed).map_err(|e| e.field).err(),
+            Some("events")
+        );
+    }
+
+    #[test]
+    fn a_dropped_reader_is_gone() {
+        let (sender, events) = mpsc::channel(2);
+        let asker = Asker::new(sender).unwrap();
+        assert!(!asker.is_gone());
+        drop(events);
+        assert!(asker.is_gone());
+    }
+}

@@ -1,0 +1,79 @@
+//! What the asker of a turn holds: a stream that always ends with exactly one terminal event, also when the worker is
+//! gone. Dropping it cancels the turn.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use domain::{GenerationError, GenerationEvent, RequestId};
+use futures_util::Stream;
+use tokio::sync::mpsc;
+
+/// The events of one turn.
+#[derive(Debug)]
+pub struct TurnStream {
+    id: RequestId,
+    events: mpsc::Receiver<GenerationEvent>,
+    ended: bool,
+}
+
+impl TurnStream {
+    pub(crate) fn new(id: RequestId, events: mpsc::Receiver<GenerationEvent>) -> Self {
+        Self {
+            id,
+            events,
+            ended: false,
+        }
+    }
+
+    /// The turn's name; what `Agents::cancel` takes.
+    pub fn id(&self) -> &RequestId {
+        &self.id
+    }
+}
+
+impl Stream for TurnStream {
+    type Item = GenerationEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<GenerationEvent>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let event = std::task::ready!(self.events.poll_recv(cx)).unwrap_or_else(|| {
+            GenerationEvent::Failed(GenerationError::Unavailable {
+                part: "agent_worker".into(),
+                reason: "it was stopped during this turn; ask again".into(),
+            })
+        });
+        self.ended = event.is_terminal();
+        Poll::Ready(Some(event))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn exactly_one_terminal_event_whatever_is_sent() {
+        let text = || GenerationEvent::Text("a".into());
+        let cancelled = || GenerationEvent::Failed(GenerationError::Cancelled);
+        for (sent, heard) in [
+            (vec![text(), cancelled()], 2),
+            (vec![text()], 2),
+            (vec![], 1),
+            (vec![cancelled(), text(), cancelled()], 1),
+        ] {
+            let (sender, events) = mpsc::channel(8);
+            for event in sent {
+                sender.try_send(event).unwrap();
+            }
+            drop(sender);
+            let all: Vec<_> = TurnStream::new(RequestId::new("t"), events).collect().await;
+            assert_eq!(all.len(), heard);
+            assert_eq!(all.iter().filter(|e| e.is_terminal()).count(), 1);
+            assert!(all.last().is_some_and(GenerationEvent::is_terminal));
+        }
+    }
+}
