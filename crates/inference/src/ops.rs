@@ -1,29 +1,63 @@
 //! The arithmetic between matrix products, over plain slices.
 //!
 //! Invariant: every function treats one row by itself, in one fixed order of additions, so that neither the batch nor
-//! the chunking of a prompt can change a bit of the result.
+//! the chunking of a prompt can change a bit of the result. The orders are those of candle's own kernels for one row:
+//! activations are rounded to 8 bits before every matrix, so another last bit here can become another token.
 
-/// Lanes of partial sums: one AVX-512 register, two AVX2, four NEON.
-const LANES: usize = 16;
+/// Lanes of partial sums.
+const LANES: usize = 8;
+
+/// `a * b + c`, rounded once where the machine can; in software that would be slow, so there it is rounded twice.
+#[inline]
+fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
+    if cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
+        a.mul_add(b, c)
+    } else {
+        a * b + c
+    }
+}
 
 /// The inner product; extra elements of the longer slice are ignored.
+#[inline]
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     let (whole_a, rest_a) = a.as_chunks::<LANES>();
     let (whole_b, rest_b) = b.as_chunks::<LANES>();
     let mut lanes = [0.0f32; LANES];
-    for (x, y) in whole_a.iter().zip(whole_b) {
-        for ((lane, x), y) in lanes.iter_mut().zip(x).zip(y) {
-            *lane += x * y;
+    for (a, b) in whole_a.iter().zip(whole_b) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane = multiply_add(*a, *b, *lane);
         }
     }
-    let rest: f32 = rest_a.iter().zip(rest_b).map(|(x, y)| x * y).sum();
-    lanes.iter().sum::<f32>() + rest
+    let [a, b, c, d, e, f, g, h] = lanes;
+    let whole = ((a + e) + (c + g)) + ((b + f) + (d + h));
+    let rest = rest_a.iter().zip(rest_b);
+    rest.fold(whole, |sum, (a, b)| multiply_add(*a, *b, sum))
+}
+
+/// The sum, in the order of candle's vector sum: four registers of eight, the rest one by one.
+fn sum(values: &[f32]) -> f32 {
+    let (blocks, rest) = values.as_chunks::<32>();
+    let mut lanes = [0.0f32; 32];
+    for block in blocks {
+        add(&mut lanes, block);
+    }
+    let [a, b, c, d] = lanes.as_chunks::<8>().0 else {
+        return 0.0;
+    };
+    let mut eight = [0.0f32; 8];
+    for ((((sum, a), b), c), d) in eight.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+        *sum = (a + b) + (c + d);
+    }
+    let [a, b, c, d, e, f, g, h] = eight;
+    let whole = ((a + e) + (b + f)) + ((c + g) + (d + h));
+    rest.iter().fold(whole, |sum, x| sum + x)
 }
 
 /// `y += scale * x`.
+#[inline]
 pub fn add_scaled(y: &mut [f32], scale: f32, x: &[f32]) {
     for (y, x) in y.iter_mut().zip(x) {
-        *y += scale * x;
+        *y = multiply_add(scale, *x, *y);
     }
 }
 
@@ -36,24 +70,22 @@ pub fn add(y: &mut [f32], x: &[f32]) {
 
 /// Root mean square norm (arXiv:1910.07467) of `x` in place, times `weight`.
 pub fn rms_norm(x: &mut [f32], weight: &[f32], epsilon: f32) {
-    let mean_square = dot(x, x) / x.len().max(1) as f32;
-    let scale = 1.0 / (mean_square + epsilon).sqrt();
+    let squares: f32 = x.iter().map(|x| x * x).sum();
+    let root = (squares / x.len().max(1) as f32 + epsilon).sqrt();
     for (x, w) in x.iter_mut().zip(weight) {
-        *x = *x * scale * w;
+        *x = *x / root * w;
     }
 }
 
 /// Turns scores into probabilities that sum to 1; the largest is subtracted first, so that nothing overflows.
 pub fn softmax(scores: &mut [f32]) {
     let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0f32;
     for score in scores.iter_mut() {
         *score = (*score - largest).exp();
-        sum += *score;
     }
-    let scale = 1.0 / sum;
+    let total = sum(scores);
     for score in scores {
-        *score *= scale;
+        *score /= total;
     }
 }
 
