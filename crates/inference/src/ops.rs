@@ -28,10 +28,19 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
             *lane = multiply_add(*a, *b, *lane);
         }
     }
-    let [a, b, c, d, e, f, g, h] = lanes;
-    let whole = ((a + e) + (c + g)) + ((b + f) + (d + h));
+    let ([first, second], _) = lanes.as_chunks::<4>() else {
+        return 0.0;
+    };
+    let [zeroth, first, second, third] = add_four(*first, *second);
+    let whole = (zeroth + second) + (first + third);
     let rest = rest_a.iter().zip(rest_b);
     rest.fold(whole, |sum, (a, b)| multiply_add(*a, *b, sum))
+}
+
+#[inline]
+fn add_four(mut first: [f32; 4], second: [f32; 4]) -> [f32; 4] {
+    add(&mut first, &second);
+    first
 }
 
 /// The sum, in the order of candle's vector sum: four registers of eight, the rest one by one.
@@ -41,15 +50,19 @@ fn sum(values: &[f32]) -> f32 {
     for block in blocks {
         add(&mut lanes, block);
     }
-    let [a, b, c, d] = lanes.as_chunks::<8>().0 else {
+    // Registers 0 + 1 and 2 + 3, these two, then their halves.
+    let (pairs, _) = lanes.as_chunks_mut::<16>();
+    for pair in pairs.iter_mut() {
+        let (kept, added) = pair.split_at_mut(8);
+        add(kept, added);
+    }
+    let [low, high] = pairs else { return 0.0 };
+    add(low, high);
+    let ([first, second, ..], _) = low.as_chunks::<4>() else {
         return 0.0;
     };
-    let mut eight = [0.0f32; 8];
-    for ((((sum, a), b), c), d) in eight.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-        *sum = (a + b) + (c + d);
-    }
-    let [a, b, c, d, e, f, g, h] = eight;
-    let whole = ((a + e) + (b + f)) + ((c + g) + (d + h));
+    let [w, x, y, z] = add_four(*first, *second);
+    let whole = (w + x) + (y + z);
     rest.iter().fold(whole, |sum, x| sum + x)
 }
 

@@ -28,14 +28,13 @@ fn text_of(codec: &Codec, tokens: &[TokenId]) -> String {
 
 /// The chat with the special tokens 1 and 2 shown as such.
 fn shape(codec: &Codec, tokens: &[TokenId]) -> String {
-    let mut all = String::new();
-    for part in tokens.chunk_by(|a, b| *a > 2 && *b > 2) {
-        match part {
-            [special @ 0..=2] => all.push_str(&format!("[{special}]")),
-            text => all.push_str(&text_of(codec, text)),
-        }
-    }
-    all
+    tokens
+        .chunk_by(|a, b| *a > 2 && *b > 2)
+        .map(|part| match part {
+            [special @ 0..=2] => format!("[{special}]"),
+            text => text_of(codec, text),
+        })
+        .collect()
 }
 
 #[test]
