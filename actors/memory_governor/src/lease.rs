@@ -1,4 +1,4 @@
-//! The bytes someone holds, given back by being dropped.
+//! Shell: the bytes someone holds, given back by being dropped; whoever watches the book is woken by it.
 //!
 //! A lease tells the book nothing itself: the book holds a weak reference to each lease and strikes out those that are
 //! gone. So dropping one is a reference count and a flag: it never waits, never allocates, works in any thread and

@@ -27,6 +27,7 @@ use crate::lane::room::DEADLINE;
 use crate::lane::{self, Lane, LaneParts, LaneSeed, Poke};
 use crate::messages::{Cancel, Generate, HostStatus, Status, Unload, UnloadError, Warm};
 use crate::meters;
+use crate::outlet::Outlet;
 use crate::roster::Roster;
 
 /// The name in the tree.
@@ -140,7 +141,7 @@ impl Message<Cancel> for ModelHost {
     async fn handle(&mut self, wish: Cancel, _: &mut Context<Self, bool>) -> bool {
         let mut found = false;
         for (_, lane, book) in self.seed.roster.all() {
-            if book.cancel(&wish.id) {
+            if book.cancel(&wish.id, Instant::now()) {
                 found = true;
                 poke(&lane);
             }
@@ -187,7 +188,7 @@ impl ModelHost {
             Err(NotIn::Closed(job)) => {
                 self.seed.roster.forget(model, &book);
                 drop(book);
-                self.begin_lane(model, job).await
+                self.begin_lane(model, *job).await
             }
         }
     }
@@ -251,8 +252,16 @@ impl ModelHost {
     }
 }
 
+#[cfg(test)]
+impl ModelHost {
+    pub(crate) fn roster(&self) -> &Roster {
+        &self.seed.roster
+    }
+}
+
 fn job(id: RequestId, wish: Wish, events: mpsc::Sender<GenerationEvent>) -> Job {
-    Job { id, wish, events }
+    let outlet = Outlet::new(events);
+    Job { id, wish, outlet }
 }
 
 fn poke(lane: &Handle<Lane>) {

@@ -19,7 +19,6 @@ use domain::{
 };
 use engine::ModelCard;
 use memory_governor::Lease;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::config::{HostConfig, load_backoff, retry_after};
@@ -55,13 +54,13 @@ pub(crate) struct Ask {
 pub(crate) struct Job {
     pub(crate) id: RequestId,
     pub(crate) wish: Wish,
-    pub(crate) events: mpsc::Sender<GenerationEvent>,
+    pub(crate) outlet: Outlet,
 }
 
 /// Why a request did not get in.
 pub(crate) enum NotIn {
     /// This lane is ending: begin another.
-    Closed(Job),
+    Closed(Box<Job>),
     Refused(GenerationError),
 }
 
@@ -166,7 +165,7 @@ impl Book {
     pub(crate) fn enqueue(&self, job: Job, now: Instant) -> Result<(), NotIn> {
         let mut pages = self.pages();
         if pages.closed {
-            return Err(NotIn::Closed(job));
+            return Err(NotIn::Closed(Box::new(job)));
         }
         if let Some(failure) = pages.failure.as_ref().filter(|f| f.until > now) {
             return Err(NotIn::Refused(failure.error.clone()));
@@ -187,7 +186,7 @@ impl Book {
             key,
             wish: job.wish,
             id: job.id,
-            outlet: Outlet::new(job.events),
+            outlet: job.outlet,
             since: now,
             position: 0,
         });
@@ -195,14 +194,13 @@ impl Book {
     }
 
     /// Cancels the requests of that id; those in the batch leave it at the end of the present step.
-    pub(crate) fn cancel(&self, id: &RequestId) -> bool {
+    pub(crate) fn cancel(&self, id: &RequestId, now: Instant) -> bool {
         let mut pages = self.pages();
         let mut found = false;
         for live in pages.live.iter_mut().filter(|live| live.id == *id) {
             live.cancelled = true;
             found = true;
         }
-        let now = Instant::now();
         found | pages.fail_waiting(now, |w| w.id == *id, &GenerationError::Cancelled)
     }
 

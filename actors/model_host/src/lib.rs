@@ -12,10 +12,16 @@
 //! Invariants: every accepted request hears exactly one terminal event, whoever crashes; dropping its stream stops
 //! compute within one step; a slow reader delays nobody and loses nothing; nothing is in memory without a lease.
 
+// So that these tests may share the stage of the outer ones.
+#[cfg(test)]
+extern crate self as paraphym_model_host;
+
 mod actor;
 mod book;
 pub mod client;
 mod config;
+#[cfg(test)]
+mod crash_tests;
 mod fitting;
 mod lane;
 mod live;

@@ -1,4 +1,4 @@
-//! The writing end of one stream: sends what there is room for and keeps the rest. It never waits.
+//! Shell: the writing end of one stream. It sends what there is room for and keeps the rest. It never waits.
 
 use domain::GenerationEvent;
 use tokio::sync::mpsc;

@@ -252,7 +252,7 @@ async fn a_slow_reader_loses_nothing_and_delays_nobody() {
     stage
         .settle("only weights leased", |l| l.leased == Bytes::mib(1))
         .await;
-    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    tokio::time::sleep(std::time::Duration::from_mins(1)).await;
     let heard = hear(slow).await;
     assert_eq!(heard.text, Answer::counting(1, 900));
     assert_eq!(heard.finished().1.completion_tokens, 900);

@@ -164,8 +164,8 @@ async fn a_failed_load_is_told_to_all_who_wait_and_tried_again_later() {
         matches!(refused, GenerationError::LoadFailed { .. }),
         "{refused}"
     );
-    let state = stage.models().await[0].state.clone();
-    assert!(matches!(state, ModelState::LoadFailed { .. }), "{state:?}");
+    let now = stage.models().await[0].state.clone();
+    assert!(matches!(now, ModelState::LoadFailed { .. }), "{now:?}");
     assert_eq!(stage.control.counts().loads, 1);
     // The second failure in a row is remembered twice as long.
     tokio::time::sleep(Duration::from_millis(1001)).await;

@@ -19,7 +19,7 @@ use paraphym_model_host::{Cancel, GenerationStream};
 use testkit::scripted::Answer;
 use tokio::task::JoinSet;
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
+/// `SplitMix64` (Steele, Lea, Flood 2014): small, and the same everywhere.
 struct Dice(u64);
 
 impl Dice {
