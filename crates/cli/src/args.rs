@@ -119,7 +119,7 @@ pub(crate) struct Choices {
         hide_env_values = true
     )]
     pub(crate) system: Option<String>,
-    /// 0 always takes the likeliest word; 2 is wild [default: 0]
+    /// 0 always takes the likeliest word; 2 is wild [default: 0.2]
     #[arg(
         short,
         long,

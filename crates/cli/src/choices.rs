@@ -4,11 +4,22 @@ use domain::{FieldError, Sampling};
 
 use crate::args::Choices;
 
-/// The default of the command line: the same question gets the same answer, and a small model does not go in circles.
-fn default_sampling() -> Sampling {
+/// What small instruct models are told to use (SmolLM2's model card). The seed is fixed unless one is chosen, so the
+/// same question still gets the same answer; without any chance a model of this size goes in circles.
+const TEMPERATURE: f32 = 0.2;
+
+/// Sampling at a temperature, with the limits that suit it. At zero only the penalty keeps a small model from
+/// repeating itself.
+fn at(temperature: f32) -> Sampling {
+    if temperature == 0.0 {
+        return Sampling {
+            repetition_penalty: 1.1,
+            ..Sampling::greedy()
+        };
+    }
     Sampling {
-        repetition_penalty: 1.1,
-        ..Sampling::greedy()
+        temperature,
+        ..Sampling::default()
     }
 }
 
@@ -17,14 +28,10 @@ fn default_sampling() -> Sampling {
 /// # Errors
 /// The first field out of its range.
 pub(crate) fn sampling(choices: &Choices) -> Result<Sampling, FieldError> {
-    let mut sampling = match choices.temperature {
-        _ if choices.greedy => Sampling::greedy(),
-        // Whoever wants chance wants the usual limits to it as well.
-        Some(temperature) if temperature != 0.0 => Sampling {
-            temperature,
-            ..Sampling::default()
-        },
-        _ => default_sampling(),
+    let mut sampling = if choices.greedy {
+        Sampling::greedy()
+    } else {
+        at(choices.temperature.unwrap_or(TEMPERATURE))
     };
     let set = |field: &mut f32, value: Option<f32>| {
         if let Some(value) = value {
@@ -50,17 +57,11 @@ pub(crate) fn with_temperature(
     sampling: &Sampling,
     temperature: f32,
 ) -> Result<Sampling, FieldError> {
-    let base = if temperature == 0.0 {
-        default_sampling()
-    } else {
-        Sampling::default()
-    };
     let changed = Sampling {
-        temperature,
         seed: sampling.seed,
         max_tokens: sampling.max_tokens,
         stop: sampling.stop.clone(),
-        ..base
+        ..at(temperature)
     };
     changed.validate()?;
     Ok(changed)
@@ -71,12 +72,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_is_deterministic_and_does_not_repeat_itself() {
-        let sampling = sampling(&Choices::default()).unwrap();
-        assert_eq!(
-            (sampling.temperature, sampling.repetition_penalty),
-            (0.0, 1.1)
-        );
+    fn the_default_is_the_same_each_time_and_does_not_go_in_circles() {
+        let chosen = sampling(&Choices::default()).unwrap();
+        assert_eq!((chosen.temperature, chosen.seed), (0.2, 0));
+        let zero = Choices {
+            temperature: Some(0.0),
+            ..Choices::default()
+        };
+        let chosen = sampling(&zero).unwrap();
+        assert_eq!((chosen.temperature, chosen.repetition_penalty), (0.0, 1.1));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::render::Answer;
 
 /// How long running answers may go on after SIGTERM or the second Ctrl-C. With the time the tree itself takes to stop
 /// this stays under five seconds.
-const DRAIN: Duration = Duration::from_millis(4500);
+const DRAIN: Duration = Duration::from_secs(4);
 
 /// What every command has.
 #[derive(Debug)]
@@ -115,16 +115,21 @@ impl Stage {
                             let _ = self.out.text(&shown).await;
                         }
                         (Some(_), Some(_)) => {}
-                        _ => unfinished = None,
+                        _ => self.end(unfinished.take()).await,
                     }
                 }
             }
         };
-        if let Some(mut rest) = unfinished {
-            let _ = self.out.text(rest.answer.end()).await;
-        }
+        self.end(unfinished).await;
         for left in &report.abandoned {
             note(&format!("abandoned: {}: {}", left.child, left.what));
+        }
+    }
+
+    /// Ends the last line of an answer.
+    async fn end(&mut self, unfinished: Option<Unfinished>) {
+        if let Some(mut rest) = unfinished {
+            let _ = self.out.text(rest.answer.end()).await;
         }
     }
 }

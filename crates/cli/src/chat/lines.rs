@@ -5,7 +5,7 @@
 //! without waiting for that thread.
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -92,8 +92,9 @@ impl Lines {
         if let Self::Editor(editor) = self
             && let Some(before) = &editor.before
         {
-            // Where it fails the terminal is gone.
+            // Where it fails the terminal is gone. The editor turns bracketed paste on while it reads.
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+            let _ = std::io::stdout().write_all(b"\x1b[?2004l\n");
         }
     }
 }
