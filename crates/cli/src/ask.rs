@@ -1,4 +1,4 @@
-//! One question, one answer.
+//! A question from the command line, from standard input or from both is answered once, and nothing of it is kept.
 
 use std::io::IsTerminal;
 
