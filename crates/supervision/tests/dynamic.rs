@@ -69,7 +69,7 @@ async fn commands_are_answered_while_a_child_takes_long_to_start() {
     let root = started(root()).await;
     let admin = root.supervisor();
     let (slow, _) = Orders::new("slow", &log).start_takes(SECOND).spec();
-    let starting = tokio::spawn({
+    let starting = aside({
         let admin = admin.clone();
         async move { admin.start_child(slow).await }
     });
@@ -274,7 +274,7 @@ async fn an_idle_stop_is_refused_while_something_is_queued_or_under_way() {
     let (a, handle) = Orders::new("a", &log).spec();
     let root = started(root().child(a.transient())).await;
     handle.tell(Linger(ms(10))).await.unwrap();
-    let idle = tokio::spawn({
+    let idle = aside({
         let handle = handle.clone();
         async move { handle.ask(FinishIfIdle, SECOND).await }
     });
@@ -334,8 +334,8 @@ async fn no_message_is_lost_or_handled_twice_between_idle_stops() {
     let report = root.stop(MINUTE).await;
     assert_eq!(report.abandoned, []);
     let lines = log.take();
-    let lives = lines.iter().filter(|l| *l == "a started").count();
-    assert!(lives > 1, "the race was run: {lives} lives");
+    let started = lines.iter().filter(|l| *l == "a started").count();
+    assert!(started > 1, "the race was run: {started} lives");
     let mut said: Vec<u32> = lines
         .iter()
         .filter_map(|l| l.strip_prefix("a ")?.parse().ok())
@@ -344,24 +344,25 @@ async fn no_message_is_lost_or_handled_twice_between_idle_stops() {
     assert_eq!(said, (0..SENDERS * EACH).collect::<Vec<_>>());
 }
 
+/// Decides to stop before its first message.
+struct Brief {
+    inbox: Inbox<Brief>,
+}
+impl Actor for Brief {
+    type Args = Birth<Self, std::sync::Arc<()>>;
+    type Error = Infallible;
+    async fn on_start(mut birth: Self::Args, _: ActorRef<Self>) -> Result<Self, Infallible> {
+        birth.inbox.stop_if_idle();
+        Ok(Self { inbox: birth.inbox })
+    }
+    supervision::receive_from!(inbox);
+}
+
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_temporary_children_leave_nothing_behind() {
-    let log = Log::default();
     let root = started(root()).await;
     let admin = root.supervisor();
     let marker = std::sync::Arc::new(());
-    struct Brief {
-        inbox: Inbox<Brief>,
-    }
-    impl Actor for Brief {
-        type Args = Birth<Self, std::sync::Arc<()>>;
-        type Error = Infallible;
-        async fn on_start(mut birth: Self::Args, _: ActorRef<Self>) -> Result<Self, Infallible> {
-            birth.inbox.stop_if_idle();
-            Ok(Self { inbox: birth.inbox })
-        }
-        supervision::receive_from!(inbox);
-    }
     for n in 0..10_000 {
         let (spec, _) = ChildSpec::actor::<Brief, _>(format!("c{n}"), 1, marker.clone());
         admin.start_child(spec.temporary()).await.unwrap();
@@ -373,7 +374,6 @@ async fn ten_thousand_temporary_children_leave_nothing_behind() {
         1,
         "every seed is gone"
     );
-    drop(log);
     root.stop(MINUTE).await;
 }
 

@@ -67,7 +67,7 @@ async fn a_signal_from_an_overridden_next_is_handled_and_none_ends_the_actor_nor
         reply: Some(reply),
         said,
     };
-    let prepared = Scripted::prepare();
+    let prepared = Scripted::prepare_with_mailbox(kameo::mailbox::bounded(8));
     let _keep = prepared.actor_ref().clone();
     let (_, reason) = prepared.run(actor).await.unwrap();
     assert!(matches!(reason, ActorStopReason::Normal), "{reason:?}");
@@ -85,7 +85,7 @@ async fn a_panic_drops_the_reply_sender_and_ends_the_run_with_its_text() {
         reply: Some(reply),
         said,
     };
-    let prepared = Scripted::prepare();
+    let prepared = Scripted::prepare_with_mailbox(kameo::mailbox::bounded(8));
     let _keep = prepared.actor_ref().clone();
     let (actor, reason) = prepared.run(actor).await.unwrap();
     let ActorStopReason::Panicked(error) = reason else {
@@ -117,17 +117,18 @@ impl Message<Duration> for Slow {
 #[tokio::test(start_paused = true)]
 async fn a_kill_drops_a_handler_at_once_but_cannot_interrupt_on_start() {
     let begun = tokio::time::Instant::now();
-    let prepared = Slow::prepare();
+    let prepared = Slow::prepare_with_mailbox(kameo::mailbox::bounded(8));
     let me = prepared.actor_ref().clone();
-    let run = tokio::spawn(prepared.run(Duration::ZERO));
+    let mut run = tokio::task::JoinSet::new();
+    run.spawn(prepared.run(Duration::ZERO));
     me.tell(Duration::from_hours(1)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(5)).await;
     me.kill();
-    let (_, reason) = run.await.unwrap().unwrap();
+    let (_, reason) = run.join_next().await.unwrap().unwrap().unwrap();
     assert!(matches!(reason, ActorStopReason::Killed), "{reason:?}");
     assert!(begun.elapsed() < Duration::from_millis(10));
 
-    let prepared = Slow::prepare();
+    let prepared = Slow::prepare_with_mailbox(kameo::mailbox::bounded(8));
     prepared.actor_ref().kill();
     let _keep = prepared.actor_ref().clone();
     let begun = tokio::time::Instant::now();

@@ -85,7 +85,7 @@ async fn the_queues_of_the_whole_group_are_kept_in_order() {
     for n in 1..=3 {
         four.handles[3].tell(Say(n)).await.unwrap();
     }
-    let asked = tokio::spawn({
+    let asked = aside({
         let d = four.handles[3].clone();
         async move { d.ask(Say(4), SECOND).await }
     });

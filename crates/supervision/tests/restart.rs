@@ -1,5 +1,12 @@
 //! One child crashes and comes back: what is kept, what is lost, who hears what, and when it is over.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a helper that fails fails its test"
+)]
+
 extern crate paraphym_supervision as supervision;
 
 mod common;
@@ -32,7 +39,7 @@ async fn two_crashes_in_a_row_keep_the_queue_in_order_for_tells_and_asks() {
     handle.tell(Linger(ms(5))).await.unwrap();
     handle.tell(Crash("first")).await.unwrap();
     handle.tell(Say(1)).await.unwrap();
-    let asked = tokio::spawn({
+    let asked = aside({
         let handle = handle.clone();
         async move { handle.ask(Say(2), SECOND).await }
     });
@@ -184,7 +191,7 @@ async fn a_child_that_is_down_for_good_fails_at_once_with_the_reason() {
     let root = started(root().child(a.temporary())).await;
     handle.tell(Linger(ms(10))).await.unwrap();
     handle.tell(Crash("boom")).await.unwrap();
-    let queued = tokio::spawn({
+    let queued = aside({
         let handle = handle.clone();
         async move { handle.ask(Say(1), MINUTE).await }
     });

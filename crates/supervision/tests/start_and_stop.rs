@@ -173,7 +173,7 @@ async fn a_handler_that_hangs_is_killed_at_its_deadline_and_on_stop_still_runs()
     hung.tell(Say(1)).await.unwrap();
     hung.tell(Say(2)).await.unwrap();
     settle().await;
-    let asked = tokio::spawn({
+    let asked = aside({
         let hung = hung.clone();
         async move { hung.ask(Say(3), MINUTE).await }
     });
@@ -254,7 +254,7 @@ async fn a_stop_handles_what_is_queued_and_takes_nothing_new() {
     let root = started(root().child(a)).await;
     handle.tell(Linger(ms(100))).await.unwrap();
     handle.tell(Say(1)).await.unwrap();
-    let asked = tokio::spawn({
+    let asked = aside({
         let handle = handle.clone();
         async move { handle.ask(Say(2), MINUTE).await }
     });
@@ -292,7 +292,7 @@ async fn a_sender_that_waits_for_room_gets_its_message_back_at_the_stop() {
         Err(TellError::Full(Say(2)))
     ));
     assert_eq!((handle.depth(), handle.capacity()), (1, 1));
-    let waiting = tokio::spawn({
+    let waiting = aside({
         let handle = handle.clone();
         async move { handle.tell(Say(3)).await }
     });
@@ -399,13 +399,15 @@ async fn a_spec_that_is_never_started_leaves_nobody_waiting() {
     ));
 }
 
+type Expected = fn(&SpecError) -> bool;
+
 #[tokio::test(start_paused = true)]
 async fn specs_that_can_never_run_are_refused_before_anything_starts() {
     let log = Log::default();
     let leaf = |name| Orders::new(name, &log).spec().0;
     let nested = |spec| root().child(leaf("a")).child(ChildSpec::supervisor(spec));
     let (no_room, _) = ChildSpec::actor::<Probe, _>("x", 0, Orders::new("x", &log));
-    let table: Vec<(SupervisorSpec, fn(&SpecError) -> bool)> = vec![
+    let table: Vec<(SupervisorSpec, Expected)> = vec![
         (
             nested(SupervisorSpec::new("s").strategy(Strategy::OneForAll)),
             |e| {

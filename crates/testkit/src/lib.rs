@@ -1,3 +1,4 @@
 //! Scripted engine and scene for tests.
 
+pub mod scene;
 pub mod scripted;

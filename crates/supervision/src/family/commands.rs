@@ -113,6 +113,23 @@ impl Family {
         }
     }
 
+    /// Nothing lives any more: whoever still waits for a child that is kept for a later life hears so.
+    pub(super) fn answer_the_last(&mut self) {
+        for (key, member) in &mut self.members {
+            let effects = &mut self.effects;
+            for token in std::mem::take(&mut member.start_waiters) {
+                effects.push(Effect::Reply(token, Err(Refused::Stopping)));
+            }
+            for token in std::mem::take(&mut member.stop_waiters) {
+                effects.push(Effect::Reply(token, Ok(*key)));
+            }
+            for (token, entry) in std::mem::take(&mut member.successors) {
+                effects.push(Effect::Reply(token, Err(Refused::Stopping)));
+                effects.push(Effect::Forget(entry.key));
+            }
+        }
+    }
+
     /// The child is gone: the first of its successors takes its place, the others have what they wanted.
     pub(super) fn succeed(&mut self, successors: Vec<(Token, Entry)>, now: Instant) {
         for (token, entry) in successors {

@@ -115,6 +115,7 @@ impl Family {
                 Next::Done => break,
             }
         }
+        self.answer_the_last();
         if let Mode::Ending { end, .. } = std::mem::replace(&mut self.mode, Mode::Ended) {
             self.effects.push(Effect::End(end));
         }

@@ -263,6 +263,15 @@ pub async fn settle() {
     sleep(ms(1)).await;
 }
 
+/// Runs a question beside the test, which goes on.
+#[allow(clippy::disallowed_methods, reason = "the test awaits the handle")]
+pub fn aside<F>(question: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    tokio::spawn(question)
+}
+
 pub fn brief() -> Shutdown {
     Shutdown::Timeout(ms(200))
 }
