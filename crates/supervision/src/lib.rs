@@ -14,6 +14,52 @@
 //!                                     '--LifecycleEvent--> Events
 //! ```
 //!
+//! A whole supervised actor (`docs/supervision.md` explains it):
+//!
+//! ```
+//! # extern crate paraphym_supervision as supervision;
+//! # use std::time::Duration;
+//! use supervision::kameo::actor::{Actor, ActorRef};
+//! use supervision::kameo::error::Infallible;
+//! use supervision::kameo::message::{Context, Message};
+//! use supervision::{Birth, ChildSpec, Events, Inbox, SupervisorSpec, start_root};
+//!
+//! struct Greeter {
+//!     greeting: String,
+//!     inbox: Inbox<Self>,
+//! }
+//!
+//! impl Actor for Greeter {
+//!     type Args = Birth<Self, String>;
+//!     type Error = Infallible;
+//!
+//!     async fn on_start(birth: Self::Args, _me: ActorRef<Self>) -> Result<Self, Infallible> {
+//!         Ok(Self { greeting: birth.seed, inbox: birth.inbox })
+//!     }
+//!
+//!     supervision::receive_from!(inbox);
+//! }
+//!
+//! struct Greet(String);
+//!
+//! impl Message<Greet> for Greeter {
+//!     type Reply = String;
+//!     async fn handle(&mut self, Greet(name): Greet, _: &mut Context<Self, String>) -> String {
+//!         format!("{}, {name}!", self.greeting)
+//!     }
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (spec, greeter) = ChildSpec::actor::<Greeter, _>("greeter", 16, "Hello".to_owned());
+//! let root = start_root(SupervisorSpec::new("root").child(spec), Events::default()).await?;
+//! let answer = greeter.ask(Greet("Ada".to_owned()), Duration::from_secs(1)).await?;
+//! assert_eq!(answer, "Hello, Ada!");
+//! root.stop(Duration::from_secs(5)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Read on in `handle` (how to send), `inbox` (how to receive), `spec` (how to describe a tree), `root` (how to start
 //! one), `family` (what is decided). How to write an actor: `docs/supervision.md`.
 
