@@ -36,9 +36,10 @@ pub const CHILD_ID: &str = "model_host";
 pub const LANE_SUPERVISOR_ID: &str = "lane_supervisor";
 /// Requests on their way in: each takes microseconds, except the first for a model.
 const MAILBOX: usize = 64;
-/// Crashes of all lanes together before the lane supervisor gives up. Each request may cause three, so a handful of bad
-/// requests must not take the good models down; a lane that crashes without end is still noticed within a minute.
-const LANE_CRASHES: (u32, Duration) = (20, Duration::from_mins(1));
+/// Crashes of all lanes together before the lane supervisor gives up. One lane, held back by its backoff, comes to about
+/// twenty in a minute, so that bad requests to one model never take the others down; several lanes that crash without
+/// end do, and the root hears of it.
+const LANE_CRASHES: (u32, Duration) = (64, Duration::from_mins(1));
 /// Finding a model's file: a look into a folder, unless the file system hangs.
 const RESOLVE: Duration = Duration::from_secs(5);
 

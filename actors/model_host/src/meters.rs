@@ -56,6 +56,13 @@ impl Meters {
     }
 }
 
+/// A lane that is gone has nothing under way.
+impl Drop for Meters {
+    fn drop(&mut self) {
+        self.load(0, 0);
+    }
+}
+
 /// A request was not accepted, or failed before its first step.
 pub(crate) fn refused(error: &GenerationError) {
     let reason = match error {

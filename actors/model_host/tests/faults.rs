@@ -317,12 +317,12 @@ async fn the_model_idle_longest_makes_room_and_an_answering_one_does_not() {
 #[tokio::test(start_paused = true)]
 async fn a_lane_that_is_down_for_good_leaves_no_stream_open() {
     let stage = Setting::new(Answer::Counting).config(|c| c.drain = Duration::ZERO);
-    let stage = stage.start().await;
+    let mut stage = stage.start().await;
     let gate = stage.control.gate_step(3);
     let live = stage.count(1, 50).await;
     stage.control.wait_until(|c| c.steps == 3).await;
     let lanes = ChildId::new(paraphym_model_host::LANE_SUPERVISOR_ID);
-    let root = stage.root.supervisor();
+    let root = stage.root().supervisor();
     let (heard, ended) = tokio::join!(hear(live), root.terminate_child(&lanes));
     ended.unwrap();
     gate.release();
@@ -337,6 +337,35 @@ async fn a_lane_that_is_down_for_good_leaves_no_stream_open() {
         "{refused}"
     );
     assert_eq!(stage.ledger().await.leased, Bytes::ZERO);
-    stage.root.stop(DEADLINE).await;
+    stage.scene().stop_within(DEADLINE).await;
     stage.control.wait_until(|c| c.engines == 0).await;
+}
+
+/// Every lane crashes without end: the lane supervisor gives up and is started anew. No stream is forgotten, and the
+/// next question is answered.
+#[tokio::test(start_paused = true)]
+async fn lanes_that_crash_without_end_take_their_supervisor_down_and_no_further() {
+    let setting = Setting::new(Answer::Counting).config(|c| c.crash_budget = 1000);
+    let stage = setting.memory(Bytes::mib(1024)).start().await;
+    stage.control.panic_next(10_000);
+    let mut streams = Vec::new();
+    for lane in 0..16 {
+        let request = to(&format!("model-{lane}"), lane);
+        streams.push(stage.ask(request).await.unwrap());
+    }
+    for heard in hear_all(streams).await {
+        let error = heard.failed();
+        assert!(
+            matches!(error, GenerationError::Unavailable { .. }),
+            "{error}"
+        );
+    }
+    stage.control.panic_next(0);
+    stage
+        .settle("without leases", |l| l.leased == Bytes::ZERO)
+        .await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let next = hear(stage.ask(to("model-1", 5)).await.unwrap()).await;
+    assert_eq!(next.text, Answer::counting(5, 20));
+    stage.close().await;
 }

@@ -122,14 +122,14 @@ async fn cancel_reaches_a_request_wherever_it_is() {
 #[tokio::test(start_paused = true)]
 async fn a_graceful_stop_lets_a_live_answer_finish() {
     let setting = Setting::new(Answer::Counting).config(|c| c.max_batch = 1);
-    let stage = setting.start().await;
+    let mut stage = setting.start().await;
     let gate = stage.control.gate_step(3);
     let live = stage.count(1, 60).await;
     stage.control.wait_until(|c| c.steps == 3).await;
     let waiting = stage.count(2, 10).await;
     gate.release();
-    let (report, live, waiting) =
-        tokio::join!(stage.root.stop(DEADLINE), hear(live), hear(waiting));
+    let stop = stage.scene().stop_within(DEADLINE);
+    let (report, live, waiting) = tokio::join!(stop, hear(live), hear(waiting));
     assert_eq!(report.abandoned, []);
     assert_eq!(live.text, Answer::counting(1, 60));
     live.finished();
@@ -148,11 +148,11 @@ async fn a_graceful_stop_lets_a_live_answer_finish() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_past_its_deadline_names_the_request_it_abandons() {
-    let stage = Setting::new(Answer::Counting).start().await;
+    let mut stage = Setting::new(Answer::Counting).start().await;
     let gate = stage.control.gate_step(3);
     let live = stage.count(1, 60).await;
     stage.control.wait_until(|c| c.steps == 3).await;
-    let stop = stage.root.stop(Duration::ZERO);
+    let stop = stage.scene().stop_within(Duration::ZERO);
     let (report, heard) = tokio::join!(stop, hear(live));
     gate.release();
     assert!(

@@ -23,7 +23,8 @@ use paraphym_model_host::{
     GenerationStream, HostConfig, ModelHost, ModelHostDeps, ModelStatus, Request, ResolveModel,
     Status, children, generate,
 };
-use supervision::{Events, Handle, RootHandle, SupervisorSpec, start_root};
+use supervision::{Handle, RootHandle, SupervisorSpec};
+use testkit::scene::Scene;
 use testkit::scripted::{Answer, Control, ScriptedLoader};
 
 pub const DEADLINE: Duration = Duration::from_mins(10);
@@ -53,7 +54,7 @@ impl Probe for Nowhere {
 }
 
 pub struct Stage {
-    pub root: RootHandle,
+    scene: Option<Scene>,
     pub governor: Handle<MemoryGovernor>,
     pub host: Handle<ModelHost>,
     pub control: Control,
@@ -65,7 +66,6 @@ pub struct Setting {
     pub config: HostConfig,
     pub memory: Bytes,
     pub card: fn(&mut ModelCard),
-    pub seed: u64,
 }
 
 impl Setting {
@@ -75,7 +75,6 @@ impl Setting {
             config: HostConfig::default(),
             memory: Bytes::mib(64),
             card: |_| {},
-            seed: 1,
         }
     }
 
@@ -112,11 +111,9 @@ impl Setting {
             .child(memory)
             .child(lanes)
             .child(answering);
-        let root = start_root(spec, Events::with_seed(self.seed))
-            .await
-            .unwrap();
+        let scene = Scene::start(spec).await.unwrap();
         Stage {
-            root,
+            scene: Some(scene),
             governor,
             host,
             control,
@@ -144,6 +141,15 @@ pub fn user(text: &str) -> Prompt {
 }
 
 impl Stage {
+    pub fn root(&self) -> &RootHandle {
+        self.scene.as_ref().unwrap().root()
+    }
+
+    /// Takes the scene, to stop it in the test's own way.
+    pub fn scene(&mut self) -> Scene {
+        self.scene.take().unwrap()
+    }
+
     pub async fn ask(&self, request: Request) -> Result<GenerationStream, GenerationError> {
         generate(&self.host, request).await
     }
@@ -190,11 +196,11 @@ impl Stage {
         .await;
         let counts = self.control.counts();
         assert_eq!(counts.open_now(), 0, "sequences left open: {counts:?}");
-        let governor = self.governor.clone();
-        let lanes = self.root.stop(DEADLINE).await;
-        assert_eq!(lanes.abandoned, []);
-        drop(governor);
-        self.control.wait_until(|counts| counts.engines == 0).await;
+        let control = self.control.clone();
+        let mut stage = self;
+        let report = stage.scene().stop().await;
+        assert_eq!(report.abandoned, []);
+        control.wait_until(|counts| counts.engines == 0).await;
     }
 }
 
