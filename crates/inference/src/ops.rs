@@ -110,6 +110,7 @@ pub fn gate_with_silu(gate: &mut [f32], up: &[f32]) {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "these results are exact")]
 mod tests {
     use super::*;
 

@@ -82,6 +82,7 @@ fn rotate_halves(head: &mut [f32], cos: &[f32], sin: &[f32]) {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "these results are exact")]
 mod tests {
     use super::*;
 

@@ -2,6 +2,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::float_cmp,
+    clippy::too_many_lines,
     reason = "tests may fail loudly"
 )]
 

@@ -3,7 +3,8 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "tests may fail loudly"
+    clippy::too_many_lines,
+    reason = "tests may fail loudly, and tables may be long"
 )]
 
 mod support;
