@@ -1,6 +1,7 @@
 //! A question from the command line, from standard input or from both is answered once, and nothing of it is kept.
 
 use std::io::IsTerminal;
+use std::os::unix::fs::FileTypeExt;
 
 use domain::ConversationId;
 use paraphym_candle::TurnSettings;
@@ -66,7 +67,7 @@ async fn answered(stage: &mut Stage, ask: &Ask, told: &mut bool) -> Result<(), F
 
 /// The question: what was typed, and what comes on standard input where that is not a terminal.
 async fn question(stage: &mut Stage, typed: &str) -> Result<String, Failure> {
-    let input = if std::io::stdin().is_terminal() {
+    let input = if std::io::stdin().is_terminal() || (!typed.is_empty() && is_socket()) {
         String::new()
     } else {
         let read = read_input(!typed.is_empty());
@@ -78,6 +79,12 @@ async fn question(stage: &mut Stage, typed: &str) -> Result<String, Failure> {
     };
     join(typed, &input)
         .ok_or_else(|| Failure::usage("there is no question", "paraphym ask \"What is a monad?\""))
+}
+
+/// Whether standard input is a socket: what many programs give a child they have nothing to say to, and never close.
+/// A shell's pipe is none.
+fn is_socket() -> bool {
+    std::fs::metadata("/dev/stdin").is_ok_and(|input| input.file_type().is_socket())
 }
 
 /// Text, blank line, input; or the one that is there.

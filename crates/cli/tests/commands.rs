@@ -378,6 +378,8 @@ fn a_question_that_is_still_being_read_can_be_interrupted() {
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
+        // Held open: waiting for a child closes its input, and that would end the reading too.
+        let held = child.stdin.take();
         let mut err = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         // It says so after two seconds of silence; only then is it certain that it listens.
@@ -386,7 +388,17 @@ fn a_question_that_is_still_being_read_can_be_interrupted() {
         signal(&child, sent);
         let status = child.wait().unwrap();
         assert_eq!(status.code(), Some(code));
+        drop(held);
     }
+}
+
+#[test]
+fn a_socket_that_stays_open_is_not_waited_for() {
+    let home = Home::new();
+    let (theirs, _ours) = std::os::unix::net::UnixStream::pair().unwrap();
+    let mut command = home.command(&["ask", "-m", "/nowhere/x.gguf", "hi"]);
+    command.stdin(std::os::fd::OwnedFd::from(theirs));
+    assert_refused(&ran(command.spawn().unwrap()), 1, &["is not here"]);
 }
 
 #[test]
