@@ -1,0 +1,46 @@
+//! What an operator sees of a model: the counts are those of the engine.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod common;
+
+use common::{Setting, hear, request};
+use telemetry::Metrics;
+
+/// One test alone in its process: the recorder is the process's.
+#[tokio::test(start_paused = true)]
+async fn the_numbers_are_those_of_the_engine() {
+    let metrics = Metrics::install().unwrap();
+    let stage = Setting::text("Eat well.").start().await;
+    stage.control.panic_at(2);
+    hear(stage.ask(request("a")).await.unwrap())
+        .await
+        .finished();
+    let mut bad = request("b");
+    bad.sampling.top_p = 7.0;
+    assert!(stage.ask(bad).await.is_err());
+    // Asking the governor makes its gauges those of this moment.
+    assert_eq!(stage.ledger().await.leases.len(), 1);
+    let text = metrics.render();
+    for line in [
+        "paraphym_tokens_generated_total{model=\"m\"} 3",
+        // Read again by the second engine.
+        "paraphym_tokens_prompt_total{model=\"m\"} 22",
+        "paraphym_engine_crashes_total{model=\"m\"} 1",
+        "paraphym_step_seconds_count{model=\"m\"} 3",
+        "paraphym_time_to_first_token_seconds_count{model=\"m\"} 1",
+        "paraphym_requests_refused_total{reason=\"invalid\"} 1",
+        "paraphym_sequences_active{model=\"m\"} 0",
+        "paraphym_sequences_waiting{model=\"m\"} 0",
+        "paraphym_memory_leased_bytes 1048576",
+        "paraphym_memory_limit_bytes 67108864",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    stage.close().await;
+}
