@@ -164,3 +164,58 @@ fn log(event: &LifecycleEvent) {
 pub(crate) fn count_restart(child: &str) {
     metrics::counter!(metric_names::RESTARTS, "child" => child.to_owned()).increment(1);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metrics::{
+        Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    };
+    use std::sync::{Arc, Mutex};
+
+    /// Writes down which counters are asked for.
+    #[derive(Default)]
+    struct Notes(Mutex<Vec<String>>);
+
+    impl Recorder for Notes {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            self.0.lock().unwrap().push(key.to_string());
+            Counter::noop()
+        }
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::noop()
+        }
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn a_restart_is_counted_under_its_child() {
+        let notes = Arc::new(Notes::default());
+        metrics::with_local_recorder(&*notes, || count_restart("root/a"));
+        let seen = notes.0.lock().unwrap().join("; ");
+        assert!(seen.contains(metric_names::RESTARTS), "{seen}");
+        assert!(seen.contains("child = root/a"), "{seen}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_that_falls_behind_loses_the_oldest_and_is_told_how_many() {
+        let events = Events::new(2, 1);
+        let mut heard = events.subscribe();
+        for incarnation in 1..=5 {
+            events.announce(LifecycleEvent {
+                child: ChildPath::root(&"a".into()),
+                incarnation,
+                at: Instant::now(),
+                what: Lifecycle::Starting,
+            });
+        }
+        let lost = heard.recv().await.unwrap_err();
+        assert_eq!(lost, broadcast::error::RecvError::Lagged(3));
+        assert_eq!(heard.recv().await.unwrap().incarnation, 4);
+    }
+}

@@ -48,6 +48,7 @@ pub(crate) struct Supervisor {
     incarnation: u64,
     tree: Arc<Tree>,
     ring: Option<Ring>,
+    obeyed: Order,
     family: Family,
     kept: HashMap<Key, Kept>,
     tasks: JoinSet<Exit>,
@@ -78,6 +79,7 @@ impl Supervisor {
             incarnation,
             tree,
             ring: Some(ring),
+            obeyed: Order::Run,
             family,
             kept: HashMap::new(),
             tasks: JoinSet::new(),
@@ -162,6 +164,10 @@ impl Supervisor {
     }
 
     fn obey(&mut self, order: Order) {
+        if order <= self.obeyed {
+            return;
+        }
+        self.obeyed = order;
         match order {
             Order::Run => {}
             Order::Pause => self.feed(Event::Stop(StopHow::Pause)),

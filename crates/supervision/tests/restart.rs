@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use common::*;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use supervision::{
     AskError, Backoff, ChildSpec, ChildState, DownReason, EndReason, Escalation, Lifecycle,
     Shutdown, SupervisorSpec, TellError,
@@ -67,31 +69,33 @@ async fn two_crashes_in_a_row_keep_the_queue_in_order_for_tells_and_asks() {
     root.stop(MINUTE).await;
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    #[test]
-    fn what_was_sent_is_handled_once_in_order_whatever_crashes(
-        crashes in prop::collection::vec(any::<bool>(), 0..40),
-        asks in prop::collection::vec(any::<bool>(), 40),
-        capacity in 1_usize..8,
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        let (handled, answers) = runtime.block_on(run_sequence(crashes.clone(), asks.clone(), capacity));
+/// Random sequences of good and crashing messages, tells and asks, and queues that overflow.
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_is_handled_once_in_order_whatever_crashes() {
+    let stories = (
+        prop::collection::vec(any::<bool>(), 0..40),
+        prop::collection::vec(any::<bool>(), 40),
+        1_usize..8,
+    );
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..64 {
+        let story = stories.new_tree(&mut runner).unwrap().current();
+        let told = format!("(crashes, asks, capacity): {story:?}");
+        let (crashes, asks, capacity) = story;
+        let (handled, answers) = run_sequence(crashes.clone(), asks, capacity).await;
         let expected: Vec<String> = crashes
             .iter()
             .enumerate()
-            .map(|(n, crash)| if *crash { "a boom".to_owned() } else { format!("a {n}") })
+            .map(|(n, crash)| match crash {
+                true => "a boom".to_owned(),
+                false => format!("a {n}"),
+            })
             .collect();
-        prop_assert_eq!(handled, expected);
+        assert_eq!(handled, expected, "{told}");
         for (n, answer) in answers {
             match answer {
-                Ok(said) => prop_assert_eq!(said, Some(n as u32)),
-                Err(()) => prop_assert!(crashes[n]),
+                Ok(said) => assert_eq!(said, Some(n as u32), "{told}"),
+                Err(()) => assert!(crashes[n], "{told}"),
             }
         }
     }
