@@ -10,9 +10,9 @@ use model_store::PullEvent;
 
 use crate::out::note;
 
-const BYTES: &str = "{msg:22} [{bar:30}] {bytes:>10}/{total_bytes:10} {bytes_per_sec:>12} {eta:>4}";
-const OPEN: &str = "{msg:22} {bytes:>10} {bytes_per_sec:>12}";
-const SHARE: &str = "{msg:22} [{bar:30}] {percent:>3} %";
+const BYTES: &str = "{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+const OPEN: &str = "{msg} {bytes} {bytes_per_sec}";
+const SHARE: &str = "{msg} [{wide_bar}] {percent} %";
 
 /// Redraws a second: smooth for the eye, nothing for the processor.
 const HERTZ: u8 = 15;
