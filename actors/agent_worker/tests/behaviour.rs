@@ -81,7 +81,7 @@ async fn dropping_the_stream_stops_compute_within_one_step() {
     let scene = Scene::start(Answer::Counting, Config::default()).await;
     let gate = scene.control.gate_step(5);
     let mut stream = scene.ask("Count", settings(0, 200)).await;
-    assert_eq!(first_text(&mut stream).await, "0 ");
+    assert!(first_text(&mut stream).await.starts_with("0 "));
     scene.control.wait_until(|c| c.steps == 5).await;
     drop(stream);
     // The drop travels while the fifth step is held (no time passes while a thread computes).
@@ -121,7 +121,7 @@ async fn cancelling_by_name_ends_a_running_and_a_waiting_turn() {
     let scene = Scene::start(Answer::Counting, Config::default()).await;
     let gate = scene.control.gate_step(4);
     let mut running = scene.ask("Count", settings(0, 200)).await;
-    assert_eq!(first_text(&mut running).await, "0 ");
+    assert!(first_text(&mut running).await.starts_with("0 "));
     let waiting = scene.ask("Wait", settings(0, 200)).await;
     assert!(scene.agents.cancel(&id(), waiting.id()).await.unwrap());
     assert!(is_cancelled(&hear(waiting).await.1));

@@ -1,0 +1,149 @@
+//! What the gateway is told and given. Whether it may listen where it was told to is decided here, before a socket is
+//! opened: off loopback a token would be required, and there are none yet.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use domain::{ModelName, Sampling};
+use model_host::ModelHost;
+use supervision::Handle;
+
+/// Where to listen, for whom, and how much.
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    /// Where to listen. Loopback only; port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// Who answers a request that names no model, and whose state is readiness.
+    pub default_model: ModelName,
+    /// How tokens are chosen where a request says nothing. The seed is not used: each request gets its own.
+    pub sampling: Sampling,
+    /// How long a graceful stop waits for running answers.
+    pub drain: Duration,
+    /// How much at once.
+    pub limits: Limits,
+}
+
+impl GatewayConfig {
+    /// Listens at `bind` for `default_model`, with default sampling and limits and 5 seconds to drain.
+    pub fn new(bind: SocketAddr, default_model: ModelName) -> Self {
+        Self {
+            bind,
+            default_model,
+            sampling: Sampling::default(),
+            drain: Duration::from_secs(5),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Whether this may be served.
+    ///
+    /// # Errors
+    /// `OffLoopback`.
+    pub fn check(&self) -> Result<(), GatewayError> {
+        if self.bind.ip().to_canonical().is_loopback() {
+            return Ok(());
+        }
+        Err(GatewayError::OffLoopback { bind: self.bind })
+    }
+}
+
+/// The bounds of the edge. Each says why it exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections: each costs a file descriptor and a task. Further ones wait in the kernel's backlog. 256.
+    pub connections: usize,
+    /// Answers at once; the model host queues fewer than this anyway. Further ones get 503. 64.
+    pub answers: usize,
+    /// The largest request body: far beyond any context window. 1 MiB.
+    pub body_bytes: usize,
+    /// A client that takes longer for its request's head, or says nothing between two requests, is hung up on. 30 s.
+    pub head_time: Duration,
+    /// The same for the body. 30 s.
+    pub body_time: Duration,
+    /// A client that takes nothing of its answer for so long is hung up on, and the answer stopped. 60 s.
+    pub write_time: Duration,
+    /// After so long without a byte a stream sends a comment, so that nobody between takes it for dead. 15 s.
+    pub ping: Duration,
+    /// How long a probe waits for the model host. 2 s.
+    pub probe_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            answers: 64,
+            body_bytes: 1 << 20,
+            head_time: Duration::from_secs(30),
+            body_time: Duration::from_secs(30),
+            write_time: Duration::from_mins(1),
+            ping: Duration::from_secs(15),
+            probe_time: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What the gateway speaks to. The functions answer from memory: they are called on the runtime's own threads.
+#[derive(Clone)]
+pub struct GatewayDeps {
+    /// Who answers.
+    pub host: Handle<ModelHost>,
+    /// All metrics as Prometheus text.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The models that are here, by the names requests use.
+    pub models: Arc<dyn Fn() -> Vec<ModelName> + Send + Sync>,
+    /// The wall clock: `created` in answers, and what makes ids of two runs differ.
+    pub clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+}
+
+/// Why the gateway does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// It would be reachable from other machines.
+    #[error(
+        "bind = {bind} is not accepted: other machines could use it without a token, and bearer tokens are not supported \
+         yet; bind 127.0.0.1 or [::1], or put a proxy that authenticates in front of it"
+    )]
+    OffLoopback {
+        /// What was asked for.
+        bind: SocketAddr,
+    },
+    /// The system refused the address.
+    #[error("bind = {bind} could not be used: {source}; choose another port, or 0 for a free one")]
+    Bind {
+        /// What was asked for.
+        bind: SocketAddr,
+        /// The system's words.
+        source: std::io::Error,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_served() {
+        for (bind, served) in [
+            ("127.0.0.1:0", true),
+            ("127.9.9.9:80", true),
+            ("[::1]:0", true),
+            ("[::ffff:127.0.0.1]:0", true),
+            ("0.0.0.0:0", false),
+            ("[::]:0", false),
+            ("192.168.1.2:80", false),
+            ("[::ffff:10.0.0.1]:0", false),
+        ] {
+            let config = GatewayConfig::new(bind.parse().unwrap(), ModelName::new("m"));
+            assert_eq!(config.check().is_ok(), served, "{bind}");
+        }
+        let refused =
+            GatewayConfig::new("0.0.0.0:8080".parse().unwrap(), ModelName::new("m")).check();
+        let text = refused.unwrap_err().to_string();
+        assert!(
+            text.contains("bind = 0.0.0.0:8080") && text.contains("127.0.0.1"),
+            "{text}"
+        );
+    }
+}

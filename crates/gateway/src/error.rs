@@ -1,0 +1,242 @@
+//! How a refusal looks on the wire: the OpenAI envelope `{"error":{"message","type","param","code"}}` and the status an
+//! official client retries or does not retry. Nothing here knows HTTP but the number.
+
+use domain::{FieldError, GenerationError};
+use serde::Serialize;
+
+/// One refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong and what to do.
+    pub message: String,
+    /// The field that is wrong, as the client wrote it.
+    pub param: Option<String>,
+    /// A word for programs.
+    pub code: Option<&'static str>,
+    /// When it is worth trying again, in seconds.
+    pub retry_after_s: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: Body<'a>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    message: &'a str,
+    r#type: &'static str,
+    param: Option<&'a str>,
+    code: Option<&'static str>,
+}
+
+impl ApiError {
+    fn new(status: u16, code: Option<&'static str>, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            param: None,
+            code,
+            retry_after_s: None,
+        }
+    }
+
+    /// 400: `param` is not as it must be.
+    pub fn invalid(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            param: Some(param.into()),
+            ..Self::new(400, None, message)
+        }
+    }
+
+    /// 400: the request as a whole is not as it must be.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(400, None, message)
+    }
+
+    /// 404: nothing answers at this path.
+    pub fn no_such_path(path: &str) -> Self {
+        let path: String = path.chars().take(80).collect();
+        let message = format!(
+            "{path} is not served here: use POST /v1/chat/completions, GET /v1/models, /healthz, /readyz or /metrics"
+        );
+        Self::new(404, Some("unknown_url"), message)
+    }
+
+    /// 405: the path is served for other methods.
+    pub fn method_not_allowed(method: &str) -> Self {
+        Self::new(
+            405,
+            Some("method_not_allowed"),
+            format!("{method} is not allowed here"),
+        )
+    }
+
+    /// 408: the request did not arrive in time.
+    pub fn too_slow(seconds: u64) -> Self {
+        let message = format!("the body did not arrive within {seconds} s: send it in one go");
+        Self::new(408, Some("request_timeout"), message)
+    }
+
+    /// 413: the body is over the limit.
+    pub fn too_large(limit_bytes: usize) -> Self {
+        let message =
+            format!("the body has more than {limit_bytes} bytes: send fewer or shorter messages");
+        Self::new(413, Some("request_too_large"), message)
+    }
+
+    /// 503: more requests at once than are let in.
+    pub fn too_many(limit: usize) -> Self {
+        let message = format!(
+            "{limit} requests are being answered, which is the limit: try again in a second"
+        );
+        Self {
+            retry_after_s: Some(1),
+            ..Self::new(503, Some("too_many_requests_at_once"), message)
+        }
+    }
+
+    /// The OpenAI word for this status.
+    pub fn kind(&self) -> &'static str {
+        match self.status {
+            404 => "not_found_error",
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            _ => "api_error",
+        }
+    }
+
+    /// The envelope, without a line break.
+    pub fn json(&self) -> String {
+        let envelope = Envelope {
+            error: Body {
+                message: &self.message,
+                r#type: self.kind(),
+                param: self.param.as_deref(),
+                code: self.code,
+            },
+        };
+        serde_json::to_string(&envelope)
+            .unwrap_or_else(|_| r#"{"error":{"message":"internal"}}"#.into())
+    }
+}
+
+impl From<FieldError> for ApiError {
+    fn from(error: FieldError) -> Self {
+        Self::invalid(error.field, error.to_string())
+    }
+}
+
+impl From<&GenerationError> for ApiError {
+    fn from(error: &GenerationError) -> Self {
+        use GenerationError as G;
+        let says = error.to_string();
+        let later = |code, seconds, status| Self {
+            retry_after_s: Some(seconds),
+            ..Self::new(status, Some(code), says.clone())
+        };
+        let about = |param: &str, code, status| Self {
+            param: Some(param.into()),
+            ..Self::new(status, Some(code), says.clone())
+        };
+        match error {
+            G::Invalid(field) => Self::invalid(field.field, says),
+            G::ModelNotFound { .. } => about("model", "model_not_found", 404),
+            G::LoadFailed { .. } => about("model", "model_load_failed", 500),
+            G::ContextOverflow { .. } => about("messages", "context_length_exceeded", 400),
+            G::Overloaded { retry_after_ms, .. } => {
+                later("overloaded", retry_after_ms.div_ceil(1000).max(1), 429)
+            }
+            G::MemoryExhausted { .. } => later("memory_exhausted", 10, 503),
+            G::Unavailable { .. } => later("unavailable", 1, 503),
+            G::EngineCrashed { .. } => Self::new(500, Some("engine_crashed"), says),
+            G::Cancelled => Self::new(500, Some("cancelled"), says),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Bytes, ModelName};
+
+    use super::*;
+
+    fn failures() -> Vec<GenerationError> {
+        let model = || ModelName::new("m");
+        let reason = || "r".to_string();
+        let overloaded = |retry_after_ms| GenerationError::Overloaded {
+            waiting: 3,
+            retry_after_ms,
+        };
+        vec![
+            FieldError::new("top_p", 2, "less").into(),
+            GenerationError::ModelNotFound {
+                model: model(),
+                hint: reason(),
+            },
+            GenerationError::LoadFailed {
+                model: model(),
+                reason: reason(),
+            },
+            GenerationError::ContextOverflow {
+                prompt_tokens: 9,
+                context_tokens: 8,
+            },
+            overloaded(1500),
+            overloaded(0),
+            GenerationError::MemoryExhausted {
+                purpose: reason(),
+                needed: Bytes(2),
+                available: Bytes(1),
+            },
+            GenerationError::Unavailable {
+                part: reason(),
+                reason: reason(),
+            },
+            GenerationError::EngineCrashed {
+                crashes: 3,
+                reason: reason(),
+            },
+            GenerationError::Cancelled,
+        ]
+    }
+
+    #[test]
+    fn every_failure_has_its_status_type_and_code() {
+        let described = failures().into_iter().map(|failure| {
+            let error = ApiError::from(&failure);
+            assert_eq!(error.message, failure.to_string());
+            let (param, code) = (error.param.as_deref(), error.code);
+            let (param, code) = (param.unwrap_or("-"), code.unwrap_or("-"));
+            let retry = error.retry_after_s.unwrap_or(0);
+            format!("{} {} {param} {code} {retry}", error.status, error.kind())
+        });
+        let described: Vec<String> = described.collect();
+        assert_eq!(
+            described,
+            [
+                "400 invalid_request_error top_p - 0",
+                "404 not_found_error model model_not_found 0",
+                "500 api_error model model_load_failed 0",
+                "400 invalid_request_error messages context_length_exceeded 0",
+                "429 rate_limit_error - overloaded 2",
+                "429 rate_limit_error - overloaded 1",
+                "503 api_error - memory_exhausted 10",
+                "503 api_error - unavailable 1",
+                "500 api_error - engine_crashed 0",
+                "500 api_error - cancelled 0",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_envelope_is_exact() {
+        let error = ApiError::invalid("n", "n is \"odd\"");
+        assert_eq!(
+            error.json(),
+            r#"{"error":{"message":"n is \"odd\"","type":"invalid_request_error","param":"n","code":null}}"#
+        );
+    }
+}

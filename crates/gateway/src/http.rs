@@ -1,0 +1,117 @@
+//! The routes, what handlers share, and how refusals become responses. Every response carries `x-request-id`.
+
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use domain::RequestId;
+use supervision::TaskContext;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::chat::chat;
+use crate::config::{GatewayConfig, GatewayDeps};
+use crate::error::ApiError;
+use crate::ids::Ids;
+use crate::probes;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What handlers share for one life of the listener.
+pub(crate) struct Shared {
+    pub(crate) config: GatewayConfig,
+    pub(crate) deps: GatewayDeps,
+    pub(crate) context: TaskContext,
+    pub(crate) ids: Ids,
+    /// When this life began, in seconds since 1970.
+    pub(crate) started: u64,
+    slots: Arc<Semaphore>,
+}
+
+impl Shared {
+    pub(crate) fn new(config: GatewayConfig, deps: GatewayDeps, context: TaskContext) -> Self {
+        let now = (deps.clock)()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            slots: Arc::new(Semaphore::new(config.limits.answers)),
+            ids: Ids::new(u64::try_from(now.as_micros()).unwrap_or(u64::MAX)),
+            started: now.as_secs(),
+            config,
+            deps,
+            context,
+        }
+    }
+
+    /// One of the answers at once.
+    pub(crate) fn slot(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let slot = Arc::clone(&self.slots).try_acquire_owned();
+        slot.map_err(|_| ApiError::too_many(self.config.limits.answers))
+    }
+}
+
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/v1/chat/completions", post(chat))
+        .route("/v1/models", get(probes::models))
+        .route("/healthz", get(probes::healthz))
+        .route("/readyz", get(probes::readyz))
+        .route("/metrics", get(probes::metrics))
+        .method_not_allowed_fallback(async |method: Method| {
+            Refused(ApiError::method_not_allowed(method.as_str()))
+        })
+        .fallback(async |uri: Uri| Refused(ApiError::no_such_path(uri.path())))
+        .layer(DefaultBodyLimit::max(shared.config.limits.body_bytes))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), named))
+        .with_state(shared)
+}
+
+/// Gives each request a name, and its response the same.
+async fn named(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+    let offered = request
+        .headers()
+        .get(X_REQUEST_ID)
+        .map(HeaderValue::as_bytes);
+    let name = shared.ids.request(offered, shared.ids.number());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    request.extensions_mut().insert(RequestId::new(&name));
+    let mut response = next.run(request).await;
+    tracing::debug!(request = name, %method, path, status = response.status().as_u16(), "answered");
+    if let Ok(name) = HeaderValue::from_str(&name) {
+        response.headers_mut().insert(X_REQUEST_ID, name);
+    }
+    response
+}
+
+/// A refusal on its way to the client.
+#[derive(Debug)]
+pub(crate) struct Refused(pub(crate) ApiError);
+
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status);
+        let mut response = json(
+            status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            self.0.json(),
+        );
+        if let Some(seconds) = self.0.retry_after_s {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+pub(crate) fn json(status: StatusCode, body: String) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
+}

@@ -1,0 +1,52 @@
+//! What monitors ask: alive, ready, how much, which models. None of it is activity.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use model_host::Status;
+
+use crate::http::{Shared, json};
+use crate::readiness::Readiness;
+use crate::reply;
+
+pub(crate) async fn healthz() -> Response {
+    json(StatusCode::OK, r#"{"status":"ok"}"#.into())
+}
+
+pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
+    let model = &shared.config.default_model;
+    let status = shared
+        .deps
+        .host
+        .ask(Status, shared.config.limits.probe_time)
+        .await;
+    let readiness = match status {
+        Ok(status) => Readiness::of(model, &status, &(shared.deps.models)()),
+        Err(error) => Readiness::unknown(model, error.to_string()),
+    };
+    let status = if readiness.is_ready() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    json(
+        status,
+        serde_json::to_string(&readiness).unwrap_or_default(),
+    )
+}
+
+pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, (shared.deps.metrics)()).into_response()
+}
+
+pub(crate) async fn models(State(shared): State<Arc<Shared>>) -> Response {
+    let names = (shared.deps.models)();
+    json(
+        StatusCode::OK,
+        reply::models(&names, shared.started).unwrap_or_default(),
+    )
+}

@@ -1,0 +1,137 @@
+//! Whether a request for the default model would be answered now, from what the host says. Asking changes nothing: a
+//! probe is not activity. Nothing here waits.
+
+use domain::ModelName;
+use model_host::{HostStatus, ModelState};
+use serde::Serialize;
+
+/// What `/readyz` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// `ready` or `unavailable`.
+    pub status: &'static str,
+    /// The model in question.
+    pub model: String,
+    /// How far it is.
+    pub state: &'static str,
+    /// Why it is not ready, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Readiness {
+    /// Whether requests should be sent here.
+    pub fn is_ready(&self) -> bool {
+        self.reason.is_none()
+    }
+
+    /// The host does not answer.
+    pub fn unknown(model: &ModelName, reason: String) -> Self {
+        Self::not(model, "unknown", reason)
+    }
+
+    /// From the host's status; `known` are the models that could be loaded.
+    pub fn of(model: &ModelName, status: &HostStatus, known: &[ModelName]) -> Self {
+        let lane = status.models.iter().find(|lane| lane.name == *model);
+        match lane.map(|lane| &lane.state) {
+            Some(ModelState::Ready) => Self::ready(model, "loaded"),
+            // A request waits for the load and is then answered.
+            Some(ModelState::Loading { .. }) => Self::ready(model, "loading"),
+            Some(ModelState::Unloaded) => Self::ready(model, "unloaded"),
+            Some(ModelState::LoadFailed { reason, retry_in }) => {
+                let reason = format!("{reason}; the next try is due in {} s", retry_in.as_secs());
+                Self::not(model, "load_failed", reason)
+            }
+            Some(ModelState::BackingOff) => {
+                let reason = "its engine crashed and is being started again; try again in a second";
+                Self::not(model, "backing_off", reason.into())
+            }
+            Some(ModelState::Stopping) => {
+                Self::not(model, "stopping", "it is being stopped".into())
+            }
+            None if known.contains(model) => Self::ready(model, "unloaded"),
+            None => {
+                let reason = "it is not here: fetch it with `paraphym model pull`";
+                Self::not(model, "missing", reason.into())
+            }
+        }
+    }
+
+    fn ready(model: &ModelName, state: &'static str) -> Self {
+        Self {
+            status: "ready",
+            model: model.to_string(),
+            state,
+            reason: None,
+        }
+    }
+
+    fn not(model: &ModelName, state: &'static str, reason: String) -> Self {
+        Self {
+            status: "unavailable",
+            model: model.to_string(),
+            state,
+            reason: Some(reason),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use domain::Bytes;
+    use model_host::ModelStatus;
+
+    use super::*;
+
+    fn host(state: ModelState) -> HostStatus {
+        let lane = ModelStatus {
+            name: ModelName::new("m"),
+            card: None,
+            state,
+            weights_bytes: Bytes::ZERO,
+            kv_leased: Bytes::ZERO,
+            active: 0,
+            waiting: 0,
+            idle_for: None,
+            crashes: 0,
+        };
+        HostStatus { models: vec![lane] }
+    }
+
+    #[test]
+    fn loaded_and_loadable_are_ready() {
+        let failed = ModelState::LoadFailed {
+            reason: "bad file".into(),
+            retry_in: Duration::from_secs(3),
+        };
+        for (state, ready, word) in [
+            (ModelState::Ready, true, "loaded"),
+            (ModelState::Loading { fraction: 0.5 }, true, "loading"),
+            (ModelState::Unloaded, true, "unloaded"),
+            (failed, false, "load_failed"),
+            (ModelState::BackingOff, false, "backing_off"),
+            (ModelState::Stopping, false, "stopping"),
+        ] {
+            let readiness = Readiness::of(&ModelName::new("m"), &host(state), &[]);
+            assert_eq!((readiness.is_ready(), readiness.state), (ready, word));
+        }
+    }
+
+    #[test]
+    fn a_model_without_a_lane_is_ready_if_it_is_known() {
+        let (model, nothing) = (ModelName::new("other"), HostStatus::default());
+        assert_eq!(Readiness::of(&model, &nothing, &[]).state, "missing");
+        assert_eq!(
+            Readiness::of(&model, &host(ModelState::Ready), &[]).state,
+            "missing"
+        );
+        let known = Readiness::of(&model, &nothing, std::slice::from_ref(&model));
+        assert!(known.is_ready());
+        assert_eq!(
+            serde_json::to_string(&known).unwrap(),
+            r#"{"status":"ready","model":"other","state":"unloaded"}"#
+        );
+    }
+}

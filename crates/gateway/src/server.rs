@@ -1,0 +1,169 @@
+//! The listener as a supervised child: it owns every connection, so that its end is theirs.
+//!
+//! A graceful stop takes no further connection, closes the idle ones, lets running answers finish, and ends; past the
+//! deadline the supervisor drops this task and everything in it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use supervision::{ChildSpec, Shutdown, TaskContext, TaskError};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{GatewayConfig, GatewayDeps, GatewayError, Limits};
+use crate::http::{Shared, router};
+use crate::patience::Patient;
+
+/// How long accepting rests after the system refused it (out of file descriptors): hammering would not free any.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// The gateway before it is started.
+pub struct Gateway {
+    /// Give it to a supervisor.
+    pub spec: ChildSpec,
+    /// Where it listens; nothing until it does. A restart with port 0 may change it.
+    pub address: watch::Receiver<Option<SocketAddr>>,
+}
+
+/// The gateway as a permanent child named `gateway`.
+///
+/// # Errors
+/// `OffLoopback`; an address that is in use fails the child's start.
+pub fn child(config: GatewayConfig, deps: GatewayDeps) -> Result<Gateway, GatewayError> {
+    config.check()?;
+    let (address, listens) = watch::channel(None);
+    let drain = Shutdown::Timeout(config.drain);
+    let start =
+        move |context: TaskContext| serve(config.clone(), deps.clone(), context, address.clone());
+    Ok(Gateway {
+        spec: ChildSpec::task("gateway", start).shutdown(drain),
+        address: listens,
+    })
+}
+
+async fn serve(
+    config: GatewayConfig,
+    deps: GatewayDeps,
+    context: TaskContext,
+    address: watch::Sender<Option<SocketAddr>>,
+) -> Result<(), TaskError> {
+    let bind = config.bind;
+    let refused = |source| GatewayError::Bind { bind, source };
+    let listener = TcpListener::bind(bind).await.map_err(refused)?;
+    address.send_replace(Some(listener.local_addr().map_err(refused)?));
+    let stopping = context.stopping();
+    let shared = Arc::new(Shared::new(config, deps, context));
+    shared.context.ready();
+    let mut connections = Connections::new(shared);
+    tokio::select! {
+        biased;
+        () = stopping => {}
+        () = connections.accept_all(&listener) => {}
+    }
+    address.send_replace(None);
+    drop(listener);
+    connections.finish().await;
+    Ok(())
+}
+
+struct Connections {
+    shared: Arc<Shared>,
+    router: Router,
+    seats: Arc<Semaphore>,
+    closing: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Connections {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            router: router(Arc::clone(&shared)),
+            seats: Arc::new(Semaphore::new(shared.config.limits.connections)),
+            shared,
+            closing: CancellationToken::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Never returns.
+    async fn accept_all(&mut self, listener: &TcpListener) {
+        loop {
+            tokio::select! {
+                Some(ended) = self.tasks.join_next() => report(ended),
+                (stream, seat) = accept(listener, &self.seats) => {
+                    let router = self.router.clone();
+                    let limits = self.shared.config.limits;
+                    let closing = self.closing.clone();
+                    self.tasks.spawn(async move {
+                        connection(stream, router, limits, closing).await;
+                        drop(seat);
+                    });
+                }
+            }
+        }
+    }
+
+    /// Closes idle connections and waits for the answers of the others.
+    async fn finish(mut self) {
+        self.closing.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            report(ended);
+        }
+    }
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection crashed; the others go on");
+    }
+}
+
+/// The next connection once there is a seat for it.
+async fn accept(
+    listener: &TcpListener,
+    seats: &Arc<Semaphore>,
+) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    let seat = Arc::clone(seats).acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, seat),
+            Err(error) => {
+                tracing::warn!(%error, "accepting a connection failed");
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, limits: Limits, closing: CancellationToken) {
+    // Small pieces of text must not wait for each other.
+    let _ = stream.set_nodelay(true);
+    let service = TowerToHyperService::new(router);
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_time)
+        .serve_connection(
+            TokioIo::new(Patient::new(stream, limits.write_time)),
+            service,
+        );
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = closing.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

@@ -1,0 +1,300 @@
+//! What a client may ask for, from JSON to the words of the domain. Strict: a field that is not understood is refused
+//! by name, because an answer that silently ignores half of a request is a wrong answer. Nothing here waits.
+
+use domain::{FieldError, Message, ModelName, Role, Sampling};
+use serde_json::{Map, Value};
+
+use crate::error::ApiError;
+
+/// The longest stop text, in bytes: it is searched for at every token.
+const STOP_BYTES: usize = 1024;
+
+/// The fields of a chat request that are understood.
+const FIELDS: &[&str] = &[
+    "model",
+    "messages",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "max_completion_tokens",
+    "stop",
+    "seed",
+    "stream",
+    "stream_options",
+    "n",
+];
+
+/// A chat request that can be run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChatRequest {
+    /// Who answers.
+    pub model: ModelName,
+    /// What was said.
+    pub messages: Vec<Message>,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Whether the answer comes piece by piece.
+    pub stream: bool,
+    /// Whether a streamed answer ends with what it cost.
+    pub include_usage: bool,
+}
+
+/// What applies where the request says nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Defaults {
+    /// Who answers.
+    pub model: ModelName,
+    /// How tokens are chosen; its seed is this request's own.
+    pub sampling: Sampling,
+}
+
+/// Reads a chat request.
+///
+/// # Errors
+/// 400, naming the field as `param`.
+pub fn chat_request(body: &[u8], defaults: Defaults) -> Result<ChatRequest, ApiError> {
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|error| ApiError::bad_request(format!("the body is not JSON: {error}")))?;
+    let Value::Object(object) = value else {
+        return Err(ApiError::bad_request("the body must be a JSON object"));
+    };
+    let fields = Fields::top(object);
+    fields.refuse_unknown(FIELDS)?;
+    if fields.whole("n")?.is_some_and(|n| n != 1) {
+        return Err(fields.not_supported("n", "one answer at a time: leave it out or send 1"));
+    }
+    let stream = fields.boolean("stream")?.unwrap_or(false);
+    Ok(ChatRequest {
+        model: model(&fields)?.unwrap_or(defaults.model),
+        messages: messages(&fields)?,
+        sampling: sampling(&fields, defaults.sampling)?,
+        stream,
+        include_usage: include_usage(&fields, stream)?,
+    })
+}
+
+fn model(fields: &Fields) -> Result<Option<ModelName>, ApiError> {
+    match fields.text("model")? {
+        Some("") => Err(fields.expected("model", "the name of a model, see GET /v1/models")),
+        name => Ok(name.map(ModelName::new)),
+    }
+}
+
+fn include_usage(fields: &Fields, stream: bool) -> Result<bool, ApiError> {
+    let Some(options) = fields.object("stream_options")? else {
+        return Ok(false);
+    };
+    if !stream {
+        return Err(fields.expected("stream_options", "only together with \"stream\": true"));
+    }
+    options.refuse_unknown(&["include_usage"])?;
+    Ok(options.boolean("include_usage")?.unwrap_or(false))
+}
+
+fn sampling(fields: &Fields, defaults: Sampling) -> Result<Sampling, ApiError> {
+    let max_tokens = match (
+        fields.whole("max_tokens")?,
+        fields.whole("max_completion_tokens")?,
+    ) {
+        (Some(old), Some(new)) if old != new => {
+            return Err(fields.expected(
+                "max_tokens",
+                "the same as max_completion_tokens, or leave it out",
+            ));
+        }
+        (old, new) => new.or(old).map(|n| u32::try_from(n).unwrap_or(0)),
+    };
+    let sampling = Sampling {
+        temperature: fields
+            .number("temperature")?
+            .unwrap_or(defaults.temperature),
+        top_p: fields.number("top_p")?.unwrap_or(defaults.top_p),
+        max_tokens: max_tokens.unwrap_or(defaults.max_tokens),
+        seed: fields
+            .whole("seed")?
+            .map_or(defaults.seed, i64::cast_unsigned),
+        stop: stop(fields)?.unwrap_or(defaults.stop),
+        ..defaults
+    };
+    sampling
+        .validate()
+        .map_err(|error| as_written(error, fields))?;
+    Ok(sampling)
+}
+
+/// `max_tokens` is named as the client named it.
+fn as_written(error: FieldError, fields: &Fields) -> ApiError {
+    let mut error = ApiError::from(error);
+    if error.param.as_deref() == Some("max_tokens") && fields.get("max_completion_tokens").is_some()
+    {
+        error.param = Some("max_completion_tokens".into());
+    }
+    error
+}
+
+fn stop(fields: &Fields) -> Result<Option<Vec<String>>, ApiError> {
+    let expected = || fields.expected("stop", "a text or an array of at most 16 texts");
+    let stop = match fields.get("stop") {
+        None => return Ok(None),
+        Some(Value::String(one)) => vec![one.clone()],
+        Some(Value::Array(many)) => {
+            let texts = many.iter().map(|text| text.as_str().map(str::to_owned));
+            texts.collect::<Option<_>>().ok_or_else(expected)?
+        }
+        Some(_) => return Err(expected()),
+    };
+    if stop.iter().any(|text| text.len() > STOP_BYTES) {
+        return Err(fields.expected("stop", "texts of at most 1024 bytes"));
+    }
+    Ok(Some(stop))
+}
+
+fn messages(fields: &Fields) -> Result<Vec<Message>, ApiError> {
+    let Some(Value::Array(list)) = fields.get("messages") else {
+        return Err(fields.expected("messages", "an array of messages"));
+    };
+    if list.is_empty() {
+        return Err(fields.expected("messages", "at least one message"));
+    }
+    let one = |(at, value): (usize, &Value)| message(&format!("messages[{at}]"), value);
+    list.iter().enumerate().map(one).collect()
+}
+
+fn message(path: &str, value: &Value) -> Result<Message, ApiError> {
+    let fields = Fields::within(path, value)?;
+    fields.refuse_unknown(&["role", "content"])?;
+    let Some(role) = fields.text("role")? else {
+        return Err(fields.expected("role", "system, developer, user or assistant"));
+    };
+    let role: Role = role
+        .parse()
+        .map_err(|error: FieldError| ApiError::invalid(fields.path("role"), error.to_string()))?;
+    Ok(Message::new(role, content(&fields)?))
+}
+
+/// A text, or an array of text parts, which are put together.
+fn content(fields: &Fields) -> Result<String, ApiError> {
+    match fields.get("content") {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(Value::Array(parts)) => {
+            let one = |(at, part): (usize, &Value)| {
+                part_text(&format!("{}[{at}]", fields.path("content")), part)
+            };
+            parts.iter().enumerate().map(one).collect()
+        }
+        _ => Err(fields.expected("content", "a text or an array of text parts")),
+    }
+}
+
+fn part_text(path: &str, value: &Value) -> Result<String, ApiError> {
+    let part = Fields::within(path, value)?;
+    if part.text("type")? != Some("text") {
+        return Err(part.not_supported("type", "only parts of type \"text\""));
+    }
+    part.refuse_unknown(&["type", "text"])?;
+    let text = part.text("text")?;
+    text.map(str::to_owned)
+        .ok_or_else(|| part.expected("text", "a text"))
+}
+
+/// The fields of one JSON object. `null` is the same as absent.
+struct Fields {
+    path: String,
+    object: Map<String, Value>,
+}
+
+impl Fields {
+    fn top(object: Map<String, Value>) -> Self {
+        let path = String::new();
+        Self { path, object }
+    }
+
+    fn within(path: &str, value: &Value) -> Result<Self, ApiError> {
+        let Value::Object(object) = value else {
+            return Err(ApiError::invalid(
+                path,
+                format!("{path} must be a JSON object"),
+            ));
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            object: object.clone(),
+        })
+    }
+
+    fn path(&self, field: &str) -> String {
+        if self.path.is_empty() {
+            return field.to_owned();
+        }
+        format!("{}.{field}", self.path)
+    }
+
+    fn expected(&self, field: &str, allowed: &str) -> ApiError {
+        let path = self.path(field);
+        let message = format!("{path} is not accepted as it is: it must be {allowed}");
+        ApiError::invalid(path, message)
+    }
+
+    fn not_supported(&self, field: &str, allowed: &str) -> ApiError {
+        let path = self.path(field);
+        let message = format!("{path} is not supported yet: {allowed}");
+        ApiError::invalid(path, message)
+    }
+
+    fn refuse_unknown(&self, known: &[&str]) -> Result<(), ApiError> {
+        let unknown = |(field, value): &(&String, &Value)| {
+            !value.is_null() && !known.contains(&field.as_str())
+        };
+        let Some((field, _)) = self.object.iter().find(unknown) else {
+            return Ok(());
+        };
+        let field: String = field.chars().take(80).collect();
+        Err(self.not_supported(&field, "leave it out"))
+    }
+
+    fn get(&self, field: &str) -> Option<&Value> {
+        self.object.get(field).filter(|value| !value.is_null())
+    }
+
+    fn text(&self, field: &str) -> Result<Option<&str>, ApiError> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(self.expected(field, "a text")),
+        }
+    }
+
+    fn boolean(&self, field: &str) -> Result<Option<bool>, ApiError> {
+        self.typed(field, "true or false", Value::as_bool)
+    }
+
+    fn number(&self, field: &str) -> Result<Option<f32>, ApiError> {
+        self.typed(field, "a number", |value| value.as_f64().map(|n| n as f32))
+    }
+
+    fn whole(&self, field: &str) -> Result<Option<i64>, ApiError> {
+        self.typed(field, "a whole number", Value::as_i64)
+    }
+
+    fn object(&self, field: &str) -> Result<Option<Self>, ApiError> {
+        let path = self.path(field);
+        self.get(field)
+            .map(|value| Self::within(&path, value))
+            .transpose()
+    }
+
+    fn typed<T>(
+        &self,
+        field: &str,
+        allowed: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<T>, ApiError> {
+        let value = self.get(field);
+        value
+            .map(|value| read(value).ok_or_else(|| self.expected(field, allowed)))
+            .transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests;

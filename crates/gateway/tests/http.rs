@@ -1,0 +1,451 @@
+//! The gateway over real loopback sockets, with a scripted model behind it. Real time passes here, but nothing measures
+//! it: limits in time are made so short, or so long, that only their outcome shows.
+
+mod support;
+
+use std::time::Duration;
+
+use model_host::HostConfig;
+use support::{CREATED, Scene, chat, exchange, get, open, post, read_until};
+use testkit::scripted::Answer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Microseconds since 1970 at `CREATED`, as ids show it.
+const RUN: &str = "60a24181e4000";
+
+fn hello() -> Answer {
+    Answer::Text("Hello dear world".to_owned())
+}
+
+fn ask(fields: &str) -> String {
+    format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}]{fields}}}"#)
+}
+
+#[tokio::test]
+async fn a_whole_answer_is_exact() {
+    let scene = Scene::start(hello(), |_| {}).await;
+    let response = chat(scene.address, &ask("")).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    // "user: Hi\n" is nine tokens; three words and the end of the turn are four.
+    assert_eq!(
+        response.body,
+        format!(
+            r#"{{"id":"chatcmpl-{RUN}-2","object":"chat.completion","created":{CREATED},"model":"tiny","choices":[{{"index":0,"message":{{"role":"assistant","content":"Hello dear world","refusal":null}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":9,"completion_tokens":4,"total_tokens":13}}}}"#
+        )
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_streamed_answer_is_exact() {
+    let scene = Scene::start(Answer::Text("Hello".to_owned()), |_| {}).await;
+    let fields = r#","stream":true,"stream_options":{"include_usage":true},"model":"other""#;
+    let response = chat(scene.address, &ask(fields)).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    assert_eq!(response.header("content-type"), Some("text/event-stream"));
+    assert_eq!(response.header("cache-control"), Some("no-cache"));
+    let head = format!(
+        r#"data: {{"id":"chatcmpl-{RUN}-2","object":"chat.completion.chunk","created":{CREATED},"model":"other","choices":["#
+    );
+    let expected = [
+        format!(
+            r#"{head}{{"index":0,"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}],"usage":null}}"#
+        ),
+        format!(
+            r#"{head}{{"index":0,"delta":{{"content":"Hello"}},"logprobs":null,"finish_reason":null}}],"usage":null}}"#
+        ),
+        format!(
+            r#"{head}{{"index":0,"delta":{{}},"logprobs":null,"finish_reason":"stop"}}],"usage":null}}"#
+        ),
+        format!(
+            r#"{head}],"usage":{{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}}}"#
+        ),
+        "data: [DONE]".to_owned(),
+        String::new(),
+    ];
+    assert_eq!(response.body, expected.join("\n\n"));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn length_and_stop_and_seed_are_heard() {
+    let scene = Scene::start(Answer::Counting, |_| {}).await;
+    for (fields, content, reason) in [
+        (r#","max_tokens":3,"seed":7"#, "7 8 9 ", "length"),
+        (r#","max_tokens":9,"seed":1,"stop":"4""#, "1 2 3 ", "stop"),
+    ] {
+        let answer = chat(scene.address, &ask(fields)).await.json();
+        assert_eq!(
+            answer["choices"][0]["message"]["content"], content,
+            "{fields}"
+        );
+        assert_eq!(answer["choices"][0]["finish_reason"], reason, "{fields}");
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn bad_requests_name_the_field() {
+    let scene = Scene::start(hello(), |_| {}).await;
+    let bad_role = r#"{"messages":[{"role":"wizard","content":"Hi"}]}"#.to_owned();
+    for (body, param) in [
+        (ask(r#","tools":[]"#), "tools".into()),
+        (ask(r#","temperature":9"#), "temperature".into()),
+        (bad_role, "messages[0].role".into()),
+        (r#"{"messages":[]}"#.to_owned(), "messages".into()),
+        ("not json".to_owned(), serde_json::Value::Null),
+    ] {
+        let response = chat(scene.address, &body).await;
+        assert_eq!(response.status, 400, "{body}");
+        let error = &response.json()["error"];
+        assert_eq!(error["type"], "invalid_request_error", "{body}");
+        assert_eq!(error["param"], param, "{body}");
+    }
+    assert_eq!(scene.control.counts().steps, 0);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn an_unknown_model_is_404_and_a_too_long_prompt_400() {
+    let scene = Scene::start(hello(), |_| {}).await;
+    let long = format!(
+        r#"{{"messages":[{{"role":"user","content":"{}"}}]}}"#,
+        "x".repeat(5000)
+    );
+    let streamed = format!("{},\"stream\":true}}", long.strip_suffix('}').unwrap());
+    for (body, status, code) in [
+        (ask(r#","model":"missing""#), 404, "model_not_found"),
+        (
+            ask(r#","model":"missing","stream":true"#),
+            404,
+            "model_not_found",
+        ),
+        (long, 400, "context_length_exceeded"),
+        (streamed, 400, "context_length_exceeded"),
+    ] {
+        let response = chat(scene.address, &body).await;
+        assert_eq!(response.status, status, "{response:?}");
+        assert_eq!(response.json()["error"]["code"], code);
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn paths_methods_and_sizes_have_their_limits() {
+    let scene = Scene::start(hello(), |config| config.limits.body_bytes = 200).await;
+    let response = chat(scene.address, &ask(&" ".repeat(200))).await;
+    assert_eq!(
+        (response.status, &response.json()["error"]["code"]),
+        (413, &"request_too_large".into())
+    );
+    let response = get(scene.address, "/v2/nothing").await;
+    assert_eq!(
+        (response.status, &response.json()["error"]["type"]),
+        (404, &"not_found_error".into())
+    );
+    let response = get(scene.address, "/v1/chat/completions").await;
+    assert_eq!(
+        (response.status, &response.json()["error"]["code"]),
+        (405, &"method_not_allowed".into())
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn request_names_are_echoed_or_made() {
+    let scene = Scene::start(hello(), |_| {}).await;
+    let named = exchange(scene.address, &post(&ask(""), "x-request-id: mine-7\r\n")).await;
+    assert_eq!(named.header("x-request-id"), Some("mine-7"));
+    let made = get(scene.address, "/nowhere").await;
+    let name = made.header("x-request-id").unwrap();
+    assert!(name.starts_with(&format!("req-{RUN}-")), "{name}");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn probes_tell_what_is() {
+    let scene = Scene::start(hello(), |_| {}).await;
+    let alive = get(scene.address, "/healthz").await;
+    assert_eq!(
+        (alive.status, alive.body.as_str()),
+        (200, r#"{"status":"ok"}"#)
+    );
+    let ready = get(scene.address, "/readyz").await;
+    assert_eq!(
+        (ready.status, ready.body.as_str()),
+        (
+            200,
+            r#"{"status":"ready","model":"tiny","state":"unloaded"}"#
+        )
+    );
+    assert_eq!(scene.control.counts().loads, 0, "asking is not activity");
+    chat(scene.address, &ask("")).await;
+    assert_eq!(
+        get(scene.address, "/readyz").await.json()["state"],
+        "loaded"
+    );
+    let metrics = get(scene.address, "/metrics").await;
+    assert_eq!(
+        (metrics.status, metrics.body.as_str()),
+        (200, "paraphym_up 1\n")
+    );
+    assert_eq!(
+        metrics.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    let models = get(scene.address, "/v1/models").await.json();
+    assert_eq!(models["data"][1]["id"], "other");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_model_that_is_not_here_or_does_not_load_is_not_ready() {
+    let scene = Scene::start(hello(), |config| {
+        config.default_model = domain::ModelName::new("missing");
+    })
+    .await;
+    let ready = get(scene.address, "/readyz").await;
+    assert_eq!(
+        (ready.status, &ready.json()["state"]),
+        (503, &"missing".into())
+    );
+    scene.end().await;
+    let scene = Scene::start(hello(), |_| {}).await;
+    scene.control.fail_loads(1);
+    for fields in ["", r#","stream":true"#] {
+        let failed = chat(scene.address, &ask(fields)).await;
+        assert_eq!(
+            (failed.status, &failed.json()["error"]["code"]),
+            (500, &"model_load_failed".into())
+        );
+    }
+    let ready = get(scene.address, "/readyz").await;
+    assert_eq!(
+        (ready.status, &ready.json()["state"]),
+        (503, &"load_failed".into())
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn hanging_up_stops_compute_within_one_step() {
+    let scene = Scene::start(Answer::Counting, |_| {}).await;
+    let gate = scene.control.gate_step(5);
+    let body = ask(r#","stream":true,"max_tokens":2000,"seed":0"#);
+    let mut client = open(scene.address, &post(&body, "")).await;
+    read_until(&mut client, r#""content":"0 "#).await;
+    scene.control.wait_until(|c| c.steps == 5).await;
+    drop(client);
+    gone(&scene).await;
+    gate.release();
+    scene.control.wait_until(|c| c.open_now() == 0).await;
+    assert!(
+        scene.control.counts().steps <= 6,
+        "{:?}",
+        scene.control.counts()
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn hanging_up_during_the_prompt_or_a_whole_answer_stops_compute_too() {
+    for (fields, step) in [
+        (r#","stream":true,"max_tokens":2000"#, 1),
+        (r#","max_tokens":2000"#, 3),
+    ] {
+        let scene = Scene::start(Answer::Counting, |_| {}).await;
+        let gate = scene.control.gate_step(step);
+        let client = open(scene.address, &post(&ask(fields), "")).await;
+        scene.control.wait_until(|c| c.steps == step).await;
+        drop(client);
+        gone(&scene).await;
+        gate.release();
+        scene.control.wait_until(|c| c.open_now() == 0).await;
+        assert!(
+            scene.control.counts().steps <= step + 1,
+            "{:?}",
+            scene.control.counts()
+        );
+        scene.end().await;
+    }
+}
+
+/// The gateway has noticed that its only client hung up.
+async fn gone(scene: &Scene) {
+    loop {
+        let children = scene.root.supervisor().which_children().await;
+        let gateway = children.iter().find(|child| child.id.as_str() == "gateway");
+        if gateway.is_some_and(|gateway| gateway.work.is_empty()) {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_silent_stream_is_kept_open_by_pings() {
+    let scene = Scene::start(hello(), |config| {
+        config.limits.ping = Duration::from_millis(5);
+    })
+    .await;
+    let gate = scene.control.gate_step(1);
+    let mut client = open(scene.address, &post(&ask(r#","stream":true"#), "")).await;
+    let text = read_until(&mut client, ": ping\n\n").await;
+    assert!(
+        text.starts_with("HTTP/1.1 200 OK\r\n") && !text.contains("data:"),
+        "{text}"
+    );
+    gate.release();
+    let rest = read_until(&mut client, "data: [DONE]").await;
+    assert_eq!(rest.matches(r#""role""#).count(), 1);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_failure_on_the_way_is_the_last_word() {
+    let scene = Scene::start(hello(), |_| {}).await;
+    // Every step that says a second word crashes, more often than the retry budget allows.
+    scene.control.poison(b'u', 1);
+    let response = chat(scene.address, &ask(r#","stream":true"#)).await;
+    assert_eq!(response.status, 200, "the first word was out");
+    let last = response.body.trim_end().rsplit("\n\n").next().unwrap();
+    let error: serde_json::Value =
+        serde_json::from_str(last.strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!(error["error"]["code"], "engine_crashed", "{response:?}");
+    assert!(!response.body.contains("[DONE]"));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn more_than_can_be_answered_is_refused_with_a_time_to_come_back() {
+    let scene = Scene::start(hello(), |config| config.limits.answers = 1).await;
+    let gate = scene.control.gate_step(1);
+    let mut first = open(scene.address, &post(&ask(""), "")).await;
+    scene.control.wait_until(|c| c.steps == 1).await;
+    let refused = chat(scene.address, &ask("")).await;
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (503, Some("1"))
+    );
+    assert_eq!(
+        get(scene.address, "/healthz").await.status,
+        200,
+        "a probe is always answered"
+    );
+    gate.release();
+    read_until(&mut first, "Hello dear world").await;
+    scene.end().await;
+
+    let host = HostConfig {
+        max_batch: 1,
+        queue: 1,
+        ..HostConfig::default()
+    };
+    let scene = Scene::with_host(hello(), host, |_| {}).await;
+    let gate = scene.control.gate_step(1);
+    let mut first = open(scene.address, &post(&ask(""), "")).await;
+    scene.control.wait_until(|c| c.steps == 1).await;
+    let mut second = open(scene.address, &post(&ask(r#","stream":true"#), "")).await;
+    scene.wait_until_waiting(1).await;
+    let third = chat(scene.address, &ask("")).await;
+    assert_eq!(
+        (third.status, &third.json()["error"]["type"]),
+        (429, &"rate_limit_error".into())
+    );
+    assert!(third.header("retry-after").is_some());
+    gate.release();
+    read_until(&mut first, "Hello dear world").await;
+    read_until(&mut second, "[DONE]").await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_hung_up_on() {
+    let scene = Scene::start(hello(), |config| {
+        config.limits.head_time = Duration::from_millis(20);
+        config.limits.body_time = Duration::from_millis(20);
+    })
+    .await;
+    let mut client = open(scene.address, "GET /healthz HT").await;
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.unwrap();
+    assert!(
+        rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"),
+        "{rest:?}"
+    );
+    let half = post(&ask(""), "");
+    let mut client = open(scene.address, &half[..half.len() - 3]).await;
+    let answer = read_until(&mut client, "request_timeout").await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again() {
+    let scene = Scene::start(hello(), |_| {}).await;
+    let mut client = open(scene.address, "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    read_until(&mut client, r#"{"status":"ok"}"#).await;
+    client
+        .write_all(post(&ask(""), "").as_bytes())
+        .await
+        .unwrap();
+    read_until(&mut client, "Hello dear world").await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_graceful_stop_lets_the_running_answer_finish_and_takes_no_other() {
+    let scene = Scene::start(hello(), |_| {}).await;
+    let mut idle = open(scene.address, "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    read_until(&mut idle, "ok").await;
+    let gate = scene.control.gate_step(3);
+    let mut client = open(scene.address, &post(&ask(r#","stream":true"#), "")).await;
+    read_until(&mut client, "Hello ").await;
+    let stop = async {
+        // The idle connection is closed at once, while the answer goes on.
+        let mut rest = Vec::new();
+        idle.read_to_end(&mut rest).await.unwrap();
+        assert!(tokio::net::TcpStream::connect(scene.address).await.is_err());
+        gate.release();
+        read_until(&mut client, "data: [DONE]").await
+    };
+    let (report, _) = tokio::join!(scene.root.stop(Duration::from_secs(30)), stop);
+    assert_eq!(report.abandoned, []);
+}
+
+#[tokio::test]
+async fn an_answer_cut_by_the_deadline_is_named() {
+    let scene = Scene::start(hello(), |config| config.drain = Duration::from_millis(20)).await;
+    let gate = scene.control.gate_step(3);
+    let mut client = open(
+        scene.address,
+        &post(&ask(r#","stream":true"#), "x-request-id: long\r\n"),
+    )
+    .await;
+    read_until(&mut client, "Hello ").await;
+    let supervisor = scene.root.supervisor();
+    let events = &mut scene.root.events();
+    supervisor.terminate_child(&"gateway".into()).await.unwrap();
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.unwrap();
+    assert!(!String::from_utf8_lossy(&rest).contains("[DONE]"));
+    let abandoned = loop {
+        let event = events.recv().await.unwrap();
+        if let supervision::Lifecycle::Stopped { abandoned, .. } = event.what {
+            break abandoned;
+        }
+    };
+    assert_eq!(abandoned, ["POST /v1/chat/completions long"]);
+    gate.release();
+    scene.control.wait_until(|c| c.open_now() == 0).await;
+}
+
+#[tokio::test]
+async fn a_taken_port_fails_the_start_and_says_so() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let bind = taken.local_addr().unwrap();
+    let started = Scene::try_start(hello(), |config| config.bind = bind).await;
+    let error = started.err().expect("the port is taken");
+    assert!(error.contains(&format!("bind = {bind}")), "{error}");
+}

@@ -1,0 +1,240 @@
+//! A raw HTTP client, so that the bytes on the wire are what is tested, and a tree with a scripted model behind the
+//! gateway.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    dead_code,
+    unreachable_pub,
+    reason = "helpers of tests; not every test file uses all of them"
+)]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use domain::{ModelName, Sampling};
+use engine::ModelSource;
+use model_host::{HostConfig, ModelHost, ModelHostDeps, ResolveModel, Status};
+use paraphym_gateway::{GatewayConfig, GatewayDeps};
+use supervision::{Events, Handle, RootHandle, SupervisorSpec, start_root};
+use testkit::scripted::{Answer, Control, ScriptedLoader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A response as it came, with the chunks of its body put together.
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Response {
+    fn parse(raw: &str) -> Self {
+        let (head, body) = raw.split_once("\r\n\r\n").expect("a whole head");
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let chunked = head.to_lowercase().contains("transfer-encoding: chunked");
+        let body = if chunked {
+            unchunk(body)
+        } else {
+            body.to_owned()
+        };
+        Self {
+            status,
+            head: head.to_owned(),
+            body,
+        }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.body))
+    }
+}
+
+fn unchunk(mut body: &str) -> String {
+    let mut whole = String::new();
+    loop {
+        let (size, rest) = body.split_once("\r\n").expect("a chunk size");
+        let size = usize::from_str_radix(size, 16).expect("a hexadecimal chunk size");
+        if size == 0 {
+            return whole;
+        }
+        whole.push_str(&rest[..size]);
+        body = rest[size..]
+            .strip_prefix("\r\n")
+            .expect("the end of a chunk");
+    }
+}
+
+pub fn post(body: &str, headers: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n{headers}\r\n{body}"
+    )
+}
+
+/// Sends `request` and reads until the server hangs up.
+pub async fn exchange(address: SocketAddr, request: &str) -> Response {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut raw = Vec::new();
+    stream.read_to_end(&mut raw).await.unwrap();
+    Response::parse(&String::from_utf8(raw).unwrap())
+}
+
+pub async fn get(address: SocketAddr, path: &str) -> Response {
+    exchange(
+        address,
+        &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"),
+    )
+    .await
+}
+
+pub async fn chat(address: SocketAddr, body: &str) -> Response {
+    exchange(address, &post(body, "")).await
+}
+
+/// Sends `request` and leaves the answer to be read piece by piece.
+pub async fn open(address: SocketAddr, request: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Reads until `needle` was seen; what was read.
+pub async fn read_until(stream: &mut TcpStream, needle: &str) -> String {
+    let mut raw = Vec::new();
+    let mut piece = [0; 1024];
+    loop {
+        let text = String::from_utf8_lossy(&raw).into_owned();
+        if text.contains(needle) {
+            return text;
+        }
+        let read = stream.read(&mut piece).await.unwrap();
+        assert!(read > 0, "the server hung up before {needle:?}: {text}");
+        raw.extend_from_slice(&piece[..read]);
+    }
+}
+
+/// Finds every model but one called `missing`.
+struct Anywhere;
+
+impl ResolveModel for Anywhere {
+    fn resolve(&self, model: &ModelName) -> Result<ModelSource, String> {
+        if model.as_str() == "missing" {
+            return Err("fetch it first".to_owned());
+        }
+        let path = PathBuf::from(model.as_str());
+        Ok(ModelSource { path })
+    }
+}
+
+/// 2023-11-14T22:13:20Z: what `created` is in every test.
+pub const CREATED: u64 = 1_700_000_000;
+
+pub struct Scene {
+    pub address: SocketAddr,
+    pub control: Control,
+    pub host: Handle<ModelHost>,
+    pub root: RootHandle,
+}
+
+impl Scene {
+    pub async fn start(answer: Answer, change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        Self::with_host(answer, HostConfig::default(), change).await
+    }
+
+    pub async fn with_host(
+        answer: Answer,
+        host: HostConfig,
+        change: impl FnOnce(&mut GatewayConfig),
+    ) -> Self {
+        Self::try_with_host(answer, host, change).await.unwrap()
+    }
+
+    /// The error as its text.
+    pub async fn try_start(
+        answer: Answer,
+        change: impl FnOnce(&mut GatewayConfig),
+    ) -> Result<Self, String> {
+        Self::try_with_host(answer, HostConfig::default(), change).await
+    }
+
+    async fn try_with_host(
+        answer: Answer,
+        host: HostConfig,
+        change: impl FnOnce(&mut GatewayConfig),
+    ) -> Result<Self, String> {
+        let loader = ScriptedLoader::new(answer).with_card(|card| card.context_tokens = 4096);
+        let control = loader.control();
+        let (governor, memory) = memory_governor::child(None, Arc::new(memory_governor::FileProbe));
+        let deps = ModelHostDeps {
+            loader: Arc::new(loader),
+            resolve: Arc::new(Anywhere),
+            governor: memory,
+        };
+        let ([lanes, host], handle) = model_host::children(host, deps);
+        let mut config = GatewayConfig::new("127.0.0.1:0".parse().unwrap(), ModelName::new("tiny"));
+        config.sampling = Sampling::greedy();
+        change(&mut config);
+        let deps = GatewayDeps {
+            host: handle.clone(),
+            metrics: Arc::new(|| "paraphym_up 1\n".to_owned()),
+            models: Arc::new(|| vec![ModelName::new("tiny"), ModelName::new("other")]),
+            clock: Arc::new(|| UNIX_EPOCH + Duration::from_secs(CREATED)),
+        };
+        let gateway = paraphym_gateway::child(config, deps).unwrap();
+        let spec = SupervisorSpec::new("root")
+            .child(governor)
+            .child(lanes)
+            .child(host)
+            .child(gateway.spec);
+        let root = start_root(spec, Events::with_seed(1)).await;
+        let root = root.map_err(|error| error.to_string())?;
+        let address = gateway
+            .address
+            .borrow()
+            .expect("it listens once it is ready");
+        Ok(Self {
+            address,
+            control,
+            host: handle,
+            root,
+        })
+    }
+
+    /// Until so many requests wait in the model host.
+    pub async fn wait_until_waiting(&self, waiting: usize) {
+        loop {
+            let status = self.host.ask(Status, Duration::from_secs(5)).await.unwrap();
+            if status
+                .models
+                .iter()
+                .map(|model| model.waiting)
+                .sum::<usize>()
+                == waiting
+            {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Nothing is left of the tree and nothing of the model's memory is in use.
+    pub async fn end(self) {
+        let report = self.root.stop(Duration::from_secs(30)).await;
+        assert_eq!(report.abandoned, []);
+        assert_eq!(self.control.counts().open_now(), 0);
+    }
+}
