@@ -258,11 +258,11 @@ impl Pages {
             .retain_mut(|(outlet, until)| *until > now && outlet.flush());
     }
 
-    /// Tells those who wait their place, if it changed.
-    pub(crate) fn tell_positions(&mut self) {
+    /// Tells those who wait their place, if it changed; the one who is about to be admitted waits for nobody.
+    pub(crate) fn tell_positions(&mut self, about_to_be: Option<u64>) {
         for (at, waiting) in self.queue.iter_mut().enumerate() {
             let position = at + 1;
-            if waiting.position != position {
+            if waiting.position != position && about_to_be != Some(waiting.key) {
                 waiting.position = position;
                 waiting
                     .outlet

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use domain::ModelName;
 use engine::{Engine, ModelLoader, ModelSource, TextCodec};
-use kameo::actor::{Actor, ActorRef};
-use kameo::error::Infallible;
+use kameo::actor::{Actor, ActorRef, WeakActorRef};
+use kameo::error::{ActorStopReason, Infallible};
 use kameo::message::{Context, Message};
 use memory_governor::MemoryGovernor;
 use supervision::{AlarmDue, Birth, Handle, Inbox, WorkGuard};
@@ -120,6 +120,15 @@ impl Actor for Lane {
         lane.recover();
         lane.drive(&me);
         Ok(lane)
+    }
+
+    async fn on_stop(
+        &mut self,
+        _: WeakActorRef<Self>,
+        _: ActorStopReason,
+    ) -> Result<(), Infallible> {
+        self.unload().await;
+        Ok(())
     }
 
     supervision::receive_from!(inbox, alarm);

@@ -38,6 +38,12 @@ async fn one_answer_from_end_to_end() {
         total: 11,
     };
     assert!(heard.events.contains(&prefill), "{:?}", heard.events);
+    let queued = |event: &GenerationEvent| matches!(event, GenerationEvent::Queued { .. });
+    assert!(
+        !heard.events.iter().any(queued),
+        "it waited for nobody: {:?}",
+        heard.events
+    );
     let models = stage.models().await;
     assert_eq!(models[0].state, ModelState::Ready);
     assert_eq!(models[0].weights_bytes, Bytes::mib(1));

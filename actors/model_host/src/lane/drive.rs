@@ -53,7 +53,7 @@ impl Lane {
             Seat::Nobody | Seat::Loading(_) => {}
         }
         if !matches!(self.seat, Seat::Nobody | Seat::Loading(_)) {
-            pages.tell_positions();
+            pages.tell_positions(self.preparing.map(|(key, _)| key));
         }
         self.rest(&mut pages, now);
         self.meters.load(pages.live.len(), pages.queue.len());
