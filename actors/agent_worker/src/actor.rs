@@ -11,8 +11,10 @@ use kameo::Actor;
 use kameo::actor::ActorRef;
 use kameo::error::Infallible;
 use kameo::message::{Context, Message};
+use metrics::gauge;
 use model_host::{ModelHost, Request};
 use supervision::{AlarmDue, Birth, Handle, Inbox, WorkGuard};
+use telemetry::names::CONVERSATIONS;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -61,6 +63,23 @@ pub struct AgentWorker {
     running: Option<(TurnKey, CancellationToken)>,
     /// At most the running answer and the one that is just ending; they end with this life.
     answers: JoinSet<()>,
+    _counted: Counted,
+}
+
+/// One of the conversations with a live worker, as the gauge counts them.
+struct Counted(());
+
+impl Counted {
+    fn new() -> Self {
+        gauge!(CONVERSATIONS).increment(1.0);
+        Self(())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        gauge!(CONVERSATIONS).decrement(1.0);
+    }
 }
 
 /// The running answer ended. Private to one life.
@@ -83,6 +102,7 @@ impl Actor for AgentWorker {
             open: HashMap::new(),
             running: None,
             answers: JoinSet::new(),
+            _counted: Counted::new(),
         };
         worker.take_up();
         Ok(worker)

@@ -1,4 +1,4 @@
-//! One answer on its way from the model to its listener, apart from the worker's inbox so that neither stalls the
+//! Shell: one answer on its way from the model to its listener, apart from the worker's inbox so that neither stalls the
 //! other. It owns nothing: dropping it drops the model's stream, and compute stops within one step.
 
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! The channel to whoever asked, with one place kept free so that the last event never has to wait for a slow reader.
+//! Shell: the channel to whoever asked, with one place kept free so that the last event never has to wait for a slow reader.
 
 use domain::{FieldError, GenerationEvent};
 use tokio::sync::mpsc::{self, OwnedPermit};

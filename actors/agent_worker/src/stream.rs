@@ -1,4 +1,4 @@
-//! What the asker of a turn holds: a stream that always ends with exactly one terminal event, also when the worker is
+//! Shell: what the asker of a turn holds: a stream that always ends with exactly one terminal event, also when the worker is
 //! gone. Dropping it cancels the turn.
 
 use std::pin::Pin;

@@ -20,6 +20,7 @@ use tokio::time::{Duration, timeout, timeout_at};
 
 use crate::error::ApiError;
 use crate::http::{Refused, Shared, json};
+use crate::meters::InFlight;
 use crate::reply::{Heading, completion};
 use crate::sse::{Chunks, PING};
 use crate::wire::{ChatRequest, Defaults, chat_request};
@@ -30,11 +31,14 @@ struct Held {
     _slot: OwnedSemaphorePermit,
     /// A graceful stop waits for it.
     _work: WorkGuard,
+    /// The gauge counts it.
+    _in_flight: Arc<InFlight>,
 }
 
 pub(crate) async fn chat(
     State(shared): State<Arc<Shared>>,
     Extension(id): Extension<RequestId>,
+    Extension(in_flight): Extension<Arc<InFlight>>,
     request: Request,
 ) -> Result<Response, Refused> {
     let slot = shared.slot()?;
@@ -46,6 +50,7 @@ pub(crate) async fn chat(
         _work: shared
             .context
             .work(format!("POST /v1/chat/completions {id}")),
+        _in_flight: in_flight,
     };
     let heading = heading(&shared, number, &request);
     let (streamed, include_usage) = (request.stream, request.include_usage);

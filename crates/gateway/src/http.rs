@@ -18,6 +18,7 @@ use crate::chat::chat;
 use crate::config::{GatewayConfig, GatewayDeps};
 use crate::error::ApiError;
 use crate::ids::Ids;
+use crate::meters::{self, InFlight};
 use crate::probes;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -71,7 +72,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// Gives each request a name, and its response the same.
+/// Gives each request a name, and its response the same; counts both.
 async fn named(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let offered = request
         .headers()
@@ -80,8 +81,12 @@ async fn named(State(shared): State<Arc<Shared>>, mut request: Request, next: Ne
     let name = shared.ids.request(offered, shared.ids.number());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(RequestId::new(&name));
+    let in_flight = Arc::new(InFlight::begin());
+    request.extensions_mut().insert(Arc::clone(&in_flight));
     let mut response = next.run(request).await;
-    tracing::debug!(request = name, %method, path, status = response.status().as_u16(), "answered");
+    let status = response.status().as_u16();
+    meters::answered(&path, status);
+    tracing::debug!(request = name, %method, path, status, "answered");
     if let Ok(name) = HeaderValue::from_str(&name) {
         response.headers_mut().insert(X_REQUEST_ID, name);
     }

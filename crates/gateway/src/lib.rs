@@ -13,6 +13,7 @@ pub mod config;
 pub mod error;
 mod http;
 mod ids;
+mod meters;
 mod patience;
 mod probes;
 pub mod readiness;
