@@ -159,6 +159,7 @@ impl AgentWorker {
         let (host, turns) = (self.seed.host.clone(), self.seed.turns.clone());
         self.answers.spawn(async move {
             let key = start.key;
+            // A token's life, stop 3: the turn leaves the inbox and becomes a request.
             let opening = model_host::generate(&host, request(start));
             let heard = |text: &str| turns.lock().heard(key, text);
             report.send(pass_on(opening, &listener, &halt, heard).await);

@@ -48,6 +48,7 @@ where
             }
             GenerationEvent::Failed(error) => return Ending::Failed(error),
             event => {
+                // A token's life, stop 13: past the conversation, which remembers it.
                 // The permit first: a text that was never taken was never said.
                 let Ok(place) = listener.reserve().await else {
                     return Ending::Stopped;

@@ -118,6 +118,7 @@ impl Agents {
         settings: TurnSettings,
     ) -> Result<TurnStream, GenerationError> {
         let (events, receiver) = mpsc::channel(EVENTS);
+        // A token's life, stop 2: the turn becomes a message; its stream is made here.
         let turn = RunTurn {
             id: id.clone(),
             text: text.into(),

@@ -120,6 +120,7 @@ impl Message<Generate> for ModelHost {
             sampling: wish.sampling,
             context: wish.context,
         }));
+        // A token's life, stop 4: accepted into the book of its model, or refused at once.
         self.accept(&wish.model, job(wish.id, ask, wish.events))
             .await
             .inspect_err(meters::refused)

@@ -106,6 +106,7 @@ impl Sequence {
             let text = self.speech.finish();
             return self.end(text, FinishReason::Stop);
         }
+        // A token's life, stop 11: bytes become text that is final.
         match self.speech.push(bytes) {
             Said::Stopped(text) => self.end(text, FinishReason::Stop),
             Said::Text(mut text) => {

@@ -47,6 +47,7 @@ impl Outlet {
         while !self.outbox.is_empty() {
             match self.events.try_reserve() {
                 Ok(room) => {
+                    // A token's life, stop 12: into the stream, if its reader has room.
                     if let Some(event) = self.outbox.take() {
                         room.send(event);
                     }

@@ -46,6 +46,7 @@ pub(crate) async fn show(
                 return Ok(Ending::Stopped);
             }
         };
+        // A token's life, stop 14: on the screen.
         let Some(event) = event else {
             return Ok(Ending::Given);
         };

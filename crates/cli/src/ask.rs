@@ -47,6 +47,7 @@ async fn answered(stage: &mut Stage, ask: &Ask, told: &mut bool) -> Result<(), F
         ..TurnSettings::new(model)
     };
     let conversation = ConversationId::new("ask");
+    // A token's life, stop 1: a question becomes a turn of a conversation.
     let ended = match host.ask(&conversation, &question, settings).await {
         Ok(stream) => answer::show(stage, stream, ask.json).await,
         Err(error) => Err(error.into()),

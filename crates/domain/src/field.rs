@@ -14,7 +14,10 @@ pub struct FieldError {
 
 impl FieldError {
     /// Refuses `value` for `field`.
-    #[allow(clippy::needless_pass_by_value, reason = "numbers are passed as they are")]
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "numbers are passed as they are"
+    )]
     pub fn new(field: &'static str, value: impl ToString, allowed: &'static str) -> Self {
         let value = value.to_string().chars().take(80).collect();
         Self {

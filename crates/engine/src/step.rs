@@ -20,8 +20,8 @@ pub struct SequencePlan {
     pub capacity_tokens: u32,
     /// How its tokens are chosen.
     pub sampling: Sampling,
-    /// How many tokens at the front are prompt: the repetition penalty looks only behind them... and the sampler's
-    /// draws are numbered from them.
+    /// How many tokens at the front are prompt: the repetition penalty looks only behind them, and the sampler's draws
+    /// are numbered from them.
     pub prompt_tokens: u32,
 }
 

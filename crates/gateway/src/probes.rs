@@ -24,7 +24,7 @@ pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         .ask(Status, shared.config.limits.probe_time)
         .await;
     let readiness = match status {
-        Ok(status) => Readiness::of(model, &status, &(shared.deps.models)()),
+        Ok(status) => Readiness::of(model, &status, is_here(&shared).await),
         Err(error) => Readiness::unknown(model, error.to_string()),
     };
     let status = if readiness.is_ready() {
@@ -36,6 +36,16 @@ pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         status,
         serde_json::to_string(&readiness).unwrap_or_default(),
     )
+}
+
+/// Whether the default model is one of those that are here, or the path of a file.
+async fn is_here(shared: &Shared) -> bool {
+    let model = &shared.config.default_model;
+    if (shared.deps.models)().contains(model) {
+        return true;
+    }
+    let file = tokio::fs::metadata(model.as_str()).await;
+    file.is_ok_and(|file| file.is_file())
 }
 
 pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {

@@ -30,8 +30,8 @@ impl Readiness {
         Self::not(model, "unknown", reason)
     }
 
-    /// From the host's status; `known` are the models that could be loaded.
-    pub fn of(model: &ModelName, status: &HostStatus, known: &[ModelName]) -> Self {
+    /// From the host's status; `here` is whether there is a file to load it from.
+    pub fn of(model: &ModelName, status: &HostStatus, here: bool) -> Self {
         let lane = status.models.iter().find(|lane| lane.name == *model);
         match lane.map(|lane| &lane.state) {
             Some(ModelState::Ready) => Self::ready(model, "loaded"),
@@ -49,7 +49,7 @@ impl Readiness {
             Some(ModelState::Stopping) => {
                 Self::not(model, "stopping", "it is being stopped".into())
             }
-            None if known.contains(model) => Self::ready(model, "unloaded"),
+            None if here => Self::ready(model, "unloaded"),
             None => {
                 let reason = "it is not here: fetch it with `paraphym model pull`";
                 Self::not(model, "missing", reason.into())
@@ -114,20 +114,20 @@ mod tests {
             (ModelState::BackingOff, false, "backing_off"),
             (ModelState::Stopping, false, "stopping"),
         ] {
-            let readiness = Readiness::of(&ModelName::new("m"), &host(state), &[]);
+            let readiness = Readiness::of(&ModelName::new("m"), &host(state), false);
             assert_eq!((readiness.is_ready(), readiness.state), (ready, word));
         }
     }
 
     #[test]
-    fn a_model_without_a_lane_is_ready_if_it_is_known() {
+    fn a_model_without_a_lane_is_ready_if_it_is_here() {
         let (model, nothing) = (ModelName::new("other"), HostStatus::default());
-        assert_eq!(Readiness::of(&model, &nothing, &[]).state, "missing");
+        assert_eq!(Readiness::of(&model, &nothing, false).state, "missing");
         assert_eq!(
-            Readiness::of(&model, &host(ModelState::Ready), &[]).state,
+            Readiness::of(&model, &host(ModelState::Ready), false).state,
             "missing"
         );
-        let known = Readiness::of(&model, &nothing, std::slice::from_ref(&model));
+        let known = Readiness::of(&model, &nothing, true);
         assert!(known.is_ready());
         assert_eq!(
             serde_json::to_string(&known).unwrap(),

@@ -200,6 +200,21 @@ async fn probes_tell_what_is() {
 }
 
 #[tokio::test]
+async fn a_path_is_ready_if_there_is_a_file() {
+    for (path, status) in [
+        ("/nowhere/model.gguf", 503),
+        (env!("CARGO_MANIFEST_PATH"), 200),
+    ] {
+        let scene = Scene::start(hello(), |config| {
+            config.default_model = domain::ModelName::new(path);
+        })
+        .await;
+        assert_eq!(get(scene.address, "/readyz").await.status, status, "{path}");
+        scene.end().await;
+    }
+}
+
+#[tokio::test]
 async fn a_model_that_is_not_here_or_does_not_load_is_not_ready() {
     let scene = Scene::start(hello(), |config| {
         config.default_model = domain::ModelName::new("missing");

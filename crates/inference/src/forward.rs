@@ -55,6 +55,7 @@ pub fn run(
     caches: &mut [KvCache],
     scratch: &mut Scratch,
 ) -> Result<(), StepError> {
+    // A token's life, stop 8: every row of the batch, through every layer.
     let tokens: Vec<TokenId> = rows.iter().map(|row| row.token).collect();
     scratch.residual = model.embedding.widen(&tokens)?;
     model

@@ -39,6 +39,7 @@ pub fn choose(
     plan: &SequencePlan,
     candidates: &mut Candidates,
 ) -> Result<TokenId, SampleError> {
+    // A token's life, stop 9: a token is chosen.
     let sampling = &plan.sampling;
     let generated = held.get(plan.prompt_tokens as usize..).unwrap_or_default();
     penalise(

@@ -93,7 +93,10 @@ fn real_model_answers_on_our_threads_alone_and_leaves_nothing() {
             .await
             .unwrap();
         let (said, tokens) = answer(&host, &name).await;
-        assert!(said.contains("Gravity") && said.contains("physics"), "{said}");
+        assert!(
+            said.contains("Gravity") && said.contains("physics"),
+            "{said}"
+        );
         assert!(tokens > 3, "{tokens} tokens");
         // The same question has the same answer: greedy, on the same engine.
         assert_eq!(answer(&host, &name).await, (said, tokens));

@@ -120,6 +120,7 @@ impl Lane {
     /// The engine leaves with the next step, if anyone can move.
     fn depart(&mut self, pages: &mut Pages, me: &ActorRef<Self>) {
         let places: Vec<Place> = pages.live.iter().map(place_of).collect();
+        // A token's life, stop 6: who moves in this step.
         let moves = schedule::plan(&places, self.parts.config.prefill_chunk);
         if moves.is_empty() {
             return;
@@ -195,6 +196,7 @@ impl Lane {
                 live.sequence.served = steps;
                 continue;
             }
+            // A token's life, stop 10: home again, between two steps.
             let output = back.outputs.iter().find(|o| o.sequence.0 == step.key);
             let Some(token) = output.and_then(|output| output.token) else {
                 let words = format!("no token for sequence {}", step.key);

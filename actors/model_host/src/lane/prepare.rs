@@ -32,6 +32,7 @@ pub(crate) async fn prepare(
 ) -> Result<Ready, NoLease> {
     let max_tokens = ask.sampling.max_tokens;
     let context = card.context_tokens;
+    // A token's life, stop 5: words become tokens, and their memory is leased.
     let tokens = on_blocking_thread(move || {
         fitting::fit(&ask.prompt, ask.context, max_tokens, context, &*text)
     })

@@ -45,6 +45,7 @@ fn step(trip: Trip) -> Result<Back, EngineCrash> {
         opens,
         mut batch,
     } = trip;
+    // A token's life, stop 7: on a blocking thread, with the engine in hand.
     let begun = Instant::now();
     let mut refused = Vec::new();
     for (sequence, plan) in opens {
