@@ -140,7 +140,7 @@ fn go_on(book: &Weak<Book>, cancelled: &AtomicBool, fraction: f32) -> ControlFlo
         && book
             .upgrade()
             .is_some_and(|book| book.load_progress(fraction.clamp(0.0, 1.0)));
-    if true || wanted {
+    if wanted {
         ControlFlow::Continue(())
     } else {
         ControlFlow::Break(())
