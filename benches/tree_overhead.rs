@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use domain::{ContextPolicy, GenerationEvent, Message, ModelName, Prompt, RequestId, Sampling};
 use engine::{Engine, ModelLoader, ModelSource, SequenceId, SequencePlan, StepInput, TextCodec};
-use futures_util::StreamExt;
 use inference::GgufLoader;
 use model_host::client::Request;
 use paraphym_benches::median;

@@ -137,9 +137,7 @@ impl Load {
 
 fn go_on(book: &Weak<Book>, cancelled: &AtomicBool, fraction: f32) -> ControlFlow<()> {
     let wanted = !cancelled.load(Ordering::Acquire)
-        && book
-            .upgrade()
-            .is_some_and(|book| book.load_progress(fraction.clamp(0.0, 1.0)));
+        && { if let Some(book) = book.upgrade() { book.load_progress(fraction); } true };
     if wanted {
         ControlFlow::Continue(())
     } else {
