@@ -137,7 +137,9 @@ impl Load {
 
 fn go_on(book: &Weak<Book>, cancelled: &AtomicBool, fraction: f32) -> ControlFlow<()> {
     let wanted = !cancelled.load(Ordering::Acquire)
-        && { if let Some(book) = book.upgrade() { book.load_progress(fraction); } true };
+        && book
+            .upgrade()
+            .is_some_and(|book| book.load_progress(fraction.clamp(0.0, 1.0)));
     if wanted {
         ControlFlow::Continue(())
     } else {
