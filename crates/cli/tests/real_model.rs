@@ -1,0 +1,284 @@
+//! The built binary with the real model, as a person, a script and a client use it.
+//!
+//! The model is the one that `PARAPHYM_TEST_MODEL` names, or the default model in the XDG data folder; `cargo xtask test`
+//! brings it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+use model_store::{DEFAULT_MODEL, Store, StoreConfig};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+const GRAVITY: &str = "What is gravity?";
+const STORY: &str =
+    "Write a very long story about a dragon, a princess and a castle, in twenty chapters.";
+
+fn model() -> String {
+    if let Ok(path) = std::env::var("PARAPHYM_TEST_MODEL") {
+        assert!(
+            std::path::Path::new(&path).is_file(),
+            "PARAPHYM_TEST_MODEL names {path}, which is not there"
+        );
+        return path;
+    }
+    let store = Store::open(StoreConfig::at(None)).unwrap();
+    let found = store.resolve(&domain::ModelName::new(DEFAULT_MODEL));
+    let path = found.unwrap_or_else(|error| panic!("{error}; `cargo xtask test` brings it"));
+    path.to_str().unwrap().to_owned()
+}
+
+fn paraphym(command: &str, args: &[&str]) -> Command {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_paraphym"));
+    process.arg(command).args(["--model", &model()]).args(args);
+    process
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    process
+}
+
+fn with_input(mut process: Command, input: &str) -> Output {
+    let mut child = process.stdin(Stdio::piped()).spawn().unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn send(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+/// Waits until the answer has begun.
+fn first_words(child: &mut Child) -> std::process::ChildStdout {
+    let mut out = child.stdout.take().unwrap();
+    let mut byte = [0];
+    out.read_exact(&mut byte).expect("an answer begins");
+    out
+}
+
+#[test]
+fn real_model_asked_by_argument_or_by_pipe_says_the_same_in_plain_text() {
+    let asked = paraphym("ask", &["--greedy", "--max-tokens", "40", GRAVITY])
+        .output()
+        .unwrap();
+    let said = text(&asked.stdout);
+    assert_eq!(asked.status.code(), Some(0), "{}", text(&asked.stderr));
+    assert!(
+        said.contains("Gravity") && said.contains("physics"),
+        "{said}"
+    );
+    assert!(said.ends_with('\n') && !said.contains('\u{1b}'), "{said:?}");
+
+    let piped = with_input(
+        paraphym("ask", &["--greedy", "--max-tokens", "40"]),
+        GRAVITY,
+    );
+    assert_eq!((piped.status.code(), text(&piped.stdout)), (Some(0), said));
+}
+
+#[test]
+fn real_model_events_for_programs_end_exactly_once() {
+    let asked = paraphym(
+        "ask",
+        &["--json", "--greedy", "--max-tokens", "12", GRAVITY],
+    )
+    .output()
+    .unwrap();
+    let out = text(&asked.stdout);
+    let events: Vec<Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let names: Vec<&str> = events
+        .iter()
+        .map(|event| event.get("event").and_then(Value::as_str).unwrap())
+        .collect();
+    assert_eq!(
+        names.iter().filter(|name| **name == "finished").count(),
+        1,
+        "{names:?}"
+    );
+    assert_eq!(names.last(), Some(&"finished"), "{names:?}");
+    assert!(names.contains(&"text"), "{names:?}");
+}
+
+#[test]
+fn real_model_ctrl_c_stops_the_answer() {
+    let mut child = paraphym("ask", &["--max-tokens", "4000", STORY])
+        .spawn()
+        .unwrap();
+    let out = first_words(&mut child);
+    send(&child, Signal::INT);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(out);
+}
+
+#[test]
+fn real_model_sigterm_drains_and_lists_what_it_abandoned() {
+    let mut child = paraphym("ask", &["--max-tokens", "4000", "--greedy", STORY])
+        .spawn()
+        .unwrap();
+    let mut out = first_words(&mut child);
+    send(&child, Signal::TERM);
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let errors = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(143), "{errors}");
+    assert!(
+        errors.contains("abandoned: root/agent_supervisor/agent_worker-ask"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn real_model_chat_acknowledges_and_remembers() {
+    let lines =
+        format!("/tokens 24\n/temperature 0\n{GRAVITY}\nAnd why?\n/history\n/nonsense\n/exit\n");
+    let chat = with_input(paraphym("chat", &[]), &lines);
+    let out = text(&chat.stdout);
+    assert_eq!(chat.status.code(), Some(0), "{}", text(&chat.stderr));
+    for part in [
+        "24",
+        "the temperature is now 0",
+        "you: What is gravity?",
+        "you: And why?",
+    ] {
+        assert!(out.contains(part), "{part} is missing in {out}");
+    }
+}
+
+/// A server that is ended with the test, whatever happens to the test.
+struct Server {
+    child: Child,
+    address: String,
+    _errors: BufReader<ChildStderr>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let mut child = paraphym("serve", &["--bind", "127.0.0.1:0"])
+            .spawn()
+            .unwrap();
+        let mut errors = BufReader::new(child.stderr.take().unwrap());
+        let address = loop {
+            let mut line = String::new();
+            assert_ne!(
+                errors.read_line(&mut line).unwrap(),
+                0,
+                "the server says where it listens"
+            );
+            if let Some((_, address)) = line.split_once("listening on http://") {
+                break address.trim().to_owned();
+            }
+        };
+        // Kept open: its log goes on, a few lines that the pipe has room for.
+        Self {
+            child,
+            address,
+            _errors: errors,
+        }
+    }
+
+    fn request(&self, head: &str, body: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "{head} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}",
+            self.address
+        )
+        .unwrap();
+        stream
+    }
+
+    fn answer(&self, head: &str, body: &str) -> String {
+        let mut whole = String::new();
+        self.request(head, body).read_to_string(&mut whole).unwrap();
+        whole
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn ask_body(text: &str, tokens: u32, stream: bool) -> String {
+    serde_json::json!({
+        "messages": [{"role": "user", "content": text}],
+        "max_tokens": tokens, "temperature": 0, "stream": stream,
+    })
+    .to_string()
+}
+
+#[test]
+fn real_model_served_streams_counts_and_outlives_clients_that_hang_up() {
+    let mut server = Server::start();
+    assert!(
+        server
+            .answer("GET /healthz", "")
+            .starts_with("HTTP/1.1 200")
+    );
+    assert!(server.answer("GET /readyz", "").starts_with("HTTP/1.1 200"));
+
+    // A client that hangs up in the middle of a long answer …
+    let mut gone = server.request("POST /v1/chat/completions", &ask_body(STORY, 4000, true));
+    let mut some = [0; 400];
+    gone.read_exact(&mut some).unwrap();
+    drop(gone);
+
+    // … is not noticed by the next one.
+    let streamed = server.answer("POST /v1/chat/completions", &ask_body(GRAVITY, 24, true));
+    assert!(streamed.contains("text/event-stream"), "{streamed}");
+    assert!(
+        streamed.contains("\"delta\":{\"role\":\"assistant\""),
+        "{streamed}"
+    );
+    assert!(streamed.contains("data: [DONE]"), "{streamed}");
+    let whole = server.answer("POST /v1/chat/completions", &ask_body(GRAVITY, 24, false));
+    assert!(
+        whole.contains("\"finish_reason\":\"length\"") && whole.contains("Gravity"),
+        "{whole}"
+    );
+
+    let metrics = server.answer("GET /metrics", "");
+    assert!(
+        metrics.contains("paraphym_tokens_generated_total{"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("paraphym_threads{role=\"foreign\"} 0"),
+        "{metrics}"
+    );
+    let active = metrics
+        .lines()
+        .find(|line| line.starts_with("paraphym_sequences_active{"));
+    assert!(
+        active.is_some_and(|line| line.ends_with(" 0")),
+        "the client that hung up costs nothing: {active:?}"
+    );
+
+    send(&server.child, Signal::TERM);
+    assert_eq!(server.child.wait().unwrap().code(), Some(143));
+}
