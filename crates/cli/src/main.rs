@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use paraphym_candle::{Runtime, RuntimeOptions};
-use telemetry::{LogFormat, init_logging};
+use telemetry::{LogFormat, init_logging, log_panics};
 
 use crate::args::{Cli, Command};
 use crate::failure::Failure;
@@ -52,14 +52,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// A server says what it does; a command keeps quiet unless something is wrong.
+/// A server says what it does; a command keeps quiet unless something is wrong. What kameo says of a crash our own
+/// supervision says, too.
 fn logging(cli: &Cli) -> Result<(), Failure> {
     let default = match cli.command {
-        Command::Serve(_) => "info",
-        _ => "error",
+        Command::Serve(_) => "info,kameo=off",
+        _ => "error,kameo=off",
     };
     let filter = cli.machine.log.as_deref().unwrap_or(default);
-    init_logging(filter, LogFormat::Text).map_err(|error| Failure::usage(error, ""))
+    init_logging(filter, LogFormat::Text).map_err(|error| Failure::usage(error, ""))?;
+    log_panics("paraphym-");
+    Ok(())
 }
 
 async fn command(cli: Cli, runtime: Runtime) -> Result<(), Failure> {

@@ -7,5 +7,5 @@ mod logging;
 mod metrics;
 pub mod names;
 
-pub use logging::{LogError, LogFormat, init_logging};
+pub use logging::{LogError, LogFormat, init_logging, log_panics};
 pub use metrics::{Metrics, MetricsError};

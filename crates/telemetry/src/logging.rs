@@ -50,6 +50,25 @@ pub fn init_logging(filter: &str, format: LogFormat) -> Result<(), LogError> {
         .map_err(|_| LogError::Twice)
 }
 
+/// Lets a panic on a thread of the runtime be a log line: there a supervisor answers for it. A panic anywhere else is
+/// printed as ever. For a binary; a library leaves the hook to its app.
+pub fn log_panics(thread_prefix: &'static str) {
+    let printed = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        if thread
+            .name()
+            .is_some_and(|name| name.starts_with(thread_prefix))
+        {
+            let place = panic.location().map(ToString::to_string);
+            let words = panic.payload_as_str().unwrap_or("no words");
+            tracing::warn!(place, "panic: {words}");
+        } else {
+            printed(panic);
+        }
+    }));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
