@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let question = std::env::args()
         .nth(1)
         .unwrap_or_else(|| "Say hello.".to_owned());
-    // An app with a runtime of its own calls `paraphym_candle::confine()` first in `main` and awaits `answer` there.
+    // An app with a runtime of its own calls `paraphym_candle::confine()` first in `main`, and awaits the same there.
     run(&RuntimeOptions::default(), |runtime| async move {
         let host = Paraphym::builder().runtime(runtime).start().await?;
         let result = answer(&host, &question).await;

@@ -13,7 +13,7 @@ use memory_governor::FileProbe;
 use model_store::{DEFAULT_MODEL, Store, StoreConfig, StoreError};
 use root::{Tree, TreeConfig, TreeParts};
 use runtime::{RunError, Runtime};
-use supervision::{Events, StartTreeError, start_root};
+use supervision::{ChildPath, Events, StartTreeError, start_root};
 use telemetry::{Metrics, MetricsError};
 
 use crate::host::{Paraphym, Parts};
@@ -33,6 +33,14 @@ pub enum StartError {
     /// A setting of the HTTP edge is not accepted.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
+    /// HTTP cannot be served there: the address is taken, or not of this machine.
+    #[error("{reason}")]
+    NotServed {
+        /// The address asked for.
+        bind: SocketAddr,
+        /// What the HTTP edge said, naming the address.
+        reason: String,
+    },
     /// A part of the tree did not start.
     #[error(transparent)]
     Tree(#[from] StartTreeError),
@@ -126,8 +134,9 @@ impl Builder {
     pub async fn start(self) -> Result<Paraphym, StartError> {
         let runtime = match self.runtime {
             Some(runtime) => runtime,
-            None => Runtime::ambient()?,
+            None => Runtime::ambient().await?,
         };
+        warn_if_unconfined(&runtime);
         let store = Store::open(StoreConfig::at(self.models_dir))?;
         let loader = self.loader.unwrap_or_else(|| Arc::new(GgufLoader::new()));
         let metrics = match Metrics::install() {
@@ -148,7 +157,7 @@ impl Builder {
         tree.spec = tree
             .spec
             .child(upkeep::child(runtime.clone(), metrics.clone()));
-        let mut address = None;
+        let (mut address, mut edge) = (None, None);
         if let Some(bind) = self.bind {
             let (listing_spec, listing) = Listing::of(store.clone());
             let deps = GatewayDeps {
@@ -160,6 +169,7 @@ impl Builder {
                 clock: Arc::new(SystemTime::now),
             };
             let gateway = gateway::child(GatewayConfig::new(bind, self.model.clone()), deps)?;
+            edge = Some((bind, gateway.spec.id().clone()));
             tree.spec = tree.spec.child(listing_spec).child(gateway.spec);
             address = Some(gateway.address);
         }
@@ -170,7 +180,11 @@ impl Builder {
             models,
             agents,
         } = tree;
-        let root = start_root(spec, events).await?;
+        let root = ChildPath::root(spec.id());
+        let edge = edge.map(|(bind, id)| (bind, root.join(&id)));
+        let root = start_root(spec, events)
+            .await
+            .map_err(|error| not_started(error, edge))?;
         Ok(Paraphym::new(Parts {
             root,
             governor,
@@ -182,5 +196,28 @@ impl Builder {
             model: self.model,
             address,
         }))
+    }
+}
+
+/// A tree that failed at its HTTP edge failed for the address that was chosen: that has a cure of its own.
+fn not_started(error: StartTreeError, edge: Option<(SocketAddr, ChildPath)>) -> StartError {
+    match (error, edge) {
+        (StartTreeError::Child(failure), Some((bind, path))) if failure.child == path => {
+            StartError::NotServed {
+                bind,
+                reason: failure.reason,
+            }
+        }
+        (error, _) => error.into(),
+    }
+}
+
+fn warn_if_unconfined(runtime: &Runtime) {
+    let confinement = runtime.confinement();
+    if !confinement.is_complete() {
+        tracing::warn!(
+            ?confinement,
+            "libraries may start threads of their own: call `paraphym_candle::confine()` first in `main`"
+        );
     }
 }

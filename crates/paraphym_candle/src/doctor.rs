@@ -150,23 +150,29 @@ fn threads(census: &Census, workers: usize) -> Check {
 }
 
 fn libraries(runtime: &Runtime) -> Check {
-    let overridden = &runtime.confinement().overridden;
-    if overridden.is_empty() {
+    let confinement = runtime.confinement();
+    if confinement.is_complete() {
         return Check::ok(
             "libraries",
             "candle, rayon and tokenizers stay on our threads".to_owned(),
         );
     }
-    let found = overridden
+    let mut found: Vec<String> = confinement
+        .overridden
         .iter()
-        .map(|(k, v)| format!("{k}={v}"))
-        .collect::<Vec<_>>()
-        .join(" ");
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    found.extend(
+        confinement
+            .missing
+            .iter()
+            .map(|name| format!("{name} is not set")),
+    );
     Check::bad(
         "libraries",
         Verdict::Warn,
-        found,
-        "unset these variables: they let libraries start threads",
+        found.join(", "),
+        "call `confine` first in `main`, and set these variables to nothing else: libraries may start threads",
     )
 }
 

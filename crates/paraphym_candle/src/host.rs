@@ -12,7 +12,7 @@ use agent_worker::stream::TurnStream;
 use domain::{
     ContextPolicy, ConversationId, GenerationError, Message, ModelName, Prompt, RequestId, Sampling,
 };
-use engine::{ModelCard, ModelLoader, ModelSource};
+use engine::{ModelCard, ModelLoader};
 use memory_governor::{LedgerStatus, MemoryGovernor};
 use model_host::ModelHost;
 use model_host::client::{GenerationStream, Request};
@@ -24,6 +24,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::builder::Builder;
 use crate::doctor::{self, DoctorReport};
+use crate::inspect::inspect_with;
 
 /// How long `shutdown` lets running answers finish.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -195,16 +196,10 @@ impl Paraphym {
             .store
             .resolve(model)
             .map_err(|error| error.to_string())?;
-        let (loader, source) = (
-            Arc::clone(&self.parts.loader),
-            ModelSource { path: path.clone() },
-        );
-        let card = tokio::task::spawn_blocking(move || loader.inspect(&source)).await;
-        match card {
-            Ok(Ok(card)) => Ok((path, card)),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(crash) => Err(format!("reading its header crashed: {crash}")),
-        }
+        let inspected = inspect_with(Arc::clone(&self.parts.loader), path.clone()).await;
+        inspected
+            .map(|card| (path, card))
+            .map_err(|error| error.to_string())
     }
 
     /// Where HTTP is served; `None` if it is not.

@@ -1,26 +1,31 @@
 //! Paraphym in your app: a local model behind supervised actors, on the one runtime you already have.
 //!
 //! ```no_run
-//! use futures_util::StreamExt;
-//! use paraphym_candle::{GenerationEvent, Paraphym};
+//! use paraphym_candle::{GenerationEvent, Paraphym, confine};
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let host = Paraphym::builder().start().await?;
-//! host.pull_default(&mut |_| {}).await?;
-//!
-//! let mut answer = host.prompt("Give me three tips for staying healthy.").await?;
-//! while let Some(event) = answer.next().await {
-//!     if let GenerationEvent::Text(text) = event {
-//!         print!("{text}");
-//!     }
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     confine(); // first, while there is one thread
+//!     app()
 //! }
-//! host.shutdown().await;
-//! # Ok(())
-//! # }
+//!
+//! #[tokio::main]
+//! async fn app() -> Result<(), Box<dyn std::error::Error>> {
+//!     let host = Paraphym::builder().start().await?;
+//!     host.pull_default(&mut |_| {}).await?;
+//!
+//!     let mut answer = host.prompt("Give me three tips for staying healthy.").await?;
+//!     while let Some(event) = answer.next().await {
+//!         if let GenerationEvent::Text(text) = event {
+//!             print!("{text}");
+//!         }
+//!     }
+//!     host.shutdown().await;
+//!     Ok(())
+//! }
 //! ```
 //!
-//! In `main`, call [`confine`] before your runtime starts, so that the libraries underneath start no thread of their
-//! own; or let [`run`] build the runtime and do it for you.
+//! [`confine`] tells the libraries underneath to start no thread of their own, which they look up once. An app without a
+//! runtime lets [`run`] build it, and `run` confines by itself.
 //!
 //! Invariants: this crate decides nothing. It joins the parts, starts the tree and stops it; dropping [`Paraphym`]
 //! without [`Paraphym::shutdown`] stops it too, without waiting.
@@ -28,6 +33,7 @@
 mod builder;
 mod doctor;
 mod host;
+mod inspect;
 mod listing;
 mod resolve;
 mod upkeep;
@@ -40,8 +46,9 @@ pub use domain::{
     Bytes, ContextPolicy, ConversationId, FieldError, FinishReason, GenerationError,
     GenerationEvent, Message, ModelName, Prompt, RequestId, Role, Sampling, Usage,
 };
-pub use engine::{ModelCard, ModelLoader, ModelSource};
+pub use engine::{LoadError, ModelCard, ModelLoader, ModelSource};
 pub use host::{Paraphym, ShutdownReport, Status};
+pub use inspect::inspect;
 pub use memory_governor::LedgerStatus;
 pub use model_host::client::{GenerationStream, Request};
 pub use model_host::messages::{HostStatus, ModelState, ModelStatus, UnloadError};

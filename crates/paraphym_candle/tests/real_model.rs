@@ -117,5 +117,10 @@ fn real_model_answers_on_our_threads_alone_and_leaves_nothing() {
         check_threads(host.runtime());
     })
     .unwrap();
-    assert_eq!(threads_now(), before, "a thread outlived the runtime");
+    // A joined thread is listed for some microseconds more, until the kernel has cleared it away.
+    let settled = (0..10_000).any(|_| {
+        std::thread::yield_now();
+        threads_now() == before
+    });
+    assert!(settled, "a thread outlived the runtime");
 }

@@ -89,7 +89,8 @@ impl Known {
         known
     }
 
-    /// For an ambient runtime: the same, and what appears later under `name` is that runtime growing its blocking pool.
+    /// For an ambient runtime: the same, and what appears later under `name` is taken for that runtime growing its
+    /// blocking pool. A thread that the app starts from one of the runtime's inherits the name and is mistaken for one.
     pub(crate) fn ambient(name: Option<String>) -> Self {
         Self {
             ambient_name: name,
@@ -148,7 +149,7 @@ impl Known {
 }
 
 /// The kernel's list: id and name of each thread. Empty where there is no `/proc`.
-fn tasks() -> Vec<(u32, String)> {
+pub(crate) fn tasks() -> Vec<(u32, String)> {
     let Ok(entries) = fs::read_dir("/proc/self/task") else {
         return Vec::new();
     };

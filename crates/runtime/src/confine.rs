@@ -8,32 +8,59 @@
 
 use std::env;
 
+use crate::census::tasks;
+
 const WANTED: [(&str, &str); 2] = [
     ("CANDLE_NUM_THREADS", "1"),
     ("TOKENIZERS_PARALLELISM", "false"),
 ];
 
-/// What was found and set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the libraries will read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confinement {
     /// Variables that were set to something else and were left alone: the process may then have threads beyond ours.
     pub overridden: Vec<(String, String)>,
+    /// Variables that are not set and could not be, because other threads existed already. The same follows.
+    pub missing: Vec<&'static str>,
+}
+
+impl Confinement {
+    /// Whether the libraries stay on our threads.
+    pub fn is_complete(&self) -> bool {
+        self.overridden.is_empty() && self.missing.is_empty()
+    }
 }
 
 /// Tells the libraries to stay on our threads. Call it first in `main`, before any other thread exists; `run` does.
 ///
-/// A variable that is already set is left as it is, so an app that embeds us may set both itself and then nothing is
-/// written here.
+/// A variable that is already set is left as it is. While the process has other threads nothing is written, because
+/// one of them might be reading the environment; what is then missing is in the answer.
 pub fn confine() -> Confinement {
-    let mut overridden = Vec::new();
+    // Where there is no `/proc` the count is 0, and the sentence above is all there is.
+    let alone = tasks().len() <= 1;
+    let mut confinement = look();
+    if alone {
+        for (name, value) in WANTED {
+            if confinement.missing.contains(&name) {
+                set(name, value);
+            }
+        }
+        confinement.missing.clear();
+    }
+    confinement
+}
+
+/// What the libraries would read now. Writes nothing.
+pub(crate) fn look() -> Confinement {
+    let mut found = Confinement::default();
     for (name, value) in WANTED {
         match env::var(name) {
-            Ok(found) if found == value => {}
-            Ok(found) => overridden.push((name.to_owned(), found)),
-            Err(_) => set(name, value),
+            Ok(set) if set == value => {}
+            Ok(set) => found.overridden.push((name.to_owned(), set)),
+            Err(_) => found.missing.push(name),
         }
     }
-    Confinement { overridden }
+    found
 }
 
 #[allow(
@@ -45,8 +72,7 @@ pub fn confine() -> Confinement {
     reason = "the one place that writes the environment"
 )]
 fn set(name: &str, value: &str) {
-    // SAFETY: `run` calls this before it makes any thread. An embedding app that already has threads is told in the
-    // documentation to call `confine` first or to set the variables itself; Rust's own readers share a lock with this.
+    // SAFETY: `confine` calls this only while the process has one thread, so nobody reads the environment meanwhile.
     unsafe { env::set_var(name, value) };
 }
 

@@ -1,15 +1,17 @@
 //! Why: a library that quietly builds a second runtime doubles threads, splits timers and loses tasks at exit. This is
 //! the only file that builds one, and it refuses where one exists.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
+use tokio::sync::Semaphore;
 
 use crate::census::{Census, Known, Role, current_name, current_tid};
-use crate::confine::{Confinement, confine, keep_rayon_here};
+use crate::confine::{Confinement, confine, keep_rayon_here, look};
 
 /// Blocking threads at most. With the main thread this keeps a process at workers + 8 threads: one for a model's
 /// step, one for a load, one for text work, one for a line editor, the rest for files and name look-ups.
@@ -17,6 +19,14 @@ const BLOCKING_THREADS_MAX: usize = 7;
 
 /// How long the runtime's blocking threads may take to end after the last task did.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// How long the workers may take to come up before `main` runs all the same.
+const START_GRACE: Duration = Duration::from_secs(2);
+
+thread_local! {
+    /// Whether this thread has parked as a worker.
+    static PARKED: Cell<bool> = const { Cell::new(false) };
+}
 
 /// "One per process" can only be known by the process: true while a runtime of ours lives.
 static OWNED: AtomicBool = AtomicBool::new(false);
@@ -104,25 +114,42 @@ where
         Some(n) => return Err(RunError::Workers(n)),
     };
     let known = Known::before_start();
-    let tokio = builder(workers, &known).build()?;
+    let up = Arc::new(Semaphore::new(0));
+    let tokio = builder(workers, &known, &up).build()?;
     let runtime = Runtime {
         handle: tokio.handle().clone(),
         known,
         confinement,
         owned: true,
     };
-    let output = tokio.block_on(main(runtime));
+    let output = tokio.block_on(async {
+        all_up(&up, workers).await;
+        main(runtime).await
+    });
     tokio.shutdown_timeout(SHUTDOWN_GRACE);
     Ok(output)
+}
+
+/// tokio's workers and blocking threads come from one pool, and each takes what waits first: until every worker works, a
+/// blocking task could be taken by a thread that was named for a worker. So nobody may bring one before.
+async fn all_up(up: &Semaphore, workers: usize) {
+    let all = up.acquire_many(u32::try_from(workers).unwrap_or(u32::MAX));
+    if tokio::time::timeout(START_GRACE, all).await.is_err() {
+        tracing::warn!(
+            workers,
+            "some workers are slow to start; threads may be misnamed"
+        );
+    }
 }
 
 #[allow(
     clippy::disallowed_methods,
     reason = "the one place that builds a runtime"
 )]
-fn builder(workers: usize, known: &Known) -> Builder {
+fn builder(workers: usize, known: &Known, up: &Arc<Semaphore>) -> Builder {
     let started = Arc::new(AtomicUsize::new(0));
-    let (on_start, on_stop) = (known.clone(), known.clone());
+    let (on_start, on_park, on_stop) = (known.clone(), known.clone(), known.clone());
+    let up = Arc::clone(up);
     let mut builder = Builder::new_multi_thread();
     builder
         .enable_all()
@@ -138,17 +165,18 @@ fn builder(workers: usize, known: &Known) -> Builder {
             }
         })
         .on_thread_start(move || {
-            let name = std::thread::current().name().unwrap_or_default().to_owned();
-            let role = if name.starts_with("paraphym-worker") {
-                Role::Worker
-            } else {
-                Role::Blocking
-            };
             if let Some(tid) = current_tid() {
-                on_start.insert(tid, role);
+                on_start.insert(tid, Role::Blocking);
             }
-            if role == Role::Blocking {
-                keep_rayon_here();
+            keep_rayon_here();
+        })
+        .on_thread_park(move || {
+            // Only a worker parks here, and each does at once when it finds nothing to do.
+            if !PARKED.replace(true) {
+                if let Some(tid) = current_tid() {
+                    on_park.insert(tid, Role::Worker);
+                }
+                up.add_permits(1);
             }
         })
         .on_thread_stop(move || {
@@ -160,18 +188,20 @@ fn builder(workers: usize, known: &Known) -> Builder {
 }
 
 impl Runtime {
-    /// The runtime we are inside: an embedding app's, or a test's. Its threads are the host's.
+    /// The runtime we are inside: an embedding app's, or a test's. Its threads are the host's. The environment is only
+    /// looked at: other threads may be reading it.
     ///
     /// # Errors
     /// `Outside` where there is none.
-    pub fn ambient() -> Result<Self, RunError> {
+    pub async fn ambient() -> Result<Self, RunError> {
         let handle = Handle::try_current().map_err(|_| RunError::Outside)?;
-        let confinement = confine();
-        let known = Known::ambient(current_name());
+        // A thread of that runtime's blocking pool knows what they are called; the caller's may be the app's main.
+        let name = handle.spawn_blocking(current_name).await.ok().flatten();
+        let known = Known::ambient(name);
         Ok(Self {
             handle,
             known,
-            confinement,
+            confinement: look(),
             owned: false,
         })
     }

@@ -1,10 +1,18 @@
 //! One process, one runtime. Alone in its file, because the test harness gives each file a process.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use paraphym_runtime::{Role, RunError, Runtime, RuntimeOptions, run};
+use paraphym_runtime::{Role, RunError, RuntimeOptions, run};
 
 fn threads_now() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// A joined thread is listed for some microseconds more, until the kernel has cleared it away.
+fn threads_settle_at(expected: usize) -> bool {
+    (0..10_000).any(|_| {
+        std::thread::yield_now();
+        threads_now() == expected
+    })
 }
 
 #[test]
@@ -44,9 +52,10 @@ fn owned_never_nested_never_second_and_gone_afterwards() {
     {
         assert!(known.contains(&thread.name.as_str()), "{thread:?}");
     }
-    assert_eq!(std::env::var("CANDLE_NUM_THREADS").unwrap(), "1");
-    assert_eq!(std::env::var("TOKENIZERS_PARALLELISM").unwrap(), "false");
-    assert_eq!(threads_now(), before, "a thread of the runtime outlived it");
+    assert!(
+        threads_settle_at(before),
+        "a thread of the runtime outlived it"
+    );
 
     // Another one is fine once the first is gone; a second beside it is not.
     let second = run(&options, |_| async {
@@ -64,5 +73,4 @@ fn owned_never_nested_never_second_and_gone_afterwards() {
         run(&RuntimeOptions { workers: Some(0) }, |_| async {}),
         Err(RunError::Workers(0))
     ));
-    assert!(matches!(Runtime::ambient(), Err(RunError::Outside)));
 }

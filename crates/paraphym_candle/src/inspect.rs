@@ -1,0 +1,30 @@
+//! What a file is can be asked without a tree: `model show` needs an answer about a file, not a host.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use engine::{LoadError, ModelCard, ModelLoader, ModelSource};
+use inference::GgufLoader;
+
+/// What the GGUF file at `path` is and needs, from its header alone. Reads on a blocking thread; needs a tokio runtime.
+///
+/// # Errors
+/// It cannot be read, is no usable GGUF, or is of a kind that is not supported; the text names the file and why.
+pub async fn inspect(path: PathBuf) -> Result<ModelCard, LoadError> {
+    inspect_with(Arc::new(GgufLoader::new()), path).await
+}
+
+/// The same with any engine's loader.
+pub(crate) async fn inspect_with(
+    loader: Arc<dyn ModelLoader>,
+    path: PathBuf,
+) -> Result<ModelCard, LoadError> {
+    let source = ModelSource { path: path.clone() };
+    match tokio::task::spawn_blocking(move || loader.inspect(&source)).await {
+        Ok(inspected) => inspected,
+        Err(crash) => Err(LoadError::Malformed {
+            path,
+            reason: format!("reading its header crashed: {crash}"),
+        }),
+    }
+}
