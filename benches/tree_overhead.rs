@@ -14,12 +14,12 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use domain::{ContextPolicy, GenerationEvent, Message, ModelName, Prompt, RequestId, Sampling};
+use domain::{ConversationId, GenerationEvent, Message, ModelName, Sampling};
 use engine::{Engine, ModelLoader, ModelSource, SequenceId, SequencePlan, StepInput, TextCodec};
+use futures_util::StreamExt;
 use inference::GgufLoader;
-use model_host::client::Request;
 use paraphym_benches::median;
-use paraphym_candle::{Paraphym, RuntimeOptions, Store, StoreConfig, run};
+use paraphym_candle::{Paraphym, RuntimeOptions, Store, StoreConfig, TurnSettings, run};
 use tokio::time::Instant;
 
 /// Alternations; an odd number, so that the median is one of them.
@@ -60,7 +60,7 @@ async fn compare(host: &Paraphym, path: PathBuf) -> Result<(), Failure> {
     let (mut engine, text) = (loaded.engine, loaded.text);
     let model = ModelName::new(path.to_string_lossy());
     // Both sides once unmeasured: pages are touched, the tree's model is loaded.
-    through_tree(host, &model).await?;
+    through_tree(host, &model, ROUNDS).await?;
 
     let mut ratios = Vec::new();
     for round in 0..ROUNDS {
@@ -73,7 +73,7 @@ async fn compare(host: &Paraphym, path: PathBuf) -> Result<(), Failure> {
         let (home, taken) = tokio::task::spawn_blocking(bare_loop).await?;
         engine = home;
         let bare = taken?;
-        let tree = through_tree(host, &model).await?;
+        let tree = through_tree(host, &model, round).await?;
         let ratio = tree.as_secs_f64() / bare.as_secs_f64();
         writeln!(
             out,
@@ -158,16 +158,18 @@ fn bare(
     Ok(taken)
 }
 
-/// From the first text to the end, through every actor.
-async fn through_tree(host: &Paraphym, model: &ModelName) -> Result<Duration, Failure> {
-    let request = Request {
-        id: RequestId::new("bench"),
-        model: model.clone(),
-        prompt: Prompt::Chat(vec![Message::user(QUESTION)]),
+/// From the first text to the end, through every actor: a turn of a conversation of its own.
+async fn through_tree(
+    host: &Paraphym,
+    model: &ModelName,
+    round: usize,
+) -> Result<Duration, Failure> {
+    let conversation = ConversationId::new(format!("bench-{round}"));
+    let settings = TurnSettings {
         sampling: sampling(),
-        context: ContextPolicy::Refuse,
+        ..TurnSettings::new(model.clone())
     };
-    let mut stream = host.generate(request).await?;
+    let mut stream = host.ask(&conversation, QUESTION, settings).await?;
     let mut began = None;
     while let Some(event) = stream.next().await {
         match event {
