@@ -19,8 +19,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Duration, timeout, timeout_at};
 
 use crate::error::ApiError;
+use crate::hangup::{Answering, Busy};
 use crate::http::{Refused, Shared, json};
 use crate::meters::InFlight;
+use crate::origin::must_be_json;
 use crate::reply::{Heading, completion};
 use crate::sse::{Chunks, PING};
 use crate::wire::{ChatRequest, Defaults, chat_request};
@@ -33,32 +35,65 @@ struct Held {
     _work: WorkGuard,
     /// The gauge counts it.
     _in_flight: Arc<InFlight>,
+    /// Its connection listens for a client that leaves.
+    _busy: Busy,
+}
+
+/// What is known of a request beside its bytes.
+struct Caller {
+    id: RequestId,
+    in_flight: Arc<InFlight>,
+    answering: Answering,
 }
 
 pub(crate) async fn chat(
     State(shared): State<Arc<Shared>>,
     Extension(id): Extension<RequestId>,
     Extension(in_flight): Extension<Arc<InFlight>>,
+    Extension(answering): Extension<Answering>,
     request: Request,
 ) -> Result<Response, Refused> {
+    let caller = Caller {
+        id,
+        in_flight,
+        answering,
+    };
+    tokio::select! {
+        biased;
+        () = shared.ending.cancelled() => Err(ApiError::from(&stopping()).into()),
+        answered = answered(&shared, caller, request) => answered,
+    }
+}
+
+async fn answered(
+    shared: &Arc<Shared>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Refused> {
+    must_be_json(request.headers())?;
     let slot = shared.slot()?;
-    let body = body(request, &shared).await?;
+    let body = body(request, shared).await?;
     let number = shared.ids.number();
-    let request = chat_request(&body, defaults(&shared, number))?;
+    let request = chat_request(&body, defaults(shared, number))?;
+    if !shared.serves(&request.model) {
+        return Err(ApiError::no_such_model(request.model.as_str()).into());
+    }
+    let id = caller.id;
     let held = Held {
         _slot: slot,
         _work: shared
             .context
             .work(format!("POST /v1/chat/completions {id}")),
-        _in_flight: in_flight,
+        _in_flight: caller.in_flight,
+        _busy: caller.answering.begin(),
     };
-    let heading = heading(&shared, number, &request);
+    let heading = heading(shared, number, &request);
     let (streamed, include_usage) = (request.stream, request.include_usage);
     let answer = model_host::generate(&shared.deps.host, generate(id, request)).await;
     let answer = answer.map_err(|error| ApiError::from(&error))?;
     if streamed {
         let chunks = Chunks::new(heading, include_usage);
-        return piece_by_piece(answer, chunks, shared.config.limits.ping, held).await;
+        return piece_by_piece(answer, chunks, shared, held).await;
     }
     whole(answer, &heading).await
 }
@@ -131,27 +166,40 @@ fn broken_off() -> GenerationError {
     }
 }
 
+/// What an answer that a stop did not wait for ends with.
+fn stopping() -> GenerationError {
+    GenerationError::Unavailable {
+        part: "gateway".into(),
+        reason: "the server is stopping; ask again once it is back".into(),
+    }
+}
+
 /// The status is sent with the first text: until then, for at most one ping, a failure can still be a proper one.
 async fn piece_by_piece(
     mut answer: GenerationStream,
     mut chunks: Chunks,
-    ping: Duration,
+    shared: &Shared,
     held: Held,
 ) -> Result<Response, Refused> {
+    let (ping, ending) = (shared.config.limits.ping, shared.ending.clone());
     let (bytes, ended) = match first_word(&mut answer, ping).await {
         Some(GenerationEvent::Failed(error)) => return Err(ApiError::from(&error).into()),
-        Some(event) => (chunks.event(&event), event.is_terminal()),
-        None => (PING.to_owned(), false),
+        event => bytes_of(event.as_ref(), &mut chunks),
     };
     let first = stream::once(async move { bytes });
     let rest = stream::unfold(
-        (answer, chunks, ended),
-        move |(mut answer, mut chunks, ended)| async move {
+        (answer, chunks, ending, ended),
+        move |(mut answer, mut chunks, ending, ended)| async move {
             if ended {
                 return None;
             }
-            let (bytes, ended) = next_bytes(&mut answer, &mut chunks, ping).await;
-            Some((bytes, (answer, chunks, ended)))
+            let event = tokio::select! {
+                biased;
+                () = ending.cancelled() => Some(GenerationEvent::Failed(stopping())),
+                event = first_word(&mut answer, ping) => event,
+            };
+            let (bytes, ended) = bytes_of(event.as_ref(), &mut chunks);
+            Some((bytes, (answer, chunks, ending, ended)))
         },
     );
     let bytes = first.chain(rest).map(move |bytes| {
@@ -185,14 +233,10 @@ async fn first_word(answer: &mut GenerationStream, patience: Duration) -> Option
     }
 }
 
-/// The next bytes of the stream, and whether they are the last.
-async fn next_bytes(
-    answer: &mut GenerationStream,
-    chunks: &mut Chunks,
-    ping: Duration,
-) -> (String, bool) {
-    let Some(event) = first_word(answer, ping).await else {
-        return (PING.to_owned(), false);
-    };
-    (chunks.event(&event), event.is_terminal())
+/// What that event adds to the stream, and whether it is the last; nothing for a while is a ping.
+fn bytes_of(event: Option<&GenerationEvent>, chunks: &mut Chunks) -> (String, bool) {
+    event.map_or_else(
+        || (PING.to_owned(), false),
+        |event| (chunks.event(event), event.is_terminal()),
+    )
 }

@@ -18,20 +18,21 @@ pub struct GatewayConfig {
     pub default_model: ModelName,
     /// How tokens are chosen where a request says nothing. The seed is not used: each request gets its own.
     pub sampling: Sampling,
-    /// How long a graceful stop waits for running answers.
+    /// How long a graceful stop waits for running answers; the root's own deadline may be shorter. 3 s: the parts behind
+    /// the gateway stop after it and need time, too.
     pub drain: Duration,
     /// How much at once.
     pub limits: Limits,
 }
 
 impl GatewayConfig {
-    /// Listens at `bind` for `default_model`, with default sampling and limits and 5 seconds to drain.
+    /// Listens at `bind` for `default_model`, with default sampling and limits and 3 seconds to drain.
     pub fn new(bind: SocketAddr, default_model: ModelName) -> Self {
         Self {
             bind,
             default_model,
             sampling: Sampling::default(),
-            drain: Duration::from_secs(5),
+            drain: Duration::from_secs(3),
             limits: Limits::default(),
         }
     }
@@ -65,6 +66,9 @@ pub struct Limits {
     pub write_time: Duration,
     /// After so long without a byte a stream sends a comment, so that nobody between takes it for dead. 15 s.
     pub ping: Duration,
+    /// So long before the end of the drain, answers that still run are ended with an error, so that their clients do not
+    /// take half of one for a whole one. 500 ms: to write a last chunk to whoever reads.
+    pub last_word: Duration,
     /// How long a probe waits for the model host. 2 s.
     pub probe_time: Duration,
 }
@@ -79,6 +83,7 @@ impl Default for Limits {
             body_time: Duration::from_secs(30),
             write_time: Duration::from_mins(1),
             ping: Duration::from_secs(15),
+            last_word: Duration::from_millis(500),
             probe_time: Duration::from_secs(2),
         }
     }
@@ -103,7 +108,7 @@ pub enum GatewayError {
     /// It would be reachable from other machines.
     #[error(
         "bind = {bind} is not accepted: other machines could use it without a token, and bearer tokens are not supported \
-         yet; bind 127.0.0.1 or [::1], or put a proxy that authenticates in front of it"
+         yet; bind 127.0.0.1 or [::1], or put a proxy that authenticates in front of it and sends the header `Host: localhost`"
     )]
     OffLoopback {
         /// What was asked for.
@@ -122,6 +127,13 @@ pub enum GatewayError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn running_answers_hear_of_the_end_in_time() {
+        let config = GatewayConfig::new("127.0.0.1:0".parse().unwrap(), ModelName::new("m"));
+        assert_eq!(config.drain, Duration::from_secs(3));
+        assert!(config.limits.last_word < config.drain);
+    }
 
     #[test]
     fn only_loopback_is_served() {

@@ -56,6 +56,28 @@ impl ApiError {
         Self::new(400, None, message)
     }
 
+    /// 403: the request names, or comes from, another place than this machine.
+    pub fn foreign(header: &'static str, allowed: &str) -> Self {
+        let message = format!(
+            "the {header} header must name this machine: use {allowed}, 127.0.0.1 or [::1], with any port; a proxy in \
+             front must set it"
+        );
+        Self::new(403, Some("foreign_origin"), message)
+    }
+
+    /// 404: a model that is not one of those served.
+    pub fn no_such_model(model: &str) -> Self {
+        let model: String = model.chars().take(80).collect();
+        let message = format!(
+            "model {model} is not served here: use one that GET /v1/models lists, or fetch it with `paraphym model \
+             pull`; it is listed a few seconds later"
+        );
+        Self {
+            param: Some("model".into()),
+            ..Self::new(404, Some("model_not_found"), message)
+        }
+    }
+
     /// 404: nothing answers at this path.
     pub fn no_such_path(path: &str) -> Self {
         let path: String = path.chars().take(80).collect();
@@ -85,6 +107,12 @@ impl ApiError {
         let message =
             format!("the body has more than {limit_bytes} bytes: send fewer or shorter messages");
         Self::new(413, Some("request_too_large"), message)
+    }
+
+    /// 415: the body does not say that it is JSON.
+    pub fn not_json() -> Self {
+        let message = "the content-type header must be application/json: set it";
+        Self::new(415, Some("unsupported_media_type"), message)
     }
 
     /// 503: more requests at once than are let in.

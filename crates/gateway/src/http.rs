@@ -10,16 +10,17 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use domain::RequestId;
+use domain::{ModelName, RequestId};
 use supervision::TaskContext;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use crate::chat::chat;
 use crate::config::{GatewayConfig, GatewayDeps};
 use crate::error::ApiError;
 use crate::ids::Ids;
 use crate::meters::{self, InFlight};
-use crate::probes;
+use crate::{origin, probes};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) ids: Ids,
     /// When this life began, in seconds since 1970.
     pub(crate) started: u64,
+    /// The stop does not wait any longer: every answer says its last word.
+    pub(crate) ending: CancellationToken,
     slots: Arc<Semaphore>,
 }
 
@@ -43,10 +46,16 @@ impl Shared {
             slots: Arc::new(Semaphore::new(config.limits.answers)),
             ids: Ids::new(u64::try_from(now.as_micros()).unwrap_or(u64::MAX)),
             started: now.as_secs(),
+            ending: CancellationToken::new(),
             config,
             deps,
             context,
         }
+    }
+
+    /// Whether requests may name this model: no other name ever reaches the disk.
+    pub(crate) fn serves(&self, model: &ModelName) -> bool {
+        *model == self.config.default_model || (self.deps.models)().contains(model)
     }
 
     /// One of the answers at once.
@@ -68,6 +77,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         })
         .fallback(async |uri: Uri| Refused(ApiError::no_such_path(uri.path())))
         .layer(DefaultBodyLimit::max(shared.config.limits.body_bytes))
+        .layer(middleware::from_fn(admitted))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), named))
         .with_state(shared)
 }
@@ -91,6 +101,12 @@ async fn named(State(shared): State<Arc<Shared>>, mut request: Request, next: Ne
         response.headers_mut().insert(X_REQUEST_ID, name);
     }
     response
+}
+
+/// Refuses what a foreign page may have sent.
+async fn admitted(request: Request, next: Next) -> Result<Response, Refused> {
+    origin::admit(request.uri(), request.headers())?;
+    Ok(next.run(request).await)
 }
 
 /// A refusal on its way to the client.

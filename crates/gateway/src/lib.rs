@@ -6,14 +6,17 @@
 //! ```
 //!
 //! Invariants: a closed connection drops its stream, and compute stops within one step; nothing is read without a limit
-//! in bytes and in time; a probe is not activity; off loopback nothing is served without a token.
+//! in bytes and in time; a probe is not activity; off loopback nothing is served without a token, and on it nothing to a foreign page;
+//! no name leads to the disk but those that are listed.
 
 mod chat;
 pub mod config;
 pub mod error;
+mod hangup;
 mod http;
 mod ids;
 mod meters;
+mod origin;
 mod patience;
 mod probes;
 pub mod readiness;

@@ -54,7 +54,12 @@ pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 pub(crate) async fn models(State(shared): State<Arc<Shared>>) -> Response {
-    let names = (shared.deps.models)();
+    let mut names = (shared.deps.models)();
+    let default = &shared.config.default_model;
+    // A path is served under itself.
+    if !names.contains(default) && is_here(&shared).await {
+        names.insert(0, default.clone());
+    }
     json(
         StatusCode::OK,
         reply::models(&names, shared.started).unwrap_or_default(),

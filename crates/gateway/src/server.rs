@@ -1,23 +1,28 @@
 //! The listener as a supervised child: it owns every connection, so that its end is theirs.
 //!
-//! A graceful stop takes no further connection, closes the idle ones, lets running answers finish, and ends; past the
-//! deadline the supervisor drops this task and everything in it.
+//! A graceful stop takes no further connection, closes the idle ones, lets running answers finish, and ends. Answers that
+//! still run shortly before the deadline are ended with an error; past it the supervisor drops this task and everything
+//! in it.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use supervision::{ChildSpec, Shutdown, TaskContext, TaskError};
+use tokio::io::join;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{GatewayConfig, GatewayDeps, GatewayError, Limits};
+use crate::hangup::{Answering, listen};
 use crate::http::{Shared, router};
 use crate::patience::Patient;
 
@@ -110,11 +115,21 @@ impl Connections {
         }
     }
 
-    /// Closes idle connections and waits for the answers of the others.
+    /// Closes idle connections and waits for the answers of the others, the last while for their last words.
     async fn finish(mut self) {
         self.closing.cancel();
-        while let Some(ended) = self.tasks.join_next().await {
-            report(ended);
+        let config = &self.shared.config;
+        let patience = config.drain.saturating_sub(config.limits.last_word);
+        let mut enough = pin!(tokio::time::sleep(patience));
+        let ending = &self.shared.ending;
+        loop {
+            tokio::select! {
+                () = &mut enough, if !ending.is_cancelled() => ending.cancel(),
+                ended = self.tasks.join_next() => match ended {
+                    Some(ended) => report(ended),
+                    None => return,
+                },
+            }
         }
     }
 }
@@ -147,23 +162,36 @@ async fn accept(
 async fn connection(stream: TcpStream, router: Router, limits: Limits, closing: CancellationToken) {
     // Small pieces of text must not wait for each other.
     let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router);
+    let (reader, writer) = stream.into_split();
+    let answering = Answering::default();
+    let (reader, hangup) = listen(reader, answering.clone());
+    let stream = Patient::new(join(reader, writer), limits.write_time);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<_>| {
+        request.extensions_mut().insert(answering.clone());
+        router.call(request)
+    });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)
-        .serve_connection(
-            TokioIo::new(Patient::new(stream, limits.write_time)),
-            service,
-        );
-    let mut serving = std::pin::pin!(serving);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = closing.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+        .serve_connection(TokioIo::new(stream), service);
+    let mut serving = pin!(serving);
+    let served = async {
+        let ended = tokio::select! {
+            ended = serving.as_mut() => ended,
+            () = closing.cancelled() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
+    tokio::select! {
+        // Hyper reads first: whoever sends a request and its end at once may get an answer.
+        biased;
+        () = served => {}
+        () = hangup.happened() => tracing::debug!("a client left before its answer was complete"),
     }
 }

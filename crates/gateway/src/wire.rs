@@ -9,6 +9,9 @@ use crate::error::ApiError;
 /// The longest stop text, in bytes: it is searched for at every token.
 const STOP_BYTES: usize = 1024;
 
+/// The roles a message may have.
+const ROLES: &str = "system, developer, user or assistant";
+
 /// The fields of a chat request that are understood.
 const FIELDS: &[&str] = &[
     "model",
@@ -102,6 +105,7 @@ fn sampling(fields: &Fields, defaults: Sampling) -> Result<Sampling, ApiError> {
                 "the same as max_completion_tokens, or leave it out",
             ));
         }
+        // What fits no u32 is out of range as 0 is, and reported as it was written.
         (old, new) => new.or(old).map(|n| u32::try_from(n).unwrap_or(0)),
     };
     let sampling = Sampling {
@@ -110,9 +114,7 @@ fn sampling(fields: &Fields, defaults: Sampling) -> Result<Sampling, ApiError> {
             .unwrap_or(defaults.temperature),
         top_p: fields.number("top_p")?.unwrap_or(defaults.top_p),
         max_tokens: max_tokens.unwrap_or(defaults.max_tokens),
-        seed: fields
-            .whole("seed")?
-            .map_or(defaults.seed, i64::cast_unsigned),
+        seed: seed(fields)?.unwrap_or(defaults.seed),
         stop: stop(fields)?.unwrap_or(defaults.stop),
         ..defaults
     };
@@ -122,14 +124,27 @@ fn sampling(fields: &Fields, defaults: Sampling) -> Result<Sampling, ApiError> {
     Ok(sampling)
 }
 
-/// `max_tokens` is named as the client named it.
+fn seed(fields: &Fields) -> Result<Option<u64>, ApiError> {
+    let Some(seed) = fields.whole("seed")? else {
+        return Ok(None);
+    };
+    let seed = u64::try_from(seed);
+    let refused = |_| fields.refused("seed", "a whole number from 0 to 18446744073709551615");
+    seed.map(Some).map_err(refused)
+}
+
+/// A field and its number are named as the client wrote them.
 fn as_written(error: FieldError, fields: &Fields) -> ApiError {
-    let mut error = ApiError::from(error);
-    if error.param.as_deref() == Some("max_tokens") && fields.get("max_completion_tokens").is_some()
-    {
-        error.param = Some("max_completion_tokens".into());
+    let new = "max_completion_tokens";
+    let field = if error.field == "max_tokens" && fields.get(new).is_some() {
+        new
+    } else {
+        error.field
+    };
+    if fields.get(field).is_some_and(Value::is_number) {
+        return fields.refused(field, error.allowed);
     }
-    error
+    error.into()
 }
 
 fn stop(fields: &Fields) -> Result<Option<Vec<String>>, ApiError> {
@@ -163,12 +178,14 @@ fn messages(fields: &Fields) -> Result<Vec<Message>, ApiError> {
 fn message(path: &str, value: &Value) -> Result<Message, ApiError> {
     let fields = Fields::within(path, value)?;
     fields.refuse_unknown(&["role", "content"])?;
-    let Some(role) = fields.text("role")? else {
-        return Err(fields.expected("role", "system, developer, user or assistant"));
+    let role = match fields.text("role")? {
+        Some("system" | "developer") => Role::System,
+        Some("user") => Role::User,
+        Some("assistant") => Role::Assistant,
+        None => return Err(fields.expected("role", ROLES)),
+        // What a tool said belongs to a call, and calls are not supported yet.
+        Some(_) => return Err(fields.refused("role", ROLES)),
     };
-    let role: Role = role
-        .parse()
-        .map_err(|error: FieldError| ApiError::invalid(fields.path("role"), error.to_string()))?;
     Ok(Message::new(role, content(&fields)?))
 }
 
@@ -235,6 +252,19 @@ impl Fields {
         ApiError::invalid(path, message)
     }
 
+    /// As `expected`, for values that are short.
+    fn refused(&self, field: &str, allowed: &str) -> ApiError {
+        let path = self.path(field);
+        let value = match self.get(field) {
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+            None => "null".into(),
+        };
+        let value: String = value.chars().take(80).collect();
+        let message = format!("{path} = {value} is not accepted: use {allowed}");
+        ApiError::invalid(path, message)
+    }
+
     fn not_supported(&self, field: &str, allowed: &str) -> ApiError {
         let path = self.path(field);
         let message = format!("{path} is not supported yet: {allowed}");
@@ -272,8 +302,12 @@ impl Fields {
         self.typed(field, "a number", |value| value.as_f64().map(|n| n as f32))
     }
 
-    fn whole(&self, field: &str) -> Result<Option<i64>, ApiError> {
-        self.typed(field, "a whole number", Value::as_i64)
+    /// Wide enough for both `i64` and `u64`.
+    fn whole(&self, field: &str) -> Result<Option<i128>, ApiError> {
+        self.typed(field, "a whole number", |value| {
+            let signed = value.as_i64().map(i128::from);
+            signed.or_else(|| value.as_u64().map(i128::from))
+        })
     }
 
     fn object(&self, field: &str) -> Result<Option<Self>, ApiError> {
@@ -291,7 +325,7 @@ impl Fields {
     ) -> Result<Option<T>, ApiError> {
         let value = self.get(field);
         value
-            .map(|value| read(value).ok_or_else(|| self.expected(field, allowed)))
+            .map(|value| read(value).ok_or_else(|| self.refused(field, allowed)))
             .transpose()
     }
 }

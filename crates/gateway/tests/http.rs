@@ -6,12 +6,15 @@ mod support;
 use std::time::Duration;
 
 use model_host::HostConfig;
-use support::{CREATED, Scene, chat, exchange, get, open, post, read_until};
+use support::{CREATED, Scene, chat, exchange, get, open, post, post_with, read_until};
 use testkit::scripted::Answer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Microseconds since 1970 at `CREATED`, as ids show it.
 const RUN: &str = "60a24181e4000";
+
+/// Far beyond what anything here takes, so that a failure is one and not a hang.
+const FOR_EVER: Duration = Duration::from_secs(60);
 
 fn hello() -> Answer {
     Answer::Text("Hello dear world".to_owned())
@@ -116,8 +119,9 @@ async fn an_unknown_model_is_404_and_a_too_long_prompt_400() {
     let streamed = format!("{},\"stream\":true}}", long.strip_suffix('}').unwrap());
     for (body, status, code) in [
         (ask(r#","model":"missing""#), 404, "model_not_found"),
+        (ask(r#","model":"gone""#), 404, "model_not_found"),
         (
-            ask(r#","model":"missing","stream":true"#),
+            ask(r#","model":"gone","stream":true"#),
             404,
             "model_not_found",
         ),
@@ -127,6 +131,107 @@ async fn an_unknown_model_is_404_and_a_too_long_prompt_400() {
         let response = chat(scene.address, &body).await;
         assert_eq!(response.status, status, "{response:?}");
         assert_eq!(response.json()["error"]["code"], code);
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn only_what_is_listed_can_be_asked_for() {
+    let scene = Scene::start(hello(), |_| {}).await;
+    let long = "x".repeat(3000);
+    for model in ["/etc/passwd", "../other", "nobody", "tiny.gguf", &long] {
+        let response = chat(scene.address, &ask(&format!(r#","model":"{model}""#))).await;
+        assert_eq!(response.status, 404, "{response:?}");
+        let error = &response.json()["error"];
+        assert_eq!(
+            (&error["code"], &error["param"]),
+            (&"model_not_found".into(), &"model".into())
+        );
+        let message = error["message"].as_str().unwrap();
+        let name: String = model.chars().take(80).collect();
+        assert!(
+            message.contains(&name) && message.contains("GET /v1/models") && message.len() < 300,
+            "{message}"
+        );
+    }
+    assert_eq!(scene.control.counts().loads, 0);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_default_model_that_is_a_path_is_served_and_listed_under_it() {
+    let path = env!("CARGO_MANIFEST_PATH");
+    let scene = Scene::start(hello(), |config| {
+        config.default_model = domain::ModelName::new(path);
+    })
+    .await;
+    let models = get(scene.address, "/v1/models").await.json();
+    assert_eq!(models["data"][0]["id"], path);
+    for fields in [String::new(), format!(r#","model":"{path}""#)] {
+        let response = chat(scene.address, &ask(&fields)).await;
+        assert_eq!(
+            (response.status, &response.json()["model"]),
+            (200, &path.into())
+        );
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_a_foreign_page_can_send_is_refused() {
+    let scene = Scene::start(hello(), |_| {}).await;
+    let json = "content-type: application/json\r\n";
+    for (headers, status) in [
+        (format!("host: localhost:80\r\n{json}"), 200),
+        (
+            format!("host: 127.0.0.1\r\n{json}origin: http://[::1]:3000\r\n"),
+            200,
+        ),
+        (
+            "host: [::1]\r\ncontent-type: Application/JSON; charset=utf-8\r\n".into(),
+            200,
+        ),
+        (format!("host: evil.example:80\r\n{json}"), 403),
+        (format!("host: localhost.evil.example\r\n{json}"), 403),
+        (
+            format!("host: localhost\r\nhost: evil.example\r\n{json}"),
+            403,
+        ),
+        (json.to_owned(), 403),
+        (
+            format!("host: localhost\r\n{json}origin: https://evil.example\r\n"),
+            403,
+        ),
+        (format!("host: localhost\r\n{json}origin: null\r\n"), 403),
+        ("host: localhost\r\n".into(), 415),
+        (
+            "host: localhost\r\ncontent-type: text/plain\r\n".into(),
+            415,
+        ),
+        (
+            "host: localhost\r\ncontent-type: text/plain; a=application/json\r\n".into(),
+            415,
+        ),
+    ] {
+        let response = exchange(scene.address, &post_with(&ask(""), &headers)).await;
+        assert_eq!(response.status, status, "{headers}: {response:?}");
+        if status != 200 {
+            let error = &response.json()["error"];
+            assert_eq!(error["type"], "invalid_request_error", "{headers}");
+            assert!(response.header("x-request-id").is_some(), "{headers}");
+        }
+    }
+    for (path, status) in [
+        ("/healthz", 200),
+        ("/readyz", 403),
+        ("/metrics", 403),
+        ("/v1/models", 403),
+        ("/nowhere", 403),
+    ] {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n");
+        let response = exchange(scene.address, &request).await;
+        assert_eq!(response.status, status, "{path}");
     }
     scene.end().await;
 }
@@ -286,12 +391,61 @@ async fn hanging_up_during_the_prompt_or_a_whole_answer_stops_compute_too() {
     }
 }
 
+#[tokio::test]
+async fn hanging_up_stops_compute_even_behind_a_further_request() {
+    let further = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    for (at_once, later) in [(further, ""), (further, further), ("", further)] {
+        let scene = Scene::start(Answer::Counting, |_| {}).await;
+        let gate = scene.control.gate_step(3);
+        let request = post(&ask(r#","max_tokens":2000"#), "").replace("connection: close\r\n", "");
+        let mut client = open(scene.address, &format!("{request}{at_once}")).await;
+        scene.control.wait_until(|c| c.steps == 3).await;
+        client.write_all(later.as_bytes()).await.unwrap();
+        drop(client);
+        tokio::time::timeout(FOR_EVER, gone(&scene))
+            .await
+            .expect("it goes on");
+        gate.release();
+        scene.control.wait_until(|c| c.open_now() == 0).await;
+        assert!(
+            scene.control.counts().steps <= 4,
+            "{:?}",
+            scene.control.counts()
+        );
+        scene.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_sent_ahead_is_answered_in_its_turn() {
+    let scene = Scene::start(hello(), |_| {}).await;
+    let gate = scene.control.gate_step(2);
+    let request = post(&ask(""), "").replace("connection: close\r\n", "");
+    let mut client = open(scene.address, &request).await;
+    scene.control.wait_until(|c| c.steps == 2).await;
+    let further = "GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-request-id: further\r\n\r\n";
+    client.write_all(further.as_bytes()).await.unwrap();
+    gate.release();
+    let answers = read_until(&mut client, r#"{"status":"ok"}"#).await;
+    let first = answers.find("Hello dear world").unwrap();
+    assert!(
+        first < answers.find("x-request-id: further").unwrap(),
+        "{answers}"
+    );
+    scene.end().await;
+}
+
 /// The gateway has noticed that its only client hung up.
 async fn gone(scene: &Scene) {
+    working(scene, 0).await;
+}
+
+/// The gateway makes so many answers.
+async fn working(scene: &Scene, answers: usize) {
     loop {
         let children = scene.root.supervisor().which_children().await;
         let gateway = children.iter().find(|child| child.id.as_str() == "gateway");
-        if gateway.is_some_and(|gateway| gateway.work.is_empty()) {
+        if gateway.is_some_and(|gateway| gateway.work.len() == answers) {
             return;
         }
         tokio::task::yield_now().await;
@@ -399,7 +553,11 @@ async fn who_says_nothing_is_hung_up_on() {
 #[tokio::test]
 async fn a_connection_is_used_again() {
     let scene = Scene::start(hello(), |_| {}).await;
-    let mut client = open(scene.address, "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let mut client = open(
+        scene.address,
+        "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    )
+    .await;
     read_until(&mut client, r#"{"status":"ok"}"#).await;
     client
         .write_all(post(&ask(""), "").as_bytes())
@@ -412,7 +570,11 @@ async fn a_connection_is_used_again() {
 #[tokio::test]
 async fn a_graceful_stop_lets_the_running_answer_finish_and_takes_no_other() {
     let scene = Scene::start(hello(), |_| {}).await;
-    let mut idle = open(scene.address, "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let mut idle = open(
+        scene.address,
+        "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    )
+    .await;
     read_until(&mut idle, "ok").await;
     let gate = scene.control.gate_step(3);
     let mut client = open(scene.address, &post(&ask(r#","stream":true"#), "")).await;
@@ -430,28 +592,41 @@ async fn a_graceful_stop_lets_the_running_answer_finish_and_takes_no_other() {
 }
 
 #[tokio::test]
-async fn an_answer_cut_by_the_deadline_is_named() {
-    let scene = Scene::start(hello(), |config| config.drain = Duration::from_millis(20)).await;
-    let gate = scene.control.gate_step(3);
-    let mut client = open(
-        scene.address,
-        &post(&ask(r#","stream":true"#), "x-request-id: long\r\n"),
-    )
+async fn an_answer_that_a_stop_does_not_wait_for_says_so() {
+    let scene = Scene::start(hello(), |config| {
+        // The last word is due at once, and there is all the time in the world to say it.
+        config.drain = FOR_EVER;
+        config.limits.last_word = FOR_EVER;
+    })
     .await;
-    read_until(&mut client, "Hello ").await;
+    let gate = scene.control.gate_step(3);
+    let mut streamed = open(scene.address, &post(&ask(r#","stream":true"#), "")).await;
+    read_until(&mut streamed, "Hello ").await;
+    let mut whole = open(scene.address, &post(&ask(""), "")).await;
+    working(&scene, 2).await;
     let supervisor = scene.root.supervisor();
     let events = &mut scene.root.events();
     supervisor.terminate_child(&"gateway".into()).await.unwrap();
-    let mut rest = Vec::new();
-    client.read_to_end(&mut rest).await.unwrap();
-    assert!(!String::from_utf8_lossy(&rest).contains("[DONE]"));
+    let mut rest = String::new();
+    streamed.read_to_string(&mut rest).await.unwrap();
+    let (_, last) = rest.rsplit_once("data: ").unwrap();
+    let (last, end) = last.split_once("\n\n").unwrap();
+    let error: serde_json::Value = serde_json::from_str(last).unwrap();
+    assert_eq!(error["error"]["code"], "unavailable", "{rest}");
+    assert_eq!(end, "\r\n0\r\n\r\n", "the body is complete");
+    rest.clear();
+    whole.read_to_string(&mut rest).await.unwrap();
+    assert!(
+        rest.starts_with("HTTP/1.1 503 ") && rest.contains(r#""code":"unavailable""#),
+        "{rest}"
+    );
     let abandoned = loop {
         let event = events.recv().await.unwrap();
         if let supervision::Lifecycle::Stopped { abandoned, .. } = event.what {
             break abandoned;
         }
     };
-    assert_eq!(abandoned, ["POST /v1/chat/completions long"]);
+    assert!(abandoned.is_empty(), "{abandoned:?}");
     gate.release();
     scene.control.wait_until(|c| c.open_now() == 0).await;
 }

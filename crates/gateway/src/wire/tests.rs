@@ -41,7 +41,7 @@ fn the_least_request_takes_the_defaults() {
 fn every_field_is_heard() {
     let request = with(
         r#","model":"m","temperature":0,"top_p":0.5,"max_tokens":7,"max_completion_tokens":7,"stop":["a","b"],
-           "seed":-1,"n":1,"stream":true,"stream_options":{"include_usage":true}"#,
+           "seed":18446744073709551615,"n":1,"stream":true,"stream_options":{"include_usage":true}"#,
     )
     .unwrap();
     assert_eq!(request.model, ModelName::new("m"));
@@ -108,6 +108,8 @@ fn what_is_not_understood_is_refused_by_name() {
             "stop",
         ),
         (r#","seed":"x""#, "seed"),
+        (r#","seed":-1"#, "seed"),
+        (r#","seed":18446744073709551616"#, "seed"),
         (r#","stream":1"#, "stream"),
         (
             r#","stream_options":{"include_usage":true}"#,
@@ -150,6 +152,7 @@ fn messages_are_refused_by_place() {
         (r#"[{"content":"x"}]"#, "messages[0].role"),
         (r#"[{"role":"wizard","content":"x"}]"#, "messages[0].role"),
         (r#"[{"role":7,"content":"x"}]"#, "messages[0].role"),
+        (r#"[{"role":"tool","content":"x"}]"#, "messages[0].role"),
         (r#"[{"role":"user"}]"#, "messages[0].content"),
         (r#"[{"role":"user","content":null}]"#, "messages[0].content"),
         (r#"[{"role":"user","content":{}}]"#, "messages[0].content"),
@@ -194,4 +197,55 @@ fn what_is_no_json_object_is_refused() {
     }
     let deep = "[".repeat(100_000);
     assert_eq!(read(&deep).unwrap_err().status, 400);
+}
+
+#[test]
+fn a_number_is_refused_as_it_was_given() {
+    for (fields, message) in [
+        (
+            r#","max_tokens":-5"#,
+            "max_tokens = -5 is not accepted: use 1 to 1048576 tokens",
+        ),
+        (
+            r#","max_completion_tokens":5000000000"#,
+            "max_completion_tokens = 5000000000 is not accepted: use 1 to 1048576 tokens",
+        ),
+        (
+            r#","max_tokens":2097152,"max_completion_tokens":2097152"#,
+            "max_completion_tokens = 2097152 is not accepted: use 1 to 1048576 tokens",
+        ),
+        (
+            r#","max_tokens":5e9"#,
+            "max_tokens = 5000000000.0 is not accepted: use a whole number",
+        ),
+        (
+            r#","temperature":1e300"#,
+            "temperature = 1e+300 is not accepted: use a number from 0 to 2",
+        ),
+        (
+            r#","seed":-1"#,
+            "seed = -1 is not accepted: use a whole number from 0 to 18446744073709551615",
+        ),
+    ] {
+        assert_eq!(with(fields).unwrap_err().message, message);
+    }
+    let long = with(&format!(r#","seed":"{}""#, "x".repeat(500))).unwrap_err();
+    assert!(long.message.len() < 200, "{}", long.message);
+}
+
+#[test]
+fn the_roles_that_are_named_are_the_ones_that_are_accepted() {
+    let one = |role: &str| {
+        read(&format!(
+            r#"{{"messages":[{{"role":"{role}","content":"x"}}]}}"#
+        ))
+    };
+    let said = "is not accepted: use system, developer, user or assistant";
+    for role in ["tool", "function", "wizard"] {
+        let message = one(role).unwrap_err().message;
+        assert_eq!(message, format!("messages[0].role = {role} {said}"));
+    }
+    for role in ["system", "developer", "user", "assistant"] {
+        assert!(one(role).is_ok(), "{role}");
+    }
 }

@@ -79,7 +79,7 @@ fn unchunk(mut body: &str) -> String {
 pub fn post(body: &str, headers: &str) -> String {
     let length = body.len();
     format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
          content-length: {length}\r\n{headers}\r\n{body}"
     )
 }
@@ -96,7 +96,7 @@ pub async fn exchange(address: SocketAddr, request: &str) -> Response {
 pub async fn get(address: SocketAddr, path: &str) -> Response {
     exchange(
         address,
-        &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"),
+        &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"),
     )
     .await
 }
@@ -110,6 +110,14 @@ pub async fn open(address: SocketAddr, request: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     stream
+}
+
+/// A chat request with these instead of the usual headers `host` and `content-type`.
+pub fn post_with(body: &str, headers: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+    )
 }
 
 /// Reads until `needle` was seen; what was read.
@@ -127,12 +135,12 @@ pub async fn read_until(stream: &mut TcpStream, needle: &str) -> String {
     }
 }
 
-/// Finds every model but one called `missing`.
+/// Finds every model but `missing`, and `gone`, which is listed but was just removed.
 struct Anywhere;
 
 impl ResolveModel for Anywhere {
     fn resolve(&self, model: &ModelName) -> Result<ModelSource, String> {
-        if model.as_str() == "missing" {
+        if ["missing", "gone"].contains(&model.as_str()) {
             return Err("fetch it first".to_owned());
         }
         let path = PathBuf::from(model.as_str());
@@ -191,7 +199,7 @@ impl Scene {
         let deps = GatewayDeps {
             host: handle.clone(),
             metrics: Arc::new(|| "paraphym_up 1\n".to_owned()),
-            models: Arc::new(|| vec![ModelName::new("tiny"), ModelName::new("other")]),
+            models: Arc::new(|| ["tiny", "other", "gone"].map(ModelName::new).to_vec()),
             clock: Arc::new(|| UNIX_EPOCH + Duration::from_secs(CREATED)),
         };
         let gateway = paraphym_gateway::child(config, deps).unwrap();

@@ -1,0 +1,141 @@
+//! A page in a browser on this machine can reach loopback, too, and must not be able to speak to us. A page that made
+//! its own name lead here (DNS rebinding) is known by the `Host` it names; one that posts a form is known by its
+//! `Origin`, and by its content type: a page may send anything but JSON to a foreign server without asking first.
+//!
+//! Everything but `/healthz` is behind this; that says nothing but that we live. Nothing here waits.
+
+use std::net::IpAddr;
+
+use axum::http::header::{AsHeaderName, CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::{HeaderMap, Uri};
+
+use crate::error::ApiError;
+
+/// The path that anyone may ask.
+const OPEN: &str = "/healthz";
+
+/// Whether this request may come from where it says.
+///
+/// # Errors
+/// 403, naming the header.
+pub(crate) fn admit(uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
+    if uri.path() == OPEN {
+        return Ok(());
+    }
+    // Of an absolute address the authority counts, of a header each occurrence.
+    let mut hosts = texts(headers, HOST).chain(uri.authority().map(|a| a.as_str()));
+    let named = headers.contains_key(HOST);
+    if !named || !hosts.all(is_loopback_host) {
+        return Err(ApiError::foreign("Host", "localhost"));
+    }
+    if !texts(headers, ORIGIN).all(is_loopback_origin) {
+        return Err(ApiError::foreign("Origin", "http://localhost"));
+    }
+    Ok(())
+}
+
+/// Whether the body says that it is JSON.
+///
+/// # Errors
+/// 415.
+pub(crate) fn must_be_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut kinds = texts(headers, CONTENT_TYPE);
+    let essence = |kind: &str| {
+        let kind = kind.split(';').next().unwrap_or_default();
+        kind.trim().eq_ignore_ascii_case("application/json")
+    };
+    if kinds.next().is_some_and(essence) && kinds.all(essence) {
+        return Ok(());
+    }
+    Err(ApiError::not_json())
+}
+
+/// All values of a header; one that is no text is the empty one, which nobody accepts.
+fn texts(headers: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).into_iter();
+    values.map(|value| value.to_str().unwrap_or_default())
+}
+
+/// `localhost`, 127.0.0.0/8 or `[::1]`, with any port or none.
+fn is_loopback_host(host: &str) -> bool {
+    let (name, port) = match host.rsplit_once(':') {
+        // The colons of a bare IPv6 address are inside its brackets.
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (host, None),
+    };
+    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        return false;
+    }
+    let bracketed = name
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let address: Option<IpAddr> = match bracketed {
+        Some(v6) => v6.parse().ok().filter(IpAddr::is_ipv6),
+        None => name.parse().ok().filter(IpAddr::is_ipv4),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || address.is_some_and(|address| address.to_canonical().is_loopback())
+}
+
+fn is_loopback_origin(origin: &str) -> bool {
+    let host = ["http://", "https://"]
+        .into_iter()
+        .find_map(|scheme| origin.strip_prefix(scheme));
+    host.is_some_and(is_loopback_host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_are_hosts() {
+        for (host, loopback) in [
+            ("localhost", true),
+            ("LocalHost:7007", true),
+            ("127.0.0.1", true),
+            ("127.9.9.9:1", true),
+            ("[::1]", true),
+            ("[::1]:65535", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("", false),
+            (":80", false),
+            ("::1", false),
+            ("[::1", false),
+            ("[127.0.0.1]", false),
+            ("[::2]", false),
+            ("10.0.0.1", false),
+            ("0.0.0.0", false),
+            ("localhost:", false),
+            ("localhost:65536", false),
+            ("localhost:80:80", false),
+            ("localhost.example", false),
+            ("x.localhost", false),
+            ("127.0.0.1.example", false),
+            ("user@localhost", false),
+            ("localhost,evil.example", false),
+        ] {
+            assert_eq!(is_loopback_host(host), loopback, "{host:?}");
+            let origin = format!("http://{host}");
+            assert_eq!(is_loopback_origin(&origin), loopback, "{origin}");
+        }
+        for origin in ["localhost", "null", "file://localhost", "https://a.example"] {
+            assert!(!is_loopback_origin(origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn an_absolute_address_must_be_ours_as_well() {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, axum::http::HeaderValue::from_static("localhost"));
+        for (uri, admitted) in [
+            ("/metrics", true),
+            ("http://127.0.0.1:1/metrics", true),
+            ("http://evil.example/metrics", false),
+            ("http://evil.example/healthz", true),
+        ] {
+            let uri: Uri = uri.parse().unwrap();
+            assert_eq!(admit(&uri, &headers).is_ok(), admitted, "{uri}");
+        }
+    }
+}
