@@ -1,8 +1,9 @@
 //! The model host's shell: it finds or begins the lane of a model and puts requests into that lane's book. It never
-//! computes, and it waits only for its lane supervisor.
+//! computes, and it waits only for its lane supervisor: files are looked for beside it (`lookup`).
 //!
-//! Invariants: a request is accepted or refused within one message; no request is in two books; what a crash of the
-//! host could lose lives in its seed (the roster) and with the lanes (the books).
+//! Invariants: a request is accepted or refused within one message, or after one look for its file; one file has one
+//! lane, whatever it is called; no request is in two books; what a crash of the host could lose lives in its seed (the
+//! roster) and with the lanes (the books).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,23 +26,21 @@ use crate::book::{Ask, Book, Job, NotIn, Wish};
 use crate::config::HostConfig;
 use crate::lane::room::DEADLINE;
 use crate::lane::{self, Lane, LaneParts, LaneSeed, Poke};
+use crate::lookup::{Asker, Crowds, Found, Looks, answer, look_up, unavailable};
 use crate::messages::{Cancel, Generate, HostStatus, Status, Unload, UnloadError, Warm};
-use crate::meters;
 use crate::outlet::Outlet;
-use crate::roster::Roster;
+use crate::roster::{Roster, Seat};
 
 /// The name in the tree.
 pub const CHILD_ID: &str = "model_host";
 /// The name of the supervisor whose children are the lanes.
 pub const LANE_SUPERVISOR_ID: &str = "lane_supervisor";
-/// Requests on their way in: each takes microseconds, except the first for a model.
+/// Requests on their way in: each takes microseconds.
 const MAILBOX: usize = 64;
 /// Crashes of all lanes together before the lane supervisor gives up. One lane, held back by its backoff, comes to about
 /// twenty in a minute, so that bad requests to one model never take the others down; several lanes that crash without
 /// end do, and the root hears of it.
 const LANE_CRASHES: (u32, Duration) = (64, Duration::from_mins(1));
-/// Finding a model's file: a look into a folder, unless the file system hangs.
-const RESOLVE: Duration = Duration::from_secs(5);
 
 /// Where models lie. Called on the blocking pool.
 pub trait ResolveModel: Send + Sync + 'static {
@@ -70,6 +69,7 @@ pub struct HostSeed {
     deps: ModelHostDeps,
     lanes: SupervisorHandle,
     roster: Roster,
+    looks: Looks,
 }
 
 /// The two children of the root that answer, in start order, and the host's handle. The governor starts before them.
@@ -81,6 +81,7 @@ pub fn children(config: HostConfig, deps: ModelHostDeps) -> ([ChildSpec; 2], Han
         deps,
         lanes: lanes.handle(),
         roster: Roster::default(),
+        looks: Looks::default(),
     };
     let (host, handle) = ChildSpec::actor(CHILD_ID, MAILBOX, seed);
     ([ChildSpec::supervisor(lanes), host], handle)
@@ -90,8 +91,10 @@ pub fn children(config: HostConfig, deps: ModelHostDeps) -> ([ChildSpec; 2], Han
 pub struct ModelHost {
     inbox: Inbox<Self>,
     seed: HostSeed,
-    /// Unloads under way; they end with the host.
-    unloads: JoinSet<()>,
+    /// Those whose file is being looked for.
+    crowds: Crowds,
+    /// Look-ups and unloads under way; they end with the host.
+    tasks: JoinSet<()>,
 }
 
 impl Actor for ModelHost {
@@ -102,7 +105,8 @@ impl Actor for ModelHost {
         Ok(Self {
             inbox: birth.inbox,
             seed: birth.seed,
-            unloads: JoinSet::new(),
+            crowds: Crowds::default(),
+            tasks: JoinSet::new(),
         })
     }
 
@@ -110,30 +114,59 @@ impl Actor for ModelHost {
 }
 
 impl Message<Generate> for ModelHost {
-    type Reply = Result<(), GenerationError>;
+    type Reply = DelegatedReply<Result<(), GenerationError>>;
 
-    async fn handle(&mut self, wish: Generate, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
-        let valid = wish.sampling.validate().map_err(GenerationError::from);
-        valid.inspect_err(meters::refused)?;
+    async fn handle(
+        &mut self,
+        wish: Generate,
+        ctx: &mut Context<Self, Self::Reply>,
+    ) -> Self::Reply {
+        let (delegated, asker) = ctx.reply_sender();
+        if let Err(error) = wish.sampling.validate() {
+            answer(asker, Err(error.into()));
+            return delegated;
+        }
         let ask = Wish::Answer(Arc::new(Ask {
             prompt: wish.prompt,
             sampling: wish.sampling,
             context: wish.context,
         }));
-        // A token's life, stop 4: accepted into the book of its model, or refused at once.
-        self.accept(&wish.model, job(wish.id, ask, wish.events))
-            .await
-            .inspect_err(meters::refused)
+        // A token's life, stop 4: accepted into the book of its model, or refused.
+        let job = job(wish.id, ask, wish.events);
+        self.accept(wish.model, job, asker, ctx.actor_ref());
+        delegated
     }
 }
 
 impl Message<Warm> for ModelHost {
-    type Reply = Result<(), GenerationError>;
+    type Reply = DelegatedReply<Result<(), GenerationError>>;
 
-    async fn handle(&mut self, wish: Warm, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
-        self.accept(&wish.model, job(wish.id, Wish::Warm, wish.events))
-            .await
-            .inspect_err(meters::refused)
+    async fn handle(&mut self, wish: Warm, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
+        let (delegated, asker) = ctx.reply_sender();
+        let job = job(wish.id, Wish::Warm, wish.events);
+        self.accept(wish.model, job, asker, ctx.actor_ref());
+        delegated
+    }
+}
+
+/// A name was looked up.
+struct LookedUp {
+    name: ModelName,
+    found: Result<Found, GenerationError>,
+}
+
+impl Message<LookedUp> for ModelHost {
+    type Reply = ();
+
+    async fn handle(&mut self, looked_up: LookedUp, _: &mut Context<Self, ()>) {
+        let LookedUp { name, found } = looked_up;
+        for (job, asker) in self.crowds.take(&name) {
+            let accepted = match &found {
+                Ok(found) => self.put(&name, found, job).await,
+                Err(error) => Err(error.clone()),
+            };
+            answer(asker, accepted);
+        }
     }
 }
 
@@ -141,7 +174,7 @@ impl Message<Cancel> for ModelHost {
     type Reply = bool;
 
     async fn handle(&mut self, wish: Cancel, _: &mut Context<Self, bool>) -> bool {
-        let mut found = false;
+        let mut found = self.crowds.cancel(&wish.id);
         for (_, lane, book) in self.seed.roster.all() {
             if book.cancel(&wish.id, Instant::now()) {
                 found = true;
@@ -157,9 +190,8 @@ impl Message<Unload> for ModelHost {
 
     async fn handle(&mut self, wish: Unload, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
         let (delegated, asker) = ctx.reply_sender();
-        while self.unloads.try_join_next().is_some() {}
-        let lane = self.seed.roster.find(&wish.model).map(|(lane, _)| lane);
-        self.unloads.spawn(unload(lane, wish, asker));
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.spawn(unload(self.seed.clone(), wish, asker));
         delegated
     }
 }
@@ -175,59 +207,99 @@ impl Message<Status> for ModelHost {
 }
 
 impl ModelHost {
-    /// Puts the job into its model's book, beginning a lane if there is none or the old one is ending.
-    async fn accept(&mut self, model: &ModelName, job: Job) -> Result<(), GenerationError> {
-        let Some((lane, book)) = self.seed.roster.find(model) else {
-            return self.begin_lane(model, job).await;
+    /// Puts the job into the book of its model's lane, or among those who wait for its file to be found.
+    fn accept(&mut self, name: ModelName, job: Job, asker: Asker, me: &ActorRef<Self>) {
+        let most = self.seed.config.queue;
+        let Some((job, asker)) = self.crowds.join(&name, most, job, asker) else {
+            return;
         };
-        match book.enqueue(job, Instant::now()) {
-            Ok(()) => {
-                // A lane that is down drops its book, and the job hears of it; a full queue holds a poke already.
-                poke(&lane);
-                Ok(())
-            }
+        let Some(seat) = self.seed.roster.find(&name) else {
+            return self.look_up(name, job, asker, me);
+        };
+        match self.enqueue(&seat, job) {
+            Ok(()) => answer(asker, Ok(())),
+            Err(NotIn::Refused(error)) => answer(asker, Err(error)),
+            Err(NotIn::Closed(job)) => self.look_up(name, *job, asker, me),
+        }
+    }
+
+    fn enqueue(&self, seat: &Seat, job: Job) -> Result<(), NotIn> {
+        let put = seat.book.enqueue(job, Instant::now());
+        match &put {
+            // A lane that is down drops its book, and the job hears of it; a full queue holds a poke already.
+            Ok(()) => poke(&seat.lane),
+            Err(NotIn::Closed(_)) => self.seed.roster.forget(seat),
+            Err(NotIn::Refused(_)) => {}
+        }
+        put
+    }
+
+    fn look_up(&mut self, name: ModelName, job: Job, asker: Asker, me: &ActorRef<Self>) {
+        while self.tasks.try_join_next().is_some() {}
+        let permit = match self.seed.looks.begin() {
+            Ok(permit) => permit,
+            Err(error) => return answer(asker, Err(error)),
+        };
+        let guard = self.inbox.work(format!("looking for model {name}"));
+        self.crowds.begin(name.clone(), guard, job, asker);
+        let looking = look_up(Arc::clone(&self.seed.deps.resolve), name.clone(), permit);
+        let me = me.clone();
+        self.tasks.spawn(async move {
+            let found = looking.await;
+            // An error means that this life is over.
+            drop(me.tell(LookedUp { name, found }).send().await);
+        });
+    }
+
+    /// Into the lane of that file, beginning one if there is none or the old one is ending.
+    async fn put(&self, name: &ModelName, found: &Found, job: Job) -> Result<(), GenerationError> {
+        let Some(seat) = self.seed.roster.find_file(&found.key, name) else {
+            return self.begin_lane(name, found, job).await;
+        };
+        match self.enqueue(&seat, job) {
+            Ok(()) => Ok(()),
             Err(NotIn::Refused(error)) => Err(error),
             Err(NotIn::Closed(job)) => {
-                self.seed.roster.forget(model, &book);
-                drop(book);
-                self.begin_lane(model, *job).await
+                drop(seat);
+                self.begin_lane(name, found, *job).await
             }
         }
     }
 
     /// The job is in the book before the lane begins: a lane that begins with nothing to do ends at once.
-    async fn begin_lane(&mut self, model: &ModelName, job: Job) -> Result<(), GenerationError> {
-        let source = self.resolve(model).await?;
+    async fn begin_lane(
+        &self,
+        name: &ModelName,
+        found: &Found,
+        job: Job,
+    ) -> Result<(), GenerationError> {
+        self.make_room()?;
         let HostSeed {
             config,
             deps,
             lanes,
             roster,
+            ..
         } = &self.seed;
-        let waiting = roster.len();
-        if waiting >= config.max_models.max(1) {
-            let retry_after_ms = 1000;
-            return Err(GenerationError::Overloaded {
-                waiting,
-                retry_after_ms,
-            });
-        }
-        let book = Arc::new(Book::new(model.clone(), Arc::clone(config)));
+        let book = Arc::new(Book::new(name.clone(), Arc::clone(config)));
         if let Err(NotIn::Refused(error)) = book.enqueue(job, Instant::now()) {
             return Err(error);
         }
+        let label = roster.label(&found.key);
         let seed = LaneSeed {
             parts: LaneParts {
                 config: Arc::clone(config),
-                model: model.clone(),
-                source,
+                model: name.clone(),
+                label: label.clone(),
+                key: found.key.clone(),
+                source: found.source.clone(),
                 loader: Arc::clone(&deps.loader),
                 governor: deps.governor.clone(),
                 roster: roster.clone(),
             },
             book: Arc::clone(&book),
         };
-        let id = lane_id(roster.next_number(), model);
+        let id = lane_id(roster.next_number(), name);
         let drain = config.drain;
         let begun = lanes.ensure_actor::<Lane, _>(id, lane::MAILBOX, seed, |spec| {
             spec.transient().shutdown(Shutdown::Timeout(drain))
@@ -235,22 +307,25 @@ impl ModelHost {
         let lane = begun
             .await
             .map_err(|e| unavailable(LANE_SUPERVISOR_ID, &e))?;
-        roster.insert(model.clone(), lane, &book);
+        roster.insert(found.key.clone(), name.clone(), label, lane, &book);
         Ok(())
     }
 
-    async fn resolve(&self, model: &ModelName) -> Result<ModelSource, GenerationError> {
-        let (resolve, name) = (Arc::clone(&self.seed.deps.resolve), model.clone());
-        let found = tokio::task::spawn_blocking(move || resolve.resolve(&name));
-        match tokio::time::timeout(RESOLVE, found).await {
-            Ok(Ok(Ok(source))) => Ok(source),
-            Ok(Ok(Err(hint))) => Err(GenerationError::ModelNotFound {
-                model: model.clone(),
-                hint,
-            }),
-            Ok(Err(error)) => Err(unavailable("the model store", &error)),
-            Err(late) => Err(unavailable("the model store", &late)),
+    /// A lane that only remembers why its file did not load gives way to one that may.
+    fn make_room(&self) -> Result<(), GenerationError> {
+        let roster = &self.seed.roster;
+        let most = self.seed.config.max_models.max(1);
+        while roster.len() >= most {
+            let Some(seat) = roster.take_spare() else {
+                let reason = format!(
+                    "{most} models are resident or loading, and there is no place for another; \
+                     unload one, or try again later"
+                );
+                return Err(unavailable(CHILD_ID, &reason));
+            };
+            poke(&seat.lane);
         }
+        Ok(())
     }
 }
 
@@ -271,20 +346,9 @@ fn poke(lane: &Handle<Lane>) {
     drop(lane.try_tell(Poke));
 }
 
-fn unavailable(part: &str, reason: &dyn std::fmt::Display) -> GenerationError {
-    GenerationError::Unavailable {
-        part: part.to_owned(),
-        reason: reason.to_string(),
-    }
-}
-
-async fn unload(
-    lane: Option<Handle<Lane>>,
-    wish: Unload,
-    asker: Option<ReplySender<Result<(), UnloadError>>>,
-) {
+async fn unload(seed: HostSeed, wish: Unload, asker: Option<ReplySender<Result<(), UnloadError>>>) {
     let model = wish.model.clone();
-    let answer = match lane {
+    let answer = match find(&seed, &model).await {
         None => Err(UnloadError::NotLoaded { model }),
         Some(lane) => match lane.ask(wish, DEADLINE).await {
             Ok(()) => Ok(()),
@@ -299,6 +363,17 @@ async fn unload(
     if let Some(asker) = asker {
         asker.send(answer);
     }
+}
+
+/// The lane of that name, or of the file it leads to. What is not found is not loaded.
+async fn find(seed: &HostSeed, model: &ModelName) -> Option<Handle<Lane>> {
+    if let Some(seat) = seed.roster.find(model) {
+        return Some(seat.lane);
+    }
+    let permit = seed.looks.begin().ok()?;
+    let found = look_up(Arc::clone(&seed.deps.resolve), model.clone(), permit).await;
+    let seat = seed.roster.find_file(&found.ok()?.key, model)?;
+    Some(seat.lane)
 }
 
 /// `lane-3-smollm2-135m`: unique by its number, and readable. Forty characters of a name tell models apart.

@@ -19,6 +19,7 @@ use domain::{
 };
 use engine::ModelCard;
 use memory_governor::Lease;
+use supervision::WorkGuard;
 use tokio::time::Instant;
 
 use crate::config::{HostConfig, load_backoff, retry_after};
@@ -84,7 +85,16 @@ pub(crate) struct Live {
     /// Whether the present engine has it open.
     pub(crate) open: bool,
     cancelled: bool,
-    kv: Lease,
+    kv: Arc<Lease>,
+}
+
+/// A finished stream whose reader has not taken everything.
+struct Farewell {
+    id: RequestId,
+    outlet: Outlet,
+    until: Instant,
+    /// A graceful stop waits for the reader, and names the request if it cannot.
+    guard: Option<WorkGuard>,
 }
 
 /// How far the weights are.
@@ -116,7 +126,7 @@ pub(crate) struct Pages {
     config: Arc<HostConfig>,
     pub(crate) queue: VecDeque<Waiting>,
     pub(crate) live: Vec<Live>,
-    farewells: Vec<(Outlet, Instant)>,
+    farewells: Vec<Farewell>,
     pub(crate) phase: Phase,
     pub(crate) card: Option<ModelCard>,
     pub(crate) weights: Option<Arc<Lease>>,
@@ -204,6 +214,13 @@ impl Book {
         found | pages.fail_waiting(now, |w| w.id == *id, &GenerationError::Cancelled)
     }
 
+    /// Closes the book if its lane is one nobody needs; the next request begins another.
+    pub(crate) fn close_if_spare(&self) -> bool {
+        let mut pages = self.pages();
+        pages.closed |= pages.is_spare();
+        pages.closed
+    }
+
     /// Called from the loading thread for each part read. Returns whether anyone still waits for it.
     pub(crate) fn load_progress(&self, fraction: f32) -> bool {
         let mut pages = self.pages();
@@ -255,7 +272,25 @@ impl Pages {
             outlet.flush();
         }
         self.farewells
-            .retain_mut(|(outlet, until)| *until > now && outlet.flush());
+            .retain_mut(|farewell| farewell.until > now && farewell.outlet.flush());
+    }
+
+    /// Every farewell that has no guard yet gets one.
+    pub(crate) fn guard_farewells(&mut self, guard: impl Fn(&RequestId) -> WorkGuard) {
+        for farewell in &mut self.farewells {
+            farewell.guard.get_or_insert_with(|| guard(&farewell.id));
+        }
+    }
+
+    /// The leases an engine computes with: its weights', and those of all it may have open.
+    pub(crate) fn leases(&self) -> Vec<Arc<Lease>> {
+        let kv = self.live.iter().map(|live| Arc::clone(&live.kv));
+        self.weights.iter().cloned().chain(kv).collect()
+    }
+
+    /// Whether it holds no memory, and nobody waits or is answered: its lane lives on only to remember a failure.
+    fn is_spare(&self) -> bool {
+        self.phase == Phase::Unloaded && !self.is_wanted() && !self.has_farewells()
     }
 
     /// Tells those who wait their place, if it changed; the one who is about to be admitted waits for nobody.
@@ -308,7 +343,7 @@ impl Pages {
             since: waiting.since,
             open: false,
             cancelled: false,
-            kv,
+            kv: Arc::new(kv),
         });
         true
     }
@@ -343,15 +378,26 @@ impl Pages {
         self.queue = staying;
         let any = !leaving.is_empty();
         for waiting in leaving {
-            self.bid_farewell(waiting.outlet, event.clone(), now);
+            let Waiting { id, outlet, .. } = waiting;
+            self.bid_farewell((id, outlet), event.clone(), now, None);
         }
         any
     }
 
     /// A live sequence leaves. Its memory comes back before its reader hears of the end.
-    pub(crate) fn part(&mut self, live: Live, event: GenerationEvent, now: Instant) {
+    pub(crate) fn part(
+        &mut self,
+        live: Live,
+        event: GenerationEvent,
+        now: Instant,
+        guard: Option<WorkGuard>,
+    ) {
         let Live {
-            outlet, kv, since, ..
+            id,
+            outlet,
+            kv,
+            since,
+            ..
         } = live;
         drop(kv);
         self.ends += 1;
@@ -360,19 +406,30 @@ impl Pages {
             let took = now.saturating_duration_since(since);
             self.mean_answer = (self.mean_answer.saturating_mul(7) + took) / 8;
         }
-        self.bid_farewell(outlet, event, now);
+        self.bid_farewell((id, outlet), event, now, guard);
     }
 
     /// Fails every live sequence.
     pub(crate) fn fail_live(&mut self, error: &GenerationError, now: Instant) {
         for live in std::mem::take(&mut self.live) {
-            self.part(live, GenerationEvent::Failed(error.clone()), now);
+            self.part(live, GenerationEvent::Failed(error.clone()), now, None);
         }
     }
 
-    fn bid_farewell(&mut self, mut outlet: Outlet, event: GenerationEvent, now: Instant) {
+    fn bid_farewell(
+        &mut self,
+        (id, mut outlet): (RequestId, Outlet),
+        event: GenerationEvent,
+        now: Instant,
+        guard: Option<WorkGuard>,
+    ) {
         if outlet.end(event) {
-            self.farewells.push((outlet, now + FAREWELL));
+            self.farewells.push(Farewell {
+                id,
+                outlet,
+                until: now + FAREWELL,
+                guard,
+            });
         }
     }
 
@@ -393,7 +450,7 @@ impl Pages {
             if let Some(live) = self.take_live(key) {
                 let reason = reason.to_owned();
                 let error = GenerationError::EngineCrashed { crashes, reason };
-                self.part(live, GenerationEvent::Failed(error), now);
+                self.part(live, GenerationEvent::Failed(error), now, None);
             }
         }
     }
@@ -435,6 +492,9 @@ impl Drop for Book {
         for outlet in pages.outlets() {
             // What does not fit in a reader's channel is lost with the lane; the reader's end says so.
             outlet.end(event.clone());
+        }
+        for farewell in &mut pages.farewells {
+            farewell.outlet.flush();
         }
     }
 }

@@ -10,14 +10,15 @@ pub struct HostConfig {
     /// Requests that wait per model. Eight batches: who would wait longer is better told at once.
     pub queue: usize,
     /// Prompt tokens read per step, all sequences together. It bounds how long a cancel or a neighbour's next token
-    /// waits for a prompt.
+    /// waits for a prompt; beside sequences that speak it is a quarter of this, and at least four.
     pub prefill_chunk: usize,
     /// How long a model stays in memory with nothing to do.
     pub keep_alive: Duration,
     /// Engine crashes a request may survive; one more and it fails. Two: a crash that follows the request about will
     /// have happened three times, and one that was chance will not.
     pub crash_budget: u32,
-    /// Models with a lane at once. Resident ones are bounded by memory; this bounds the small ones.
+    /// Models with a lane at once. Resident ones are bounded by memory; this bounds the small ones. One that failed to
+    /// load gives way to the next.
     pub max_models: usize,
     /// How long a graceful stop waits for live answers. The root's own deadline may be shorter.
     pub drain: Duration,

@@ -68,7 +68,7 @@ async fn a_crash_of_a_lane_during_a_step_costs_no_word() {
     stage.control.wait_until(|c| c.steps == 6).await;
     stage.host.ask(CrashLanes, DEADLINE).await.unwrap();
     let waiting = stage.count(20, 20).await;
-    // Two engines for a moment: the old one is still in its step.
+    // The next life loads once the old engine is out of its step.
     gate.release();
     assert_eq!(hear(stream).await.text, Answer::counting(10, 20));
     assert_eq!(hear(waiting).await.text, Answer::counting(20, 20));

@@ -13,6 +13,7 @@ pub(crate) mod room;
 mod trip;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +49,12 @@ const FAREWELL_MOST: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub(crate) struct LaneParts {
     pub(crate) config: Arc<HostConfig>,
+    /// What it was first asked for as.
     pub(crate) model: ModelName,
+    /// What its series are called.
+    pub(crate) label: String,
+    /// Its place in the roster.
+    pub(crate) key: PathBuf,
     pub(crate) source: ModelSource,
     pub(crate) loader: Arc<dyn ModelLoader>,
     pub(crate) governor: Handle<MemoryGovernor>,
@@ -86,14 +92,15 @@ pub(crate) struct Lane {
     text: Option<Arc<dyn TextCodec>>,
     /// Who moves in the step under way.
     moves: Vec<Move>,
-    /// A graceful stop waits for these: one per live sequence.
+    /// A graceful stop waits for these: one per live sequence. Those of finished streams are in the book.
     guards: BTreeMap<u64, WorkGuard>,
     /// The request being prepared, and how many sequences had left when that began.
     preparing: Option<(u64, u64)>,
     /// KV memory was refused; the next sequence that leaves brings some back.
     blocked_at: Option<u64>,
     farewell_wait: Duration,
-    meters: Meters,
+    /// From the moment its header was read.
+    meters: Option<Meters>,
     tasks: JoinSet<()>,
 }
 
@@ -105,7 +112,6 @@ impl Actor for Lane {
         let LaneSeed { parts, book } = birth.seed;
         let mut lane = Self {
             inbox: birth.inbox,
-            meters: Meters::new(&parts.model),
             parts,
             book,
             seat: Seat::Nobody,
@@ -115,6 +121,7 @@ impl Actor for Lane {
             preparing: None,
             blocked_at: None,
             farewell_wait: FAREWELL_FIRST,
+            meters: None,
             tasks: JoinSet::new(),
         };
         lane.recover();

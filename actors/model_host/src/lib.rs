@@ -25,6 +25,7 @@ mod crash_tests;
 mod fitting;
 mod lane;
 mod live;
+mod lookup;
 pub mod messages;
 pub mod meters;
 mod outbox;

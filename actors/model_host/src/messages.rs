@@ -101,7 +101,7 @@ pub struct HostStatus {
 /// One model's lane.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelStatus {
-    /// Its name as it was asked for.
+    /// Its name as it was first asked for; other names of its file lead to it, too.
     pub name: ModelName,
     /// What it is; known from the moment its header was read.
     pub card: Option<ModelCard>,

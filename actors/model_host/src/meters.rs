@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use domain::{GenerationError, ModelName};
+use domain::GenerationError;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 pub use telemetry::names::{
@@ -23,8 +23,8 @@ pub(crate) struct Meters {
 }
 
 impl Meters {
-    pub(crate) fn new(model: &ModelName) -> Self {
-        let model = model.to_string();
+    pub(crate) fn new(label: &str) -> Self {
+        let model = label.to_owned();
         Self {
             generated: counter!(TOKENS_GENERATED, "model" => model.clone()),
             prompt: counter!(TOKENS_PROMPT, "model" => model.clone()),

@@ -5,6 +5,7 @@
 //! along, and its entry is then nobody's. Nothing here waits.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use domain::ModelName;
@@ -15,19 +16,44 @@ use crate::book::{Book, Phase};
 use crate::lane::Lane;
 use crate::messages::{ModelState, ModelStatus};
 
-#[derive(Clone)]
+/// The names a lane is known by beside its first. A name more is looked up each time: that costs a look at the disk, and
+/// names are the client's to invent.
+const NAMES: usize = 16;
+
 struct Entry {
+    /// What it was asked for as; the first is what it is shown as.
+    names: Vec<ModelName>,
+    label: String,
     handle: Handle<Lane>,
     book: Weak<Book>,
 }
 
+/// A lane that has a book.
+pub(crate) struct Seat {
+    key: PathBuf,
+    name: ModelName,
+    pub(crate) lane: Handle<Lane>,
+    pub(crate) book: Arc<Book>,
+}
+
+impl Entry {
+    fn seat(&self, key: &Path) -> Option<Seat> {
+        Some(Seat {
+            key: key.to_owned(),
+            name: self.names.first()?.clone(),
+            lane: self.handle.clone(),
+            book: self.book.upgrade()?,
+        })
+    }
+}
+
 #[derive(Default)]
 struct Entries {
-    by_model: BTreeMap<ModelName, Entry>,
+    by_file: BTreeMap<PathBuf, Entry>,
     begun: u64,
 }
 
-/// The lanes, by model.
+/// The lanes, by the canonical path of their file.
 #[derive(Clone, Default)]
 pub(crate) struct Roster(Arc<Mutex<Entries>>);
 
@@ -46,72 +72,117 @@ impl Roster {
     /// Lanes that still have a book.
     pub(crate) fn len(&self) -> usize {
         let mut entries = self.entries();
-        entries.by_model.retain(|_, e| e.book.strong_count() > 0);
-        entries.by_model.len()
+        entries.by_file.retain(|_, e| e.book.strong_count() > 0);
+        entries.by_file.len()
     }
 
-    pub(crate) fn insert(&self, model: ModelName, handle: Handle<Lane>, book: &Arc<Book>) {
-        let book = Arc::downgrade(book);
-        self.entries()
-            .by_model
-            .insert(model, Entry { handle, book });
+    pub(crate) fn insert(
+        &self,
+        key: PathBuf,
+        name: ModelName,
+        label: String,
+        handle: Handle<Lane>,
+        book: &Arc<Book>,
+    ) {
+        let entry = Entry {
+            names: vec![name],
+            label,
+            handle,
+            book: Arc::downgrade(book),
+        };
+        self.entries().by_file.insert(key, entry);
     }
 
-    pub(crate) fn find(&self, model: &ModelName) -> Option<(Handle<Lane>, Arc<Book>)> {
-        let mut entries = self.entries();
-        let entry = entries.by_model.get(model)?;
-        let found = entry
-            .book
-            .upgrade()
-            .map(|book| (entry.handle.clone(), book));
-        if found.is_none() {
-            entries.by_model.remove(model);
+    /// What the series of that file are called: its file's name, or its path where another has that name now. There are
+    /// as many as there are files, however they are asked for.
+    pub(crate) fn label(&self, key: &Path) -> String {
+        let file = key.file_name().unwrap_or(key.as_os_str()).to_string_lossy();
+        let short = file.strip_suffix(".gguf").unwrap_or(&file);
+        let entries = self.entries();
+        let taken = entries
+            .by_file
+            .iter()
+            .any(|(other, entry)| other != key && entry.label == short);
+        if taken {
+            key.display().to_string()
+        } else {
+            short.to_owned()
         }
-        found
+    }
+
+    /// The lane of that name, if it was asked for by it.
+    pub(crate) fn find(&self, name: &ModelName) -> Option<Seat> {
+        let entries = self.entries();
+        let mut known = entries.by_file.iter();
+        known.find_map(|(key, e)| e.names.contains(name).then(|| e.seat(key))?)
+    }
+
+    /// The lane of that file, which is known by that name from now on.
+    pub(crate) fn find_file(&self, key: &Path, name: &ModelName) -> Option<Seat> {
+        let mut entries = self.entries();
+        let entry = entries.by_file.get_mut(key)?;
+        let seat = entry.seat(key)?;
+        if entry.names.len() < NAMES && !entry.names.contains(name) {
+            entry.names.push(name.clone());
+        }
+        Some(seat)
     }
 
     /// Forgets a lane that is ending, unless another has taken its place.
-    pub(crate) fn forget(&self, model: &ModelName, book: &Arc<Book>) {
+    pub(crate) fn forget(&self, seat: &Seat) {
         let mut entries = self.entries();
-        let is_it = |entry: &Entry| std::ptr::eq(entry.book.as_ptr(), Arc::as_ptr(book));
-        if entries.by_model.get(model).is_some_and(is_it) {
-            entries.by_model.remove(model);
+        let is_it = |entry: &Entry| std::ptr::eq(entry.book.as_ptr(), Arc::as_ptr(&seat.book));
+        if entries.by_file.get(&seat.key).is_some_and(is_it) {
+            entries.by_file.remove(&seat.key);
         }
     }
 
-    /// All lanes, by model.
+    /// Closes and forgets a lane that holds nothing and serves nobody.
+    pub(crate) fn take_spare(&self) -> Option<Seat> {
+        let mut seats = self.seats().into_iter();
+        let spare = seats.find(|seat| seat.book.close_if_spare())?;
+        self.forget(&spare);
+        Some(spare)
+    }
+
+    fn seats(&self) -> Vec<Seat> {
+        let entries = self.entries();
+        let seats = entries.by_file.iter().map(|(key, entry)| entry.seat(key));
+        seats.flatten().collect()
+    }
+
+    /// All lanes.
     pub(crate) fn all(&self) -> Vec<(ModelName, Handle<Lane>, Arc<Book>)> {
-        self.entries()
-            .by_model
-            .iter()
-            .filter_map(|(model, entry)| {
-                let book = entry.book.upgrade()?;
-                Some((model.clone(), entry.handle.clone(), book))
-            })
+        let seats = self.seats().into_iter();
+        seats
+            .map(|seat| (seat.name, seat.lane, seat.book))
             .collect()
     }
 
     /// The resident models with nothing to do, longest idle first, without `except`.
-    pub(crate) fn idle(&self, except: &ModelName) -> Vec<(ModelName, Handle<Lane>)> {
+    pub(crate) fn idle(&self, except: &Path) -> Vec<(ModelName, Handle<Lane>)> {
         let mut idle: Vec<_> = self
-            .all()
+            .seats()
             .into_iter()
-            .filter(|(model, ..)| model != except)
-            .filter_map(|(model, handle, book)| {
-                let since = book.pages().idle_since?;
-                Some((since, model, handle))
+            .filter(|seat| seat.key != except)
+            .filter_map(|seat| {
+                let since = seat.book.pages().idle_since?;
+                Some((since, seat.name, seat.lane))
             })
             .collect();
         idle.sort_by_key(|(since, ..)| *since);
         idle.into_iter().map(|(_, model, h)| (model, h)).collect()
     }
 
-    /// Every lane as a value.
+    /// Every lane as a value, by name.
     pub(crate) fn status(&self, now: Instant) -> Vec<ModelStatus> {
-        self.all()
+        let mut all: Vec<ModelStatus> = self
+            .all()
             .into_iter()
             .map(|(name, handle, book)| status_of(name, handle.state(), &book, now))
-            .collect()
+            .collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
     }
 }
 

@@ -106,8 +106,9 @@ async fn a_step_moves_everyone() {
     for stream in streams {
         hear(stream).await.finished();
     }
-    // One prompt is read per step, and beside it everyone moves: the last begins in step 4 and has 40 tokens to say.
-    assert_eq!(stage.control.counts().steps, 4 + 39);
+    // One prompt is read per step, and beside it everyone moves. The first is read at once, the others by eight tokens
+    // beside those who speak: the last begins in step 1 + 3 * 2 and has 40 tokens to say.
+    assert_eq!(stage.control.counts().steps, 7 + 39);
     assert_eq!(stage.control.counts().sampled, 4 * 40);
     stage.close().await;
 }

@@ -167,6 +167,53 @@ async fn a_stop_past_its_deadline_names_the_request_it_abandons() {
     stage.control.wait_until(|c| c.engines == 0).await;
 }
 
+/// Its answer is complete, far more was said than the channel holds, and nothing was read when the stop begins.
+#[tokio::test(start_paused = true)]
+async fn a_graceful_stop_waits_for_a_slow_reader() {
+    let setting = Setting::new(Answer::Counting).card(|card| card.context_tokens = 2048);
+    let mut stage = setting.start().await;
+    let slow = stage.count(1, 900).await;
+    stage.control.wait_until(|c| c.sampled == 900).await;
+    stage
+        .settle("only weights leased", |l| l.leased == Bytes::mib(1))
+        .await;
+    let stop = stage.scene().stop_within(DEADLINE);
+    let read = async {
+        wait_a_little().await;
+        hear(slow).await
+    };
+    let (report, heard) = tokio::join!(stop, read);
+    assert_eq!(report.abandoned, []);
+    assert_eq!(heard.text, Answer::counting(1, 900));
+    heard.finished();
+}
+
+/// Less than any deadline of a stop.
+async fn wait_a_little() {
+    tokio::time::sleep(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_past_its_deadline_names_a_finished_answer_nobody_read() {
+    let setting = Setting::new(Answer::Counting).card(|card| card.context_tokens = 2048);
+    let mut stage = setting.start().await;
+    let slow = stage.count(1, 900).await;
+    stage.control.wait_until(|c| c.sampled == 900).await;
+    stage
+        .settle("only weights leased", |l| l.leased == Bytes::mib(1))
+        .await;
+    let report = stage.scene().stop_within(DEADLINE).await;
+    assert!(
+        report.abandoned.iter().any(|a| a.what.contains("count-1")),
+        "{:?}",
+        report.abandoned
+    );
+    let heard = hear(slow).await;
+    assert!(Answer::counting(1, 900).starts_with(&heard.text));
+    heard.failed();
+    stage.control.wait_until(|c| c.engines == 0).await;
+}
+
 /// A reader who takes nothing for five minutes after the end counts as gone; what it finds then ends, too.
 #[tokio::test(start_paused = true)]
 async fn a_reader_who_never_reads_is_not_waited_for_for_ever() {

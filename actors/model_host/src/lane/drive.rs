@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use domain::{GenerationError, GenerationEvent};
-use engine::{Engine, SequenceId, StepInput};
+use engine::{SequenceId, StepInput};
 use kameo::actor::ActorRef;
+use memory_governor::Lease;
 use tokio::time::Instant;
 
 use super::load::Load;
@@ -13,6 +14,7 @@ use super::trip::{Back, EngineCrash, Trip, travel};
 use super::{FAREWELL_FIRST, FAREWELL_MOST, Home, Lane, Loaded, Prepared, Seat};
 use crate::book::{Live, Pages, Phase};
 use crate::live::Heard;
+use crate::meters::Meters;
 use crate::schedule::{self, Seat as Place};
 
 impl Lane {
@@ -55,8 +57,15 @@ impl Lane {
         if !matches!(self.seat, Seat::Nobody | Seat::Loading(_)) {
             pages.tell_positions(self.preparing.map(|(key, _)| key));
         }
+        pages.guard_farewells(|id| self.inbox.work(id.as_str()));
         self.rest(&mut pages, now);
-        self.meters.load(pages.live.len(), pages.queue.len());
+        // No series before the file has proved to be a model: any file at all can be asked for.
+        if pages.card.is_some() {
+            let meters = self
+                .meters
+                .get_or_insert_with(|| Meters::new(&self.parts.label));
+            meters.load(pages.live.len(), pages.queue.len());
+        }
         let closed = pages.closed;
         drop(pages);
         if closed {
@@ -80,14 +89,14 @@ impl Lane {
         if let Seat::Home(engine) = &mut self.seat {
             engine.close(SequenceId(live.key));
         }
-        self.guards.remove(&live.key);
-        pages.part(live, event, now);
+        let guard = self.guards.remove(&live.key);
+        pages.part(live, event, now, guard);
         self.farewell_wait = FAREWELL_FIRST;
     }
 
     fn begin_load(&mut self, pages: &mut Pages, me: &ActorRef<Self>) {
         pages.phase = Phase::Loading { fraction: 0.0 };
-        let (load, guard) = Load::new(self.parts.clone(), &self.book, pages.weights.clone());
+        let (load, guard) = Load::new(self.parts.clone(), &self.book, pages.weights.take());
         self.seat = Seat::Loading(guard);
         let me = me.clone();
         self.tasks.spawn(async move {
@@ -148,24 +157,18 @@ impl Lane {
             });
         }
         self.moves = moves;
-        self.send_off(engine, opens, batch, me);
-    }
-
-    fn send_off(
-        &mut self,
-        engine: Box<dyn Engine>,
-        opens: Vec<(SequenceId, engine::SequencePlan)>,
-        batch: Vec<StepInput>,
-        me: &ActorRef<Self>,
-    ) {
         let trip = Trip {
             engine,
             opens,
             batch,
         };
+        self.send_off(trip, pages.leases(), me);
+    }
+
+    fn send_off(&mut self, trip: Trip, held: Vec<Arc<Lease>>, me: &ActorRef<Self>) {
         let me = me.clone();
         self.tasks.spawn_blocking(move || {
-            let home = Home(travel(trip));
+            let home = Home(travel(trip, held));
             // Straight from the thread: no task in between. An error means that this life is over.
             drop(me.tell(home).blocking_send());
         });
@@ -181,6 +184,8 @@ impl Lane {
         let mut pages = book.pages();
         pages.steps += 1;
         self.seat = Seat::Home(back.engine);
+        // Whoever leaves now gives its memory back at once.
+        drop(back.held);
         for (SequenceId(key), error) in back.refused {
             self.refuse(&mut pages, key, error.to_string(), now);
         }
@@ -204,15 +209,17 @@ impl Lane {
             };
             generated += 1;
             if live.sequence.usage().completion_tokens == 0 {
-                self.meters
-                    .first_token(now.saturating_duration_since(live.since));
+                let after = now.saturating_duration_since(live.since);
+                self.meters.iter().for_each(|m| m.first_token(after));
             }
             let heard = live
                 .sequence
                 .accept(token, text.bytes_of(token), text.ends_turn(token));
             self.hand_out(&mut pages, step.key, heard, now);
         }
-        self.meters.step(back.took, generated, read as u64);
+        if let Some(meters) = &self.meters {
+            meters.step(back.took, generated, read as u64);
+        }
         Ok(())
     }
 
@@ -248,11 +255,14 @@ impl Lane {
 
     /// Writes the crash down before this life ends, so that those it was too much for hear of it at once.
     pub(super) fn lose_engine(&mut self, crash: &EngineCrash) {
-        self.meters.crash();
+        if let Some(meters) = &self.meters {
+            meters.crash();
+        }
         self.seat = Seat::Nobody;
         let mut pages = self.book.pages();
         pages.crashes = pages.crashes.saturating_add(1);
         pages.engine_lost(&crash.0, Instant::now());
+        pages.guard_farewells(|id| self.inbox.work(id.as_str()));
     }
 
     /// Sets the alarm for what comes by time, and closes the book if nothing will.

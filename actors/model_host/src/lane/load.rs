@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use domain::{Bytes, GenerationError};
 use engine::{LoadError, LoadedModel, ModelCard};
@@ -15,6 +16,11 @@ use super::LaneParts;
 use super::room::{self, NoLease, Wanted};
 use super::trip::panic_text;
 use crate::book::Book;
+
+/// After a crash of the lane the engine before may still be in its step, with the weights' lease. A step takes a second or
+/// so: it is waited for, rather than having two engines in memory; looked at so often, and so many times (ten seconds).
+const LOOK: Duration = Duration::from_millis(50);
+const LOOKS: u32 = 200;
 
 /// A model in memory and the lease for it.
 pub(crate) struct Resident {
@@ -95,12 +101,14 @@ impl Load {
             return Err(self.failed(&"its header says that it has no weights"));
         }
         let fits = |lease: &Arc<Lease>| lease.bytes() == card.weights_bytes;
-        if let Some(lease) = self.weights.take().filter(fits) {
+        if let Some(lease) = self.weights.take().filter(fits)
+            && is_ours_alone(&lease).await
+        {
             return Ok(lease);
         }
         let model = &self.parts.model;
         let wanted = Wanted {
-            model,
+            key: &self.parts.key,
             owner: self.parts.name(),
             purpose: format!("the weights of {model}"),
             bytes: card.weights_bytes,
@@ -135,6 +143,17 @@ impl Load {
     }
 }
 
+/// Waits until no engine computes with it any more. `false` if one does not end.
+async fn is_ours_alone<T>(lease: &Arc<T>) -> bool {
+    for _ in 0..LOOKS {
+        if Arc::strong_count(lease) == 1 {
+            return true;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    false
+}
+
 fn go_on(book: &Weak<Book>, cancelled: &AtomicBool, fraction: f32) -> ControlFlow<()> {
     let wanted = !cancelled.load(Ordering::Acquire)
         && book
@@ -144,5 +163,31 @@ fn go_on(book: &Weak<Book>, cancelled: &AtomicBool, fraction: f32) -> ControlFlo
         ControlFlow::Continue(())
     } else {
         ControlFlow::Break(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_engine_before_is_waited_for_but_not_for_ever() {
+        let ours = Arc::new(());
+        let began = Instant::now();
+        assert!(is_ours_alone(&ours).await);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        let theirs = Arc::clone(&ours);
+        let step = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            drop(theirs);
+        };
+        let (alone, ()) = tokio::join!(is_ours_alone(&ours), step);
+        assert!(alone);
+        assert!(began.elapsed() < Duration::from_secs(4));
+        let _hangs = Arc::clone(&ours);
+        assert!(!is_ours_alone(&ours).await);
+        assert!(began.elapsed() > LOOK * LOOKS);
     }
 }

@@ -4,9 +4,10 @@
 //! Runs as a task beside the lane, never in a handler. Two lanes cannot wait for each other here: a lane that wants room
 //! is loading or has someone waiting, so it is not idle, and refuses to unload at once.
 
+use std::path::Path;
 use std::time::Duration;
 
-use domain::{Bytes, GenerationError, ModelName};
+use domain::{Bytes, GenerationError};
 use memory_governor::{Lease, MemoryGovernor, Reserve, ReserveError};
 use supervision::{AskError, Handle};
 
@@ -27,7 +28,8 @@ pub(crate) enum NoLease {
 
 /// Who asks for what.
 pub(crate) struct Wanted<'a> {
-    pub(crate) model: &'a ModelName,
+    /// The lane that asks.
+    pub(crate) key: &'a Path,
     pub(crate) owner: String,
     pub(crate) purpose: String,
     pub(crate) bytes: Bytes,
@@ -40,7 +42,7 @@ pub(crate) async fn reserve(
     wanted: Wanted<'_>,
 ) -> Result<Lease, NoLease> {
     let Wanted {
-        model,
+        key,
         owner,
         purpose,
         bytes,
@@ -51,7 +53,7 @@ pub(crate) async fn reserve(
         bytes,
     };
     // Each neighbour is asked once, so this ends.
-    let mut neighbours = roster.idle(model).into_iter();
+    let mut neighbours = roster.idle(key).into_iter();
     loop {
         let refusal = match governor.ask(wish.clone(), DEADLINE).await {
             Ok(lease) => return Ok(lease),

@@ -2,13 +2,16 @@
 //! produced.
 //!
 //! Invariant: nothing here waits, and nothing of the lane is shared with it. A panic is caught at the border, so that a
-//! crash is a message like any other; the engine that crashed is dropped where it crashed.
+//! crash is a message like any other; the engine that crashed is dropped where it crashed. The leases travel along: if
+//! the lane is killed meanwhile, no byte comes back while the engine still computes with it.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Engine, SequenceId, SequencePlan, StepError, StepInput, StepOutput};
+use memory_governor::Lease;
 use tokio::time::Instant;
 
 /// What goes out.
@@ -26,6 +29,15 @@ pub(crate) struct Back {
     pub(crate) refused: Vec<(SequenceId, StepError)>,
     pub(crate) outputs: Vec<StepOutput>,
     pub(crate) took: Duration,
+    /// Last, so that they go after the engine if nobody takes them.
+    pub(crate) held: Vec<Arc<Lease>>,
+}
+
+struct Stepped {
+    engine: Box<dyn Engine>,
+    refused: Vec<(SequenceId, StepError)>,
+    outputs: Vec<StepOutput>,
+    took: Duration,
 }
 
 /// The engine was lost in a step: by a panic, an error, or an answer that is none.
@@ -33,13 +45,25 @@ pub(crate) struct Back {
 #[error("the engine crashed: {0}")]
 pub(crate) struct EngineCrash(pub(crate) String);
 
-/// Makes the trip.
-pub(crate) fn travel(trip: Trip) -> Result<Back, EngineCrash> {
-    catch_unwind(AssertUnwindSafe(|| step(trip)))
-        .unwrap_or_else(|panic| Err(EngineCrash(panic_text(&*panic))))
+/// Makes the trip. `held` is what the engine computes with; after a crash it is let go behind the engine.
+pub(crate) fn travel(trip: Trip, held: Vec<Arc<Lease>>) -> Result<Back, EngineCrash> {
+    let Stepped {
+        engine,
+        refused,
+        outputs,
+        took,
+    } = catch_unwind(AssertUnwindSafe(|| step(trip)))
+        .unwrap_or_else(|panic| Err(EngineCrash(panic_text(&*panic))))?;
+    Ok(Back {
+        engine,
+        refused,
+        outputs,
+        took,
+        held,
+    })
 }
 
-fn step(trip: Trip) -> Result<Back, EngineCrash> {
+fn step(trip: Trip) -> Result<Stepped, EngineCrash> {
     let Trip {
         mut engine,
         opens,
@@ -65,7 +89,7 @@ fn step(trip: Trip) -> Result<Back, EngineCrash> {
             .step(&batch)
             .map_err(|error| EngineCrash(error.to_string()))?
     };
-    Ok(Back {
+    Ok(Stepped {
         engine,
         refused,
         outputs,

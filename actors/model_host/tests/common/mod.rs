@@ -66,6 +66,7 @@ pub struct Setting {
     pub config: HostConfig,
     pub memory: Bytes,
     pub card: fn(&mut ModelCard),
+    pub resolve: Arc<dyn ResolveModel>,
 }
 
 impl Setting {
@@ -75,6 +76,7 @@ impl Setting {
             config: HostConfig::default(),
             memory: Bytes::mib(64),
             card: |_| {},
+            resolve: Arc::new(Everywhere),
         }
     }
 
@@ -97,13 +99,18 @@ impl Setting {
         self
     }
 
+    pub fn resolve(mut self, resolve: impl ResolveModel) -> Self {
+        self.resolve = Arc::new(resolve);
+        self
+    }
+
     pub async fn start(self) -> Stage {
         let loader = ScriptedLoader::new(self.answer).with_card(self.card);
         let control = loader.control();
         let (memory, governor) = memory_governor::child(Some(self.memory), Arc::new(Nowhere));
         let deps = ModelHostDeps {
             loader: Arc::new(loader),
-            resolve: Arc::new(Everywhere),
+            resolve: self.resolve,
             governor: governor.clone(),
         };
         let ([lanes, answering], host) = children(self.config, deps);
