@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use domain::{ModelName, Sampling};
-use model_host::ModelHost;
+use model_host::{HostConfig, ModelHost};
 use supervision::Handle;
 
 /// Where to listen, for whom, and how much.
@@ -18,6 +18,8 @@ pub struct GatewayConfig {
     pub default_model: ModelName,
     /// How tokens are chosen where a request says nothing. The seed is not used: each request gets its own.
     pub sampling: Sampling,
+    /// Models the host has places for (`HostConfig::max_models`): readiness must know, and the host's status does not say.
+    pub max_models: usize,
     /// How long a graceful stop waits for running answers; the root's own deadline may be shorter. 3 s: the parts behind
     /// the gateway stop after it and need time, too.
     pub drain: Duration,
@@ -32,6 +34,7 @@ impl GatewayConfig {
             bind,
             default_model,
             sampling: Sampling::default(),
+            max_models: HostConfig::default().max_models,
             drain: Duration::from_secs(3),
             limits: Limits::default(),
         }

@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use axum::http::header::{AsHeaderName, CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri};
 
 use crate::error::ApiError;
@@ -23,7 +24,7 @@ pub(crate) fn admit(uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
         return Ok(());
     }
     // Of an absolute address the authority counts, of a header each occurrence.
-    let mut hosts = texts(headers, HOST).chain(uri.authority().map(|a| a.as_str()));
+    let mut hosts = texts(headers, HOST).chain(uri.authority().map(Authority::as_str));
     let named = headers.contains_key(HOST);
     if !named || !hosts.all(is_loopback_host) {
         return Err(ApiError::foreign("Host", "localhost"));

@@ -24,7 +24,10 @@ pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         .ask(Status, shared.config.limits.probe_time)
         .await;
     let readiness = match status {
-        Ok(status) => Readiness::of(model, &status, is_here(&shared).await),
+        Ok(status) => {
+            let here = is_here(&shared).await;
+            Readiness::of(model, &status, here, shared.config.max_models)
+        }
         Err(error) => Readiness::unknown(model, error.to_string()),
     };
     let status = if readiness.is_ready() {

@@ -2,7 +2,7 @@
 //! probe is not activity. Nothing here waits.
 
 use domain::ModelName;
-use model_host::{HostStatus, ModelState};
+use model_host::{HostStatus, ModelState, ModelStatus};
 use serde::Serialize;
 
 /// What `/readyz` says.
@@ -30,8 +30,15 @@ impl Readiness {
         Self::not(model, "unknown", reason)
     }
 
-    /// From the host's status; `here` is whether there is a file to load it from.
-    pub fn of(model: &ModelName, status: &HostStatus, here: bool) -> Self {
+    /// From the host's status; `here` is whether there is a file to load it from, `max_models` how many the host has
+    /// places for. A lane that was begun under another name of the same file is not recognised: the status has one name
+    /// for each.
+    pub fn of(model: &ModelName, status: &HostStatus, here: bool, max_models: usize) -> Self {
+        let taken = status
+            .models
+            .iter()
+            .filter(|lane| holds_place(lane))
+            .count();
         let lane = status.models.iter().find(|lane| lane.name == *model);
         match lane.map(|lane| &lane.state) {
             Some(ModelState::Ready) => Self::ready(model, "loaded"),
@@ -49,7 +56,14 @@ impl Readiness {
             Some(ModelState::Stopping) => {
                 Self::not(model, "stopping", "it is being stopped".into())
             }
-            None if here => Self::ready(model, "unloaded"),
+            None if here && taken < max_models.max(1) => Self::ready(model, "unloaded"),
+            None if here => {
+                let reason = format!(
+                    "{taken} other models are in memory or loading, and there is no place for another: unload one, or \
+                     wait until one has been idle for long enough"
+                );
+                Self::not(model, "no_place", reason)
+            }
             None => {
                 let reason = "it is not here: fetch it with `paraphym model pull`";
                 Self::not(model, "missing", reason.into())
@@ -76,12 +90,20 @@ impl Readiness {
     }
 }
 
+/// Whether a lane keeps its place from another model: one that holds nothing and serves nobody gives way.
+fn holds_place(lane: &ModelStatus) -> bool {
+    let empty = matches!(
+        lane.state,
+        ModelState::Unloaded | ModelState::LoadFailed { .. }
+    );
+    !empty || lane.active + lane.waiting > 0
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use domain::Bytes;
-    use model_host::ModelStatus;
 
     use super::*;
 
@@ -114,7 +136,7 @@ mod tests {
             (ModelState::BackingOff, false, "backing_off"),
             (ModelState::Stopping, false, "stopping"),
         ] {
-            let readiness = Readiness::of(&ModelName::new("m"), &host(state), false);
+            let readiness = Readiness::of(&ModelName::new("m"), &host(state), false, 1);
             assert_eq!((readiness.is_ready(), readiness.state), (ready, word));
         }
     }
@@ -122,16 +144,39 @@ mod tests {
     #[test]
     fn a_model_without_a_lane_is_ready_if_it_is_here() {
         let (model, nothing) = (ModelName::new("other"), HostStatus::default());
-        assert_eq!(Readiness::of(&model, &nothing, false).state, "missing");
+        assert_eq!(Readiness::of(&model, &nothing, false, 1).state, "missing");
         assert_eq!(
-            Readiness::of(&model, &host(ModelState::Ready), false).state,
+            Readiness::of(&model, &host(ModelState::Ready), false, 1).state,
             "missing"
         );
-        let known = Readiness::of(&model, &nothing, true);
+        let known = Readiness::of(&model, &nothing, true, 1);
         assert!(known.is_ready());
         assert_eq!(
             serde_json::to_string(&known).unwrap(),
             r#"{"status":"ready","model":"other","state":"unloaded"}"#
         );
+    }
+
+    #[test]
+    fn a_model_without_a_lane_needs_a_place() {
+        let failed = ModelState::LoadFailed {
+            reason: "bad file".into(),
+            retry_in: Duration::from_secs(3),
+        };
+        for (state, waiting, max_models, word) in [
+            (ModelState::Ready, 0, 1, "no_place"),
+            (ModelState::Ready, 0, 2, "unloaded"),
+            (ModelState::Loading { fraction: 0.5 }, 0, 1, "no_place"),
+            (ModelState::BackingOff, 0, 1, "no_place"),
+            (ModelState::Unloaded, 1, 1, "no_place"),
+            (ModelState::Unloaded, 0, 1, "unloaded"),
+            (failed, 0, 1, "unloaded"),
+        ] {
+            let mut status = host(state.clone());
+            status.models[0].waiting = waiting;
+            let other = Readiness::of(&ModelName::new("other"), &status, true, max_models);
+            assert_eq!(other.state, word, "{state:?}");
+            assert_eq!(other.is_ready(), word == "unloaded", "{state:?}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const RUN: &str = "60a24181e4000";
 
 /// Far beyond what anything here takes, so that a failure is one and not a hang.
-const FOR_EVER: Duration = Duration::from_secs(60);
+const FOR_EVER: Duration = Duration::from_mins(1);
 
 fn hello() -> Answer {
     Answer::Text("Hello dear world".to_owned())
@@ -344,6 +344,29 @@ async fn a_model_that_is_not_here_or_does_not_load_is_not_ready() {
     assert_eq!(
         (ready.status, &ready.json()["state"]),
         (503, &"load_failed".into())
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_model_without_a_place_is_not_ready() {
+    let host = HostConfig {
+        max_models: 1,
+        ..HostConfig::default()
+    };
+    let scene = Scene::with_host(hello(), host, |config| config.max_models = 1).await;
+    assert_eq!(get(scene.address, "/readyz").await.status, 200);
+    let other = chat(scene.address, &ask(r#","model":"other""#)).await;
+    assert_eq!(other.status, 200, "{other:?}");
+    let ready = get(scene.address, "/readyz").await;
+    assert_eq!(
+        (ready.status, &ready.json()["state"]),
+        (503, &"no_place".into())
+    );
+    assert_ne!(
+        chat(scene.address, &ask("")).await.status,
+        200,
+        "as it said"
     );
     scene.end().await;
 }

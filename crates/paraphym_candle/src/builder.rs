@@ -153,6 +153,7 @@ impl Builder {
             resolve: Arc::new(FromStore(store.clone())),
             probe: Arc::new(FileProbe),
         };
+        let max_models = self.tree.models.max_models;
         let mut tree = Tree::new(self.tree, parts);
         tree.spec = tree
             .spec
@@ -168,7 +169,9 @@ impl Builder {
                 models: listing.reader(),
                 clock: Arc::new(SystemTime::now),
             };
-            let gateway = gateway::child(GatewayConfig::new(bind, self.model.clone()), deps)?;
+            let mut config = GatewayConfig::new(bind, self.model.clone());
+            config.max_models = max_models;
+            let gateway = gateway::child(config, deps)?;
             edge = Some((bind, gateway.spec.id().clone()));
             tree.spec = tree.spec.child(listing_spec).child(gateway.spec);
             address = Some(gateway.address);
