@@ -10,7 +10,8 @@ use crate::failure::Failure;
 use crate::out::note;
 use crate::progress::Progress;
 use crate::render::{self, Answer};
-use crate::stage::{Stage, Unfinished};
+use crate::stage::Stage;
+use crate::unfinished::Unfinished;
 
 /// How an answer ended.
 pub(crate) enum Ending {
@@ -20,7 +21,7 @@ pub(crate) enum Ending {
     Failed(GenerationError),
     /// Ctrl-C; the stream was dropped, which stops the model.
     Stopped,
-    /// SIGTERM; it may go on while the tree drains.
+    /// SIGTERM or SIGHUP; it may go on while the tree drains.
     Terminated(Unfinished),
 }
 
@@ -37,11 +38,11 @@ pub(crate) async fn show(
             event = stream.next() => event,
             signal = stage.signals.next() => {
                 progress.clear();
-                if signal == Signal::Terminate {
-                    return Ok(Ending::Terminated(Unfinished { stream, answer }));
+                let why = stage.meaning_of(signal);
+                if !matches!(signal, Signal::Interrupt { .. }) {
+                    return Ok(Ending::Terminated(Unfinished::new(stream, answer, json, why)));
                 }
                 drop(stream);
-                stage.meaning_of(signal);
                 stage.out.text(answer.end()).await?;
                 return Ok(Ending::Stopped);
             }

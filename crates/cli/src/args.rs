@@ -33,11 +33,12 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   paraphym ask \"Give me three tips for staying healthy.\"
-  git diff | paraphym ask \"What does this change?\"
+  git log -1 | paraphym ask \"What does this change?\"
   paraphym chat --system \"You answer in one sentence.\"
   paraphym serve --bind 127.0.0.1:7007
 
-Exit status: 0 answered, 1 failed, 2 bad usage, 130 interrupted, 143 terminated.";
+Exit status: 0 answered, 1 failed, 2 bad usage, 129 hung up, 130 interrupted,
+143 terminated.";
 
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]
@@ -220,7 +221,7 @@ Examples:
         #[arg(long)]
         json: bool,
     },
-    /// Show where a model came from, and compare its checksum
+    /// Show what a model is and where it came from, and compare its checksum
     Show {
         /// A name or path
         #[arg(value_parser = model_name)]

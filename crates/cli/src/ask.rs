@@ -59,10 +59,10 @@ async fn answered(stage: &mut Stage, ask: &Ask, told: &mut bool) -> Result<(), F
             (Err(Failure::from(error)), None)
         }
         Ok(Ending::Stopped) => (Err(Failure::Interrupted), None),
-        Ok(Ending::Terminated(rest)) => (Err(Failure::Terminated), Some(rest)),
+        Ok(Ending::Terminated(rest)) => (Err(rest.why.clone()), Some(rest)),
         Err(failure) => (Err(failure), None),
     };
-    stage.drain(&host, unfinished.filter(|_| !ask.json)).await;
+    *told |= stage.drain(&host, unfinished).await;
     result
 }
 

@@ -22,7 +22,8 @@ use crate::fetch::ensure;
 use crate::out::{note, tell};
 use crate::presses::Meaning;
 use crate::render::table;
-use crate::stage::{Stage, Unfinished, leave_now, named};
+use crate::stage::{Stage, leave_now, named};
+use crate::unfinished::Unfinished;
 use command::{COMMANDS, Line, parse};
 use lines::{Lines, Read};
 use session::{Effect, Session};
@@ -43,7 +44,7 @@ struct Chat<'a> {
 enum Left {
     /// `/exit`, Ctrl-D, the end of the input.
     Goodbye,
-    /// SIGTERM during an answer.
+    /// SIGTERM or SIGHUP during an answer.
     Terminated(Unfinished),
 }
 
@@ -67,7 +68,7 @@ pub(crate) async fn run(stage: &mut Stage, args: &args::Chat) -> Result<(), Fail
     let lines = chat.lines;
     let (result, unfinished) = match left {
         Ok(Left::Goodbye) => (Ok(()), None),
-        Ok(Left::Terminated(rest)) => (Err(Failure::Terminated), Some(rest)),
+        Ok(Left::Terminated(rest)) => (Err(rest.why.clone()), Some(rest)),
         Err(failure) => (Err(failure), None),
     };
     stage.drain(&host, unfinished).await;
@@ -114,8 +115,8 @@ impl Chat<'_> {
             let read = tokio::select! {
                 read = self.lines.next(&prompt) => read,
                 signal = self.stage.signals.next() => match signal {
-                    Signal::Terminate => return Err(Failure::Terminated),
                     Signal::Interrupt { .. } => Read::Interrupted,
+                    end => return Err(self.stage.meaning_of(end)),
                 },
             };
             match read {
@@ -137,7 +138,7 @@ impl Chat<'_> {
         }
     }
 
-    /// Answers a text; what is left of the answer when SIGTERM came.
+    /// Answers a text; what is left of the answer when SIGTERM or SIGHUP came.
     async fn answer(&mut self, text: &str) -> Result<Option<Unfinished>, Failure> {
         let settings = self.session.settings();
         match self.host.ask(&self.conversation, text, settings).await {
@@ -196,7 +197,9 @@ impl Chat<'_> {
                 self.session.model = model;
                 Ok(said)
             }
-            Err(signal @ (Failure::Terminated | Failure::NobodyReads)) => Err(signal),
+            Err(signal @ (Failure::Terminated | Failure::HungUp | Failure::NobodyReads)) => {
+                Err(signal)
+            }
             Err(failure) => {
                 tell(&failure);
                 Ok(format!("the model is still {}", self.session.model))

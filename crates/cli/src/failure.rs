@@ -1,5 +1,7 @@
 //! What did not work, in the two lines a person reads: what happened, and what to do. And the exit status it means.
 
+use std::net::SocketAddr;
+
 use domain::{FieldError, GenerationError};
 use model_store::{PullError, ResolveError, StoreError};
 use paraphym_candle::StartError;
@@ -15,6 +17,8 @@ pub(crate) enum Failure {
     Interrupted,
     /// SIGTERM.
     Terminated,
+    /// SIGHUP: the terminal is gone.
+    HungUp,
     /// Whoever read the output went away: they had enough, and nothing is wrong.
     NobodyReads,
 }
@@ -42,6 +46,7 @@ impl Failure {
             Self::NobodyReads => 0,
             Self::Failed { .. } => 1,
             Self::Usage { .. } => 2,
+            Self::HungUp => 129,
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }
@@ -110,6 +115,13 @@ impl From<StartError> for Failure {
                 error,
                 "--bind takes an address of this machine, such as 127.0.0.1:7007",
             ),
+            StartError::NotServed { bind, reason } => Self::failed(
+                reason,
+                format!(
+                    "another server may be running there; choose with --bind, such as --bind {}",
+                    SocketAddr::new(bind.ip(), bind.port().checked_add(1).unwrap_or_default())
+                ),
+            ),
             error => Self::failed(error, "run `paraphym doctor`, or again with --log debug"),
         }
     }
@@ -157,6 +169,7 @@ mod tests {
             (Failure::failed("x", ""), 1),
             (Failure::usage("x", ""), 2),
             (Failure::Interrupted, 130),
+            (Failure::HungUp, 129),
             (Failure::Terminated, 143),
         ] {
             assert_eq!(failure.code(), code);

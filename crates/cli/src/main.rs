@@ -1,7 +1,7 @@
 //! The `paraphym` binary: words come in, a command runs on the one runtime, an exit status goes out.
 //!
 //! Invariants: everything runs on the runtime that `paraphym_candle::run` builds; nothing panics on a closed pipe; an
-//! error is one line and a hint, never a dump; the exit status is 0, 1, 2, 130 or 143.
+//! error is one line and a hint, never a dump; the exit status is 0, 1, 2, 129, 130 or 143.
 
 mod answer;
 mod args;
@@ -19,6 +19,7 @@ mod render;
 mod serve;
 mod size;
 mod stage;
+mod unfinished;
 
 use std::process::ExitCode;
 
@@ -52,12 +53,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// A server says what it does; a command keeps quiet unless something is wrong. What kameo says of a crash our own
-/// supervision says, too.
+/// A server says what goes wrong in its tree and what was started again (the events that count restarts), not each
+/// start and stop, nor what the command says itself. What kameo says of a crash our own supervision says, too.
+const SERVING: &str = "warn,paraphym_supervision[{restarts}]=info,kameo=off";
+
+/// A command keeps quiet unless something is wrong.
+const ASKING: &str = "error,kameo=off";
+
 fn logging(cli: &Cli) -> Result<(), Failure> {
     let default = match cli.command {
-        Command::Serve(_) => "info,kameo=off",
-        _ => "error,kameo=off",
+        Command::Serve(_) => SERVING,
+        _ => ASKING,
     };
     let filter = cli.machine.log.as_deref().unwrap_or(default);
     init_logging(filter, LogFormat::Text).map_err(|error| Failure::usage(error, ""))?;
@@ -73,5 +79,67 @@ async fn command(cli: Cli, runtime: Runtime) -> Result<(), Failure> {
         Command::Model(args) => model::run(&mut stage, &args.action).await,
         Command::Doctor(args) => doctor::run(&mut stage, args).await,
         Command::Serve(args) => serve::run(&mut stage, args).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::EnvFilter;
+
+    use super::*;
+
+    /// What a filter lets through of the lines a tree writes.
+    fn shown(filter: &str) -> String {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&written);
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::try_new(filter).unwrap())
+            .with_writer(move || Sink(Arc::clone(&sink)))
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            use tracing::{error, info, warn};
+            const TREE: &str = "paraphym_supervision::events";
+            info!(target: TREE, child = "root/a", incarnation = 1, "starting");
+            info!(target: TREE, child = "root/a", incarnation = 1, took = 3, "ready");
+            warn!(target: TREE, child = "root/a", incarnation = 1, reason = "x", "crashed");
+            info!(target: TREE, child = "root/a", incarnation = 2, restarts = 1, "restarted");
+            info!(target: TREE, child = "root/a", incarnation = 2, "stopping");
+            info!(target: "paraphym_model_store::pull", "a model source failed");
+            error!(target: "kameo", "panicked");
+        });
+        let bytes = written.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_server_says_what_went_wrong_and_what_was_started_again() {
+        let said = shown(SERVING);
+        for (line, there) in [
+            ("starting", false),
+            ("ready", false),
+            ("crashed", true),
+            ("restarted", true),
+            ("stopping", false),
+            ("a model source failed", false),
+            ("panicked", false),
+        ] {
+            assert_eq!(said.contains(line), there, "{line} in {said}");
+        }
+        assert_eq!(shown(ASKING), "");
     }
 }

@@ -82,12 +82,27 @@ pub(crate) fn event(event: &GenerationEvent) -> Value {
 pub(crate) fn failed(failure: &Failure) -> Value {
     match failure {
         Failure::Usage { error, hint } | Failure::Failed { error, hint } => {
-            json!({"event": "failed", "error": error, "hint": hint})
+            failed_event(error, hint)
         }
-        Failure::Interrupted => json!({"event": "failed", "error": "interrupted", "hint": ""}),
-        Failure::Terminated => json!({"event": "failed", "error": "terminated", "hint": ""}),
-        Failure::NobodyReads => json!({"event": "failed", "error": "nobody reads", "hint": ""}),
+        Failure::Interrupted => failed_event("interrupted", ""),
+        Failure::Terminated => failed_event("terminated", ""),
+        Failure::HungUp => failed_event("hung up", ""),
+        Failure::NobodyReads => failed_event("nobody reads", ""),
     }
+}
+
+/// The event of a failure in words; the hint is left out where there is none.
+pub(crate) fn failed_event(error: &str, hint: &str) -> Value {
+    if hint.is_empty() {
+        json!({"event": "failed", "error": error})
+    } else {
+        json!({"event": "failed", "error": error, "hint": hint})
+    }
+}
+
+/// The event of something a stop left undone.
+pub(crate) fn abandoned(child: &str, what: &str) -> Value {
+    json!({"event": "abandoned", "child": child, "what": what})
 }
 
 /// A pull's event for programs.
@@ -198,7 +213,7 @@ mod tests {
             ),
             (
                 GenerationEvent::Failed(GenerationError::Cancelled),
-                r#"{"error":"cancelled","event":"failed","hint":""}"#,
+                r#"{"error":"cancelled","event":"failed"}"#,
             ),
         ] {
             let expected: Value = serde_json::from_str(expected).unwrap();

@@ -12,9 +12,12 @@ pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> 
     let store = stage.store()?;
     match ensure(stage, &store, &model).await {
         Ok(()) => {}
-        Err(end @ (Failure::Interrupted | Failure::Terminated | Failure::Usage { .. })) => {
-            return Err(end);
-        }
+        Err(
+            end @ (Failure::Interrupted
+            | Failure::Terminated
+            | Failure::HungUp
+            | Failure::Usage { .. }),
+        ) => return Err(end),
         // A server without its default model is still alive, says that it is not ready, and serves others.
         Err(failure) => {
             tell(&failure);

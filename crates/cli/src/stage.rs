@@ -5,18 +5,18 @@ use std::pin::pin;
 use std::time::Duration;
 
 use domain::ModelName;
-use futures_util::StreamExt;
 use model_store::{Store, StoreConfig};
 use paraphym_candle::signals::{Signal, Signals};
-use paraphym_candle::{Builder, DEFAULT_MODEL, GenerationEvent, Paraphym, Runtime, TurnStream};
+use paraphym_candle::{Builder, DEFAULT_MODEL, Paraphym, Runtime};
 
 use crate::args::Machine;
 use crate::failure::Failure;
 use crate::out::{Out, note};
 use crate::presses::{Meaning, Presses};
-use crate::render::Answer;
+use crate::render;
+use crate::unfinished::Unfinished;
 
-/// How long running answers may go on after SIGTERM or the second Ctrl-C. With the time the tree itself takes to stop
+/// How long running answers may go on after SIGTERM, SIGHUP or the second Ctrl-C. With the time the tree itself takes to stop
 /// this stays under five seconds.
 const DRAIN: Duration = Duration::from_secs(4);
 
@@ -28,12 +28,6 @@ pub(crate) struct Stage {
     pub(crate) presses: Presses,
     pub(crate) machine: Machine,
     runtime: Runtime,
-}
-
-/// An answer that SIGTERM found unfinished: it may go on while the tree drains.
-pub(crate) struct Unfinished {
-    pub(crate) stream: TurnStream,
-    pub(crate) answer: Answer,
 }
 
 impl Stage {
@@ -90,6 +84,7 @@ impl Stage {
     pub(crate) fn meaning_of(&mut self, signal: Signal) -> Failure {
         match signal {
             Signal::Terminate => Failure::Terminated,
+            Signal::HangUp => Failure::HungUp,
             Signal::Interrupt { .. } => {
                 if self.presses.press() == Meaning::Leave {
                     leave_now(Failure::Interrupted.code());
@@ -99,45 +94,43 @@ impl Stage {
         }
     }
 
-    /// Stops the tree in order and says what was not finished. What `unfinished` still has to say is said meanwhile.
-    pub(crate) async fn drain(&mut self, host: &Paraphym, unfinished: Option<Unfinished>) {
-        let mut unfinished = unfinished;
+    /// Stops the tree in order and says what was not finished. What `unfinished` still has to say is said meanwhile;
+    /// true if that came to its end.
+    pub(crate) async fn drain(
+        &mut self,
+        host: &Paraphym,
+        mut unfinished: Option<Unfinished>,
+    ) -> bool {
         let report = {
             let mut stop = pin!(host.shutdown_within(DRAIN));
             loop {
                 tokio::select! {
                     report = &mut stop => break report,
                     signal = self.signals.next() => { self.meaning_of(signal); }
-                    event = next_of(&mut unfinished) => match (event, unfinished.as_mut()) {
-                        (Some(GenerationEvent::Text(text)), Some(rest)) => {
-                            let shown = rest.answer.text(&text);
-                            // Nobody may be reading any more; the drain goes on all the same.
-                            let _ = self.out.text(&shown).await;
-                        }
-                        (Some(_), Some(_)) => {}
-                        _ => self.end(unfinished.take()).await,
-                    }
+                    () = next_of(&mut unfinished, &mut self.out) => {}
                 }
             }
         };
-        self.end(unfinished).await;
+        let (json, finished) = match unfinished {
+            Some(rest) => rest.end(&mut self.out).await,
+            None => (false, false),
+        };
         for left in &report.abandoned {
             note(&format!("abandoned: {}: {}", left.child, left.what));
+            // Its last line is an end; after a proper one nothing may follow.
+            if json && !finished {
+                let event = render::abandoned(left.child.as_str(), &left.what);
+                let _ = self.out.json(&event).await;
+            }
         }
-    }
-
-    /// Ends the last line of an answer.
-    async fn end(&mut self, unfinished: Option<Unfinished>) {
-        if let Some(mut rest) = unfinished {
-            let _ = self.out.text(rest.answer.end()).await;
-        }
+        finished
     }
 }
 
-/// The next event of an answer that goes on; never, where there is none.
-async fn next_of(unfinished: &mut Option<Unfinished>) -> Option<GenerationEvent> {
+/// Says the next piece of an answer that goes on; never, where there is none.
+async fn next_of(unfinished: &mut Option<Unfinished>, out: &mut Out) {
     match unfinished {
-        Some(rest) => rest.stream.next().await,
+        Some(rest) => rest.go_on(out).await,
         None => std::future::pending().await,
     }
 }

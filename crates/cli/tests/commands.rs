@@ -11,7 +11,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -252,12 +252,6 @@ fn models_are_listed_shown_and_removed() {
     let list: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(list["installed"][0]["name"], "mine");
     assert_eq!(list["catalogue"][0]["name"], "smollm2-135m-instruct");
-    let ran = home.run(&["model", "show", "mine"]);
-    assert!(
-        ran.out.contains("nothing to compare it with"),
-        "{}",
-        ran.out
-    );
     let ran = home.run(&["model", "show", "smollm2", "--json"]);
     let shown: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(shown["state"], "absent");
@@ -267,6 +261,32 @@ fn models_are_listed_shown_and_removed() {
     let outside = home.run(&["model", "rm", &home.garbage()]);
     assert_refused(&outside, 1, &["is not in the store"]);
     assert!(home.path("garbage.gguf").exists());
+}
+
+#[test]
+fn a_file_that_is_no_model_is_shown_for_what_it_is() {
+    let home = Home::new();
+    let garbage = home.garbage();
+    let text = home.path("text.gguf");
+    fs::write(&text, "once upon a time").unwrap();
+    let text = text.to_str().unwrap();
+    for (path, reason) in [
+        (garbage.as_str(), "GGUF version 1953849888 is not supported"),
+        (text, "it begins with \"once\", not with \"GGUF\""),
+    ] {
+        let ran = home.run(&["model", "show", path]);
+        assert_refused(&ran, 1, &[reason, "hint: use another GGUF file"]);
+        assert!(
+            ran.out.contains("nothing to compare it with"),
+            "{}",
+            ran.out
+        );
+        let ran = home.run(&["model", "show", "--json", path]);
+        assert_refused(&ran, 1, &[]);
+        let shown: Value = serde_json::from_str(&ran.out).unwrap();
+        assert!(shown["error"].as_str().unwrap().contains(reason));
+        assert_eq!(shown.get("card"), None);
+    }
 }
 
 #[test]
@@ -372,7 +392,7 @@ fn the_chat_goes_on_after_an_answer_failed_and_ends_with_its_input() {
 #[test]
 fn a_question_that_is_still_being_read_can_be_interrupted() {
     let home = Home::new();
-    for (sent, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+    for (sent, code) in [(Signal::HUP, 129), (Signal::INT, 130), (Signal::TERM, 143)] {
         let mut child = home
             .command(&["ask", "and?"])
             .stdin(Stdio::piped())
@@ -408,6 +428,7 @@ fn a_chat_ends_by_signal_with_its_status() {
     for (signals, code) in [
         (&[Signal::INT, Signal::INT][..], 130),
         (&[Signal::TERM], 143),
+        (&[Signal::HUP], 129),
     ] {
         let mut child = home
             .command(&["chat", "-m", &model])
@@ -434,30 +455,87 @@ fn a_chat_ends_by_signal_with_its_status() {
     }
 }
 
+/// Starts a server; what it said up to its address, and the address.
+fn serving(mut command: Command) -> (Child, BufReader<ChildStderr>, Vec<String>, String) {
+    let mut child = command.spawn().unwrap();
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let mut said = Vec::new();
+    let address = loop {
+        let mut line = String::new();
+        assert_ne!(err.read_line(&mut line).unwrap(), 0, "it ended: {said:?}");
+        if let Some(address) = line.trim().strip_prefix("listening on http://") {
+            break address.to_owned();
+        }
+        said.push(line);
+    };
+    (child, err, said, address)
+}
+
+fn assert_alive(address: &str) {
+    let mut socket = std::net::TcpStream::connect(address).unwrap();
+    socket
+        .write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
 #[test]
 fn a_server_without_a_model_serves_and_ends_by_signal() {
     let home = Home::new();
-    for (sent, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
-        let mut child = home
-            .command(&["serve", "--bind", "127.0.0.1:0", "--log", "error"])
-            .spawn()
-            .unwrap();
-        let mut err = BufReader::new(child.stderr.take().unwrap());
-        let address = loop {
-            let mut line = String::new();
-            assert_ne!(err.read_line(&mut line).unwrap(), 0, "it ended");
-            if let Some(address) = line.trim().strip_prefix("listening on http://") {
-                break address.to_owned();
-            }
-        };
-        let mut socket = std::net::TcpStream::connect(address).unwrap();
-        socket
-            .write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-            .unwrap();
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    for (sent, code) in [(Signal::HUP, 129), (Signal::INT, 130), (Signal::TERM, 143)] {
+        let command = home.command(&["serve", "--bind", "127.0.0.1:0"]);
+        let (mut child, _err, said, address) = serving(command);
+        assert!(
+            said.iter().all(|line| !line.contains("starting")),
+            "what works needs no words: {said:?}"
+        );
+        assert_alive(&address);
         signal(&child, sent);
         assert_eq!(child.wait().unwrap().code(), Some(code));
     }
+}
+
+#[test]
+fn a_server_that_was_told_to_outlive_its_terminal_does() {
+    let home = Home::new();
+    let inner = home.command(&[]);
+    let mut command = Command::new("/bin/sh");
+    // As `nohup` does.
+    command
+        .args(["-c", "trap '' HUP; exec \"$0\" serve --bind 127.0.0.1:0"])
+        .arg(inner.get_program())
+        .env_clear()
+        .envs(
+            inner
+                .get_envs()
+                .filter_map(|(key, value)| Some((key, value?))),
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let (mut child, _err, _, address) = serving(command);
+    signal(&child, Signal::HUP);
+    assert_alive(&address);
+    signal(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_a_way_out() {
+    let home = Home::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    // A model that is there, so that nothing else is said.
+    let ran = home.run(&[
+        "serve",
+        "--bind",
+        &address.to_string(),
+        "-m",
+        &home.garbage(),
+    ]);
+    let error = format!("error: bind = {address} could not be used");
+    assert_refused(&ran, 1, &[&error, "such as --bind 127.0.0.1:"]);
+    assert!(!ran.err.contains("doctor"), "{}", ran.err);
 }

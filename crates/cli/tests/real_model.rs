@@ -6,6 +6,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test stops at the first surprise"
 )]
 
@@ -38,6 +39,10 @@ fn model() -> String {
 fn paraphym(command: &str, args: &[&str]) -> Command {
     let mut process = Command::new(env!("CARGO_BIN_EXE_paraphym"));
     process.arg(command).args(["--model", &model()]).args(args);
+    // The tests' own environment confines libraries already; the binary must do it by itself.
+    process
+        .env_remove("CANDLE_NUM_THREADS")
+        .env_remove("TOKENIZERS_PARALLELISM");
     process
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -146,6 +151,52 @@ fn real_model_sigterm_drains_and_lists_what_it_abandoned() {
         errors.contains("abandoned: root/agent_supervisor/agent_worker-ask"),
         "{errors}"
     );
+}
+
+#[test]
+fn real_model_sigterm_drains_and_lists_for_programs_too() {
+    let args = ["--json", "--max-tokens", "4000", "--greedy", STORY];
+    let mut child = paraphym("ask", &args).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || {
+        let line = lines.next()?.unwrap();
+        Some(serde_json::from_str::<Value>(&line).unwrap())
+    };
+    while next().expect("an answer begins")["event"] != "text" {}
+    send(&child, Signal::TERM);
+    let rest: Vec<Value> = std::iter::from_fn(next).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    let said = rest.iter().filter(|event| event["event"] == "text").count();
+    assert!(said > 8, "seconds of it are still said: {rest:?}");
+    let abandoned = rest.iter().filter(|event| event["event"] == "abandoned");
+    let whose: Vec<&Value> = abandoned.map(|event| &event["child"]).collect();
+    let asked = Value::from("root/agent_supervisor/agent_worker-ask");
+    assert!(whose.contains(&&asked), "{whose:?}");
+    let terminated = serde_json::json!({"event": "failed", "error": "terminated"});
+    assert_eq!(rest.last(), Some(&terminated));
+}
+
+#[test]
+fn real_model_is_shown_with_what_it_needs() {
+    let show = |args: &[&str]| {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_paraphym"));
+        let ran = process
+            .args(["model", "show", &model()])
+            .args(args)
+            .output();
+        let ran = ran.unwrap();
+        assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
+        text(&ran.stdout)
+    };
+    let said = show(&[]);
+    for part in ["llama", "134.5 million", "Q4_1", "8192 tokens", "45.0 KiB"] {
+        assert!(said.contains(part), "{part} is missing in {said}");
+    }
+    let shown: Value = serde_json::from_str(&show(&["--json"])).unwrap();
+    let card = shown.get("card").unwrap();
+    // 30 layers of 3 heads of 64, keys and values, 4 bytes each.
+    assert_eq!(card["kv_bytes_per_token"], 30 * 3 * 64 * 2 * 4);
+    assert_eq!(card["parameters"], 134_515_008);
 }
 
 #[test]

@@ -18,7 +18,8 @@ use cargo_metadata::{Metadata, MetadataCommand};
 
 const USAGE: &str = "\
 usage: cargo xtask tidy            check the rules of docs/style.md
-       cargo xtask test [--fast]   formats, lints, tidies, builds, runs all tests; --fast needs no model";
+       cargo xtask test [--fast]   formats, lints, tidies, builds, runs all tests;
+                                   --fast leaves out the tests that need a real model (golden, real_model)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -17,9 +17,12 @@ use crate::tidy;
 pub(crate) enum Model {
     /// The default model, fetched where it is missing.
     Real,
-    /// None: tests that need one say that they were left out.
+    /// None: the tests that need one are left out, by name.
     None,
 }
+
+/// What is in the name of every test that needs a real model; `.config/nextest.toml` knows them by it, too.
+const NEED_A_MODEL: [&str; 2] = ["golden", "real_model"];
 
 /// The stages so far and how long they took.
 #[derive(Debug, Default)]
@@ -101,22 +104,15 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
         Model::None => None,
     };
     let path = path.as_deref();
-    if has_nextest() {
-        run.stage("tests", || {
-            cargo(&["nextest", "run", "--locked", "--workspace"], path)
-        })?;
-    } else {
-        let targets = [
-            "test",
-            "--locked",
-            "--workspace",
-            "--lib",
-            "--bins",
-            "--tests",
-            "--examples",
-        ];
-        run.stage("tests", || cargo(&targets, path))?;
+    if model == Model::None {
+        println!(
+            "── left out, because they need a real model: tests named {}",
+            NEED_A_MODEL.join(" or ")
+        );
     }
+    let arguments = tests(has_nextest(), model);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    run.stage("tests", || cargo(&arguments, path))?;
     run.stage("documentation's examples", || {
         cargo(&["test", "--locked", "--workspace", "--doc"], path)
     })?;
@@ -124,7 +120,40 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
         cargo(&["check", "--locked", "--package", "paraphym_candle"], None)
     })?;
     run.summary();
+    if model == Model::None {
+        println!("without the tests that need a real model: `cargo xtask test` runs them too");
+    }
     Ok(())
+}
+
+/// What cargo is told to run all tests, or all but those that need a model.
+fn tests(nextest: bool, model: Model) -> Vec<String> {
+    let words: &[&str] = if nextest {
+        &["nextest", "run", "--locked", "--workspace"]
+    } else {
+        &[
+            "test",
+            "--locked",
+            "--workspace",
+            "--lib",
+            "--bins",
+            "--tests",
+            "--examples",
+        ]
+    };
+    let mut words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    match (model, nextest) {
+        (Model::Real, _) => {}
+        (Model::None, true) => {
+            let named = NEED_A_MODEL.map(|part| format!("test(~{part})"));
+            words.extend(["-E".to_owned(), format!("not ({})", named.join(" | "))]);
+        }
+        (Model::None, false) => {
+            words.push("--".to_owned());
+            words.extend(NEED_A_MODEL.map(|part| format!("--skip={part}")));
+        }
+    }
+    words
 }
 
 /// Runs cargo, the one that runs this program, with its output shown.
@@ -182,6 +211,21 @@ mod tests {
             "{error}"
         );
         assert_eq!(stages.done.len(), 1);
+    }
+
+    #[test]
+    fn without_a_model_the_tests_that_need_one_are_left_out_by_name() {
+        let line = |nextest, model| tests(nextest, model).join(" ");
+        let all = "nextest run --locked --workspace";
+        assert_eq!(line(true, Model::Real), all);
+        assert_eq!(
+            line(true, Model::None),
+            format!("{all} -E not (test(~golden) | test(~real_model))")
+        );
+        assert!(line(false, Model::Real).ends_with("--examples"));
+        assert!(
+            line(false, Model::None).ends_with("--examples -- --skip=golden --skip=real_model")
+        );
     }
 
     #[test]

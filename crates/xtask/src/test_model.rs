@@ -1,22 +1,17 @@
 //! Why: the tests of a real answer need a real model. It is fetched once by the product's own `model pull`, into the
-//! folder a user's models lie in, and reused while its checksum is right. Nothing here speaks to the network.
+//! folder a user's models lie in, and reused while its checksum is right. Which model that is, where it lies and what
+//! its checksum should be, only the product knows: it is asked. Nothing here speaks to the network.
 
 use std::env;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
 
 use crate::stages::run;
 
 /// Where tests look for the path of the model.
 pub(crate) const VARIABLE: &str = "PARAPHYM_TEST_MODEL";
-
-/// The catalogue's name for the model.
-const NAME: &str = "smollm2-135m-instruct";
-
-/// Its file and checksum, as in the catalogue of `model_store`.
-const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
-const SHA256: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 
 /// The path of the model: the one `PARAPHYM_TEST_MODEL` names, or the default one, pulled by `paraphym` if need be.
 pub(crate) fn fetch(paraphym: &Path) -> Result<PathBuf, String> {
@@ -31,88 +26,76 @@ pub(crate) fn fetch(paraphym: &Path) -> Result<PathBuf, String> {
             ))
         };
     }
-    let path = models_folder(|name| env::var_os(name))
-        .ok_or("neither XDG_DATA_HOME nor HOME is an absolute path: set one, models lie below it")?
-        .join(FILE);
-    if checksum(&path).as_deref() == Ok(SHA256) {
-        println!("{} is here already", path.display());
-        return Ok(path);
-    }
-    run(Command::new(paraphym).args(["model", "pull", NAME]))?;
-    match checksum(&path) {
-        Ok(sum) if sum == SHA256 => Ok(path),
-        Ok(sum) => Err(format!(
-            "{} has the SHA-256 {sum}, expected {SHA256}",
-            path.display()
-        )),
-        Err(reason) => Err(format!(
-            "`model pull {NAME}` did not leave {}: {reason}",
-            path.display()
+    // Twice: with progress for whoever waits, then, when it is here, for the name.
+    run(Command::new(paraphym).args(["model", "pull"]))?;
+    let pulled = last_line(paraphym, &["model", "pull", "--json"])?;
+    let name = text(&pulled, "/name")?;
+    let shown = last_line(paraphym, &["model", "show", "--json", name])?;
+    let path = sound(&shown)?;
+    println!("{} is here", path.display());
+    Ok(path)
+}
+
+/// The path of what `model show` showed, if that is what it should be.
+fn sound(shown: &Value) -> Result<PathBuf, String> {
+    let path = text(shown, "/installed/path")?;
+    match text(shown, "/state")? {
+        "sound" => Ok(path.into()),
+        state => Err(format!(
+            "{path} is {state}, not what the catalogue says: `paraphym model rm` it, then run this again"
         )),
     }
 }
 
-/// The folder `paraphym model pull` writes to.
-fn models_folder(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let absolute = |name: &str| {
-        env(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let data =
-        absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")))?;
-    Some(data.join("paraphym/models"))
+fn text<'a>(value: &'a Value, pointer: &str) -> Result<&'a str, String> {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .ok_or_else(|| format!("paraphym said nothing about {pointer} in {value}"))
 }
 
-/// The file's SHA-256 in lower-case hex, by the system's `sha256sum`.
-fn checksum(path: &Path) -> Result<String, String> {
-    let output = Command::new("sha256sum")
-        .arg("--")
-        .arg(path)
+/// The last line a program writes, which is JSON.
+fn last_line(program: &Path, arguments: &[&str]) -> Result<Value, String> {
+    let line = format!("`{} {}`", program.display(), arguments.join(" "));
+    let output = Command::new(program)
+        .args(arguments)
+        .stderr(Stdio::inherit())
         .output()
-        .map_err(|error| format!("sha256sum: {error}"))?;
+        .map_err(|error| format!("{line} could not be started: {error}"))?;
     if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+        return Err(format!("{line} ended with {}", output.status));
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    // A name with odd characters makes sha256sum put a backslash in front.
-    let sum = text.split_whitespace().next().unwrap_or_default();
-    Ok(sum.trim_start_matches('\\').to_owned())
+    let last = text.lines().last().unwrap_or_default();
+    serde_json::from_str(last).map_err(|error| format!("{line} said {last:?}: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn the_folder_is_the_one_of_the_specification() {
-        for (xdg, home, expected) in [
-            (Some("/d"), Some("/h"), Some("/d/paraphym/models")),
-            (
-                Some("relative"),
-                Some("/h"),
-                Some("/h/.local/share/paraphym/models"),
-            ),
-            (None, None, None),
-        ] {
-            let env = |name: &str| {
-                if name == "HOME" {
-                    home.map(OsString::from)
-                } else {
-                    xdg.map(OsString::from)
-                }
-            };
-            assert_eq!(models_folder(env), expected.map(PathBuf::from));
-        }
+    fn only_a_model_that_is_as_it_should_be_is_taken() {
+        let shown = |state| json!({"state": state, "installed": {"path": "/m/a.gguf"}});
+        assert_eq!(sound(&shown("sound")), Ok("/m/a.gguf".into()));
+        let error = sound(&shown("damaged")).unwrap_err();
+        assert!(error.contains("/m/a.gguf is damaged"), "{error}");
+        let absent = json!({"state": "absent", "installed": null});
+        assert!(sound(&absent).unwrap_err().contains("/installed/path"));
     }
 
     #[test]
-    fn a_checksum_is_of_the_contents() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
-        assert!(checksum(&path).unwrap_err().contains("No such file"));
-        std::fs::write(&path, "abc").unwrap();
-        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(checksum(&path).as_deref(), Ok(expected));
+    fn a_program_is_heard_by_its_last_line() {
+        let echo = Path::new("echo");
+        let heard = last_line(echo, &["{\"a\":1}\n{\"a\":2}"]);
+        assert_eq!(heard, Ok(json!({"a": 2})));
+        assert!(last_line(echo, &["hello"]).unwrap_err().contains("hello"));
+        assert!(
+            last_line(Path::new("false"), &[])
+                .unwrap_err()
+                .contains("ended with")
+        );
     }
 }
