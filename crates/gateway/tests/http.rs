@@ -380,7 +380,7 @@ async fn hanging_up_stops_compute_within_one_step() {
     read_until(&mut client, r#""content":"0 "#).await;
     scene.control.wait_until(|c| c.steps == 5).await;
     drop(client);
-    gone(&scene).await;
+    scene.wait_until_working(0).await;
     gate.release();
     scene.control.wait_until(|c| c.open_now() == 0).await;
     assert!(
@@ -402,7 +402,7 @@ async fn hanging_up_during_the_prompt_or_a_whole_answer_stops_compute_too() {
         let client = open(scene.address, &post(&ask(fields), "")).await;
         scene.control.wait_until(|c| c.steps == step).await;
         drop(client);
-        gone(&scene).await;
+        scene.wait_until_working(0).await;
         gate.release();
         scene.control.wait_until(|c| c.open_now() == 0).await;
         assert!(
@@ -425,7 +425,7 @@ async fn hanging_up_stops_compute_even_behind_a_further_request() {
         scene.control.wait_until(|c| c.steps == 3).await;
         client.write_all(later.as_bytes()).await.unwrap();
         drop(client);
-        tokio::time::timeout(FOR_EVER, gone(&scene))
+        tokio::time::timeout(FOR_EVER, scene.wait_until_working(0))
             .await
             .expect("it goes on");
         gate.release();
@@ -456,23 +456,6 @@ async fn a_request_sent_ahead_is_answered_in_its_turn() {
         "{answers}"
     );
     scene.end().await;
-}
-
-/// The gateway has noticed that its only client hung up.
-async fn gone(scene: &Scene) {
-    working(scene, 0).await;
-}
-
-/// The gateway makes so many answers.
-async fn working(scene: &Scene, answers: usize) {
-    loop {
-        let children = scene.root.supervisor().which_children().await;
-        let gateway = children.iter().find(|child| child.id.as_str() == "gateway");
-        if gateway.is_some_and(|gateway| gateway.work.len() == answers) {
-            return;
-        }
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test]
@@ -623,10 +606,16 @@ async fn an_answer_that_a_stop_does_not_wait_for_says_so() {
     })
     .await;
     let gate = scene.control.gate_step(3);
-    let mut streamed = open(scene.address, &post(&ask(r#","stream":true"#), "")).await;
+    let named = post(&ask(r#","stream":true"#), "x-request-id: long\r\n");
+    let mut streamed = open(scene.address, &named).await;
     read_until(&mut streamed, "Hello ").await;
+    assert_eq!(
+        scene.work().await,
+        ["POST /v1/chat/completions long"],
+        "what a report would name"
+    );
     let mut whole = open(scene.address, &post(&ask(""), "")).await;
-    working(&scene, 2).await;
+    scene.wait_until_working(2).await;
     let supervisor = scene.root.supervisor();
     let events = &mut scene.root.events();
     supervisor.terminate_child(&"gateway".into()).await.unwrap();

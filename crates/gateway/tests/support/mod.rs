@@ -239,6 +239,21 @@ impl Scene {
         }
     }
 
+    /// What a stop of the gateway would wait for.
+    pub async fn work(&self) -> Vec<String> {
+        let children = self.root.supervisor().which_children().await;
+        let mut children = children.into_iter();
+        let gateway = children.find(|child| child.id.as_str() == "gateway");
+        gateway.expect("it is a child").work
+    }
+
+    /// Until the gateway makes so many answers.
+    pub async fn wait_until_working(&self, answers: usize) {
+        while self.work().await.len() != answers {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Nothing is left of the tree and nothing of the model's memory is in use.
     pub async fn end(self) {
         let report = self.root.stop(Duration::from_secs(30)).await;
