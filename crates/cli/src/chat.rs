@@ -7,6 +7,7 @@ mod transcript;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anstyle::AnsiColor;
 use domain::{ConversationId, ModelName};
@@ -27,6 +28,9 @@ use crate::unfinished::Unfinished;
 use command::{COMMANDS, Line, parse};
 use lines::{Lines, Read};
 use session::{Effect, Session};
+
+/// Long enough for a signal that was sent already; nobody notices it at the end of a broken input.
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// A conversation at the prompt.
 struct Chat<'a> {
@@ -125,7 +129,7 @@ impl Chat<'_> {
                     return Ok(Some(line));
                 }
                 Read::End => return Ok(None),
-                Read::Failed(error) => return Err(error),
+                Read::Failed(error) => return Err(self.reason(error).await),
                 Read::Interrupted => match self.stage.presses.press() {
                     Meaning::Stop => note("Ctrl-C again leaves"),
                     Meaning::Drain => return Err(Failure::Interrupted),
@@ -135,6 +139,14 @@ impl Chat<'_> {
                     }
                 },
             }
+        }
+    }
+
+    /// Why reading failed: a terminal that is closed fails a moment before its SIGHUP is heard.
+    async fn reason(&mut self, error: Failure) -> Failure {
+        match tokio::time::timeout(MOMENT, self.stage.signals.next()).await {
+            Ok(signal) => self.stage.meaning_of(signal),
+            Err(_) => error,
         }
     }
 
