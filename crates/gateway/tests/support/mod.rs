@@ -24,6 +24,19 @@ use testkit::scripted::{Answer, Control, ScriptedLoader};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// Far beyond what anything here takes, so that a failure is one and not a hang.
+pub const FOR_EVER: Duration = Duration::from_mins(1);
+
+/// What the model says.
+pub fn hello() -> Answer {
+    Answer::Text("Hello dear world".to_owned())
+}
+
+/// A chat's body with one message, and more fields.
+pub fn ask(fields: &str) -> String {
+    format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}]{fields}}}"#)
+}
+
 /// A response as it came, with the chunks of its body put together.
 #[derive(Debug)]
 pub struct Response {
