@@ -18,6 +18,8 @@ pub enum Exit {
     Aborted,
     /// It never became ready.
     StartFailed(StartFailure),
+    /// Its start looked around and decided that this child is not wanted: neither a failure nor a life (OTP's `ignore`).
+    Ignored,
     /// It was a supervisor whose children crashed too often.
     Escalated(Escalation),
 }
@@ -30,6 +32,7 @@ impl fmt::Display for Exit {
             Self::Killed => f.write_str("was killed"),
             Self::Aborted => f.write_str("was aborted"),
             Self::StartFailed(failure) => write!(f, "{failure}"),
+            Self::Ignored => f.write_str("was ignored by its own start"),
             Self::Escalated(escalation) => write!(f, "{escalation}"),
         }
     }
@@ -72,6 +75,8 @@ pub enum DownReason {
     Stopped,
     /// It ended itself.
     Finished,
+    /// Its start decided that it is not wanted.
+    Ignored,
     /// It could not be started.
     StartFailed(String),
     /// It crashed and its spec says not to start it again.
@@ -86,6 +91,7 @@ impl fmt::Display for DownReason {
             Self::Orphaned => f.write_str("no supervisor runs it"),
             Self::Stopped => f.write_str("it was asked to stop"),
             Self::Finished => f.write_str("it had finished"),
+            Self::Ignored => f.write_str("its start decided that it is not wanted"),
             Self::StartFailed(reason) => write!(f, "it could not be started: {reason}"),
             Self::Crashed(reason) => {
                 write!(f, "it crashed and is not to be started again: {reason}")

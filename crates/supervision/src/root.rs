@@ -159,7 +159,7 @@ impl LastWords {
 impl Drop for LastWords {
     fn drop(&mut self) {
         let reason = match &self.exit {
-            Exit::Normal | Exit::Killed | Exit::Aborted => DownReason::Stopped,
+            Exit::Normal | Exit::Ignored | Exit::Killed | Exit::Aborted => DownReason::Stopped,
             Exit::StartFailed(failure) => DownReason::StartFailed(failure.to_string()),
             Exit::Escalated(escalation) => DownReason::Escalated(escalation.to_string()),
             Exit::Crashed(reason) => DownReason::Crashed(reason.clone()),
@@ -231,7 +231,7 @@ impl RootHandle {
     /// Completes when the tree has ended, and says why.
     pub async fn ended(&self) -> EndReason {
         match end_of(&mut self.ended.clone()).await {
-            Exit::Normal | Exit::Killed | Exit::Aborted => EndReason::Stopped,
+            Exit::Normal | Exit::Ignored | Exit::Killed | Exit::Aborted => EndReason::Stopped,
             Exit::Escalated(escalation) => EndReason::Escalated(escalation),
             Exit::StartFailed(failure) => EndReason::Crashed(failure.to_string()),
             Exit::Crashed(reason) => EndReason::Crashed(reason),

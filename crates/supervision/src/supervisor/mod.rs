@@ -3,25 +3,30 @@
 //! Every child's life is a task of its `JoinSet`, so a life's end is seen after the last of its hooks has run, and no life
 //! outlasts the supervisor's own.
 
+mod commands;
+mod ends;
+mod list;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
-use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::Instant;
 
-use crate::admin::{ChildInfo, Command, Commands, Shared, StartChildError, TerminateChildError};
-use crate::cell::short_name;
+use crate::admin::Commands;
 use crate::chance::Chance;
 use crate::child::{Begin, Child, Doorbell, Ring, StopHow};
 use crate::events::{Lifecycle, LifecycleEvent, count_restart};
-use crate::exit::{DownReason, Escalation, Exit, StartFailure};
-use crate::family::{Effect, End, Entry, Event, Family, Key, Refused, Token};
+use crate::exit::{DownReason, Exit};
+use crate::family::{Effect, Entry, Event, Family, Key, Token};
 use crate::names::{ChildId, ChildPath};
-use crate::spec::{Plan, Record, SpecError};
+use crate::spec::{Plan, Record};
 use crate::supervisor_child::Order;
 use crate::tree::Tree;
+
+use commands::Pending;
 
 /// Events of one kind taken in one round, so that no flood of one kind keeps the others waiting.
 const ROUND: usize = 64;
@@ -32,14 +37,6 @@ struct Kept {
     /// Bounded metric label: the path, or `<supervisor>/*` for children started at run time.
     label: String,
 }
-
-enum Pending {
-    Start(oneshot::Sender<Result<(), StartChildError>>),
-    Ensure(oneshot::Sender<Result<(ChildPath, Shared), StartChildError>>),
-    Terminate(oneshot::Sender<Result<(), TerminateChildError>>),
-}
-
-type Joined = Result<(Id, Exit), JoinError>;
 
 /// One life of one supervisor.
 pub(crate) struct Supervisor {
@@ -182,43 +179,6 @@ impl Supervisor {
         }
     }
 
-    fn bury(&mut self, first: Option<Joined>) {
-        let mut next = first;
-        for _ in 0..ROUND {
-            let Some(joined) = next.take().or_else(|| self.tasks.try_join_next_with_id()) else {
-                return;
-            };
-            // A life says that it is ready before it ends, so that is heard first.
-            self.hear();
-            self.end_of(joined);
-        }
-    }
-
-    fn end_of(&mut self, joined: Joined) {
-        let id = match &joined {
-            Ok((id, _)) => *id,
-            Err(error) => error.id(),
-        };
-        let Some((key, incarnation)) = self.by_task.remove(&id) else {
-            return;
-        };
-        self.aborts.remove(&key);
-        let late = self.late.remove(&key);
-        let exit = match (joined, late) {
-            (_, Some(reason)) => {
-                let child = self.path_of(key);
-                Exit::StartFailed(StartFailure { child, reason })
-            }
-            (Ok((_, exit)), None) => exit,
-            (Err(error), None) => read_join_error(error),
-        };
-        self.feed(Event::Ended {
-            key,
-            incarnation,
-            exit,
-        });
-    }
-
     fn path_of(&self, key: Key) -> ChildPath {
         self.kept
             .get(&key)
@@ -322,177 +282,5 @@ impl Supervisor {
         let path = kept.path.clone();
         self.tree.abandon(&path, &abandoned);
         self.announce(path, incarnation, Lifecycle::Stopped { reason, abandoned });
-    }
-
-    fn read_end(&self, end: End) -> Exit {
-        match end {
-            End::Asked => Exit::Normal,
-            End::StartFailed {
-                exit: Exit::StartFailed(failure),
-                ..
-            } => Exit::StartFailed(failure),
-            End::StartFailed { id, exit } => Exit::StartFailed(StartFailure {
-                child: self.path.join(&id),
-                reason: exit.to_string(),
-            }),
-            End::Escalated { id, reason } => Exit::Escalated(Escalation {
-                supervisor: self.path.clone(),
-                child: self.path.join(&id),
-                reason,
-                max_restarts: self.plan.intensity.max_restarts(),
-                period: self.plan.intensity.period(),
-            }),
-        }
-    }
-
-    // ---- commands
-
-    fn command(&mut self, command: Command) {
-        match command {
-            Command::Start { record, reply } => match self.adopt(record) {
-                Err(error) => drop(reply.send(Err(error.into()))),
-                Ok(entry) => {
-                    let token = self.wait(Pending::Start(reply), entry.id.clone());
-                    self.feed(Event::Add { token, entry });
-                }
-            },
-            Command::Ensure { record, reply } => match self.adopt(record) {
-                Err(error) => drop(reply.send(Err(error.into()))),
-                Ok(entry) => {
-                    let leaving = self.is_leaving(&entry.id);
-                    let token = self.wait(Pending::Ensure(reply), entry.id.clone());
-                    self.feed(Event::Ensure {
-                        token,
-                        entry,
-                        leaving,
-                    });
-                }
-            },
-            Command::Terminate { id, reply } => {
-                let token = self.wait(Pending::Terminate(reply), id.clone());
-                self.feed(Event::Terminate { token, id });
-            }
-            Command::Which { reply } => drop(reply.send(self.list())),
-        }
-    }
-
-    fn adopt(&mut self, record: Record) -> Result<Entry, SpecError> {
-        record.check(self.plan.auto_shutdown)?;
-        let path = self.path.join(&record.id);
-        if !record.child.adopt(&path) {
-            return Err(SpecError::UsedTwice { child: path });
-        }
-        let label = format!("{}/*", self.path);
-        Ok(self.keep(record, path, label))
-    }
-
-    fn is_leaving(&self, id: &ChildId) -> bool {
-        let kept = self.family.find(id).and_then(|key| self.kept.get(&key));
-        kept.is_some_and(|kept| kept.record.child.is_leaving())
-    }
-
-    fn wait(&mut self, pending: Pending, id: ChildId) -> Token {
-        let token = Token(self.next_token);
-        self.next_token += 1;
-        self.pending.insert(token, (pending, id));
-        token
-    }
-
-    /// An error of `send` only means that nobody waits any more.
-    fn reply(&mut self, token: Token, outcome: Result<Key, Refused>) {
-        let Some((pending, id)) = self.pending.remove(&token) else {
-            return;
-        };
-        match pending {
-            Pending::Start(reply) => {
-                let outcome = outcome.map(|_| ()).map_err(|why| self.refusal(&id, why));
-                drop(reply.send(outcome));
-            }
-            Pending::Ensure(reply) => {
-                let outcome = match outcome {
-                    Ok(key) => self.share(key),
-                    Err(why) => Err(self.refusal(&id, why)),
-                };
-                drop(reply.send(outcome));
-            }
-            Pending::Terminate(reply) => {
-                let outcome = match outcome {
-                    Ok(_) => Ok(()),
-                    Err(Refused::NotFound) => Err(TerminateChildError::NotFound {
-                        supervisor: self.path.clone(),
-                        child: id,
-                    }),
-                    Err(_) => Err(TerminateChildError::Down {
-                        supervisor: self.path.clone(),
-                    }),
-                };
-                drop(reply.send(outcome));
-            }
-        }
-    }
-
-    fn share(&self, key: Key) -> Result<(ChildPath, Shared), StartChildError> {
-        let kept = self.kept.get(&key).ok_or(StartChildError::Stopping {
-            supervisor: self.path.clone(),
-        })?;
-        Ok((kept.path.clone(), kept.record.child.shared()))
-    }
-
-    fn refusal(&self, id: &ChildId, why: Refused) -> StartChildError {
-        let child = self.path.join(id);
-        match why {
-            Refused::AlreadyStarted => StartChildError::AlreadyStarted { child },
-            Refused::AlreadyPresent => StartChildError::AlreadyPresent { child },
-            Refused::Stopping | Refused::NotFound => StartChildError::Stopping {
-                supervisor: self.path.clone(),
-            },
-            Refused::Failed(Exit::StartFailed(failure)) => StartChildError::Failed(failure),
-            Refused::Failed(exit) => StartChildError::Failed(StartFailure {
-                child,
-                reason: exit.to_string(),
-            }),
-        }
-    }
-
-    fn list(&self) -> Vec<ChildInfo> {
-        let now = Instant::now();
-        let mut list = Vec::new();
-        for (key, member) in self.family.members() {
-            let Some(kept) = self.kept.get(&key) else {
-                continue;
-            };
-            let look = kept.record.child.look();
-            list.push(ChildInfo {
-                id: member.id.clone(),
-                child: kept.path.clone(),
-                state: member.shown(),
-                kind: member.policy.kind,
-                incarnation: member.incarnation,
-                restarts: member.restarts,
-                depth: look.depth,
-                capacity: look.capacity,
-                current: look.current.map(|(name, since)| {
-                    let for_ = now.saturating_duration_since(since);
-                    (short_name(name).to_owned(), for_)
-                }),
-                work: look.work,
-                last_error: member.last_error.clone(),
-                uptime: member.uptime(now),
-            });
-        }
-        list
-    }
-}
-
-fn read_join_error(error: JoinError) -> Exit {
-    match error.try_into_panic() {
-        Ok(panic) => {
-            let text = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned());
-            Exit::Crashed(text.unwrap_or_else(|| "panicked without a message".to_owned()))
-        }
-        Err(_) => Exit::Aborted,
     }
 }
