@@ -1,0 +1,36 @@
+//! What administrators see of one child.
+
+use std::time::Duration;
+
+use crate::exit::ChildState;
+use crate::names::{ChildId, ChildPath};
+use crate::policy::Kind;
+
+/// What can be seen of a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildInfo {
+    /// The id under its supervisor.
+    pub id: ChildId,
+    /// Where in the tree.
+    pub child: ChildPath,
+    /// Where in its life.
+    pub state: ChildState,
+    /// Worker or supervisor.
+    pub kind: Kind,
+    /// Which life, from 1; 0 before the first.
+    pub incarnation: u64,
+    /// Restarts that succeeded under the present life of its supervisor.
+    pub restarts: u64,
+    /// Messages queued now.
+    pub depth: usize,
+    /// Messages that may be queued; 0 for what has no queue.
+    pub capacity: usize,
+    /// The message being handled and for how long it has been.
+    pub current: Option<(String, Duration)>,
+    /// Labels of the work under way.
+    pub work: Vec<String>,
+    /// Why it last crashed or did not start.
+    pub last_error: Option<String>,
+    /// How long the present life has been up.
+    pub uptime: Option<Duration>,
+}

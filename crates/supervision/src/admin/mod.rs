@@ -1,0 +1,146 @@
+//! What lies between a supervisor and those who administer it.
+//!
+//! A command waits in a bounded queue that outlives the supervisor's own restarts; it is answered, or its supervisor is
+//! down.
+
+mod errors;
+mod handle;
+mod info;
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::exit::ChildState;
+use crate::names::{ChildId, ChildPath};
+use crate::spec::Record;
+
+pub use errors::{StartChildError, TerminateChildError};
+pub use handle::SupervisorHandle;
+pub use info::ChildInfo;
+
+/// Commands that may wait for one supervisor: 64. It answers each at once, so a full queue means hundreds of callers.
+const COMMANDS: usize = 64;
+
+pub(crate) type Shared = Arc<dyn Any + Send + Sync>;
+
+pub(crate) enum Command {
+    Start {
+        record: Record,
+        reply: oneshot::Sender<Result<(), StartChildError>>,
+    },
+    Ensure {
+        record: Record,
+        reply: oneshot::Sender<Result<(ChildPath, Shared), StartChildError>>,
+    },
+    Terminate {
+        id: ChildId,
+        reply: oneshot::Sender<Result<(), TerminateChildError>>,
+    },
+    Which {
+        reply: oneshot::Sender<Vec<ChildInfo>>,
+    },
+}
+
+/// A supervisor's place: what its handle and its lives share.
+pub(crate) struct Control {
+    id: ChildPath,
+    path: OnceLock<ChildPath>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    sender: Option<mpsc::Sender<Command>>,
+    /// Here while no life of the supervisor holds it.
+    receiver: Option<mpsc::Receiver<Command>>,
+    state: ChildState,
+}
+
+impl Control {
+    pub(crate) fn new(id: &ChildId) -> Self {
+        let (sender, receiver) = mpsc::channel(COMMANDS);
+        Self {
+            id: ChildPath::root(id),
+            path: OnceLock::new(),
+            inner: Mutex::new(Inner {
+                sender: Some(sender),
+                receiver: Some(receiver),
+                state: ChildState::Starting,
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn path(&self) -> &ChildPath {
+        self.path.get().unwrap_or(&self.id)
+    }
+
+    pub(crate) fn adopt(&self, path: &ChildPath) -> bool {
+        self.path.set(path.clone()).is_ok()
+    }
+
+    pub(crate) fn show(&self, state: ChildState) {
+        self.lock().state = state;
+    }
+
+    pub(crate) fn state(&self) -> ChildState {
+        self.lock().state
+    }
+
+    /// The commands, for one life of the supervisor; they come back when the life ends.
+    pub(crate) fn commands(self: &Arc<Self>) -> Commands {
+        let mut inner = self.lock();
+        let kept = inner.receiver.take().filter(|_| inner.sender.is_some());
+        let receiver = kept.unwrap_or_else(|| {
+            let (sender, receiver) = mpsc::channel(COMMANDS);
+            inner.sender = Some(sender);
+            receiver
+        });
+        Commands {
+            receiver: Some(receiver),
+            control: self.clone(),
+        }
+    }
+
+    /// Nobody will answer any more: commands that wait are dropped, and their callers hear so.
+    pub(crate) fn down(&self) {
+        let mut inner = self.lock();
+        inner.sender = None;
+        inner.receiver = None;
+        inner.state = ChildState::Down;
+    }
+
+    async fn send(&self, command: Command) -> Option<()> {
+        let sender = self.lock().sender.clone()?;
+        sender.send(command).await.ok()
+    }
+}
+
+/// The receiving end of a supervisor's commands.
+pub(crate) struct Commands {
+    receiver: Option<mpsc::Receiver<Command>>,
+    control: Arc<Control>,
+}
+
+impl Commands {
+    pub(crate) async fn next(&mut self) -> Option<Command> {
+        self.receiver.as_mut()?.recv().await
+    }
+
+    pub(crate) fn try_next(&mut self) -> Option<Command> {
+        self.receiver.as_mut()?.try_recv().ok()
+    }
+}
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        let mut inner = self.control.lock();
+        if inner.sender.is_some() {
+            inner.receiver = self.receiver.take();
+        }
+    }
+}
