@@ -11,7 +11,7 @@ use crate::child::{Begin, Child, Life, Look, StopHow};
 use crate::exit::{ChildState, DownReason, Exit, StartFailure};
 use crate::inbox::{Birth, Inbox};
 use crate::names::ChildPath;
-use crate::spec::SpecError;
+use crate::spec_error::SpecError;
 
 /// Messages private to one life (pipes, self-tells, start and stop signals) that may wait in kameo's own mailbox: 64,
 /// kameo's default. A full one makes the sender wait, never lose.
@@ -45,7 +45,7 @@ where
             path,
             incarnation,
             ring,
-            tree: _,
+            ..
         } = begin;
         let prepared = A::prepare_with_mailbox(kameo::mailbox::bounded(PRIVATE_MAILBOX));
         let guard = self.cell.begin(prepared.actor_ref().clone());

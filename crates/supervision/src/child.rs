@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::exit::{ChildState, DownReason, Exit};
 use crate::family::Key;
 use crate::names::ChildPath;
-use crate::spec::SpecError;
+use crate::spec_error::SpecError;
 use crate::tree::Tree;
 
 /// One life of one child. It runs in its supervisor's `JoinSet` and ends when the life does.
@@ -32,6 +32,8 @@ pub(crate) struct Begin {
     pub(crate) incarnation: u64,
     pub(crate) ring: Ring,
     pub(crate) tree: Arc<Tree>,
+    /// Any end of this life is followed by another.
+    pub(crate) comes_back: bool,
 }
 
 /// What can be seen of a child from outside, at this moment.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::exit::DownReason;
 use crate::metric_names;
-use crate::names::ChildPath;
+use crate::names::{ChildId, ChildPath};
 
 /// Events kept for a listener that falls behind unless asked otherwise: 1024, a few kilobytes, more than a tree of fifty
 /// actors emits while it starts and stops.
@@ -71,6 +71,11 @@ pub enum Lifecycle {
         restarts: u32,
         /// … within this time.
         period: Duration,
+    },
+    /// It is a supervisor, and ends because a significant child did.
+    AutoShutdown {
+        /// Which.
+        significant: ChildId,
     },
     /// A start failed.
     StartFailed {
@@ -153,6 +158,9 @@ fn log(event: &LifecycleEvent) {
         }
         Lifecycle::Escalated { restarts, period } => {
             tracing::warn!(child, incarnation, restarts, ?period, "gave up");
+        }
+        Lifecycle::AutoShutdown { significant } => {
+            tracing::info!(child, incarnation, %significant, "ends with its significant child");
         }
         Lifecycle::StartFailed { reason } => {
             tracing::warn!(child, incarnation, reason = reason.as_str(), "start failed");

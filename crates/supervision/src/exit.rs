@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::names::ChildPath;
+use crate::names::{ChildId, ChildPath};
 
 /// How one incarnation of a child ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +20,17 @@ pub enum Exit {
     StartFailed(StartFailure),
     /// Its start looked around and decided that this child is not wanted: neither a failure nor a life (OTP's `ignore`).
     Ignored,
+    /// It was a supervisor, and the end of this significant child was its own.
+    AutoShutdown(ChildPath),
     /// It was a supervisor whose children crashed too often.
     Escalated(Escalation),
+}
+
+impl Exit {
+    /// Nothing went wrong: a transient child is not started again.
+    pub fn is_normal(&self) -> bool {
+        matches!(self, Self::Normal | Self::Ignored | Self::AutoShutdown(_))
+    }
 }
 
 impl fmt::Display for Exit {
@@ -33,6 +42,9 @@ impl fmt::Display for Exit {
             Self::Aborted => f.write_str("was aborted"),
             Self::StartFailed(failure) => write!(f, "{failure}"),
             Self::Ignored => f.write_str("was ignored by its own start"),
+            Self::AutoShutdown(child) => {
+                write!(f, "ended because its significant child {child} did")
+            }
             Self::Escalated(escalation) => write!(f, "{escalation}"),
         }
     }
@@ -81,6 +93,8 @@ pub enum DownReason {
     StartFailed(String),
     /// It crashed and its spec says not to start it again.
     Crashed(String),
+    /// This significant sibling ended, and its supervisor with it.
+    AutoShutdown(ChildId),
     /// A supervisor above it gave up.
     Escalated(String),
 }
@@ -95,6 +109,9 @@ impl fmt::Display for DownReason {
             Self::StartFailed(reason) => write!(f, "it could not be started: {reason}"),
             Self::Crashed(reason) => {
                 write!(f, "it crashed and is not to be started again: {reason}")
+            }
+            Self::AutoShutdown(id) => {
+                write!(f, "its supervisor ended because the significant {id} did")
             }
             Self::Escalated(reason) => write!(f, "its supervisor gave up: {reason}"),
         }

@@ -69,31 +69,39 @@ mod backoff;
 mod cell;
 mod chance;
 mod child;
+mod dependency_order;
 mod events;
 mod exit;
 mod family;
 mod handle;
 mod inbox;
+mod instances;
 mod intensity;
 pub mod metric_names;
 mod names;
 mod policy;
 mod root;
 mod spec;
+mod spec_error;
 mod supervisor;
 mod supervisor_child;
+mod supervisor_spec;
 mod task_child;
 mod tree;
 mod work;
 
 pub use kameo;
 
-pub use admin::{ChildInfo, StartChildError, SupervisorHandle, TerminateChildError};
+pub use admin::{
+    ChildCounts, ChildInfo, ChildSpecInfo, DeleteChildError, GetChildspecError, RestartChildError,
+    StartChildError, Started, SupervisorHandle, TerminateChildError,
+};
 pub use backoff::Backoff;
 pub use events::{DEFAULT_EVENT_CAPACITY, Events, Lifecycle, LifecycleEvent};
 pub use exit::{ChildState, DownReason, Escalation, Exit, StartFailure};
 pub use handle::{Answer, AskError, Handle, Refusal, TellError};
 pub use inbox::{AlarmDue, Birth, Inbox};
+pub use instances::Instances;
 pub use intensity::Intensity;
 pub use names::{ChildId, ChildPath};
 pub use policy::{
@@ -101,7 +109,9 @@ pub use policy::{
     SUPERVISOR_KILL_GRACE, Shutdown, Strategy,
 };
 pub use root::{EndReason, RootHandle, StartTreeError, StopReport, start_root};
-pub use spec::{ChildSpec, DEFAULT_MAX_RESTARTS, DEFAULT_PERIOD, SpecError, SupervisorSpec};
+pub use spec::ChildSpec;
+pub use spec_error::SpecError;
+pub use supervisor_spec::{DEFAULT_MAX_RESTARTS, DEFAULT_PERIOD, SupervisorSpec};
 pub use task_child::{TaskContext, TaskError};
 pub use tree::Abandoned;
 pub use work::WorkGuard;

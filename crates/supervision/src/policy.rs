@@ -36,26 +36,28 @@ pub enum Kind {
 }
 
 /// Who else is restarted when a child is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Strategy {
     /// Nobody.
     OneForOne,
-    /// All siblings. Refused at start for now.
+    /// All siblings: they are stopped in reverse order, then all are started in order.
     OneForAll,
-    /// Those started after it.
+    /// Those started after it, in the same way.
     RestForOne,
-    /// Nobody; all children come from one template. Refused at start for now.
+    /// Nobody; all children come from one template, at run time, and leave nothing behind when they end. See
+    /// [`SupervisorSpec::simple_one_for_one`](crate::SupervisorSpec::simple_one_for_one).
     SimpleOneForOne,
 }
 
-/// Which ends of a significant child end their supervisor too (OTP's `auto_shutdown`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which ends of significant children end their supervisor too. Only ends by themselves and for good count: not a
+/// crash that is answered by a restart, not `terminate_child`, not a restart of the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AutoShutdown {
     /// None.
     Never,
-    /// The first. Refused at start for now.
+    /// The first.
     AnySignificant,
-    /// The last. Refused at start for now.
+    /// The last: no other significant child lives or is to be started again.
     AllSignificant,
 }
 
@@ -78,7 +80,7 @@ pub struct Policy {
     pub shutdown: Shutdown,
     /// Worker or supervisor.
     pub kind: Kind,
-    /// Whether its end may end the supervisor. Refused at start while `AutoShutdown` is.
+    /// Whether its end may end the supervisor.
     pub significant: bool,
     /// How long it rests before a restart.
     pub backoff: Backoff,

@@ -14,7 +14,9 @@ use crate::exit::{ChildState, DownReason, Escalation, Exit, StartFailure};
 use crate::family::Key;
 use crate::names::ChildPath;
 use crate::policy::SUPERVISOR_KILL_GRACE;
-use crate::spec::{ChildSpec, SpecError, SupervisorSpec};
+use crate::spec::ChildSpec;
+use crate::spec_error::SpecError;
+use crate::supervisor_spec::SupervisorSpec;
 use crate::tree::{Abandoned, Tree};
 
 /// Why a tree did not start. Nothing of it is left running.
@@ -39,6 +41,8 @@ pub enum StartTreeError {
 pub enum EndReason {
     /// It was asked to.
     Stopped,
+    /// This significant child of the root ended, and the root's `auto_shutdown` says that this is the end.
+    AutoShutdown(ChildPath),
     /// Its root gave up.
     Escalated(Escalation),
     /// Its root itself broke.
@@ -115,6 +119,7 @@ fn launch(
             bell: bell.clone(),
         },
         tree: tree.clone(),
+        comes_back: false,
     });
     let (sender, ended) = watch::channel(None);
     let last_words = LastWords {
@@ -160,6 +165,7 @@ impl Drop for LastWords {
     fn drop(&mut self) {
         let reason = match &self.exit {
             Exit::Normal | Exit::Ignored | Exit::Killed | Exit::Aborted => DownReason::Stopped,
+            Exit::AutoShutdown(_) => DownReason::Finished,
             Exit::StartFailed(failure) => DownReason::StartFailed(failure.to_string()),
             Exit::Escalated(escalation) => DownReason::Escalated(escalation.to_string()),
             Exit::Crashed(reason) => DownReason::Crashed(reason.clone()),
@@ -232,6 +238,7 @@ impl RootHandle {
     pub async fn ended(&self) -> EndReason {
         match end_of(&mut self.ended.clone()).await {
             Exit::Normal | Exit::Ignored | Exit::Killed | Exit::Aborted => EndReason::Stopped,
+            Exit::AutoShutdown(significant) => EndReason::AutoShutdown(significant),
             Exit::Escalated(escalation) => EndReason::Escalated(escalation),
             Exit::StartFailed(failure) => EndReason::Crashed(failure.to_string()),
             Exit::Crashed(reason) => EndReason::Crashed(reason),

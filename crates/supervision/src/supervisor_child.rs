@@ -9,8 +9,9 @@ use crate::admin::Control;
 use crate::child::{Begin, Child, Life, Look, StopHow};
 use crate::exit::{ChildState, DownReason};
 use crate::names::ChildPath;
-use crate::spec::{Plan, SpecError, SupervisorSpec};
+use crate::spec_error::SpecError;
 use crate::supervisor::Supervisor;
+use crate::supervisor_spec::{Plan, SupervisorSpec};
 
 /// What a living supervisor is told from above; it only ever grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,7 +10,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::child::{Begin, Child, Life, Look, Ring, StopHow};
 use crate::exit::{ChildState, DownReason, Exit};
 use crate::names::ChildPath;
-use crate::spec::SpecError;
+use crate::spec_error::SpecError;
 use crate::work::{WorkGuard, WorkLog};
 
 /// What a task may fail with.

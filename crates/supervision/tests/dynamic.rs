@@ -86,7 +86,7 @@ async fn commands_are_answered_while_a_child_takes_long_to_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn terminate_child_drains_it_and_forgets_it_or_keeps_the_spec_of_the_tree() {
+async fn terminate_child_drains_it_and_keeps_the_spec_unless_it_is_temporary() {
     let log = Log::default();
     let (fixed, fixed_handle) = Orders::new("fixed", &log).spec();
     let root = started(root().child(fixed)).await;
@@ -100,10 +100,18 @@ async fn terminate_child_drains_it_and_forgets_it_or_keeps_the_spec_of_the_tree(
         log.take()
             .ends_with(&["a lingered", "a 1", "a stopped"].map(str::to_owned))
     );
-    assert_eq!(ids(&admin).await, ["fixed"]);
+    let (brief, _) = Orders::new("brief", &log).spec();
+    admin.start_child(brief.temporary()).await.unwrap();
+    admin.terminate_child(&ChildId::new("brief")).await.unwrap();
+    assert_eq!(
+        ids(&admin).await,
+        ["fixed", "a"],
+        "a temporary one is forgotten"
+    );
     admin.terminate_child(&ChildId::new("fixed")).await.unwrap();
     let list = admin.which_children().await;
     assert_eq!(list[0].state, ChildState::Down);
+    assert_eq!(list[1].state, ChildState::Down);
     assert_eq!(fixed_handle.state(), ChildState::Down);
     let error = admin
         .terminate_child(&ChildId::new("nobody"))
@@ -378,7 +386,7 @@ async fn ten_thousand_temporary_children_leave_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dynamic_children_stop_side_by_side_under_one_for_one() {
+async fn children_started_at_run_time_stop_in_reverse_order_too() {
     let log = Log::default();
     let (fixed, _) = Orders::new("fixed", &log).spec();
     let root = started(root().child(fixed)).await;
@@ -386,7 +394,9 @@ async fn dynamic_children_stop_side_by_side_under_one_for_one() {
         let (child, _) = Orders::new(name, &log).stop_takes(ms(100)).spec();
         root.supervisor().start_child(child).await.unwrap();
     }
+    log.take();
     let report = root.stop(MINUTE).await;
-    assert_eq!(report.took.as_millis() / 10, 10, "{:?}", report.took);
-    assert_eq!(log.seen().last().unwrap(), "fixed stopped");
+    assert_eq!(report.took.as_millis() / 10, 30, "{:?}", report.took);
+    let stopped = ["c stopped", "b stopped", "a stopped", "fixed stopped"];
+    assert_eq!(log.seen(), stopped);
 }

@@ -11,8 +11,9 @@ use supervision::kameo::actor::{Actor, ActorRef};
 use supervision::kameo::error::Infallible;
 use supervision::kameo::message::{Context, Message};
 use supervision::{
-    Abandoned, AskError, Birth, ChildId, ChildSpec, ChildState, DownReason, EndReason, Inbox,
-    Lifecycle, Shutdown, SpecError, StartTreeError, Strategy, SupervisorSpec, TellError,
+    Abandoned, AskError, AutoShutdown, Birth, ChildId, ChildSpec, ChildState, DownReason,
+    EndReason, Inbox, Lifecycle, Policy, Restart, Shutdown, SpecError, StartTreeError, Strategy,
+    SupervisorSpec, TellError,
 };
 
 #[tokio::test(start_paused = true)]
@@ -399,6 +400,25 @@ async fn a_spec_that_is_never_started_leaves_nobody_waiting() {
     ));
 }
 
+fn template_of(policy: Policy) -> SupervisorSpec {
+    SupervisorSpec::simple_one_for_one::<Probe, Orders>("s", 1, policy).0
+}
+
+fn template(restart: Restart) -> SupervisorSpec {
+    template_of(Policy {
+        restart,
+        ..Policy::worker()
+    })
+}
+
+fn significant_template(restart: Restart) -> SupervisorSpec {
+    template_of(Policy {
+        restart,
+        significant: true,
+        ..Policy::worker()
+    })
+}
+
 type Expected = fn(&SpecError) -> bool;
 
 #[tokio::test(start_paused = true)]
@@ -409,28 +429,21 @@ async fn specs_that_can_never_run_are_refused_before_anything_starts() {
     let (no_room, _) = ChildSpec::actor::<Probe, _>("x", 0, Orders::new("x", &log));
     let table: Vec<(SupervisorSpec, Expected)> = vec![
         (
-            nested(SupervisorSpec::new("s").strategy(Strategy::OneForAll)),
-            |e| {
-                matches!(
-                    e,
-                    SpecError::Strategy {
-                        strategy: Strategy::OneForAll,
-                        ..
-                    }
-                )
-            },
-        ),
-        (
             nested(SupervisorSpec::new("s").strategy(Strategy::SimpleOneForOne)),
-            |e| {
-                matches!(
-                    e,
-                    SpecError::Strategy {
-                        strategy: Strategy::SimpleOneForOne,
-                        ..
-                    }
-                )
-            },
+            |e| matches!(e, SpecError::NoTemplate { .. }),
+        ),
+        (nested(template(Restart::Transient).child(leaf("x"))), |e| {
+            matches!(e, SpecError::BesideTemplate { .. })
+        }),
+        (nested(significant_template(Restart::Transient)), |e| {
+            matches!(e, SpecError::Significant { .. })
+        }),
+        (
+            nested(
+                significant_template(Restart::Permanent)
+                    .auto_shutdown(AutoShutdown::AllSignificant),
+            ),
+            |e| matches!(e, SpecError::SignificantPermanent { .. }),
         ),
         (
             nested(SupervisorSpec::new("s").child(leaf("x")).child(leaf("x"))),
@@ -442,9 +455,23 @@ async fn specs_that_can_never_run_are_refused_before_anything_starts() {
         ),
         (
             nested(
-                SupervisorSpec::new("s").auto_shutdown(supervision::AutoShutdown::AnySignificant),
+                SupervisorSpec::new("s")
+                    .auto_shutdown(AutoShutdown::AnySignificant)
+                    .child(leaf("x").significant()),
             ),
-            |e| matches!(e, SpecError::AutoShutdown { .. }),
+            |e| matches!(e, SpecError::SignificantPermanent { child } if *child == "x".into()),
+        ),
+        (
+            nested(SupervisorSpec::new("s").child(leaf("x").depends_on(["y"]))),
+            |e| matches!(e, SpecError::UnknownDependency { on, .. } if *on == "y".into()),
+        ),
+        (
+            nested(
+                SupervisorSpec::new("s")
+                    .child(leaf("x").depends_on(["y"]))
+                    .child(leaf("y").depends_on(["x"])),
+            ),
+            |e| matches!(e, SpecError::DependencyCycle { path } if path.len() == 2),
         ),
         (nested(SupervisorSpec::new("s").child(no_room)), |e| {
             matches!(e, SpecError::NoCapacity { .. })

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use kameo::actor::Actor;
 use tokio::sync::oneshot;
 
-use super::{ChildInfo, Command, Control, StartChildError, TerminateChildError};
+use super::{
+    ChildCounts, ChildInfo, ChildSpecInfo, Command, Control, DeleteChildError, GetChildspecError,
+    RestartChildError, StartChildError, Started, TerminateChildError,
+};
 use crate::cell::Cell;
 use crate::exit::ChildState;
 use crate::handle::Handle;
@@ -46,16 +49,35 @@ impl SupervisorHandle {
         }
     }
 
-    /// Starts one more child, after all others, and waits until it is ready.
+    /// Sends a command and waits for its answer; `None` if the supervisor is down before that.
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.control.send(command(reply)).await?;
+        answer.await.ok()
+    }
+
+    /// Starts one more child, after all others, and waits until it is ready or ignores its start. Its spec is kept when it
+    /// ends, unless it is temporary.
     ///
     /// # Errors
     /// See [`StartChildError`]; then nothing of the child is left.
-    pub async fn start_child(&self, spec: ChildSpec) -> Result<(), StartChildError> {
-        let (reply, answer) = oneshot::channel();
+    pub async fn start_child(&self, spec: ChildSpec) -> Result<Started, StartChildError> {
+        self.start(spec, false).await
+    }
+
+    pub(crate) async fn start_instance(&self, spec: ChildSpec) -> Result<Started, StartChildError> {
+        self.start(spec, true).await
+    }
+
+    async fn start(&self, spec: ChildSpec, instance: bool) -> Result<Started, StartChildError> {
         let record = spec.into_record();
-        let sent = self.control.send(Command::Start { record, reply }).await;
-        sent.ok_or_else(|| self.stopping())?;
-        answer.await.unwrap_or_else(|_| Err(self.stopping()))
+        let start = |reply| Command::Start {
+            record,
+            instance,
+            reply,
+        };
+        let answer = self.ask(start).await;
+        answer.unwrap_or_else(|| Err(self.stopping()))
     }
 
     /// The handle of the living actor of that id, or of a new one made from these arguments and ready. One that is on its
@@ -76,39 +98,102 @@ impl SupervisorHandle {
         S: Clone + Send + Sync + 'static,
     {
         let (spec, _) = ChildSpec::actor::<A, S>(id, capacity, seed);
-        let record = adjust(spec).into_record();
-        let (reply, answer) = oneshot::channel();
-        let sent = self.control.send(Command::Ensure { record, reply }).await;
-        sent.ok_or_else(|| self.stopping())?;
-        let (child, shared) = answer.await.unwrap_or_else(|_| Err(self.stopping()))?;
+        self.ensure(adjust(spec), false).await
+    }
+
+    pub(crate) async fn ensure_instance<A: Actor>(
+        &self,
+        spec: ChildSpec,
+    ) -> Result<Handle<A>, StartChildError> {
+        self.ensure(spec, true).await
+    }
+
+    async fn ensure<A: Actor>(
+        &self,
+        spec: ChildSpec,
+        instance: bool,
+    ) -> Result<Handle<A>, StartChildError> {
+        let record = spec.into_record();
+        let ensure = |reply| Command::Ensure {
+            record,
+            instance,
+            reply,
+        };
+        let answer = self.ask(ensure).await;
+        let (child, shared) = answer.unwrap_or_else(|| Err(self.stopping()))?;
         match shared.downcast::<Cell<A>>() {
             Ok(cell) => Ok(Handle::new(cell)),
             Err(_) => Err(StartChildError::OtherActor { child }),
         }
     }
 
-    /// Stops a child as its spec says, and waits for its end. It is not started again; one that was started at run time
-    /// is forgotten, one of the supervisor's own spec is kept as down.
+    /// Stops a child as its spec says, and waits for its end. It is not started again by itself; one that rests before a
+    /// restart is down at once. Its spec is kept, unless it is temporary or a template's.
     ///
     /// # Errors
-    /// No such child, or no such supervisor any more.
+    /// See [`TerminateChildError`].
     pub async fn terminate_child(&self, id: &ChildId) -> Result<(), TerminateChildError> {
-        let down = || TerminateChildError::Down {
-            supervisor: self.child().clone(),
-        };
-        let (reply, answer) = oneshot::channel();
         let id = id.clone();
-        let sent = self.control.send(Command::Terminate { id, reply }).await;
-        sent.ok_or_else(down)?;
-        answer.await.unwrap_or_else(|_| Err(down()))
+        let answer = self.ask(|reply| Command::Terminate { id, reply }).await;
+        answer.unwrap_or_else(|| {
+            Err(TerminateChildError::Down {
+                supervisor: self.child().clone(),
+            })
+        })
+    }
+
+    /// Starts a child again that has ended and whose spec is kept, and waits until it is ready or ignores its start. What
+    /// was queued for its former life was answered when that went down.
+    ///
+    /// # Errors
+    /// See [`RestartChildError`]. A failed start leaves it down.
+    pub async fn restart_child(&self, id: &ChildId) -> Result<Started, RestartChildError> {
+        let id = id.clone();
+        let answer = self.ask(|reply| Command::Restart { id, reply }).await;
+        answer.unwrap_or_else(|| {
+            Err(RestartChildError::Down {
+                supervisor: self.child().clone(),
+            })
+        })
+    }
+
+    /// Forgets a child that has ended and whose spec is kept. Its id is free then.
+    ///
+    /// # Errors
+    /// See [`DeleteChildError`].
+    pub async fn delete_child(&self, id: &ChildId) -> Result<(), DeleteChildError> {
+        let id = id.clone();
+        let answer = self.ask(|reply| Command::Delete { id, reply }).await;
+        answer.unwrap_or_else(|| {
+            Err(DeleteChildError::Down {
+                supervisor: self.child().clone(),
+            })
+        })
+    }
+
+    /// The decisions of one child's spec.
+    ///
+    /// # Errors
+    /// See [`GetChildspecError`].
+    pub async fn get_childspec(&self, id: &ChildId) -> Result<ChildSpecInfo, GetChildspecError> {
+        let id = id.clone();
+        let answer = self.ask(|reply| Command::Spec { id, reply }).await;
+        answer.unwrap_or_else(|| {
+            Err(GetChildspecError::Down {
+                supervisor: self.child().clone(),
+            })
+        })
     }
 
     /// Every child in start order. Empty if the supervisor is down.
     pub async fn which_children(&self) -> Vec<ChildInfo> {
-        let (reply, answer) = oneshot::channel();
-        if self.control.send(Command::Which { reply }).await.is_none() {
-            return Vec::new();
-        }
-        answer.await.unwrap_or_default()
+        let answer = self.ask(|reply| Command::Which { reply }).await;
+        answer.unwrap_or_default()
+    }
+
+    /// How many children there are. All zero if the supervisor is down.
+    pub async fn count_children(&self) -> ChildCounts {
+        let answer = self.ask(|reply| Command::Count { reply }).await;
+        answer.unwrap_or_default()
     }
 }

@@ -1,10 +1,10 @@
-//! What administrators see of one child.
+//! What administrators see of children.
 
 use std::time::Duration;
 
 use crate::exit::ChildState;
 use crate::names::{ChildId, ChildPath};
-use crate::policy::Kind;
+use crate::policy::{Kind, Policy};
 
 /// What can be seen of a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,4 +33,32 @@ pub struct ChildInfo {
     pub last_error: Option<String>,
     /// How long the present life has been up.
     pub uptime: Option<Duration>,
+}
+
+/// How many children a supervisor has (OTP's `count_children`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChildCounts {
+    /// Children, dead or alive.
+    pub specs: usize,
+    /// Those of which a life exists: starting, up or stopping.
+    pub active: usize,
+    /// Supervisors, dead or alive.
+    pub supervisors: usize,
+    /// Workers, dead or alive.
+    pub workers: usize,
+}
+
+/// The decisions of one child's spec (OTP's `get_childspec`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildSpecInfo {
+    /// The id under its supervisor.
+    pub id: ChildId,
+    /// Where in the tree.
+    pub child: ChildPath,
+    /// What its supervisor does when it ends, and when.
+    pub policy: Policy,
+    /// Siblings that it is started after.
+    pub depends_on: Vec<ChildId>,
+    /// Messages that may be queued; 0 for what has no queue.
+    pub capacity: usize,
 }

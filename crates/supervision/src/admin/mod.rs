@@ -3,7 +3,7 @@
 //! A command waits in a bounded queue that outlives the supervisor's own restarts; it is answered, or its supervisor is
 //! down.
 
-mod errors;
+mod answers;
 mod handle;
 mod info;
 
@@ -16,30 +16,54 @@ use crate::exit::ChildState;
 use crate::names::{ChildId, ChildPath};
 use crate::spec::Record;
 
-pub use errors::{StartChildError, TerminateChildError};
+pub use answers::{
+    DeleteChildError, GetChildspecError, RestartChildError, StartChildError, Started,
+    TerminateChildError,
+};
 pub use handle::SupervisorHandle;
-pub use info::ChildInfo;
+pub use info::{ChildCounts, ChildInfo, ChildSpecInfo};
 
 /// Commands that may wait for one supervisor: 64. It answers each at once, so a full queue means hundreds of callers.
 const COMMANDS: usize = 64;
 
 pub(crate) type Shared = Arc<dyn Any + Send + Sync>;
 
+/// Where an answer goes.
+pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
+
 pub(crate) enum Command {
     Start {
         record: Record,
-        reply: oneshot::Sender<Result<(), StartChildError>>,
+        /// It is made from the supervisor's template.
+        instance: bool,
+        reply: Reply<Started, StartChildError>,
     },
     Ensure {
         record: Record,
-        reply: oneshot::Sender<Result<(ChildPath, Shared), StartChildError>>,
+        instance: bool,
+        reply: Reply<(ChildPath, Shared), StartChildError>,
     },
     Terminate {
         id: ChildId,
-        reply: oneshot::Sender<Result<(), TerminateChildError>>,
+        reply: Reply<(), TerminateChildError>,
+    },
+    Restart {
+        id: ChildId,
+        reply: Reply<Started, RestartChildError>,
+    },
+    Delete {
+        id: ChildId,
+        reply: Reply<(), DeleteChildError>,
+    },
+    Spec {
+        id: ChildId,
+        reply: Reply<ChildSpecInfo, GetChildspecError>,
     },
     Which {
         reply: oneshot::Sender<Vec<ChildInfo>>,
+    },
+    Count {
+        reply: oneshot::Sender<ChildCounts>,
     },
 }
 

@@ -2,10 +2,10 @@
 
 use tokio::time::Instant;
 
-use super::member::{State, Then};
+use super::member::{Demand, State, Then};
 use super::{Effect, Entry, Family, Key, Mode, Refused, Token};
 use crate::child::StopHow;
-use crate::exit::DownReason;
+use crate::exit::{ChildState, DownReason};
 use crate::names::ChildId;
 
 impl Family {
@@ -34,6 +34,7 @@ impl Family {
         let key = entry.key;
         self.insert(entry, true);
         if let Some(member) = self.members.get_mut(&key) {
+            member.demand = Demand::Added;
             member.start_waiters.push(token);
         }
         if self.walk.is_none() {
@@ -98,6 +99,61 @@ impl Family {
             State::Starting { .. } | State::Up { .. } => {
                 member.stop_waiters.push(token);
                 self.begin_stop(key, StopHow::Drain, stopped, now);
+            }
+        }
+    }
+
+    /// Starts a child again that is down and kept; a failure is the asker's, and it stays down.
+    pub(super) fn restart_child(&mut self, token: Token, id: &ChildId, now: Instant) {
+        let refused = match self.kept_down(id) {
+            Ok(_) if !matches!(self.mode, Mode::Running) => Refused::Stopping,
+            Ok(key) => return self.start_on_demand(token, key, now),
+            Err(refused) => refused,
+        };
+        self.effects.push(Effect::Reply(token, Err(refused)));
+    }
+
+    fn start_on_demand(&mut self, token: Token, key: Key, now: Instant) {
+        let Some(member) = self.members.get_mut(&key) else {
+            return;
+        };
+        member.demand = Demand::Asked;
+        member.start_waiters.push(token);
+        self.set_state(key, State::Waiting, None);
+        self.effects.push(Effect::Show(key, ChildState::BackingOff));
+        if !self.walk.is_some_and(|walk| walk.will_reach(key)) {
+            self.start(key, now);
+        }
+    }
+
+    /// Forgets a child that is down and kept.
+    pub(super) fn delete_child(&mut self, token: Token, id: &ChildId) {
+        let reply = self.kept_down(id);
+        if let Ok(key) = reply {
+            self.remove(key);
+        }
+        self.effects.push(Effect::Reply(token, reply));
+    }
+
+    /// The child of that id if it is down; OTP's answers if it is not.
+    fn kept_down(&self, id: &ChildId) -> Result<Key, Refused> {
+        let found = self
+            .find(id)
+            .and_then(|key| Some((key, self.members.get(&key)?)));
+        let Some((key, member)) = found else {
+            return Err(Refused::NotFound);
+        };
+        let shown = member.shown();
+        match &member.state {
+            State::Down => Ok(key),
+            State::Waiting
+            | State::BackingOff
+            | State::Stopping {
+                then: Then::Wait, ..
+            } => Err(Refused::Restarting(shown)),
+            State::Starting { .. } if member.ever_up => Err(Refused::Restarting(shown)),
+            State::Starting { .. } | State::Up { .. } | State::Stopping { .. } => {
+                Err(Refused::Running(shown))
             }
         }
     }

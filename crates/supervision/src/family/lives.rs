@@ -1,18 +1,18 @@
-//! One child's life: start, ready, crash, rest, stop, end.
+//! One child's life: start, ready, crash, rest, end.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::member::{State, Step, Then};
-use super::{Effect, End, Family, Key, Mode, Refused, Walk};
-use crate::child::StopHow;
+use super::escalation::{Verdict, shuts_down, start_failure, verdict};
+use super::member::{Demand, State, Then};
+use super::{Effect, End, Family, Key, Member, Mode, Refused};
 use crate::events::Lifecycle;
 use crate::exit::{ChildState, DownReason, Exit};
-use crate::policy::{Kind, Restart, Shutdown, Strategy};
+use crate::names::ChildId;
 
 impl Family {
-    fn emit(&mut self, key: Key, what: Lifecycle) {
+    pub(super) fn emit(&mut self, key: Key, what: Lifecycle) {
         let incarnation = self.members.get(&key).map_or(0, |m| m.incarnation);
         self.effects.push(Effect::Emit(key, incarnation, what));
     }
@@ -46,6 +46,7 @@ impl Family {
             _ => return,
         };
         member.ever_up = true;
+        member.demand = Demand::None;
         let took = now.saturating_duration_since(since);
         let what = if member.incarnation == 1 {
             Lifecycle::Ready { took }
@@ -70,11 +71,14 @@ impl Family {
         if member.incarnation != incarnation {
             return;
         }
-        match member.state.clone() {
+        let state = member.state.clone();
+        self.wind.beside.remove(&key);
+        match state {
             State::Waiting | State::BackingOff | State::Down => {}
             State::Up { since } => {
                 self.lost(key, exit, now.saturating_duration_since(since), now);
             }
+            State::Starting { .. } if exit == Exit::Ignored => self.ignored(key, now),
             State::Starting { .. }
             | State::Stopping {
                 then: Then::FailedStart,
@@ -91,32 +95,44 @@ impl Family {
         let reason = start_failure(&exit, member.policy.kind);
         member.last_error = Some(reason.clone());
         let first = !member.ever_up;
-        let dynamic = member.dynamic;
+        let demand = std::mem::take(&mut member.demand);
         let id = member.id.clone();
-        self.emit(
-            key,
-            Lifecycle::StartFailed {
-                reason: reason.clone(),
-            },
-        );
+        let what = Lifecycle::StartFailed {
+            reason: reason.clone(),
+        };
+        self.emit(key, what);
         if !matches!(self.mode, Mode::Running) {
             return self.rest_or_retire(key, exit, now);
         }
-        let initial = self.walk.is_some_and(|walk| walk.initial);
-        if first && dynamic {
-            return self.retire(key, DownReason::StartFailed(reason), Some(exit), now);
+        if demand != Demand::None {
+            self.retire(key, DownReason::StartFailed(reason), Some(exit), now);
+            if demand == Demand::Added {
+                self.remove(key);
+            }
+            return;
         }
-        if first && initial {
+        if first && self.walk.is_some_and(|walk| walk.initial) {
             self.set_state(key, State::Waiting, None);
-            let end = End::StartFailed { id, exit };
-            return self.end(end);
+            return self.end(End::StartFailed { id, exit });
         }
         self.restart_or_retire(key, &exit, Duration::ZERO, now);
     }
 
+    /// Its start decided that it is not wanted: neither a failure nor a life, and not tried again by itself.
+    fn ignored(&mut self, key: Key, now: Instant) {
+        if let Some(member) = self.members.get_mut(&key) {
+            member.demand = Demand::None;
+        }
+        if matches!(self.mode, Mode::Running) {
+            self.retire(key, DownReason::Ignored, Some(Exit::Ignored), now);
+        } else {
+            self.rest_or_retire(key, Exit::Ignored, now);
+        }
+    }
+
     /// A child that was up has ended although nobody asked it to.
     fn lost(&mut self, key: Key, exit: Exit, lived: Duration, now: Instant) {
-        if exit != Exit::Normal {
+        if !exit.is_normal() {
             let reason = exit.to_string();
             if let Some(member) = self.members.get_mut(&key) {
                 member.last_error = Some(reason.clone());
@@ -134,27 +150,18 @@ impl Family {
         let Some(member) = self.members.get_mut(&key) else {
             return;
         };
-        let again = match member.policy.restart {
-            Restart::Permanent => true,
-            Restart::Transient => *exit != Exit::Normal,
-            Restart::Temporary => false,
-        };
-        if !again {
-            let reason = match exit {
-                Exit::Normal => DownReason::Finished,
-                Exit::StartFailed(_) => {
-                    DownReason::StartFailed(start_failure(exit, member.policy.kind))
-                }
-                other => DownReason::Crashed(other.to_string()),
-            };
-            return self.retire(key, reason, Some(exit.clone()), now);
+        let id = member.id.clone();
+        let (restart, kind) = (member.policy.restart, member.policy.kind);
+        if let Verdict::Retire(reason) = verdict(restart, kind, exit) {
+            let significant = member.policy.significant;
+            self.retire(key, reason, Some(exit.clone()), now);
+            return self.shut_down_after(id, significant);
         }
-        if !self.intensity.allows(now) {
-            let id = member.id.clone();
+        if !self.rules.intensity.allows(now) {
             self.set_state(key, State::Waiting, None);
             self.effects.push(Effect::GivesUp {
-                restarts: self.intensity.max_restarts(),
-                period: self.intensity.period(),
+                restarts: self.rules.intensity.max_restarts(),
+                period: self.rules.intensity.period(),
             });
             return self.end(End::Escalated {
                 id,
@@ -169,22 +176,24 @@ impl Family {
         self.emit(key, Lifecycle::BackingOff { delay });
         self.effects.push(Effect::Show(key, ChildState::BackingOff));
         self.satisfy_successors(key);
-        if self.strategy == Strategy::RestForOne {
-            self.walk_from(key);
+        if let Some(from) = self.rules.strategy.group_of(key) {
+            self.walk_from(from);
         }
     }
 
-    /// Those from `key` on are to be stopped and started again.
-    fn walk_from(&mut self, key: Key) {
-        let from = match self.walk {
-            Some(walk) if !walk.cleared => walk.from.min(key),
-            _ => key,
+    /// A child has ended by itself and for good: is that the end of all?
+    fn shut_down_after(&mut self, id: ChildId, significant: bool) {
+        let awaited = |member: &Member| member.policy.significant && member.state != State::Down;
+        let others = || self.members.values().any(awaited);
+        if !shuts_down(self.rules.auto_shutdown, significant, others) {
+            return;
+        }
+        self.walk = None;
+        self.effects.push(Effect::ShutsDown(id.clone()));
+        self.mode = Mode::Ending {
+            end: End::AutoShutdown { id },
+            keep: self.rules.comes_back,
         };
-        self.walk = Some(Walk {
-            from,
-            initial: self.walk.is_some_and(|walk| walk.initial),
-            cleared: false,
-        });
     }
 
     fn end(&mut self, end: End) {
@@ -217,9 +226,7 @@ impl Family {
 
     /// The supervisor is ending and this child has ended: is it kept for a later life of the supervisor?
     pub(super) fn rest_or_retire(&mut self, key: Key, exit: Exit, now: Instant) {
-        let keep = matches!(self.mode, Mode::Ending { keep: true, .. });
-        let dynamic = self.members.get(&key).is_some_and(|m| m.dynamic);
-        if keep && !dynamic {
+        if self.is_kept(key) {
             self.rest(key);
         } else {
             self.retire(key, self.why_ending(), Some(exit), now);
@@ -237,6 +244,10 @@ impl Family {
                 end: End::StartFailed { id, exit },
                 ..
             } => DownReason::Escalated(format!("{id} did not start: {exit}")),
+            Mode::Ending {
+                end: End::AutoShutdown { id },
+                ..
+            } => DownReason::AutoShutdown(id.clone()),
             _ => DownReason::Stopped,
         }
     }
@@ -256,11 +267,17 @@ impl Family {
         let starters = std::mem::take(&mut member.start_waiters);
         let stoppers = std::mem::take(&mut member.stop_waiters);
         let successors = std::mem::take(&mut member.successors);
-        let forget = member.leaves_nothing() || !successors.is_empty();
+        member.demand = Demand::None;
         let refusal = match (&reason, exit) {
             (DownReason::StartFailed(_), Some(exit)) => Refused::Failed(exit),
+            (DownReason::Ignored, _) => Refused::Ignored,
             _ => Refused::Stopping,
         };
+        let forget = !successors.is_empty()
+            || self
+                .members
+                .get(&key)
+                .is_some_and(|member| self.leaves_nothing(member));
         self.set_state(key, State::Down, None);
         self.effects.push(Effect::Retire {
             key,
@@ -288,131 +305,5 @@ impl Family {
             self.ids.remove(&member.id);
             self.effects.push(Effect::Forget(key));
         }
-    }
-
-    // ---- stopping
-
-    pub(super) fn begin_stop(&mut self, key: Key, how: StopHow, then: Then, now: Instant) {
-        let Some(member) = self.members.get(&key) else {
-            return;
-        };
-        let shutdown = member.policy.shutdown;
-        let starting =
-            matches!(member.state, State::Starting { .. }) && member.policy.kind == Kind::Worker;
-        let due = match shutdown {
-            Shutdown::Timeout(limit) => now.checked_add(limit),
-            Shutdown::Infinity | Shutdown::BrutalKill => None,
-        };
-        let step = Step::Asked;
-        let state = State::Stopping {
-            then,
-            step,
-            starting,
-        };
-        self.set_state(key, state, due);
-        self.emit(key, Lifecycle::Stopping);
-        self.effects.push(Effect::Show(key, ChildState::Stopping));
-        self.effects.push(Effect::AskStop { key, how });
-        if shutdown == Shutdown::BrutalKill {
-            self.harder(key, now);
-        }
-    }
-
-    pub(super) fn fire(&mut self, key: Key, now: Instant) {
-        let Some(member) = self.members.get(&key) else {
-            return;
-        };
-        match member.state {
-            State::Starting { .. } => {
-                let after = member.policy.start_timeout;
-                let state = State::Stopping {
-                    then: Then::FailedStart,
-                    step: Step::Aborted,
-                    starting: true,
-                };
-                self.set_state(key, state, None);
-                self.effects.push(Effect::StartTimedOut { key, after });
-                self.effects.push(Effect::Abort(key));
-            }
-            State::BackingOff
-                if self.strategy == Strategy::RestForOne || !matches!(self.mode, Mode::Running) =>
-            {
-                self.set_state(key, State::Waiting, None);
-            }
-            State::BackingOff => self.start(key, now),
-            State::Stopping { .. } => self.harder(key, now),
-            State::Waiting | State::Up { .. } | State::Down => {}
-        }
-    }
-
-    /// The next step of a stop: asked, killed, aborted.
-    pub(super) fn harder(&mut self, key: Key, now: Instant) {
-        let Some(member) = self.members.get_mut(&key) else {
-            return;
-        };
-        let grace = member.policy.kill_grace();
-        let State::Stopping { step, starting, .. } = &mut member.state else {
-            return;
-        };
-        let (next, effect) = match step {
-            Step::Asked if !*starting => (Step::Killed, Effect::Kill(key)),
-            Step::Asked | Step::Killed => (Step::Aborted, Effect::Abort(key)),
-            Step::Aborted => return,
-        };
-        let first = *step == Step::Asked;
-        *step = next;
-        let state = member.state.clone();
-        let due = match next {
-            Step::Killed => now.checked_add(grace),
-            _ => None,
-        };
-        self.set_state(key, state, due);
-        if first {
-            self.emit(key, Lifecycle::Killed);
-        }
-        self.effects.push(effect);
-    }
-
-    pub(super) fn hurry(&mut self, now: Instant) {
-        self.stop(StopHow::Drain);
-        let living: Vec<Key> = self
-            .members
-            .iter()
-            .rev()
-            .filter(|(_, member)| member.lives())
-            .map(|(key, _)| *key)
-            .collect();
-        for key in living {
-            match self.members.get(&key).map(|member| &member.state) {
-                Some(State::Stopping {
-                    step: Step::Asked, ..
-                }) => self.harder(key, now),
-                Some(State::Stopping { .. }) | None => {}
-                Some(_) => {
-                    let then = Then::Retire(DownReason::Stopped);
-                    self.begin_stop(key, StopHow::Drain, then, now);
-                    if self.members.get(&key).is_some_and(|member| {
-                        matches!(
-                            member.state,
-                            State::Stopping {
-                                step: Step::Asked,
-                                ..
-                            }
-                        )
-                    }) {
-                        self.harder(key, now);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// A worker's reason without its path, which the event and the error carry themselves; a supervisor's names the child.
-fn start_failure(exit: &Exit, kind: Kind) -> String {
-    match exit {
-        Exit::StartFailed(failure) if kind == Kind::Worker => failure.reason.clone(),
-        Exit::Normal => "it ended before it was ready".to_owned(),
-        other => other.to_string(),
     }
 }

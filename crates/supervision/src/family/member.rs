@@ -1,9 +1,11 @@
 //! One child as its supervisor knows it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::restart_plan::Stage;
 use super::{Entry, Token};
 use crate::backoff::Streak;
 use crate::exit::{ChildState, DownReason};
@@ -50,13 +52,27 @@ pub(super) enum Step {
     Aborted,
 }
 
+/// On whose demand a child is being started. A start that somebody waits for is not tried again when it fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Demand {
+    /// The spec's, or a crash's.
+    #[default]
+    None,
+    /// Its first start, at run time: if it fails, nothing is left.
+    Added,
+    /// `restart_child`: if it fails, the spec is kept.
+    Asked,
+}
+
 /// One child.
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) id: ChildId,
-    pub(crate) policy: Policy,
-    /// Started at run time: it leaves nothing behind when it ends for good.
+    pub(crate) policy: Arc<Policy>,
+    /// Started at run time: a later life of the supervisor does not start it again.
     pub(super) dynamic: bool,
+    /// Who will hear if its present start fails.
+    pub(super) demand: Demand,
     pub(super) state: State,
     pub(crate) incarnation: u64,
     pub(crate) restarts: u64,
@@ -71,11 +87,12 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(id: ChildId, policy: Policy, dynamic: bool) -> Self {
+    pub(super) fn new(id: ChildId, policy: Arc<Policy>, dynamic: bool) -> Self {
         Self {
             id,
             policy,
             dynamic,
+            demand: Demand::None,
             state: State::Waiting,
             incarnation: 0,
             restarts: 0,
@@ -89,12 +106,21 @@ impl Member {
         }
     }
 
+    /// Where it is, as far as order goes.
+    pub(super) fn stage(&self) -> Stage {
+        match self.state {
+            State::Waiting => Stage::Idle,
+            State::BackingOff => Stage::Resting,
+            State::Starting { .. } => Stage::Coming,
+            State::Up { .. } => Stage::Living,
+            State::Stopping { .. } => Stage::Leaving,
+            State::Down => Stage::Gone,
+        }
+    }
+
     /// A task of it exists.
-    pub(super) fn lives(&self) -> bool {
-        matches!(
-            self.state,
-            State::Starting { .. } | State::Up { .. } | State::Stopping { .. }
-        )
+    pub(crate) fn lives(&self) -> bool {
+        matches!(self.stage(), Stage::Coming | Stage::Living | Stage::Leaving)
     }
 
     /// What administrators see.
@@ -115,10 +141,5 @@ impl Member {
             State::Up { since } => Some(now.saturating_duration_since(since)),
             _ => None,
         }
-    }
-
-    /// Forgotten, rather than kept as down, when it ends for good.
-    pub(super) fn leaves_nothing(&self) -> bool {
-        self.dynamic || self.policy.restart == crate::policy::Restart::Temporary
     }
 }

@@ -4,13 +4,17 @@
 //! an administrator is answered at any moment and why a second crash during a group restart is just another event.
 
 mod commands;
+mod escalation;
 mod lives;
 mod member;
+mod restart_plan;
 mod sequence;
+mod stops;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -21,10 +25,11 @@ use crate::events::Lifecycle;
 use crate::exit::{ChildState, DownReason, Exit};
 use crate::intensity::Intensity;
 use crate::names::ChildId;
-use crate::policy::{Policy, Strategy};
+use crate::policy::{AutoShutdown, Policy, Restart, Strategy};
 
 pub(crate) use member::Member;
 use member::State;
+use sequence::{Walk, Wind};
 
 /// A child in one supervisor; grows with every start of a spec, so its order is the start order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,7 +44,17 @@ pub(crate) struct Token(pub(crate) u64);
 pub(crate) struct Entry {
     pub(crate) key: Key,
     pub(crate) id: ChildId,
-    pub(crate) policy: Policy,
+    pub(crate) policy: Arc<Policy>,
+}
+
+/// How one supervisor decides; the same for all its lives.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) strategy: Strategy,
+    pub(crate) auto_shutdown: AutoShutdown,
+    pub(crate) intensity: Intensity,
+    /// A quiet end of this supervisor is answered by a new life, in which the children of the spec live again.
+    pub(crate) comes_back: bool,
 }
 
 /// What happened.
@@ -68,6 +83,16 @@ pub(crate) enum Event {
         leaving: bool,
     },
     Terminate {
+        token: Token,
+        id: ChildId,
+    },
+    /// Start a child again that is down and kept.
+    Restart {
+        token: Token,
+        id: ChildId,
+    },
+    /// Forget a child that is down and kept.
+    Delete {
         token: Token,
         id: ChildId,
     },
@@ -114,6 +139,8 @@ pub(crate) enum Effect {
         restarts: u32,
         period: Duration,
     },
+    /// The end of this significant child is the end of all.
+    ShutsDown(ChildId),
     /// Nothing lives any more.
     End(End),
 }
@@ -124,6 +151,12 @@ pub(crate) enum Refused {
     AlreadyStarted,
     AlreadyPresent,
     NotFound,
+    /// It lives, or is on its way out.
+    Running(ChildState),
+    /// It rests, or is being started again.
+    Restarting(ChildState),
+    /// Its start decided that it is not wanted; a kept spec is kept.
+    Ignored,
     Stopping,
     Failed(Exit),
 }
@@ -132,8 +165,18 @@ pub(crate) enum Refused {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Asked,
-    StartFailed { id: ChildId, exit: Exit },
-    Escalated { id: ChildId, reason: String },
+    StartFailed {
+        id: ChildId,
+        exit: Exit,
+    },
+    Escalated {
+        id: ChildId,
+        reason: String,
+    },
+    /// A significant child ended itself.
+    AutoShutdown {
+        id: ChildId,
+    },
 }
 
 enum Mode {
@@ -146,39 +189,30 @@ enum Mode {
     Ended,
 }
 
-/// An ordered walk over the children from `from` on: first those that live are stopped in reverse, then all are started
-/// in order. The start of the tree is the same walk with nothing to stop.
-#[derive(Clone, Copy, Debug)]
-struct Walk {
-    from: Key,
-    initial: bool,
-    cleared: bool,
-}
-
 /// The children of one supervisor and what is going on with them.
 pub(crate) struct Family {
-    strategy: Strategy,
-    intensity: Intensity,
+    rules: Rules,
     chance: Chance,
     members: BTreeMap<Key, Member>,
     ids: HashMap<ChildId, Key>,
     due: BTreeSet<(Instant, Key)>,
     mode: Mode,
     walk: Option<Walk>,
+    wind: Wind,
     effects: Vec<Effect>,
 }
 
 impl Family {
-    pub(crate) fn new(strategy: Strategy, intensity: Intensity, chance: Chance) -> Self {
+    pub(crate) fn new(rules: Rules, chance: Chance) -> Self {
         Self {
-            strategy,
-            intensity,
+            rules,
             chance,
             members: BTreeMap::new(),
             ids: HashMap::new(),
             due: BTreeSet::new(),
             mode: Mode::Running,
             walk: None,
+            wind: Wind::default(),
             effects: Vec::new(),
         }
     }
@@ -200,6 +234,8 @@ impl Family {
                 leaving,
             } => self.ensure(token, entry, leaving, now),
             Event::Terminate { token, id } => self.terminate(token, &id, now),
+            Event::Restart { token, id } => self.restart_child(token, &id, now),
+            Event::Delete { token, id } => self.delete_child(token, &id),
             Event::Stop(how) => self.stop(how),
             Event::Hurry => self.hurry(now),
             Event::Due => self.fire_due(now),
@@ -223,15 +259,17 @@ impl Family {
         self.ids.get(id).copied()
     }
 
+    /// Where the child of that id is in its life.
+    pub(crate) fn state_of(&self, id: &ChildId) -> Option<ChildState> {
+        let member = self.members.get(&self.find(id)?)?;
+        Some(member.shown())
+    }
+
     fn boot(&mut self, entries: Vec<Entry>) {
         for entry in entries {
             self.insert(entry, false);
         }
-        self.walk = Some(Walk {
-            from: Key(0),
-            initial: true,
-            cleared: true,
-        });
+        self.walk = Some(Walk::boot());
     }
 
     fn insert(&mut self, entry: Entry, dynamic: bool) {
@@ -240,18 +278,10 @@ impl Family {
             .insert(entry.key, Member::new(entry.id, entry.policy, dynamic));
     }
 
-    fn stop(&mut self, how: StopHow) {
-        match &mut self.mode {
-            Mode::Running => {
-                self.walk = None;
-                self.mode = Mode::Ending {
-                    end: End::Asked,
-                    keep: how == StopHow::Pause,
-                };
-            }
-            Mode::Ending { keep, .. } => *keep = *keep && how == StopHow::Pause,
-            Mode::Ended => {}
-        }
+    /// Forgotten, rather than kept as down, when it ends for good.
+    fn leaves_nothing(&self, member: &Member) -> bool {
+        self.rules.strategy == Strategy::SimpleOneForOne
+            || member.policy.restart == Restart::Temporary
     }
 
     fn set_state(&mut self, key: Key, state: State, due: Option<Instant>) {

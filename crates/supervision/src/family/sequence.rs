@@ -1,20 +1,56 @@
-//! The ordered parts: starting a tree, restarting the rest of it, and stopping all of it.
+//! The ordered parts: starting a tree, restarting a group of it, and stopping all of it, one step at a time.
+
+use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
 use super::member::{State, Then};
-use super::{Effect, Family, Key, Mode, Walk};
+use super::restart_plan::{Look, Next, Stage, next_to_start, next_to_stop};
+use super::{Effect, Family, Key, Mode};
 use crate::child::StopHow;
 use crate::exit::{ChildState, DownReason, Exit};
 use crate::policy::{Restart, Strategy};
 
-/// What to do next about the children, top to bottom or bottom to top.
-enum Next {
-    /// Something has to happen outside first.
-    Wait,
-    Stop(Key),
-    Start(Key),
-    Done,
+/// An ordered walk over the children from `from` on: first those that live are stopped in reverse, then all are started
+/// in order. The start of the tree is the same walk with nothing to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Walk {
+    from: Key,
+    pub(super) initial: bool,
+    cleared: bool,
+    /// The last child that the present direction is through with.
+    passed: Option<Key>,
+}
+
+impl Walk {
+    /// The first start of all.
+    pub(super) fn boot() -> Self {
+        Self {
+            from: Key(0),
+            initial: true,
+            cleared: true,
+            passed: None,
+        }
+    }
+
+    /// Whether an idle child is started in its turn, rather than now.
+    pub(super) fn will_reach(&self, key: Key) -> bool {
+        key >= self.from && (!self.cleared || self.passed.is_none_or(|passed| key > passed))
+    }
+
+    /// The first child that a walk up has not passed.
+    fn up_from(&self) -> Key {
+        self.passed.map_or(self.from, |Key(passed)| Key(passed + 1))
+    }
+}
+
+/// How far the last stop has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Wind {
+    /// The oldest child that it is through with.
+    passed: Option<Key>,
+    /// Those that were asked together and have not ended.
+    pub(super) beside: BTreeSet<Key>,
 }
 
 impl Family {
@@ -27,14 +63,31 @@ impl Family {
         }
     }
 
+    /// Those from `from` on are to be stopped and started again. As in OTP, that includes those that had ended before.
+    pub(super) fn walk_from(&mut self, from: Key) {
+        let from = match self.walk {
+            Some(walk) if !walk.cleared => walk.from.min(from),
+            _ => from,
+        };
+        self.walk = Some(Walk {
+            from,
+            initial: self.walk.is_some_and(|walk| walk.initial),
+            cleared: false,
+            passed: None,
+        });
+        self.wake_the_ended(from);
+    }
+
     fn walk_on(&mut self, now: Instant) {
         while let Some(walk) = self.walk {
-            let next = if walk.cleared {
-                self.next_to_start(walk)
+            let look = if walk.cleared {
+                self.look_up(walk)
             } else {
-                self.next_to_stop(walk)
+                self.look_down(walk)
             };
-            match next {
+            let passed = look.passed.or(walk.passed);
+            self.walk = Some(Walk { passed, ..walk });
+            match look.next {
                 Next::Wait => return,
                 Next::Stop(key) => self.stop_for_restart(key, now),
                 Next::Start(key) => return self.start(key, now),
@@ -45,9 +98,9 @@ impl Family {
                     }
                 }
                 Next::Done => {
-                    self.wake_the_ended(walk.from);
                     self.walk = Some(Walk {
                         cleared: true,
+                        passed: None,
                         ..walk
                     });
                 }
@@ -55,27 +108,20 @@ impl Family {
         }
     }
 
-    fn next_to_stop(&self, walk: Walk) -> Next {
-        for (key, member) in self.members.range(walk.from..).rev() {
-            match member.state {
-                State::Up { .. } | State::Starting { .. } => return Next::Stop(*key),
-                State::Stopping { .. } => return Next::Wait,
-                State::BackingOff | State::Waiting | State::Down => {}
-            }
+    fn look_down(&self, walk: Walk) -> Look {
+        let stage = |(key, member): (&Key, &super::Member)| (*key, member.stage());
+        match walk.passed {
+            Some(passed) => next_to_stop(self.members.range(walk.from..passed).rev().map(stage)),
+            None => next_to_stop(self.members.range(walk.from..).rev().map(stage)),
         }
-        Next::Done
     }
 
-    fn next_to_start(&self, walk: Walk) -> Next {
-        for (key, member) in self.members.range(walk.from..) {
-            match member.state {
-                State::Waiting => return Next::Start(*key),
-                State::Starting { .. } | State::Stopping { .. } => return Next::Wait,
-                State::BackingOff if self.strategy == Strategy::RestForOne => return Next::Wait,
-                State::BackingOff | State::Up { .. } | State::Down => {}
-            }
-        }
-        Next::Done
+    fn look_up(&self, walk: Walk) -> Look {
+        let oldest_first = self.members.range(walk.up_from()..);
+        next_to_start(
+            oldest_first.map(|(key, member)| (*key, member.stage())),
+            self.rules.strategy.restarts_group(),
+        )
     }
 
     fn stop_for_restart(&mut self, key: Key, now: Instant) {
@@ -91,7 +137,6 @@ impl Family {
         }
     }
 
-    /// As in OTP, a group restart starts every child of the group, those that had ended before included.
     fn wake_the_ended(&mut self, from: Key) {
         let ended: Vec<Key> = self
             .members
@@ -105,15 +150,33 @@ impl Family {
         }
     }
 
-    /// Stops in reverse order, one after the other. Children that were started at run time under `one_for_one` depend on
-    /// no order: those in a row are asked together.
+    /// Stops in reverse order, one after the other; the children of a template, which depend on no order, all together.
     fn wind_down(&mut self, now: Instant) {
-        loop {
-            match self.next_to_wind_down() {
-                Next::Stop(key) => self.stop_for_good(key, now),
-                Next::Wait | Next::Start(_) => return,
-                Next::Done => break,
+        while let Some((key, stage, together)) = self.next_to_wind_down() {
+            let alone = self.wind.beside.is_empty();
+            match stage {
+                Stage::Gone => self.wind.passed = Some(key),
+                _ if !together && !alone => return,
+                Stage::Idle | Stage::Resting => {
+                    self.wind.passed = Some(key);
+                    if !self.is_kept(key) {
+                        self.retire(key, self.why_ending(), Some(Exit::Normal), now);
+                    }
+                }
+                Stage::Coming | Stage::Living | Stage::Leaving => {
+                    if stage != Stage::Leaving {
+                        self.stop_for_good(key, now);
+                    }
+                    if !together {
+                        return;
+                    }
+                    self.wind.beside.insert(key);
+                    self.wind.passed = Some(key);
+                }
             }
+        }
+        if !self.wind.beside.is_empty() {
+            return;
         }
         self.answer_the_last();
         if let Mode::Ending { end, .. } = std::mem::replace(&mut self.mode, Mode::Ended) {
@@ -121,37 +184,25 @@ impl Family {
         }
     }
 
-    fn next_to_wind_down(&self) -> Next {
+    fn next_to_wind_down(&self) -> Option<(Key, Stage, bool)> {
+        let next = match self.wind.passed {
+            Some(passed) => self.members.range(..passed).next_back(),
+            None => self.members.iter().next_back(),
+        };
+        next.map(|(key, member)| {
+            let together = self.rules.strategy == Strategy::SimpleOneForOne;
+            (*key, member.stage(), together)
+        })
+    }
+
+    /// The supervisor is ending, and a later life of it may start this child again.
+    pub(super) fn is_kept(&self, key: Key) -> bool {
         let keep = matches!(self.mode, Mode::Ending { keep: true, .. });
-        let mut beside = false;
-        for (key, member) in self.members.iter().rev() {
-            let together = member.dynamic && self.strategy == Strategy::OneForOne;
-            match member.state {
-                State::Up { .. } | State::Starting { .. } if !beside || together => {
-                    return Next::Stop(*key);
-                }
-                State::Stopping { .. } if together => beside = true,
-                State::Up { .. } | State::Starting { .. } | State::Stopping { .. } => {
-                    return Next::Wait;
-                }
-                State::Waiting | State::BackingOff if keep && !member.dynamic => {}
-                State::Waiting | State::BackingOff if beside && !together => return Next::Wait,
-                State::Waiting | State::BackingOff => return Next::Stop(*key),
-                State::Down => {}
-            }
-        }
-        if beside { Next::Wait } else { Next::Done }
+        keep && self.members.get(&key).is_some_and(|m| !m.dynamic)
     }
 
     fn stop_for_good(&mut self, key: Key, now: Instant) {
-        let Some(member) = self.members.get(&key) else {
-            return;
-        };
-        let keep = matches!(self.mode, Mode::Ending { keep: true, .. }) && !member.dynamic;
-        if !member.lives() {
-            return self.rest_or_retire(key, Exit::Normal, now);
-        }
-        if keep {
+        if self.is_kept(key) {
             self.begin_stop(key, StopHow::Pause, Then::Wait, now);
         } else {
             let then = Then::Retire(self.why_ending());

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
 
+use super::member::Demand;
 use super::*;
 use crate::backoff::Backoff;
 use crate::policy::{Restart, Shutdown, Strategy};
@@ -23,16 +24,21 @@ fn entry(key: u64, restart: Restart) -> Entry {
     Entry {
         key: Key(key),
         id: ChildId::new(format!("c{key}")),
-        policy: policy(restart),
+        policy: Arc::new(policy(restart)),
+    }
+}
+
+fn rules(strategy: Strategy, max_restarts: u32) -> Rules {
+    Rules {
+        strategy,
+        auto_shutdown: AutoShutdown::Never,
+        intensity: Intensity::new(max_restarts, MS(1000)),
+        comes_back: false,
     }
 }
 
 fn family(strategy: Strategy, max_restarts: u32) -> Family {
-    Family::new(
-        strategy,
-        Intensity::new(max_restarts, MS(1000)),
-        Chance::new(1),
-    )
+    Family::new(rules(strategy, max_restarts), Chance::new(1))
 }
 
 /// What is done to the outside, without what is told.
@@ -180,10 +186,13 @@ enum Happening {
     Ready(usize),
     Crash(usize),
     Finish(usize),
+    Ignore(usize),
     Pass(u64),
     Add(Restart),
     Ensure(u64, bool),
     Terminate(u64),
+    Restart(u64),
+    Delete(u64),
 }
 
 fn restart() -> impl Generator<Value = Restart> {
@@ -199,10 +208,13 @@ fn happening() -> impl Generator<Value = Happening> {
         4 => any::<usize>().prop_map(Happening::Ready),
         2 => any::<usize>().prop_map(Happening::Crash),
         1 => any::<usize>().prop_map(Happening::Finish),
+        1 => any::<usize>().prop_map(Happening::Ignore),
         3 => (0_u64..3000).prop_map(Happening::Pass),
         1 => restart().prop_map(Happening::Add),
         1 => ((0_u64..12), any::<bool>()).prop_map(|(n, leaving)| Happening::Ensure(n, leaving)),
         1 => (0_u64..12).prop_map(Happening::Terminate),
+        1 => (0_u64..12).prop_map(Happening::Restart),
+        1 => (0_u64..12).prop_map(Happening::Delete),
     ]
 }
 
@@ -223,10 +235,10 @@ struct World {
 }
 
 impl World {
-    fn new(strategy: Strategy, max_restarts: u32, children: Vec<Restart>) -> Self {
+    fn new(rules: Rules, children: Vec<Restart>) -> Self {
         let mut world = Self {
-            family: family(strategy, max_restarts),
-            ordered: strategy == Strategy::RestForOne,
+            ordered: rules.strategy.restarts_group(),
+            family: Family::new(rules, Chance::new(1)),
             fixed: children.len() as u64,
             now: Instant::now(),
             alive: BTreeMap::new(),
@@ -245,8 +257,10 @@ impl World {
     fn entry(&mut self, restart: Restart) -> Entry {
         self.next += 1;
         let mut entry = entry(self.next - 1, restart);
+        Arc::make_mut(&mut entry.policy).significant =
+            restart != Restart::Permanent && self.next.is_multiple_of(2);
         if self.next.is_multiple_of(3) {
-            entry.policy.shutdown = Shutdown::BrutalKill;
+            Arc::make_mut(&mut entry.policy).shutdown = Shutdown::BrutalKill;
         }
         entry
     }
@@ -279,7 +293,9 @@ impl World {
                 );
                 // The order is that of asking: a successor that had to wait may start for the first time after a
                 // younger one that did not.
-                if self.ordered && (incarnation > 1 || key.0 < self.fixed) {
+                // The same holds for one that was asked for by `restart_child`.
+                let asked = self.family.members[&key].demand == Demand::Asked;
+                if self.ordered && !asked && (incarnation > 1 || key.0 < self.fixed) {
                     let younger = self.alive.range(key..).next();
                     assert_eq!(younger, None, "started before {key:?}, which they rest on");
                 }
@@ -305,7 +321,8 @@ impl World {
                 assert!(self.alive.is_empty(), "ended before {:?}", self.alive);
                 self.ends += 1;
             }
-            Effect::Show(..) | Effect::Emit(..) | Effect::GivesUp { .. } => {}
+            Effect::Show(..) | Effect::Emit(..) | Effect::GivesUp { .. } | Effect::ShutsDown(_) => {
+            }
         }
     }
 
@@ -338,6 +355,16 @@ impl World {
                     self.die(key, incarnation, Exit::Normal);
                 }
             }
+            Happening::Ignore(n) => {
+                let starting = |key: &Key| {
+                    let member = self.family.members.get(key);
+                    member.is_some_and(|m| matches!(m.state, State::Starting { .. }))
+                };
+                // Once it is ready, a child can no longer say that it is not wanted.
+                if let Some((key, incarnation)) = self.pick(n).filter(|(key, _)| starting(key)) {
+                    self.die(key, incarnation, Exit::Ignored);
+                }
+            }
             Happening::Pass(ms) => {
                 self.now += MS(ms);
                 self.feed(Event::Due);
@@ -361,6 +388,16 @@ impl World {
                 let token = self.token();
                 let id = ChildId::new(format!("c{n}"));
                 self.feed(Event::Terminate { token, id });
+            }
+            Happening::Restart(n) => {
+                let token = self.token();
+                let id = ChildId::new(format!("c{n}"));
+                self.feed(Event::Restart { token, id });
+            }
+            Happening::Delete(n) => {
+                let token = self.token();
+                let id = ChildId::new(format!("c{n}"));
+                self.feed(Event::Delete { token, id });
             }
         }
     }
@@ -390,19 +427,39 @@ impl World {
     }
 }
 
+fn strategy() -> impl Generator<Value = Strategy> {
+    prop_oneof![
+        Just(Strategy::OneForOne),
+        Just(Strategy::OneForAll),
+        Just(Strategy::RestForOne),
+        Just(Strategy::SimpleOneForOne),
+    ]
+}
+
+fn auto_shutdown() -> impl Generator<Value = AutoShutdown> {
+    prop_oneof![
+        2 => Just(AutoShutdown::Never),
+        1 => Just(AutoShutdown::AnySignificant),
+        1 => Just(AutoShutdown::AllSignificant),
+    ]
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
     fn whatever_happens_it_ends_once_answers_everyone_and_never_runs_two_lives(
-        group in any::<bool>(),
+        strategy in strategy(),
+        auto_shutdown in auto_shutdown(),
+        comes_back in any::<bool>(),
         max_restarts in prop_oneof![Just(0_u32), Just(3), Just(1000)],
         children in prop::collection::vec(restart(), 0..6),
         story in prop::collection::vec(happening(), 0..60),
         last in 0..3,
     ) {
-        let strategy = if group { Strategy::RestForOne } else { Strategy::OneForOne };
-        let mut world = World::new(strategy, max_restarts, children);
+        let rules = Rules { auto_shutdown, comes_back, ..rules(strategy, max_restarts) };
+        let children = if strategy == Strategy::SimpleOneForOne { vec![] } else { children };
+        let mut world = World::new(rules, children);
         for happening in story {
             world.happen(happening);
         }

@@ -49,6 +49,7 @@ impl Supervisor {
     pub(super) fn read_end(&self, end: End) -> Exit {
         match end {
             End::Asked => Exit::Normal,
+            End::AutoShutdown { id } => Exit::AutoShutdown(self.path.join(&id)),
             End::StartFailed {
                 exit: Exit::StartFailed(failure),
                 ..

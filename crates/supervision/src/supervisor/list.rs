@@ -3,8 +3,10 @@
 use tokio::time::Instant;
 
 use super::Supervisor;
-use crate::admin::ChildInfo;
+use crate::admin::{ChildCounts, ChildInfo, ChildSpecInfo};
 use crate::cell::short_name;
+use crate::names::ChildId;
+use crate::policy::Kind;
 
 impl Supervisor {
     pub(super) fn list(&self) -> Vec<ChildInfo> {
@@ -34,5 +36,29 @@ impl Supervisor {
             });
         }
         list
+    }
+
+    pub(super) fn counts(&self) -> ChildCounts {
+        let mut counts = ChildCounts::default();
+        for (_, member) in self.family.members() {
+            counts.specs += 1;
+            counts.active += usize::from(member.lives());
+            match member.policy.kind {
+                Kind::Supervisor => counts.supervisors += 1,
+                Kind::Worker => counts.workers += 1,
+            }
+        }
+        counts
+    }
+
+    pub(super) fn spec_of(&self, id: &ChildId) -> Option<ChildSpecInfo> {
+        let kept = self.kept.get(&self.family.find(id)?)?;
+        Some(ChildSpecInfo {
+            id: id.clone(),
+            child: kept.path.clone(),
+            policy: *kept.record.policy,
+            depends_on: kept.record.needs.to_vec(),
+            capacity: kept.record.child.look().capacity,
+        })
     }
 }

@@ -20,10 +20,12 @@ use crate::chance::Chance;
 use crate::child::{Begin, Child, Doorbell, Ring, StopHow};
 use crate::events::{Lifecycle, LifecycleEvent, count_restart};
 use crate::exit::{DownReason, Exit};
-use crate::family::{Effect, Entry, Event, Family, Key, Token};
+use crate::family::{Effect, Entry, Event, Family, Key, Rules, Token};
 use crate::names::{ChildId, ChildPath};
-use crate::spec::{Plan, Record};
+use crate::policy::Restart;
+use crate::spec::Record;
 use crate::supervisor_child::Order;
+use crate::supervisor_spec::Plan;
 use crate::tree::Tree;
 
 use commands::Pending;
@@ -35,7 +37,7 @@ struct Kept {
     record: Record,
     path: ChildPath,
     /// Bounded metric label: the path, or `<supervisor>/*` for children started at run time.
-    label: String,
+    label: Arc<str>,
 }
 
 /// One life of one supervisor.
@@ -53,6 +55,8 @@ pub(crate) struct Supervisor {
     aborts: HashMap<Key, AbortHandle>,
     late: HashMap<Key, String>,
     bell: Arc<Doorbell>,
+    /// The metric label of every child that was started at run time.
+    dynamic_label: Arc<str>,
     pending: HashMap<Token, (Pending, ChildId)>,
     next_key: u64,
     next_token: u64,
@@ -66,10 +70,18 @@ impl Supervisor {
             incarnation,
             ring,
             tree,
+            comes_back,
         } = begin;
         let seed = tree.events.seed().wrapping_add(incarnation);
         let chance = Chance::for_place(seed, path.as_str());
-        let family = Family::new(plan.strategy, plan.intensity.clone(), chance);
+        let rules = Rules {
+            strategy: plan.strategy,
+            auto_shutdown: plan.auto_shutdown,
+            intensity: plan.intensity.clone(),
+            comes_back,
+        };
+        let family = Family::new(rules, chance);
+        let dynamic_label = Arc::from(format!("{path}/*"));
         Self {
             plan,
             path,
@@ -84,6 +96,7 @@ impl Supervisor {
             aborts: HashMap::new(),
             late: HashMap::new(),
             bell: Arc::default(),
+            dynamic_label,
             pending: HashMap::new(),
             next_key: 0,
             next_token: 0,
@@ -135,19 +148,19 @@ impl Supervisor {
         let mut entries = Vec::with_capacity(records.len());
         for record in records {
             let path = self.path.join(&record.id);
-            let label = path.to_string();
+            let label = Arc::from(path.as_str());
             entries.push(self.keep(record, path, label));
         }
         self.feed(Event::Boot(entries));
     }
 
-    fn keep(&mut self, record: Record, path: ChildPath, label: String) -> Entry {
+    fn keep(&mut self, record: Record, path: ChildPath, label: Arc<str>) -> Entry {
         let key = Key(self.next_key);
         self.next_key += 1;
         let entry = Entry {
             key,
             id: record.id.clone(),
-            policy: record.policy,
+            policy: record.policy.clone(),
         };
         self.kept.insert(
             key,
@@ -224,6 +237,10 @@ impl Supervisor {
                 let what = Lifecycle::Escalated { restarts, period };
                 self.announce(self.path.clone(), self.incarnation, what);
             }
+            Effect::ShutsDown(significant) => {
+                let what = Lifecycle::AutoShutdown { significant };
+                self.announce(self.path.clone(), self.incarnation, what);
+            }
             Effect::End(end) => self.exit = Some(self.read_end(end)),
         }
     }
@@ -268,6 +285,7 @@ impl Supervisor {
             incarnation,
             ring,
             tree: self.tree.clone(),
+            comes_back: kept.record.policy.restart == Restart::Permanent,
         });
         let abort = self.tasks.spawn(life);
         self.by_task.insert(abort.id(), (key, incarnation));
