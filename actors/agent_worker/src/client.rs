@@ -10,7 +10,7 @@ use kameo::message::Message as Handles;
 use kameo::reply::Reply;
 use model_host::ModelHost;
 use supervision::{
-    AskError, ChildSpec, Handle, Shutdown, StartChildError, Strategy, SupervisorHandle,
+    AskError, ChildSpec, Handle, Instances, Policy, Restart, Shutdown, StartChildError,
     SupervisorSpec,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -32,19 +32,25 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// How often a worker that was just ending is replaced before it is called unavailable.
 const ATTEMPTS: usize = 3;
 
-/// The specs for the root, and the handle by which `Agents` starts workers under them.
-pub fn children(config: &Config) -> (Vec<ChildSpec>, SupervisorHandle) {
-    let spec = SupervisorSpec::new("agent_supervisor")
-        .strategy(Strategy::OneForOne)
-        .intensity(config.crashes_per_minute, Duration::from_mins(1));
-    let handle = spec.handle();
-    (vec![ChildSpec::supervisor(spec)], handle)
+/// The workers of one tree, by conversation.
+pub type Workers = Instances<AgentWorker, Seed>;
+
+/// The specs for the root, and the way by which `Agents` starts workers under them.
+pub fn children(config: &Config) -> (Vec<ChildSpec>, Workers) {
+    let policy = Policy {
+        restart: Restart::Transient,
+        shutdown: Shutdown::Timeout(config.drain),
+        ..Policy::worker()
+    };
+    let (spec, workers) = SupervisorSpec::simple_one_for_one("agent_supervisor", INBOX, policy);
+    let spec = spec.intensity(config.crashes_per_minute, Duration::from_mins(1));
+    (vec![ChildSpec::supervisor(spec)], workers)
 }
 
 /// All conversations. Cloning gives another handle to the same ones; make one per tree.
 #[derive(Clone, Debug)]
 pub struct Agents {
-    supervisor: SupervisorHandle,
+    workers: Workers,
     host: Handle<ModelHost>,
     config: Config,
     shelf: Shelf,
@@ -53,10 +59,10 @@ pub struct Agents {
 }
 
 impl Agents {
-    /// Conversations under `supervisor`, answered by `host`.
-    pub fn new(supervisor: SupervisorHandle, host: Handle<ModelHost>, config: Config) -> Self {
+    /// Conversations of these workers, answered by `host`.
+    pub fn new(workers: Workers, host: Handle<ModelHost>, config: Config) -> Self {
         Self {
-            supervisor,
+            workers,
             host,
             config,
             shelf: Shelf::new(config.kept_conversations),
@@ -85,9 +91,7 @@ impl Agents {
             turns: Kept::new(turns),
             _seat: self.seat(&id).await?,
         };
-        let drain = Shutdown::Timeout(self.config.drain);
-        let adjust = |spec: ChildSpec| spec.transient().shutdown(drain);
-        let started = self.supervisor.ensure_actor(id, INBOX, seed, adjust).await;
+        let started = self.workers.ensure(id, seed).await;
         started.map_err(|error| not_started(&error))
     }
 
@@ -210,7 +214,7 @@ impl Agents {
         if let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() {
             return Ok(Some(Arc::new(seat)));
         }
-        let live = self.supervisor.which_children().await;
+        let live = self.workers.supervisor().which_children().await;
         if live.iter().any(|child| child.id.as_str() == id) {
             return Ok(None);
         }

@@ -22,7 +22,7 @@ pub mod turn;
 pub mod turns;
 
 pub use actor::{AgentWorker, Seed};
-pub use client::{Agents, children};
+pub use client::{Agents, Workers, children};
 pub use messages::{CancelTurn, ClearHistory, LoadHistory, ReadHistory, RunTurn};
 pub use settings::{Config, TurnSettings};
 pub use stream::TurnStream;

@@ -16,7 +16,7 @@ use kameo::message::{Context, Message};
 use kameo::reply::{DelegatedReply, ReplySender};
 use memory_governor::MemoryGovernor;
 use supervision::{
-    AskError, Birth, ChildSpec, Handle, Inbox, Shutdown, SupervisorHandle, SupervisorSpec,
+    AskError, Birth, ChildSpec, Handle, Inbox, Instances, Policy, Restart, Shutdown, SupervisorSpec,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -67,7 +67,7 @@ pub struct ModelHostDeps {
 pub struct HostSeed {
     config: Arc<HostConfig>,
     deps: ModelHostDeps,
-    lanes: SupervisorHandle,
+    lanes: Instances<Lane, LaneSeed>,
     roster: Roster,
     looks: Looks,
 }
@@ -75,16 +75,25 @@ pub struct HostSeed {
 /// The two children of the root that answer, in start order, and the host's handle. The governor starts before them.
 pub fn children(config: HostConfig, deps: ModelHostDeps) -> ([ChildSpec; 2], Handle<ModelHost>) {
     let (crashes, period) = LANE_CRASHES;
-    let lanes = SupervisorSpec::new(LANE_SUPERVISOR_ID).intensity(crashes, period);
+    let policy = Policy {
+        restart: Restart::Transient,
+        shutdown: Shutdown::Timeout(config.drain),
+        ..Policy::worker()
+    };
+    let (spec, lanes) =
+        SupervisorSpec::simple_one_for_one(LANE_SUPERVISOR_ID, lane::MAILBOX, policy);
     let seed = HostSeed {
         config: Arc::new(config),
         deps,
-        lanes: lanes.handle(),
+        lanes,
         roster: Roster::default(),
         looks: Looks::default(),
     };
     let (host, handle) = ChildSpec::actor(CHILD_ID, MAILBOX, seed);
-    ([ChildSpec::supervisor(lanes), host], handle)
+    (
+        [ChildSpec::supervisor(spec.intensity(crashes, period)), host],
+        handle,
+    )
 }
 
 /// The one model host of a tree.
@@ -300,11 +309,8 @@ impl ModelHost {
             book: Arc::clone(&book),
         };
         let id = lane_id(roster.next_number(), name);
-        let drain = config.drain;
-        let begun = lanes.ensure_actor::<Lane, _>(id, lane::MAILBOX, seed, |spec| {
-            spec.transient().shutdown(Shutdown::Timeout(drain))
-        });
-        let lane = begun
+        let lane = lanes
+            .ensure(id, seed)
             .await
             .map_err(|e| unavailable(LANE_SUPERVISOR_ID, &e))?;
         roster.insert(found.key.clone(), name.clone(), label, lane, &book);

@@ -59,8 +59,8 @@ impl Tree {
             governor: governor.clone(),
         };
         let (model_specs, models) = model_host::children(config.models, deps);
-        let (agent_specs, agent_supervisor) = agent_worker::client::children(&config.agents);
-        let agents = Agents::new(agent_supervisor, models.clone(), config.agents);
+        let (agent_specs, workers) = agent_worker::client::children(&config.agents);
+        let agents = Agents::new(workers, models.clone(), config.agents);
 
         let mut spec = SupervisorSpec::new("root")
             .strategy(Strategy::OneForOne)

@@ -98,7 +98,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn order(spec: &[(&str, &[&str])]) -> Result<Vec<String>, Disorder> {
+    type Wish<'a> = (&'a str, &'a [&'a str]);
+
+    fn order(spec: &[Wish<'_>]) -> Result<Vec<String>, Disorder> {
         let ids: Vec<ChildId> = spec.iter().map(|(id, _)| ChildId::new(id)).collect();
         let needs: Vec<Vec<ChildId>> = spec
             .iter()
@@ -111,7 +113,7 @@ mod tests {
 
     #[test]
     fn each_comes_after_those_it_depends_on_and_the_rest_stay_as_written() {
-        let table: &[(&[(&str, &[&str])], &[&str])] = &[
+        let table: &[(&[Wish<'_>], &[&str])] = &[
             (&[], &[]),
             (&[("b", &[]), ("a", &[])], &["b", "a"]),
             (&[("a", &["c"]), ("b", &[]), ("c", &[])], &["b", "c", "a"]),

@@ -6,52 +6,17 @@ mod common;
 
 use std::sync::atomic::Ordering;
 
+use common::four::Four;
 use common::*;
-use supervision::{
-    AskError, ChildInfo, ChildState, DownReason, EndReason, Handle, Restart, RootHandle, Strategy,
-};
+use supervision::{AskError, ChildState, DownReason, EndReason, Restart, Strategy};
 
 fn rest_for_one() -> supervision::SupervisorSpec {
     root().strategy(Strategy::RestForOne)
 }
 
-struct Four {
-    log: Log,
-    root: RootHandle,
-    handles: Vec<Handle<Probe>>,
-    orders: Vec<Orders>,
-}
-
 /// a, b, c, d, each adjusted, in one group.
 async fn four(adjust: impl Fn(Orders) -> Orders) -> Four {
-    let log = Log::default();
-    let mut spec = rest_for_one();
-    let (mut handles, mut all) = (Vec::new(), Vec::new());
-    for name in ["a", "b", "c", "d"] {
-        let orders = adjust(Orders::new(name, &log));
-        all.push(orders.clone());
-        let (child, handle) = orders.spec();
-        spec = spec.child(child);
-        handles.push(handle);
-    }
-    let root = started(spec).await;
-    log.take();
-    Four {
-        log,
-        root,
-        handles,
-        orders: all,
-    }
-}
-
-async fn incarnations(root: &RootHandle) -> Vec<u64> {
-    let list = root.supervisor().which_children().await;
-    list.iter().map(|child| child.incarnation).collect()
-}
-
-async fn states(root: &RootHandle) -> Vec<ChildState> {
-    let list: Vec<ChildInfo> = root.supervisor().which_children().await;
-    list.iter().map(|child| child.state).collect()
+    Four::under(Strategy::RestForOne, adjust).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,7 +39,7 @@ async fn those_after_the_crashed_are_stopped_in_reverse_and_all_are_started_in_o
         "d 1",
     ];
     assert_eq!(four.log.take(), expected);
-    assert_eq!(incarnations(&four.root).await, [1, 2, 2, 2]);
+    assert_eq!(four.incarnations().await, [1, 2, 2, 2]);
     four.root.stop(MINUTE).await;
 }
 
@@ -125,7 +90,7 @@ async fn a_second_crash_while_the_group_is_stopping_widens_the_group() {
     tokio::time::sleep(ms(120)).await;
     assert_eq!(four.handles[3].state(), ChildState::Stopping);
     assert_eq!(four.handles[3].ask(Say(1), SECOND * 5).await.unwrap(), 1);
-    assert_eq!(incarnations(&four.root).await, [2, 2, 2, 2]);
+    assert_eq!(four.incarnations().await, [2, 2, 2, 2]);
     let starts: Vec<String> = four
         .log
         .take()
@@ -145,7 +110,7 @@ async fn a_second_crash_while_the_group_is_starting_starts_the_rest_anew() {
     four.handles[0].tell(Crash("first")).await.unwrap();
     tokio::time::sleep(ms(250)).await;
     assert_eq!(
-        states(&four.root).await,
+        four.states().await,
         [
             ChildState::Up,
             ChildState::Up,
@@ -155,7 +120,7 @@ async fn a_second_crash_while_the_group_is_starting_starts_the_rest_anew() {
     );
     four.handles[0].tell(Crash("second")).await.unwrap();
     assert_eq!(four.handles[3].ask(Say(1), SECOND * 5).await.unwrap(), 1);
-    assert_eq!(incarnations(&four.root).await, [3, 3, 3, 2]);
+    assert_eq!(four.incarnations().await, [3, 3, 3, 2]);
     four.root.stop(MINUTE).await;
 }
 
@@ -165,7 +130,7 @@ async fn a_failing_start_in_the_group_is_tried_again_counted_and_never_hangs() {
     four.orders[2].failing_starts.store(2, Ordering::SeqCst);
     four.handles[0].tell(Crash("boom")).await.unwrap();
     assert_eq!(four.handles[3].ask(Say(1), SECOND).await.unwrap(), 1);
-    assert_eq!(incarnations(&four.root).await, [2, 2, 4, 2]);
+    assert_eq!(four.incarnations().await, [2, 2, 4, 2]);
     four.root.stop(MINUTE).await;
 }
 

@@ -20,9 +20,7 @@ use futures_util::StreamExt;
 use kameo::message::{Context, Message};
 use model_host::{HostConfig, ModelHostDeps, ResolveModel};
 use paraphym_agent_worker::{Agents, Config, TurnSettings, TurnStream};
-use supervision::{
-    ChildInfo, Events, Handle, RootHandle, SupervisorHandle, SupervisorSpec, start_root,
-};
+use supervision::{ChildInfo, Events, Handle, RootHandle, SupervisorSpec, start_root};
 use testkit::scripted::{Answer, Control, ScriptedLoader};
 
 /// Finds every model at once.
@@ -37,7 +35,7 @@ impl ResolveModel for Anywhere {
 
 pub struct Scene {
     pub agents: Agents,
-    pub workers: SupervisorHandle,
+    pub workers: paraphym_agent_worker::Workers,
     pub control: Control,
     pub root: RootHandle,
 }
@@ -85,7 +83,12 @@ impl Scene {
     }
 
     pub async fn worker(&self) -> Option<ChildInfo> {
-        self.workers.which_children().await.into_iter().next()
+        self.workers
+            .supervisor()
+            .which_children()
+            .await
+            .into_iter()
+            .next()
     }
 
     pub async fn handle(&self) -> Handle<paraphym_agent_worker::AgentWorker> {

@@ -10,6 +10,8 @@
     reason = "shared by several test files, each using a part; a helper that fails fails its test"
 )]
 
+pub mod four;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
