@@ -7,7 +7,7 @@ use kameo::actor::{Actor, Spawn};
 use kameo::error::{ActorStopReason, PanicError};
 
 use crate::cell::Cell;
-use crate::child::{Begin, Child, Life, Look, StopHow};
+use crate::child::{Begin, Busy, Child, Life, Look, StopHow};
 use crate::exit::{ChildState, DownReason, Exit, StartFailure};
 use crate::inbox::{Birth, Inbox};
 use crate::names::ChildPath;
@@ -81,6 +81,14 @@ where
 
     fn look(&self) -> Look {
         self.cell.look()
+    }
+
+    fn busy(&self) -> Option<Busy> {
+        self.cell.busy()
+    }
+
+    fn has_handlers(&self) -> bool {
+        true
     }
 
     fn is_leaving(&self) -> bool {

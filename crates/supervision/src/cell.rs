@@ -15,7 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::child::{Look, StopHow};
+use crate::child::{Busy, Look, StopHow};
 use crate::exit::{ChildState, DownReason};
 use crate::names::{ChildId, ChildPath};
 use crate::work::WorkLog;
@@ -140,6 +140,12 @@ impl<A: Actor> Cell<A> {
             current: inner.current,
             work: self.work.labels(),
         }
+    }
+
+    /// The message being handled and since when.
+    pub(crate) fn busy(&self) -> Option<Busy> {
+        let current = self.lock().current;
+        current.map(|(name, since)| Busy { name, since })
     }
 
     /// What wakes the living inbox: a message, the end of some work, or a stop.

@@ -29,6 +29,8 @@ pub(crate) enum StopHow {
 /// What every life is begun with.
 pub(crate) struct Begin {
     pub(crate) path: ChildPath,
+    /// The path for metrics, whose values are bounded by the specs: a child started at run time is `*`.
+    pub(crate) label: ChildPath,
     pub(crate) incarnation: u64,
     pub(crate) ring: Ring,
     pub(crate) tree: Arc<Tree>,
@@ -43,6 +45,15 @@ pub(crate) struct Look {
     pub(crate) capacity: usize,
     pub(crate) current: Option<(&'static str, Instant)>,
     pub(crate) work: Vec<String>,
+}
+
+/// A handler under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Busy {
+    /// The message's full type name.
+    pub(crate) name: &'static str,
+    /// When it was begun; no two messages of one child that take any time share it.
+    pub(crate) since: Instant,
 }
 
 /// A place in the tree. It outlives its incarnations: queue, handles and configuration are kept here.
@@ -63,6 +74,14 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn show(&self, state: ChildState);
     /// Depth, current message, work.
     fn look(&self) -> Look;
+    /// The message being handled. Cheap: asked of every child once per its handler budget.
+    fn busy(&self) -> Option<Busy> {
+        None
+    }
+    /// True if it handles messages, so that a handler budget means something.
+    fn has_handlers(&self) -> bool {
+        false
+    }
     /// True if the present life takes no more messages although nobody here stopped it.
     fn is_leaving(&self) -> bool;
     /// Why a start may hang, in words for the person who reads the timeout.

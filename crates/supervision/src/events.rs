@@ -77,6 +77,24 @@ pub enum Lifecycle {
         /// Which.
         significant: ChildId,
     },
+    /// Its present message has been handled for its whole handler budget and is not done. Said once per message. "Stuck" is
+    /// what application servers call it too (`WebLogic`, Tomcat).
+    Stuck {
+        /// The message's name, without its path.
+        message: String,
+        /// The handler budget of its spec.
+        budget: Duration,
+        /// For how long it has been handled.
+        for_: Duration,
+    },
+    /// The message that was stuck is done. A life that ends while it is stuck has the words of its end instead.
+    Unstuck {
+        /// The message's name, without its path.
+        message: String,
+        /// How long it was handled: exact if another message followed at once, else at most a tenth of the budget too
+        /// much.
+        took: Duration,
+    },
     /// A start failed.
     StartFailed {
         /// Why.
@@ -162,6 +180,25 @@ fn log(event: &LifecycleEvent) {
         Lifecycle::AutoShutdown { significant } => {
             tracing::info!(child, incarnation, %significant, "ends with its significant child");
         }
+        Lifecycle::Stuck {
+            message,
+            budget,
+            for_,
+        } => {
+            let message = message.as_str();
+            tracing::warn!(
+                child,
+                incarnation,
+                handling = message,
+                ?for_,
+                ?budget,
+                "stuck"
+            );
+        }
+        Lifecycle::Unstuck { message, took } => {
+            let message = message.as_str();
+            tracing::info!(child, incarnation, handled = message, ?took, "unstuck");
+        }
         Lifecycle::StartFailed { reason } => {
             tracing::warn!(child, incarnation, reason = reason.as_str(), "start failed");
         }
@@ -171,6 +208,11 @@ fn log(event: &LifecycleEvent) {
 /// Counts one restart under a label whose values are bounded by the specs.
 pub(crate) fn count_restart(child: &str) {
     metrics::counter!(metric_names::RESTARTS, "child" => child.to_owned()).increment(1);
+}
+
+/// Counts one stuck message under a label whose values are bounded by the specs.
+pub(crate) fn count_stuck(child: &str) {
+    metrics::counter!(metric_names::STUCK, "child" => child.to_owned()).increment(1);
 }
 
 #[cfg(test)]
@@ -207,6 +249,15 @@ mod tests {
         metrics::with_local_recorder(&*notes, || count_restart("root/a"));
         let seen = notes.0.lock().unwrap().join("; ");
         assert!(seen.contains(metric_names::RESTARTS), "{seen}");
+        assert!(seen.contains("child = root/a"), "{seen}");
+    }
+
+    #[test]
+    fn a_stuck_message_is_counted_under_its_child() {
+        let notes = Arc::new(Notes::default());
+        metrics::with_local_recorder(&*notes, || count_stuck("root/a"));
+        let seen = notes.0.lock().unwrap().join("; ");
+        assert!(seen.contains(metric_names::STUCK), "{seen}");
         assert!(seen.contains("child = root/a"), "{seen}");
     }
 

@@ -74,6 +74,7 @@ mod events;
 mod exit;
 mod family;
 mod handle;
+mod health;
 mod inbox;
 mod instances;
 mod intensity;
@@ -86,8 +87,11 @@ mod spec_error;
 mod supervisor;
 mod supervisor_child;
 mod supervisor_spec;
+mod tally;
 mod task_child;
+mod topology;
 mod tree;
+mod watch;
 mod work;
 
 pub use kameo;
@@ -100,18 +104,20 @@ pub use backoff::Backoff;
 pub use events::{DEFAULT_EVENT_CAPACITY, Events, Lifecycle, LifecycleEvent};
 pub use exit::{ChildState, DownReason, Escalation, Exit, StartFailure};
 pub use handle::{Answer, AskError, Handle, Refusal, TellError};
+pub use health::Health;
 pub use inbox::{AlarmDue, Birth, Inbox};
 pub use instances::Instances;
 pub use intensity::Intensity;
 pub use names::{ChildId, ChildPath};
 pub use policy::{
-    AutoShutdown, DEFAULT_SHUTDOWN, DEFAULT_START_TIMEOUT, KILL_GRACE, Kind, Policy, Restart,
-    SUPERVISOR_KILL_GRACE, Shutdown, Strategy,
+    AutoShutdown, DEFAULT_HANDLER_BUDGET, DEFAULT_SHUTDOWN, DEFAULT_START_TIMEOUT, KILL_GRACE,
+    Kind, MIN_HANDLER_BUDGET, Policy, Restart, SUPERVISOR_KILL_GRACE, Shutdown, Strategy,
 };
 pub use root::{EndReason, RootHandle, StartTreeError, StopReport, start_root};
 pub use spec::ChildSpec;
 pub use spec_error::SpecError;
 pub use supervisor_spec::{DEFAULT_MAX_RESTARTS, DEFAULT_PERIOD, SupervisorSpec};
 pub use task_child::{TaskContext, TaskError};
+pub use topology::{ChildrenUnknown, Topology, TopologyNode};
 pub use tree::Abandoned;
 pub use work::WorkGuard;

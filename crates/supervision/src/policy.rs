@@ -63,6 +63,11 @@ pub enum AutoShutdown {
 
 /// How long a start may take unless its spec says otherwise: 30 s, long enough to open a large file on a slow disk.
 pub const DEFAULT_START_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an actor may handle one message unless its spec says otherwise: 10 s. Handlers are meant to be short (work
+/// goes beside them), whoever waits behind one waits with a deadline of seconds, and a false alarm costs one log line.
+pub const DEFAULT_HANDLER_BUDGET: Duration = Duration::from_secs(10);
+/// The shortest handler budget: 1 ms, the grain of tokio's timers.
+pub const MIN_HANDLER_BUDGET: Duration = Duration::from_millis(1);
 /// How long a worker may take to stop unless its spec says otherwise: 5 s, as in OTP.
 pub const DEFAULT_SHUTDOWN: Duration = Duration::from_secs(5);
 /// How long a killed worker may take to come to its end (its `on_stop`) before its task is aborted: 1 s.
@@ -86,10 +91,12 @@ pub struct Policy {
     pub backoff: Backoff,
     /// How long a start may take.
     pub start_timeout: Duration,
+    /// How long it may handle one message before it is reported stuck; `None` for what is not watched.
+    pub handler_budget: Option<Duration>,
 }
 
 impl Policy {
-    /// A permanent worker.
+    /// A permanent actor.
     pub fn worker() -> Self {
         Self {
             restart: Restart::Permanent,
@@ -98,6 +105,15 @@ impl Policy {
             significant: false,
             backoff: Backoff::default(),
             start_timeout: DEFAULT_START_TIMEOUT,
+            handler_budget: Some(DEFAULT_HANDLER_BUDGET),
+        }
+    }
+
+    /// A permanent task: it handles no messages, so there is no budget to exceed.
+    pub fn task() -> Self {
+        Self {
+            handler_budget: None,
+            ..Self::worker()
         }
     }
 
@@ -107,6 +123,7 @@ impl Policy {
             shutdown: Shutdown::Infinity,
             kind: Kind::Supervisor,
             start_timeout: Duration::MAX,
+            handler_budget: None,
             ..Self::worker()
         }
     }

@@ -17,6 +17,7 @@ use crate::policy::SUPERVISOR_KILL_GRACE;
 use crate::spec::ChildSpec;
 use crate::spec_error::SpecError;
 use crate::supervisor_spec::SupervisorSpec;
+use crate::topology::Topology;
 use crate::tree::{Abandoned, Tree};
 
 /// Why a tree did not start. Nothing of it is left running.
@@ -112,6 +113,7 @@ fn launch(
     let tree = Arc::new(tree);
     let life = root.begin(Begin {
         path: path.clone(),
+        label: path.clone(),
         incarnation: 1,
         ring: Ring {
             key: Key(0),
@@ -203,6 +205,11 @@ impl RootHandle {
     /// The root's own handle: start, find, stop and list its children.
     pub fn supervisor(&self) -> SupervisorHandle {
         self.supervisor.clone()
+    }
+
+    /// The whole tree; see [`SupervisorHandle::topology`].
+    pub async fn topology(&self, deadline: Duration) -> Topology {
+        self.supervisor.topology(deadline).await
     }
 
     /// What happens in the tree from now on.

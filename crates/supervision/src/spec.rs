@@ -13,7 +13,7 @@ use crate::child::Child;
 use crate::handle::Handle;
 use crate::inbox::Birth;
 use crate::names::ChildId;
-use crate::policy::{AutoShutdown, Policy, Restart, Shutdown};
+use crate::policy::{AutoShutdown, MIN_HANDLER_BUDGET, Policy, Restart, Shutdown};
 use crate::spec_error::SpecError;
 use crate::supervisor_spec::SupervisorSpec;
 use crate::task_child::{TaskChild, TaskContext, TaskError};
@@ -82,7 +82,7 @@ impl ChildSpec {
         F: Fn(TaskContext) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), TaskError>> + Send + 'static,
     {
-        Self::new(id.into(), Policy::worker(), Arc::new(TaskChild::new(start)))
+        Self::new(id.into(), Policy::task(), Arc::new(TaskChild::new(start)))
     }
 
     /// A permanent supervisor. Ready when all its children are.
@@ -122,6 +122,14 @@ impl ChildSpec {
     /// How long a start may take; 30 s for workers unless said otherwise.
     pub fn start_timeout(mut self, start_timeout: Duration) -> Self {
         self.policy_mut().start_timeout = start_timeout;
+        self
+    }
+
+    /// How long it may handle one message before it is reported stuck (`Lifecycle::Stuck`): at least 1 ms; 10 s for actors
+    /// unless said otherwise. `None` is for an actor whose handlers rightly take as long as they take. Nothing is done to
+    /// one that is stuck: only its author knows whether dropping a handler half way is safe.
+    pub fn handler_budget(mut self, handler_budget: impl Into<Option<Duration>>) -> Self {
+        self.policy_mut().handler_budget = handler_budget.into();
         self
     }
 
@@ -166,6 +174,8 @@ impl Record {
     /// Refuses what can never run. `auto_shutdown` is the supervisor's.
     pub(crate) fn check(&self, auto_shutdown: AutoShutdown) -> Result<(), SpecError> {
         self.policy.check_significance(&self.id, auto_shutdown)?;
+        self.policy
+            .check_budget(&self.id, self.child.has_handlers())?;
         self.child.check()
     }
 }
@@ -185,5 +195,24 @@ impl Policy {
             }
             _ => Ok(()),
         }
+    }
+
+    /// `has_handlers`: only an actor handles messages.
+    pub(crate) fn check_budget(
+        &self,
+        child: &ChildId,
+        has_handlers: bool,
+    ) -> Result<(), SpecError> {
+        let Some(value) = self.handler_budget else {
+            return Ok(());
+        };
+        let child = child.clone();
+        if !has_handlers {
+            return Err(SpecError::NoHandlers { child, value });
+        }
+        if value < MIN_HANDLER_BUDGET {
+            return Err(SpecError::HandlerBudget { child, value });
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! Why a spec can never run: found before anything is started.
 
+use std::time::Duration;
+
 use crate::names::{ChildId, ChildPath};
 
 /// A spec that cannot be run.
@@ -66,6 +68,26 @@ pub enum SpecError {
     DependencyCycle {
         /// Each depends on the next, the last on the first.
         path: Vec<ChildId>,
+    },
+    /// A handler budget that would be used up before the clock can tell.
+    #[error(
+        "child {child}: handler_budget is {value:?}, but a handler needs at least 1 ms; give it more, or `None` to leave its handlers unwatched"
+    )]
+    HandlerBudget {
+        /// Whose.
+        child: ChildId,
+        /// What was asked for.
+        value: Duration,
+    },
+    /// A handler budget for what handles no messages.
+    #[error(
+        "child {child}: handler_budget is {value:?}, but it is no actor and handles no messages; leave handler_budget out"
+    )]
+    NoHandlers {
+        /// Whose.
+        child: ChildId,
+        /// What was asked for.
+        value: Duration,
     },
     /// A spec stands for one place in one tree.
     #[error("the spec of {child} is already in use; make a new one for a new place")]

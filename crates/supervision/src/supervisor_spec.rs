@@ -125,6 +125,7 @@ pub(crate) struct Plan {
 
 impl SupervisorSpec {
     pub(crate) fn into_parts(self) -> (Plan, Arc<Control>) {
+        self.control.runs(self.strategy);
         let (children, disorder) = in_start_order(self.children);
         let plan = Plan {
             id: self.id,
@@ -189,7 +190,10 @@ impl Plan {
                 supervisor: supervisor(),
                 child: child.id.clone(),
             }),
-            (Some(policy), None) => policy.check_significance(&self.id, self.auto_shutdown),
+            (Some(policy), None) => {
+                policy.check_significance(&self.id, self.auto_shutdown)?;
+                policy.check_budget(&self.id, true)
+            }
             (None, _) => Ok(()),
         }
     }

@@ -1,6 +1,7 @@
 //! The way to one supervisor: start, find, stop and list its children at run time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kameo::actor::Actor;
 use tokio::sync::oneshot;
@@ -15,6 +16,7 @@ use crate::handle::Handle;
 use crate::inbox::Birth;
 use crate::names::{ChildId, ChildPath};
 use crate::spec::ChildSpec;
+use crate::topology::{Topology, ask_tree};
 
 /// The way to one supervisor. Cheap to clone; made before it starts; survives its restarts.
 #[derive(Clone)]
@@ -183,6 +185,13 @@ impl SupervisorHandle {
                 supervisor: self.child().clone(),
             })
         })
+    }
+
+    /// What is below this supervisor, down to the last child. A supervisor that has not answered within `deadline` (for
+    /// all of them together) is shown without its children and with the reason; the rest is shown all the same. Every
+    /// living supervisor below is asked once, so take this for looking, not for polling a thousand times a second.
+    pub async fn topology(&self, deadline: Duration) -> Topology {
+        ask_tree(&self.control, deadline).await
     }
 
     /// Every child in start order. Empty if the supervisor is down.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::exit::ChildState;
+use crate::exit::{ChildState, DownReason};
+use crate::health::Health;
 use crate::names::{ChildId, ChildPath};
-use crate::policy::{Kind, Policy};
+use crate::policy::{Kind, Policy, Restart};
 
 /// What can be seen of a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +16,12 @@ pub struct ChildInfo {
     pub child: ChildPath,
     /// Where in its life.
     pub state: ChildState,
+    /// How it is, in one word.
+    pub health: Health,
     /// Worker or supervisor.
     pub kind: Kind,
+    /// Which of its ends are answered by a new start.
+    pub restart: Restart,
     /// Which life, from 1; 0 before the first.
     pub incarnation: u64,
     /// Restarts that succeeded under the present life of its supervisor.
@@ -27,10 +32,14 @@ pub struct ChildInfo {
     pub capacity: usize,
     /// The message being handled and for how long it has been.
     pub current: Option<(String, Duration)>,
+    /// How long it may handle one message before it counts as stuck; `None` if it is not watched.
+    pub handler_budget: Option<Duration>,
     /// Labels of the work under way.
     pub work: Vec<String>,
     /// Why it last crashed or did not start.
     pub last_error: Option<String>,
+    /// Why it is down, if it is.
+    pub down: Option<DownReason>,
     /// How long the present life has been up.
     pub uptime: Option<Duration>,
 }

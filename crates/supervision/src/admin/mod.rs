@@ -6,6 +6,7 @@
 mod answers;
 mod handle;
 mod info;
+mod survey;
 
 use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::exit::ChildState;
 use crate::names::{ChildId, ChildPath};
+use crate::policy::{Restart, Strategy};
 use crate::spec::Record;
 
 pub use answers::{
@@ -22,6 +24,7 @@ pub use answers::{
 };
 pub use handle::SupervisorHandle;
 pub use info::{ChildCounts, ChildInfo, ChildSpecInfo};
+pub(crate) use survey::Survey;
 
 /// Commands that may wait for one supervisor: 64. It answers each at once, so a full queue means hundreds of callers.
 const COMMANDS: usize = 64;
@@ -65,12 +68,17 @@ pub(crate) enum Command {
     Count {
         reply: oneshot::Sender<ChildCounts>,
     },
+    Survey {
+        reply: oneshot::Sender<Survey>,
+    },
 }
 
 /// A supervisor's place: what its handle and its lives share.
 pub(crate) struct Control {
     id: ChildPath,
     path: OnceLock<ChildPath>,
+    strategy: OnceLock<Strategy>,
+    restart: OnceLock<Restart>,
     inner: Mutex<Inner>,
 }
 
@@ -87,6 +95,8 @@ impl Control {
         Self {
             id: ChildPath::root(id),
             path: OnceLock::new(),
+            strategy: OnceLock::new(),
+            restart: OnceLock::new(),
             inner: Mutex::new(Inner {
                 sender: Some(sender),
                 receiver: Some(receiver),

@@ -299,6 +299,7 @@ impl Family {
 
     pub(super) fn remove(&mut self, key: Key) {
         if let Some(member) = self.members.remove(&key) {
+            self.count_out(&member);
             if let Some(due) = member.due {
                 self.due.remove(&(due, key));
             }

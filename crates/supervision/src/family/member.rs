@@ -80,6 +80,8 @@ pub(crate) struct Member {
     pub(super) streak: Streak,
     pub(crate) last_error: Option<String>,
     pub(super) due: Option<Instant>,
+    /// The state it is counted in.
+    pub(super) counted: ChildState,
     pub(super) start_waiters: Vec<Token>,
     pub(super) stop_waiters: Vec<Token>,
     /// Those who want this id to live, while this child is on its way out.
@@ -100,6 +102,7 @@ impl Member {
             streak: Streak::default(),
             last_error: None,
             due: None,
+            counted: ChildState::Starting,
             start_waiters: Vec::new(),
             stop_waiters: Vec::new(),
             successors: Vec::new(),

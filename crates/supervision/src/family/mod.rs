@@ -4,6 +4,7 @@
 //! an administrator is answered at any moment and why a second crash during a group restart is just another event.
 
 mod commands;
+mod counts;
 mod escalation;
 mod lives;
 mod member;
@@ -199,6 +200,7 @@ pub(crate) struct Family {
     mode: Mode,
     walk: Option<Walk>,
     wind: Wind,
+    count: counts::Count,
     effects: Vec<Effect>,
 }
 
@@ -213,6 +215,7 @@ impl Family {
             mode: Mode::Running,
             walk: None,
             wind: Wind::default(),
+            count: counts::Count::default(),
             effects: Vec::new(),
         }
     }
@@ -273,9 +276,11 @@ impl Family {
     }
 
     fn insert(&mut self, entry: Entry, dynamic: bool) {
-        self.ids.insert(entry.id.clone(), entry.key);
+        let key = entry.key;
+        self.ids.insert(entry.id.clone(), key);
         self.members
-            .insert(entry.key, Member::new(entry.id, entry.policy, dynamic));
+            .insert(key, Member::new(entry.id, entry.policy, dynamic));
+        self.count_in(key);
     }
 
     /// Forgotten, rather than kept as down, when it ends for good.
@@ -296,6 +301,7 @@ impl Family {
         if let Some(at) = due {
             self.due.insert((at, key));
         }
+        self.recount(key);
     }
 
     fn fire_due(&mut self, now: Instant) {

@@ -30,6 +30,7 @@ impl Supervisor {
             return;
         };
         self.aborts.remove(&key);
+        self.unwatch(key);
         let late = self.late.remove(&key);
         let exit = match (joined, late) {
             (_, Some(reason)) => {

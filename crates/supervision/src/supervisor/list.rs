@@ -1,41 +1,36 @@
 //! What a living supervisor shows of its children.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
-use super::Supervisor;
-use crate::admin::{ChildCounts, ChildInfo, ChildSpecInfo};
+use super::{Kept, Supervisor};
+use crate::admin::{ChildCounts, ChildInfo, ChildSpecInfo, Control, Survey};
 use crate::cell::short_name;
+use crate::exit::ChildState;
+use crate::family::Member;
+use crate::health::Health;
 use crate::names::ChildId;
 use crate::policy::Kind;
+use crate::spec::Record;
 
 impl Supervisor {
     pub(super) fn list(&self) -> Vec<ChildInfo> {
         let now = Instant::now();
-        let mut list = Vec::new();
-        for (key, member) in self.family.members() {
-            let Some(kept) = self.kept.get(&key) else {
-                continue;
-            };
-            let look = kept.record.child.look();
-            list.push(ChildInfo {
-                id: member.id.clone(),
-                child: kept.path.clone(),
-                state: member.shown(),
-                kind: member.policy.kind,
-                incarnation: member.incarnation,
-                restarts: member.restarts,
-                depth: look.depth,
-                capacity: look.capacity,
-                current: look.current.map(|(name, since)| {
-                    let for_ = now.saturating_duration_since(since);
-                    (short_name(name).to_owned(), for_)
-                }),
-                work: look.work,
-                last_error: member.last_error.clone(),
-                uptime: member.uptime(now),
-            });
+        self.in_order()
+            .map(|(member, kept)| info(member, kept, now))
+            .collect()
+    }
+
+    pub(super) fn survey(&self) -> Survey {
+        let now = Instant::now();
+        let with_place =
+            |(member, kept): (&Member, &Kept)| (info(member, kept, now), place(&kept.record));
+        Survey {
+            incarnation: self.incarnation,
+            uptime: self.up_since.map(|up| now.saturating_duration_since(up)),
+            children: self.in_order().map(with_place).collect(),
         }
-        list
     }
 
     pub(super) fn counts(&self) -> ChildCounts {
@@ -60,5 +55,48 @@ impl Supervisor {
             depends_on: kept.record.needs.to_vec(),
             capacity: kept.record.child.look().capacity,
         })
+    }
+
+    fn in_order(&self) -> impl Iterator<Item = (&Member, &Kept)> {
+        let members = self.family.members();
+        members.filter_map(|(key, member)| Some((member, self.kept.get(&key)?)))
+    }
+}
+
+/// Where to ask a child that is a supervisor.
+pub(super) fn place(record: &Record) -> Option<Arc<Control>> {
+    if record.policy.kind != Kind::Supervisor {
+        return None;
+    }
+    record.child.shared().downcast().ok()
+}
+
+fn info(member: &Member, kept: &Kept, now: Instant) -> ChildInfo {
+    let look = kept.record.child.look();
+    let budget = member.policy.handler_budget;
+    let current = look.current.map(|(name, since)| {
+        let for_ = now.saturating_duration_since(since);
+        (short_name(name).to_owned(), for_)
+    });
+    let overrun = |(_, for_): &(String, _)| budget.is_some_and(|budget| *for_ >= budget);
+    let state = member.shown();
+    let down = kept.down.as_deref();
+    ChildInfo {
+        id: member.id.clone(),
+        child: kept.path.clone(),
+        state,
+        health: Health::of(state, current.as_ref().is_some_and(overrun)),
+        kind: member.policy.kind,
+        restart: member.policy.restart,
+        incarnation: member.incarnation,
+        restarts: member.restarts,
+        depth: look.depth,
+        capacity: look.capacity,
+        current,
+        handler_budget: budget,
+        work: look.work,
+        last_error: member.last_error.clone(),
+        down: down.filter(|_| state == ChildState::Down).cloned(),
+        uptime: member.uptime(now),
     }
 }

@@ -6,8 +6,10 @@
 mod commands;
 mod ends;
 mod list;
+mod watching;
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +28,9 @@ use crate::policy::Restart;
 use crate::spec::Record;
 use crate::supervisor_child::Order;
 use crate::supervisor_spec::Plan;
+use crate::tally::Tally;
 use crate::tree::Tree;
+use crate::watch::Watch;
 
 use commands::Pending;
 
@@ -36,27 +40,32 @@ const ROUND: usize = 64;
 struct Kept {
     record: Record,
     path: ChildPath,
-    /// Bounded metric label: the path, or `<supervisor>/*` for children started at run time.
-    label: Arc<str>,
+    /// The path for metrics: see [`Begin`].
+    label: ChildPath,
+    down: Option<Box<DownReason>>,
 }
 
 /// One life of one supervisor.
 pub(crate) struct Supervisor {
     plan: Arc<Plan>,
     path: ChildPath,
+    label: ChildPath,
+    /// The label of all children started at run time.
+    dynamic_label: ChildPath,
     incarnation: u64,
     tree: Arc<Tree>,
     ring: Option<Ring>,
+    up_since: Option<Instant>,
     obeyed: Order,
     family: Family,
+    watch: Watch,
+    tally: Tally,
     kept: HashMap<Key, Kept>,
     tasks: JoinSet<Exit>,
     by_task: HashMap<Id, (Key, u64)>,
     aborts: HashMap<Key, AbortHandle>,
     late: HashMap<Key, String>,
     bell: Arc<Doorbell>,
-    /// The metric label of every child that was started at run time.
-    dynamic_label: Arc<str>,
     pending: HashMap<Token, (Pending, ChildId)>,
     next_key: u64,
     next_token: u64,
@@ -67,6 +76,7 @@ impl Supervisor {
     pub(crate) fn new(plan: Arc<Plan>, begin: Begin) -> Self {
         let Begin {
             path,
+            label,
             incarnation,
             ring,
             tree,
@@ -81,22 +91,27 @@ impl Supervisor {
             comes_back,
         };
         let family = Family::new(rules, chance);
-        let dynamic_label = Arc::from(format!("{path}/*"));
+        let dynamic_label = label.join(&ChildId::new("*"));
+        let tally = Tally::new(label.as_str());
         Self {
             plan,
             path,
+            label,
+            dynamic_label,
             incarnation,
             tree,
             ring: Some(ring),
+            up_since: None,
             obeyed: Order::Run,
             family,
+            watch: Watch::default(),
+            tally,
             kept: HashMap::new(),
             tasks: JoinSet::new(),
             by_task: HashMap::new(),
             aborts: HashMap::new(),
             late: HashMap::new(),
             bell: Arc::default(),
-            dynamic_label,
             pending: HashMap::new(),
             next_key: 0,
             next_token: 0,
@@ -111,11 +126,19 @@ impl Supervisor {
         mut orders: watch::Receiver<Order>,
     ) -> Exit {
         self.boot();
+        // One timer for the whole life: it is set anew only when the deadline moves.
+        let mut alarm = pin!(tokio::time::sleep_until(Instant::now()));
         loop {
             if let Some(exit) = self.exit.take() {
                 return exit;
             }
-            let deadline = self.family.deadline();
+            self.tell_metrics();
+            let deadline = self.deadline();
+            if let Some(at) = deadline
+                && at != alarm.deadline()
+            {
+                alarm.as_mut().reset(at);
+            }
             let mut joined = None;
             let mut command = None;
             tokio::select! {
@@ -124,7 +147,7 @@ impl Supervisor {
                 () = self.bell.rings() => {}
                 Some(end) = self.tasks.join_next_with_id() => joined = Some(end),
                 Some(asked) = commands.next() => command = Some(asked),
-                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
+                () = &mut alarm, if deadline.is_some() => {}
             }
             let order = *orders.borrow_and_update();
             self.obey(order);
@@ -140,6 +163,7 @@ impl Supervisor {
             if self.family.deadline().is_some_and(|at| at <= now) {
                 self.feed(Event::Due);
             }
+            self.look_after(now);
         }
     }
 
@@ -148,13 +172,16 @@ impl Supervisor {
         let mut entries = Vec::with_capacity(records.len());
         for record in records {
             let path = self.path.join(&record.id);
-            let label = Arc::from(path.as_str());
+            let label = self.label.join(&record.id);
             entries.push(self.keep(record, path, label));
         }
         self.feed(Event::Boot(entries));
     }
 
-    fn keep(&mut self, record: Record, path: ChildPath, label: Arc<str>) -> Entry {
+    fn keep(&mut self, record: Record, path: ChildPath, label: ChildPath) -> Entry {
+        if let Some(place) = list::place(&record) {
+            place.restarted(record.policy.restart);
+        }
         let key = Key(self.next_key);
         self.next_key += 1;
         let entry = Entry {
@@ -168,6 +195,7 @@ impl Supervisor {
                 record,
                 path,
                 label,
+                down: None,
             },
         );
         entry
@@ -215,7 +243,10 @@ impl Supervisor {
                 }
             }
             Effect::StartTimedOut { key, after } => self.too_late(key, after),
-            Effect::Show(key, state) => self.with(key, |child| child.show(state)),
+            Effect::Show(key, state) => {
+                self.with(key, |child| child.show(state));
+                self.watch_while_up(key, state);
+            }
             Effect::Emit(key, incarnation, what) => {
                 self.announce(self.path_of(key), incarnation, what);
             }
@@ -225,11 +256,13 @@ impl Supervisor {
                 reason,
             } => self.retire(key, incarnation, reason),
             Effect::Forget(key) => {
+                self.unwatch(key);
                 self.kept.remove(&key);
             }
             Effect::Reply(token, outcome) => self.reply(token, outcome),
             Effect::TreeReady => {
                 if let Some(ring) = self.ring.take() {
+                    self.up_since = Some(Instant::now());
                     ring.ready();
                 }
             }
@@ -273,7 +306,7 @@ impl Supervisor {
             return;
         };
         if incarnation > 1 {
-            count_restart(&kept.label);
+            count_restart(kept.label.as_str());
         }
         let ring = Ring {
             key,
@@ -282,6 +315,7 @@ impl Supervisor {
         };
         let life = kept.record.child.begin(Begin {
             path: kept.path.clone(),
+            label: kept.label.clone(),
             incarnation,
             ring,
             tree: self.tree.clone(),
@@ -293,9 +327,11 @@ impl Supervisor {
     }
 
     fn retire(&mut self, key: Key, incarnation: u64, reason: DownReason) {
-        let Some(kept) = self.kept.get(&key) else {
+        self.unwatch(key);
+        let Some(kept) = self.kept.get_mut(&key) else {
             return;
         };
+        kept.down = Some(Box::new(reason.clone()));
         let abandoned = kept.record.child.down(&reason);
         let path = kept.path.clone();
         self.tree.abandon(&path, &abandoned);
