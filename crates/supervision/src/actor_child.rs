@@ -58,8 +58,10 @@ where
         Box::pin(async move {
             let ended = prepared.run(birth).await;
             let exit = read_end(ended.map(|(_, reason)| reason), &path);
-            drop(guard);
-            exit
+            match exit {
+                Exit::Normal | Exit::StartFailed(_) if guard.is_ignored() => Exit::Ignored,
+                exit => exit,
+            }
         })
     }
 

@@ -4,29 +4,26 @@
 //! Everything that must be seen together is under one lock, and nothing waits while holding it: a sender's "is it open?"
 //! and its push, and an idle stop's "is it empty?" and its closing, can never come between each other.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Wake, Waker};
 
 use kameo::actor::{Actor, ActorId, ActorRef};
 use kameo::error::SendError;
-use kameo::message::{BoxMessage, Message};
-use kameo::reply::BoxReplySender;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use kameo::message::Message;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::child::{Busy, Look, StopHow};
 use crate::exit::{ChildState, DownReason};
+use crate::life::LifeGuard;
 use crate::names::{ChildId, ChildPath};
-use crate::work::WorkLog;
+use crate::parcel::{Envelope, Parcel, seal};
+use crate::patience::Shelf;
+use crate::queue::{InLine, Queue, Ticket};
+use crate::work::{WorkGuard, WorkLog, Workplace};
 
-/// A queued message.
-pub(crate) struct Envelope<A: Actor> {
-    pub(crate) message: BoxMessage<A>,
-    pub(crate) reply: Option<BoxReplySender>,
-    pub(crate) name: &'static str,
-    pub(crate) caller: tracing::Span,
-}
+/// A message that is not taken any more, and why.
+pub(crate) type Down<M> = (M, DownReason);
 
 enum Gate {
     Open,
@@ -36,22 +33,31 @@ enum Gate {
 }
 
 struct Inner<A: Actor> {
-    queue: VecDeque<Envelope<A>>,
-    /// One permit per free place; replaced when a closed gate opens again.
-    room: Arc<Semaphore>,
+    queue: Queue<Envelope<A>, Waker>,
     gate: Gate,
     leave: Option<StopHow>,
     state: ChildState,
     current: Option<(&'static str, Instant)>,
+    work: WorkLog,
     /// What a kill interrupted; the guards of it are gone when the rest is counted.
     left: Vec<String>,
     actor: Option<ActorRef<A>>,
-    stopping: CancellationToken,
+    /// The inbox, while it waits. Whoever gives it something to do takes this and wakes it.
+    listener: Option<Waker>,
+    /// kameo's mailbox may hold something: it rang since it was last found empty.
+    private: bool,
+    /// The start of this life said that it is not wanted.
+    ignored: bool,
+    /// Made when somebody first asks for it.
+    stopping: Option<CancellationToken>,
 }
 
 /// What the inbox does next.
 pub(crate) enum Step<A: Actor> {
     Deliver(Envelope<A>, ActorRef<A>),
+    /// Look into kameo's mailbox, until it is empty.
+    Private,
+    /// The waker that was given is kept.
     Wait,
     End,
 }
@@ -62,20 +68,13 @@ pub(crate) struct Cell<A: Actor> {
     path: OnceLock<ChildPath>,
     capacity: usize,
     inner: Mutex<Inner<A>>,
-    pub(crate) work: Arc<WorkLog>,
-}
-
-/// A free place in the queue, held until the message is in it.
-pub(crate) struct Room {
-    of: Arc<Semaphore>,
-    permit: OwnedSemaphorePermit,
+    pub(crate) shelf: Shelf,
 }
 
 /// Why a message did not get its place.
 pub(crate) enum Refused<M> {
-    Down(M, DownReason),
-    /// The gate closed and opened again since the place was taken, and its room was counted anew: take another.
-    Moved(M, Option<BoxReplySender>),
+    Down(Down<M>),
+    Full(Parcel<M>, Ticket),
 }
 
 impl<A: Actor> Cell<A> {
@@ -85,17 +84,20 @@ impl<A: Actor> Cell<A> {
             path: OnceLock::new(),
             capacity,
             inner: Mutex::new(Inner {
-                queue: VecDeque::new(),
-                room: Arc::new(Semaphore::new(capacity.min(Semaphore::MAX_PERMITS))),
+                queue: Queue::new(capacity),
                 gate: Gate::Open,
                 leave: None,
                 state: ChildState::Starting,
                 current: None,
+                work: WorkLog::default(),
                 left: Vec::new(),
                 actor: None,
-                stopping: CancellationToken::new(),
+                listener: None,
+                private: true,
+                ignored: false,
+                stopping: None,
             }),
-            work: Arc::default(),
+            shelf: Shelf::default(),
         }
     }
 
@@ -128,7 +130,7 @@ impl<A: Actor> Cell<A> {
         let mut inner = self.lock();
         inner.state = state;
         if matches!(state, ChildState::Starting | ChildState::BackingOff) {
-            inner.open(self.capacity);
+            inner.open();
         }
     }
 
@@ -138,7 +140,7 @@ impl<A: Actor> Cell<A> {
             depth: inner.queue.len(),
             capacity: self.capacity,
             current: inner.current,
-            work: self.work.labels(),
+            work: inner.work.labels(),
         }
     }
 
@@ -148,93 +150,109 @@ impl<A: Actor> Cell<A> {
         current.map(|(name, since)| Busy { name, since })
     }
 
-    /// What wakes the living inbox: a message, the end of some work, or a stop.
-    pub(crate) fn wake(&self) -> &Notify {
-        &self.work.changed
-    }
-
     // ---- senders
 
     /// Why nothing can be sent, if so.
     pub(crate) fn closed(&self) -> Option<DownReason> {
-        match &self.lock().gate {
-            Gate::Open => None,
-            Gate::Closing(reason) | Gate::Closed(reason) => Some(reason.clone()),
+        self.lock().refusal()
+    }
+
+    /// Queues a message if there is a place for it now.
+    pub(crate) fn try_put<M>(&self, parcel: Parcel<M>) -> Result<(), Result<Parcel<M>, Down<M>>>
+    where
+        A: Message<M>,
+        M: Send + 'static,
+    {
+        let mut inner = self.lock();
+        if let Some(reason) = inner.refusal() {
+            return Err(Err((parcel.open(), reason)));
         }
+        inner.queue.push(parcel, seal::<A, M>).map_err(Ok)?;
+        let listener = inner.listener.take();
+        drop(inner);
+        wake(listener);
+        Ok(())
     }
 
-    fn room(&self) -> Result<Arc<Semaphore>, DownReason> {
-        let inner = self.lock();
-        match &inner.gate {
-            Gate::Open => Ok(inner.room.clone()),
-            Gate::Closing(reason) | Gate::Closed(reason) => Err(reason.clone()),
-        }
-    }
-
-    /// Waits for a free place; first come, first served.
-    pub(crate) async fn wait_for_room(&self) -> Result<Room, DownReason> {
-        loop {
-            let of = self.room()?;
-            // An error means that the gate closed meanwhile; the next look says why, or finds it open again.
-            if let Ok(permit) = of.clone().acquire_owned().await {
-                return Ok(Room { of, permit });
-            }
-        }
-    }
-
-    /// A free place if there is one now.
-    pub(crate) fn try_room(&self) -> Result<Option<Room>, DownReason> {
-        let of = self.room()?;
-        let permit = of.clone().try_acquire_owned().ok();
-        Ok(permit.map(|permit| Room { of, permit }))
-    }
-
-    /// Puts a message in its place, or hands everything back with the reason.
-    pub(crate) fn put<M>(
+    /// Queues a message, or stands in line for a place: first come, first served. A gate that closes sends the whole line
+    /// away; who finds it open again afterwards stands in line anew.
+    pub(crate) fn poll_put<M>(
         &self,
-        room: Room,
-        message: M,
-        reply: Option<BoxReplySender>,
+        parcel: Parcel<M>,
+        ticket: Option<Ticket>,
+        cx: &Context<'_>,
     ) -> Result<(), Refused<M>>
     where
         A: Message<M>,
         M: Send + 'static,
     {
         let mut inner = self.lock();
-        if let Gate::Closing(reason) | Gate::Closed(reason) = &inner.gate {
-            return Err(Refused::Down(message, reason.clone()));
+        if let Some(reason) = inner.refusal() {
+            return Err(Refused::Down((parcel.open(), reason)));
         }
-        if !Arc::ptr_eq(&room.of, &inner.room) {
-            return Err(Refused::Moved(message, reply));
+        let waker = || cx.waker().clone();
+        let put = inner
+            .queue
+            .push_or_wait(ticket, parcel, seal::<A, M>, waker);
+        match put {
+            Ok(()) => {
+                let listener = inner.listener.take();
+                drop(inner);
+                wake(listener);
+                Ok(())
+            }
+            Err(InLine {
+                parcel,
+                ticket,
+                stale,
+            }) => {
+                drop(inner);
+                drop(stale);
+                Err(Refused::Full(parcel, ticket))
+            }
         }
-        inner.queue.push_back(Envelope {
-            message: Box::new(message),
-            reply,
-            name: <A as Message<M>>::name(),
-            caller: tracing::Span::current(),
-        });
-        room.permit.forget();
-        drop(inner);
-        self.wake().notify_one();
-        Ok(())
+    }
+
+    /// Leaves the line; a place that was promised goes to the next.
+    pub(crate) fn leave_line(&self, ticket: Ticket) {
+        let (stale, next) = self.lock().queue.leave(ticket);
+        drop(stale);
+        wake(next);
     }
 
     // ---- the living actor
 
-    /// The next thing for the inbox to do. The message handed out before is done.
-    pub(crate) fn step(&self) -> Step<A> {
+    /// The next thing for the inbox to do. The message handed out before is done. On `Wait` the waker is kept, under the
+    /// lock that whoever brings something must take: there is no moment at which its wake-up could be lost.
+    pub(crate) fn step(&self, private_first: bool, cx: &Context<'_>) -> Step<A> {
+        // Wakers are dropped and called outside the lock: they may be anything.
+        let _stale;
         let mut inner = self.lock();
         inner.current = None;
+        if inner.private && private_first {
+            inner.private = false;
+            return Step::Private;
+        }
         if inner.leave != Some(StopHow::Pause)
             && let Some(actor) = inner.actor.clone()
-            && let Some(envelope) = inner.queue.pop_front()
+            && let Some((envelope, next)) = inner.queue.pop()
         {
-            inner.room.add_permits(1);
             inner.current = Some((envelope.name, Instant::now()));
+            drop(inner);
+            wake(next);
             return Step::Deliver(envelope, actor);
         }
-        if inner.leave.is_some() && self.work.is_idle() {
+        // Private messages may be the end of what was queued (the result of a pipe): they are not left behind.
+        if inner.private {
+            inner.private = false;
+            return Step::Private;
+        }
+        if inner.leave.is_some() && inner.work.is_idle() {
             return Step::End;
+        }
+        match &inner.listener {
+            Some(listener) if listener.will_wake(cx.waker()) => {}
+            _ => _stale = inner.listener.replace(cx.waker().clone()),
         }
         Step::Wait
     }
@@ -244,9 +262,30 @@ impl<A: Actor> Cell<A> {
         self.lock().actor.clone()
     }
 
-    /// A private message is being handled.
+    /// A message that was not queued is being handled.
     pub(crate) fn handling(&self, name: &'static str) {
         self.lock().current = Some((name, Instant::now()));
+    }
+
+    /// A signal came out of kameo's mailbox, which may hold more.
+    pub(crate) fn took_private(&self, name: Option<&'static str>) {
+        let mut inner = self.lock();
+        inner.private = true;
+        inner.current = name.map(|name| (name, Instant::now()));
+    }
+
+    /// kameo's mailbox may hold something.
+    pub(crate) fn look_into_mailbox(&self) {
+        let mut inner = self.lock();
+        inner.private = true;
+        let listener = inner.listener.take();
+        drop(inner);
+        wake(listener);
+    }
+
+    pub(crate) fn begin_work(self: &Arc<Self>, label: String) -> WorkGuard {
+        let id = self.lock().work.begin(label);
+        WorkGuard::new(id, self.clone())
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -254,7 +293,24 @@ impl<A: Actor> Cell<A> {
     }
 
     pub(crate) fn stopping(&self) -> CancellationToken {
-        self.lock().stopping.clone()
+        let mut inner = self.lock();
+        let leaving = inner.leave.is_some();
+        let stopping = inner.stopping.get_or_insert_default().clone();
+        drop(inner);
+        if leaving {
+            stopping.cancel();
+        }
+        stopping
+    }
+
+    /// Notes that the present life is not wanted, or takes that back.
+    pub(crate) fn ignore(&self, ignored: bool) {
+        self.lock().ignored = ignored;
+    }
+
+    /// The present life was found unwanted by its own start.
+    pub(crate) fn is_ignored(&self) -> bool {
+        self.lock().ignored
     }
 
     /// Closes the gate if nothing is queued and no work is under way.
@@ -263,12 +319,14 @@ impl<A: Actor> Cell<A> {
         if inner.leave.is_some() {
             return true;
         }
-        if !inner.queue.is_empty() || !self.work.is_idle() {
+        if !inner.queue.is_empty() || !inner.work.is_idle() {
             return false;
         }
-        inner.close(Gate::Closing(DownReason::Finished));
+        let line = inner.close(Gate::Closing(DownReason::Finished));
         inner.leave = Some(StopHow::Drain);
         inner.state = ChildState::Stopping;
+        drop(inner);
+        line.into_iter().for_each(Waker::wake);
         true
     }
 
@@ -276,29 +334,49 @@ impl<A: Actor> Cell<A> {
 
     /// A new life begins; a gate that was closed opens.
     pub(crate) fn begin(self: &Arc<Self>, actor: ActorRef<A>) -> LifeGuard<A> {
+        let id = actor.id();
         let mut inner = self.lock();
-        inner.open(self.capacity);
+        inner.open();
         inner.leave = None;
         inner.left.clear();
-        let id = actor.id();
-        inner.actor = Some(actor);
-        inner.stopping = CancellationToken::new();
-        LifeGuard {
-            cell: self.clone(),
-            id,
+        inner.private = true;
+        inner.ignored = false;
+        let former = (
+            inner.actor.replace(actor),
+            inner.listener.take(),
+            inner.stopping.take(),
+        );
+        drop(inner);
+        drop(former);
+        LifeGuard::new(self.clone(), id)
+    }
+
+    /// That life is over. It may be an aborted one whose end comes after the next has begun.
+    pub(crate) fn end_life(&self, id: ActorId) {
+        // Dropped outside the lock: the last reference to an actor closes its mailbox, which rings here.
+        let _former;
+        let mut inner = self.lock();
+        if inner.actor.as_ref().is_some_and(|actor| actor.id() == id) {
+            _former = (inner.actor.take(), inner.listener.take());
+            inner.current = None;
         }
     }
 
     pub(crate) fn ask_stop(&self, how: StopHow) {
         let mut inner = self.lock();
-        if how == StopHow::Drain {
-            inner.close(Gate::Closing(DownReason::Stopped));
-        }
+        let line = match how {
+            StopHow::Drain => inner.close(Gate::Closing(DownReason::Stopped)),
+            StopHow::Pause => Vec::new(),
+        };
         inner.leave = Some(how);
         let stopping = inner.stopping.clone();
+        let listener = inner.listener.take();
         drop(inner);
-        stopping.cancel();
-        self.wake().notify_one();
+        line.into_iter().for_each(Waker::wake);
+        if let Some(stopping) = stopping {
+            stopping.cancel();
+        }
+        wake(listener);
     }
 
     pub(crate) fn kill(&self) {
@@ -307,7 +385,8 @@ impl<A: Actor> Cell<A> {
             let current = inner.current.map(|(name, _)| short_name(name));
             let interrupted = current.map(|name| format!("interrupted {name}"));
             inner.left = interrupted.into_iter().collect();
-            inner.left.extend(self.work.labels());
+            let labels = inner.work.labels();
+            inner.left.extend(labels);
         }
         let actor = inner.actor.clone();
         drop(inner);
@@ -326,12 +405,15 @@ impl<A: Actor> Cell<A> {
         if inner.state == ChildState::Down {
             return Vec::new();
         }
-        inner.close(Gate::Closed(reason.clone()));
+        let line = inner.close(Gate::Closed(reason.clone()));
         inner.gate = Gate::Closed(reason.clone());
         inner.state = ChildState::Down;
-        let queue = std::mem::take(&mut inner.queue);
+        let queue = inner.queue.take_items();
         let mut undone = std::mem::take(&mut inner.left);
+        let labels = inner.work.labels();
         drop(inner);
+        line.into_iter().for_each(Waker::wake);
+        self.shelf.clear();
         let mut counts: Vec<(&'static str, usize)> = Vec::new();
         for envelope in queue {
             match counts.iter_mut().find(|(name, _)| *name == envelope.name) {
@@ -349,7 +431,7 @@ impl<A: Actor> Cell<A> {
                 .into_iter()
                 .map(|(name, count)| format!("{count} queued {}", short_name(name))),
         );
-        for label in self.work.labels() {
+        for label in labels {
             if !undone.contains(&label) {
                 undone.push(label);
             }
@@ -359,40 +441,53 @@ impl<A: Actor> Cell<A> {
 }
 
 impl<A: Actor> Inner<A> {
-    fn open(&mut self, capacity: usize) {
-        if !matches!(self.gate, Gate::Open) {
-            let free = capacity.saturating_sub(self.queue.len());
-            self.room = Arc::new(Semaphore::new(free.min(Semaphore::MAX_PERMITS)));
-            self.gate = Gate::Open;
+    fn refusal(&self) -> Option<DownReason> {
+        match &self.gate {
+            Gate::Open => None,
+            Gate::Closing(reason) | Gate::Closed(reason) => Some(reason.clone()),
         }
     }
 
-    fn close(&mut self, gate: Gate) {
+    fn open(&mut self) {
+        self.gate = Gate::Open;
+    }
+
+    /// Returns who stood in line for room, to be woken outside the lock.
+    fn close(&mut self, gate: Gate) -> Vec<Waker> {
         if matches!(self.gate, Gate::Open) {
             self.gate = gate;
         }
-        self.room.close();
+        self.queue.dissolve_line()
     }
 }
 
-/// Ends the traces of a life however it ends, by return, panic or abort.
-pub(crate) struct LifeGuard<A: Actor> {
-    cell: Arc<Cell<A>>,
-    id: ActorId,
+/// Never called under the lock: what it wakes may take it.
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
 }
 
-impl<A: Actor> Drop for LifeGuard<A> {
-    fn drop(&mut self) {
-        let mut inner = self.cell.lock();
-        // An aborted life may come to its end after the next has begun.
-        if inner
-            .actor
-            .as_ref()
-            .is_some_and(|actor| actor.id() == self.id)
-        {
-            inner.actor = None;
-            inner.current = None;
-        }
+/// The ear at kameo's mailbox. It outlives the life it listens for by no more than that mailbox.
+impl<A: Actor> Wake for Cell<A> {
+    fn wake(self: Arc<Self>) {
+        self.look_into_mailbox();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.look_into_mailbox();
+    }
+}
+
+impl<A: Actor> Workplace for Cell<A> {
+    fn work_ended(&self, id: u64) {
+        let mut inner = self.lock();
+        inner.work.end(id);
+        // Only an inbox that is to leave waits for work.
+        let leaving = inner.leave.is_some();
+        let listener = if leaving { inner.listener.take() } else { None };
+        drop(inner);
+        wake(listener);
     }
 }
 

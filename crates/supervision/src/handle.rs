@@ -1,7 +1,10 @@
 //! How others reach an actor: by its place, which stays while actors in it come and go.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use kameo::actor::Actor;
@@ -10,9 +13,12 @@ use kameo::message::{BoxReply, Message};
 use kameo::reply::{BoxReplySender, Reply};
 use tokio::sync::oneshot;
 
-use crate::cell::{Cell, Refused};
+use crate::cell::{Cell, Down, Refused};
 use crate::exit::{ChildState, DownReason};
 use crate::names::ChildPath;
+use crate::parcel::Parcel;
+use crate::patience::Patience;
+use crate::queue::Ticket;
 
 /// What an ask of `M` to `A` answers.
 pub type Answer<A, M> = <<A as Message<M>>::Reply as Reply>::Ok;
@@ -160,32 +166,28 @@ impl<A: Actor> Handle<A> {
         A: Message<M>,
         M: Send + 'static,
     {
-        let answered = tokio::time::timeout(deadline, self.ask_without_deadline(message)).await;
-        answered.unwrap_or_else(|_| {
-            Err(AskError::Timeout {
-                child: self.child().clone(),
-                deadline,
-            })
-        })
-    }
-
-    async fn ask_without_deadline<M>(
-        &self,
-        message: M,
-    ) -> Result<Answer<A, M>, AskError<Refusal<A, M>>>
-    where
-        A: Message<M>,
-        M: Send + 'static,
-    {
-        let (reply, answer) = oneshot::channel();
-        if let Err((_, reason)) = self.put(message, Some(reply)).await {
-            return Err(self.ask_down(reason));
+        let (reply, mut answer) = oneshot::channel();
+        let mut errand = Errand::new(&self.cell, message, Some(reply));
+        let mut patience = Patience::new(&self.cell.shelf, deadline);
+        let put = poll_fn(|cx| match errand.poll(cx) {
+            Poll::Ready(put) => Poll::Ready(Some(put)),
+            Poll::Pending => patience.poll_exhausted(cx).map(|()| None),
+        });
+        match put.await {
+            Some(Ok(())) => {}
+            Some(Err((_, reason))) => return Err(self.ask_down(reason)),
+            None => return Err(self.ask_timeout(deadline)),
         }
-        match answer.await {
-            Ok(answer) => self.read_answer::<M>(answer),
-            Err(_) => Err(AskError::Crashed {
+        let answered = poll_fn(|cx| match Pin::new(&mut answer).poll(cx) {
+            Poll::Ready(answered) => Poll::Ready(Some(answered)),
+            Poll::Pending => patience.poll_exhausted(cx).map(|()| None),
+        });
+        match answered.await {
+            Some(Ok(answer)) => self.read_answer::<M>(answer),
+            Some(Err(_)) => Err(AskError::Crashed {
                 child: self.child().clone(),
             }),
+            None => Err(self.ask_timeout(deadline)),
         }
     }
 
@@ -215,6 +217,13 @@ impl<A: Actor> Handle<A> {
         }
     }
 
+    fn ask_timeout<E>(&self, deadline: Duration) -> AskError<E> {
+        AskError::Timeout {
+            child: self.child().clone(),
+            deadline,
+        }
+    }
+
     fn ask_down<E>(&self, reason: DownReason) -> AskError<E> {
         AskError::Down {
             child: self.child().clone(),
@@ -231,7 +240,8 @@ impl<A: Actor> Handle<A> {
         A: Message<M>,
         M: Send + 'static,
     {
-        let put = self.put(message, None).await;
+        let mut errand = Errand::new(&self.cell, message, None);
+        let put = poll_fn(|cx| errand.poll(cx)).await;
         put.map_err(|(message, reason)| self.tell_down(message, reason))
     }
 
@@ -244,14 +254,11 @@ impl<A: Actor> Handle<A> {
         A: Message<M>,
         M: Send + 'static,
     {
-        match self.cell.try_room() {
-            Err(reason) => Err(self.tell_down(message, reason)),
-            Ok(None) => Err(TellError::Full(message)),
-            Ok(Some(room)) => self.cell.put(room, message, None).map_err(|e| match e {
-                Refused::Down(message, reason) => self.tell_down(message, reason),
-                Refused::Moved(message, _) => TellError::Full(message),
-            }),
-        }
+        let put = self.cell.try_put(Parcel::new(message, None));
+        put.map_err(|refused| match refused {
+            Ok(parcel) => TellError::Full(parcel.open()),
+            Err((message, reason)) => self.tell_down(message, reason),
+        })
     }
 
     fn tell_down<M>(&self, message: M, reason: DownReason) -> TellError<M> {
@@ -261,26 +268,49 @@ impl<A: Actor> Handle<A> {
             reason,
         }
     }
+}
 
-    async fn put<M>(
-        &self,
-        mut message: M,
-        mut reply: Option<BoxReplySender>,
-    ) -> Result<(), (M, DownReason)>
-    where
-        A: Message<M>,
-        M: Send + 'static,
-    {
-        loop {
-            let room = match self.cell.wait_for_room().await {
-                Ok(room) => room,
-                Err(reason) => return Err((message, reason)),
-            };
-            match self.cell.put(room, message, reply) {
-                Ok(()) => return Ok(()),
-                Err(Refused::Down(message, reason)) => return Err((message, reason)),
-                Err(Refused::Moved(back, sender)) => (message, reply) = (back, sender),
+/// One message's way into the queue. Dropped on the way, it leaves the line and the message is not sent.
+struct Errand<'a, A: Actor, M> {
+    cell: &'a Cell<A>,
+    parcel: Option<Parcel<M>>,
+    ticket: Option<Ticket>,
+}
+
+impl<'a, A, M> Errand<'a, A, M>
+where
+    A: Message<M>,
+    M: Send + 'static,
+{
+    fn new(cell: &'a Cell<A>, message: M, reply: Option<BoxReplySender>) -> Self {
+        Self {
+            cell,
+            parcel: Some(Parcel::new(message, reply)),
+            ticket: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), Down<M>>> {
+        let Some(parcel) = self.parcel.take() else {
+            return Poll::Ready(Ok(()));
+        };
+        let ticket = self.ticket.take();
+        match self.cell.poll_put(parcel, ticket, cx) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(Refused::Down(down)) => Poll::Ready(Err(down)),
+            Err(Refused::Full(parcel, ticket)) => {
+                self.parcel = Some(parcel);
+                self.ticket = Some(ticket);
+                Poll::Pending
             }
+        }
+    }
+}
+
+impl<A: Actor, M> Drop for Errand<'_, A, M> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.cell.leave_line(ticket);
         }
     }
 }

@@ -1,11 +1,15 @@
 //! What a living actor receives from: its place's queue, its own alarm, and kameo's mailbox for what is private to this
 //! life.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 
 use kameo::actor::{Actor, WeakActorRef};
 use kameo::mailbox::{MailboxReceiver, Signal};
 use kameo::message::Message;
+use tokio::task::coop;
 use tokio::time::Instant;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
@@ -63,12 +67,21 @@ impl<A: Actor> Inbox<A> {
     /// While the guard lives, a graceful stop waits (to the deadline of the child's `Shutdown`). The label is what the
     /// stop report says was abandoned if the deadline passes.
     pub fn work(&self, label: impl Into<String>) -> WorkGuard {
-        self.cell.work.begin(label.into())
+        self.cell.begin_work(label.into())
     }
 
     /// True once a stop was asked for. What is queued is still handled, unless the actor is to be started again.
     pub fn is_stopping(&self) -> bool {
         self.cell.is_stopping()
+    }
+
+    /// Says, in `on_start`, that this child is not wanted: whatever `on_start` then returns, the life ends as
+    /// [`Exit::Ignored`](crate::Exit::Ignored), never ready and without having handled a message (if it returns `Ok`,
+    /// `on_stop` runs). A panic stays a failure. Once the actor has asked for its first message this does nothing.
+    pub fn ignore(&mut self) {
+        if self.ring.is_some() {
+            self.cell.ignore(true);
+        }
     }
 
     /// Completes when a stop is asked for; for tasks that the actor runs beside itself.
@@ -89,21 +102,7 @@ impl<A: Actor> Inbox<A> {
         _me: WeakActorRef<A>,
         mailbox: &mut MailboxReceiver<A>,
     ) -> Option<Signal<A>> {
-        loop {
-            match self.poll_both(mailbox) {
-                Found::Signal(signal) => return Some(signal),
-                Found::End => return None,
-                Found::Nothing => {}
-            }
-            tokio::select! {
-                biased;
-                signal = mailbox.recv() => match signal {
-                    Some(signal) => return Some(self.private(signal)),
-                    None => return None,
-                },
-                () = self.cell.wake().notified() => {}
-            }
-        }
+        poll_fn(|cx| self.poll_next(mailbox, cx)).await
     }
 
     /// Called by `receive_from!(inbox, alarm)`.
@@ -119,17 +118,20 @@ impl<A: Actor> Inbox<A> {
         let Some(at) = self.alarm else {
             return self.next(me, mailbox).await;
         };
-        // An alarm that is already due goes first: a full queue must not postpone it for ever.
-        let due = tokio::select! {
-            biased;
-            () = tokio::time::sleep_until(at) => true,
-            signal = self.next(me, mailbox) => match signal {
-                Some(signal) => return Some(signal),
-                None => false,
-            },
-        };
-        if !due {
-            return None;
+        let mut sleep = pin!(tokio::time::sleep_until(at));
+        let next = poll_fn(|cx| {
+            // An alarm that is already due goes first: a full queue must not postpone it for ever.
+            if Instant::now() >= at {
+                return Poll::Ready(None);
+            }
+            match self.poll_next(mailbox, cx) {
+                Poll::Ready(signal) => Poll::Ready(Some(signal)),
+                // Armed only by an actor that has nothing to do.
+                Poll::Pending => sleep.as_mut().poll(cx).map(|()| None),
+            }
+        });
+        if let Some(signal) = next.await {
+            return signal;
         }
         self.alarm = None;
         self.ring_once();
@@ -153,46 +155,72 @@ impl<A: Actor> Inbox<A> {
         }
     }
 
-    fn poll_both(&mut self, mailbox: &mut MailboxReceiver<A>) -> Found<A> {
-        self.ring_once();
-        let private_first = std::mem::replace(&mut self.private_first, false);
-        if private_first && let Ok(signal) = mailbox.try_recv() {
-            return Found::Signal(self.private(signal));
-        }
-        match self.cell.step() {
-            Step::Deliver(envelope, actor_ref) => {
-                self.private_first = true;
-                Found::Signal(Signal::Message {
-                    message: envelope.message,
-                    actor_ref,
-                    reply: envelope.reply,
-                    // So that kameo does not put it into its start-up buffer, which a crash empties unseen.
-                    sent_within_actor: true,
-                    message_name: envelope.name,
-                    caller_span: envelope.caller,
-                })
+    fn poll_next(
+        &mut self,
+        mailbox: &mut MailboxReceiver<A>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Signal<A>>> {
+        if self.ring.is_some() {
+            if self.cell.is_ignored() {
+                return Poll::Ready(None);
             }
-            // Private messages may be the end of what was queued (the result of a pipe): they are not left behind.
-            Step::End => match mailbox.try_recv() {
-                Ok(signal) => Found::Signal(self.private(signal)),
-                Err(_) => Found::End,
-            },
-            Step::Wait => Found::Nothing,
+            self.ring_once();
+        }
+        // An actor whose queue never empties lets others have the thread, too.
+        let budget = ready!(coop::poll_proceed(cx));
+        let mut private_first = std::mem::replace(&mut self.private_first, false);
+        loop {
+            let signal = match self.cell.step(private_first, cx) {
+                Step::Deliver(envelope, actor_ref) => {
+                    self.private_first = true;
+                    Some(Signal::Message {
+                        message: envelope.message,
+                        actor_ref,
+                        reply: envelope.reply,
+                        // So that kameo does not put it into its start-up buffer, which a crash empties unseen.
+                        sent_within_actor: true,
+                        message_name: envelope.name,
+                        caller_span: envelope.caller,
+                    })
+                }
+                Step::Private => match self.poll_mailbox(mailbox) {
+                    Poll::Ready(signal) => signal,
+                    Poll::Pending => {
+                        private_first = false;
+                        continue;
+                    }
+                },
+                Step::Wait => return Poll::Pending,
+                Step::End => None,
+            };
+            budget.made_progress();
+            return Poll::Ready(signal);
         }
     }
 
-    fn private(&self, signal: Signal<A>) -> Signal<A> {
-        if let Signal::Message { message_name, .. } = &signal {
-            self.cell.handling(message_name);
-        }
-        signal
+    /// Takes from kameo's mailbox, or leaves the cell's ear there: it rings when something comes.
+    fn poll_mailbox(&mut self, mailbox: &mut MailboxReceiver<A>) -> Poll<Option<Signal<A>>> {
+        let ear = Waker::from(self.cell.clone());
+        // Unconstrained: "nothing there" must not mean "no budget", or a stop could leave something behind.
+        let received = pin!(coop::unconstrained(mailbox.recv()));
+        let signal = ready!(received.poll(&mut Context::from_waker(&ear)));
+        // What came took the ear with it, or left it in place: look again until nothing is there.
+        let name = match &signal {
+            Some(Signal::Message { message_name, .. }) => Some(*message_name),
+            _ => None,
+        };
+        self.cell.took_private(name);
+        Poll::Ready(signal)
     }
 }
 
-enum Found<A: Actor> {
-    Signal(Signal<A>),
-    Nothing,
-    End,
+/// A start that panics has failed, whatever it said before.
+impl<A: Actor> Drop for Inbox<A> {
+    fn drop(&mut self) {
+        if self.ring.is_some() && std::thread::panicking() {
+            self.cell.ignore(false);
+        }
+    }
 }
 
 /// Overrides `Actor::next` so that the actor receives from its place in the tree. Write it inside `impl Actor`, with the

@@ -1,9 +1,10 @@
 //! A child that is a plain async function: listeners, pumps, one-off jobs.
 
 use std::any::Any;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -11,7 +12,7 @@ use crate::child::{Begin, Child, Life, Look, Ring, StopHow};
 use crate::exit::{ChildState, DownReason, Exit};
 use crate::names::ChildPath;
 use crate::spec_error::SpecError;
-use crate::work::{WorkGuard, WorkLog};
+use crate::work::{WorkGuard, WorkLog, Workplace};
 
 /// What a task may fail with.
 pub type TaskError = Box<dyn std::error::Error + Send + Sync>;
@@ -22,16 +23,30 @@ type Run = Pin<Box<dyn Future<Output = Result<(), TaskError>> + Send>>;
 pub struct TaskContext {
     path: ChildPath,
     incarnation: u64,
-    ring: Arc<Mutex<Option<Ring>>>,
-    work: Arc<WorkLog>,
+    door: Arc<Mutex<Door>>,
+    place: Arc<Place>,
     stopping: CancellationToken,
+}
+
+/// How one life enters: it rings, or says that it is not wanted.
+struct Door {
+    ring: Option<Ring>,
+    ignored: bool,
 }
 
 impl TaskContext {
     /// Tells the supervisor that the next child may start: the socket is bound, the file is open. A task that returns
     /// `Ok` without it counts as started and ended.
     pub fn ready(&self) {
-        press(&self.ring);
+        press(&self.door);
+    }
+
+    /// Says that this child is not wanted: if the task then returns `Ok`, its life ends as
+    /// [`Exit::Ignored`](crate::Exit::Ignored) without ever having been ready. An error or a panic stays a failure. After
+    /// [`TaskContext::ready`] this does nothing.
+    pub fn ignore(&self) {
+        let mut door = lock(&self.door);
+        door.ignored = door.ring.is_some();
     }
 
     /// Completes when the task should come to its end; past its `Shutdown` deadline it is dropped where it stands.
@@ -41,7 +56,8 @@ impl TaskContext {
 
     /// While the guard lives, a graceful stop waits even if the task has returned.
     pub fn work(&self, label: impl Into<String>) -> WorkGuard {
-        self.work.begin(label.into())
+        let id = lock(&self.place.0).work.begin(label.into());
+        WorkGuard::new(id, self.place.clone())
     }
 
     /// Where in the tree.
@@ -55,27 +71,66 @@ impl TaskContext {
     }
 }
 
-fn press(ring: &Mutex<Option<Ring>>) {
-    let ring = ring.lock().unwrap_or_else(PoisonError::into_inner).take();
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn press(door: &Mutex<Door>) {
+    let mut door = lock(door);
+    door.ignored = false;
+    let ring = door.ring.take();
+    drop(door);
     if let Some(ring) = ring {
         ring.ready();
     }
 }
 
+/// What outlives the lives of one task.
 #[derive(Default)]
-struct Tokens {
+struct Place(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    adopted: bool,
     stopping: CancellationToken,
     killed: CancellationToken,
+    work: WorkLog,
+    /// The life that has returned and waits for its work to end.
+    listener: Option<Waker>,
     /// What a kill interrupted; the guards of it are gone when the rest is counted.
     left: Vec<String>,
     down: bool,
 }
 
+impl Place {
+    /// Registers under the lock that the end of work must take: its wake-up cannot be lost.
+    fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut inner = lock(&self.0);
+        if inner.work.is_idle() {
+            return Poll::Ready(());
+        }
+        let stale = inner.listener.replace(cx.waker().clone());
+        drop(inner);
+        drop(stale);
+        Poll::Pending
+    }
+}
+
+impl Workplace for Place {
+    fn work_ended(&self, id: u64) {
+        let mut inner = lock(&self.0);
+        inner.work.end(id);
+        let listener = inner.listener.take();
+        drop(inner);
+        if let Some(listener) = listener {
+            listener.wake();
+        }
+    }
+}
+
 pub(crate) struct TaskChild {
     start: Arc<dyn Fn(TaskContext) -> Run + Send + Sync>,
-    adopted: Mutex<bool>,
-    work: Arc<WorkLog>,
-    tokens: Mutex<Tokens>,
+    place: Arc<Place>,
 }
 
 impl TaskChild {
@@ -86,9 +141,7 @@ impl TaskChild {
     {
         Self {
             start: Arc::new(move |context| Box::pin(start(context))),
-            adopted: Mutex::default(),
-            work: Arc::default(),
-            tokens: Mutex::default(),
+            place: Arc::default(),
         }
     }
 }
@@ -99,67 +152,66 @@ impl Child for TaskChild {
     }
 
     fn adopt(&self, _path: &ChildPath) -> bool {
-        let mut adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);
-        !std::mem::replace(&mut *adopted, true)
+        !std::mem::replace(&mut lock(&self.place.0).adopted, true)
     }
 
     fn begin(&self, begin: Begin) -> Life {
-        let tokens = Tokens::default();
-        let (stopping, killed) = (tokens.stopping.clone(), tokens.killed.clone());
-        *self.tokens.lock().unwrap_or_else(PoisonError::into_inner) = tokens;
-        let ring = Arc::new(Mutex::new(Some(begin.ring)));
+        let (stopping, killed) = (CancellationToken::new(), CancellationToken::new());
+        let mut inner = lock(&self.place.0);
+        inner.stopping = stopping.clone();
+        inner.killed = killed.clone();
+        inner.left.clear();
+        inner.down = false;
+        drop(inner);
+        let door = Arc::new(Mutex::new(Door {
+            ring: Some(begin.ring),
+            ignored: false,
+        }));
         let context = TaskContext {
             path: begin.path,
             incarnation: begin.incarnation,
-            ring: ring.clone(),
-            work: self.work.clone(),
+            door: door.clone(),
+            place: self.place.clone(),
             stopping: stopping.clone(),
         };
         let start = self.start.clone();
-        let work = self.work.clone();
+        let place = self.place.clone();
         Box::pin(async move {
             let whole = async {
                 let ended = start(context).await;
-                while stopping.is_cancelled() && !work.is_idle() {
-                    work.changed.notified().await;
+                if stopping.is_cancelled() {
+                    poll_fn(|cx| place.poll_idle(cx)).await;
                 }
                 ended
             };
             tokio::select! {
                 biased;
                 () = killed.cancelled() => Exit::Killed,
-                ended = whole => match ended {
-                    Ok(()) => {
-                        press(&ring);
-                        Exit::Normal
-                    }
-                    Err(error) => Exit::Crashed(error.to_string()),
-                },
+                ended = whole => read_end(ended, &door),
             }
         })
     }
 
     fn ask_stop(&self, _how: StopHow) {
-        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.stopping.cancel();
-        drop(tokens);
-        self.work.changed.notify_one();
+        let stopping = lock(&self.place.0).stopping.clone();
+        stopping.cancel();
     }
 
     fn kill(&self) {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.left = self.work.labels();
-        tokens.killed.cancel();
+        let mut inner = lock(&self.place.0);
+        inner.left = inner.work.labels();
+        let killed = inner.killed.clone();
+        drop(inner);
+        killed.cancel();
     }
 
     fn down(&self, _reason: &DownReason) -> Vec<String> {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::replace(&mut tokens.down, true) {
+        let mut inner = lock(&self.place.0);
+        if std::mem::replace(&mut inner.down, true) {
             return Vec::new();
         }
-        let mut undone = std::mem::take(&mut tokens.left);
-        drop(tokens);
-        for label in self.work.labels() {
+        let mut undone = std::mem::take(&mut inner.left);
+        for label in inner.work.labels() {
             if !undone.contains(&label) {
                 undone.push(label);
             }
@@ -171,7 +223,7 @@ impl Child for TaskChild {
 
     fn look(&self) -> Look {
         Look {
-            work: self.work.labels(),
+            work: lock(&self.place.0).work.labels(),
             ..Look::default()
         }
     }
@@ -186,5 +238,16 @@ impl Child for TaskChild {
 
     fn shared(&self) -> Arc<dyn Any + Send + Sync> {
         Arc::new(())
+    }
+}
+
+fn read_end(ended: Result<(), TaskError>, door: &Mutex<Door>) -> Exit {
+    match ended {
+        Ok(()) if lock(door).ignored => Exit::Ignored,
+        Ok(()) => {
+            press(door);
+            Exit::Normal
+        }
+        Err(error) => Exit::Crashed(error.to_string()),
     }
 }

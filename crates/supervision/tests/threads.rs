@@ -92,3 +92,53 @@ async fn a_stop_among_senders_answers_or_returns_every_message() {
         assert_eq!(said, taken);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn impatient_senders_at_a_small_queue_send_what_they_were_told_was_sent() {
+    const SENDERS: u32 = 8;
+    const EACH: u32 = 400;
+    let log = Log::default();
+    let (a, handle) = ChildSpec::actor::<Probe, _>("a", 2, Orders::new("a", &log));
+    let tree = started(root().child(a)).await;
+    let mut senders = tokio::task::JoinSet::new();
+    for sender in 0..SENDERS {
+        let handle = handle.clone();
+        senders.spawn(async move {
+            let mut sent = Vec::new();
+            for n in 0..EACH {
+                let number = sender * EACH + n;
+                let impatience = async {
+                    for _ in 0..number % 5 {
+                        tokio::task::yield_now().await;
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    told = handle.tell(Say(number)) => {
+                        told.unwrap();
+                        sent.push(number);
+                    }
+                    () = impatience => {}
+                }
+            }
+            sent
+        });
+    }
+    let sent = tokio::time::timeout(MINUTE, senders.join_all()).await;
+    let sent = sent.expect("nobody waits for ever");
+    handle.ask(Wake(MINUTE), MINUTE).await.unwrap();
+    tree.stop(MINUTE).await;
+    let lines = log.take();
+    let said: Vec<u32> = lines
+        .iter()
+        .filter_map(|l| l.strip_prefix("a ")?.parse().ok())
+        .collect();
+    assert_eq!(said.len(), sent.iter().map(Vec::len).sum::<usize>());
+    for (sender, sent) in (0..SENDERS).zip(sent) {
+        assert!(sent.is_sorted());
+        let first = sent.first().copied().unwrap_or(sender * EACH);
+        let own = first / EACH * EACH..(first / EACH + 1) * EACH;
+        let got: Vec<u32> = said.iter().copied().filter(|n| own.contains(n)).collect();
+        assert_eq!(got, sent, "in order, none lost, none twice, none unsent");
+    }
+}
