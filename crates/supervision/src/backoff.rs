@@ -51,7 +51,7 @@ impl Backoff {
 }
 
 /// How often in a row one child has crashed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Streak(u32);
 
 impl Streak {

@@ -53,6 +53,13 @@ impl Intensity {
     pub fn counted(&self) -> usize {
         self.restarts.len()
     }
+
+    /// How long ago each counted restart was, the oldest first, without those the next verdict would forget.
+    #[cfg(test)]
+    pub(crate) fn ages(&self, now: Instant) -> impl Iterator<Item = Duration> {
+        let ages = self.restarts.iter().map(move |at| now - *at);
+        ages.filter(|age| *age <= self.period)
+    }
 }
 
 #[cfg(test)]

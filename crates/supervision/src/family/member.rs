@@ -66,6 +66,7 @@ pub(super) enum Demand {
 
 /// One child.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Member {
     pub(crate) id: ChildId,
     pub(crate) policy: Arc<Policy>,

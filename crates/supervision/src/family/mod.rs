@@ -8,6 +8,8 @@ mod counts;
 mod escalation;
 mod lives;
 mod member;
+#[cfg(test)]
+mod model;
 mod restart_plan;
 mod sequence;
 mod stops;
@@ -180,6 +182,7 @@ pub(crate) enum End {
     },
 }
 
+#[cfg_attr(test, derive(Clone))]
 enum Mode {
     Running,
     /// `keep`: the children of the spec may be started again by a later life of this supervisor.
@@ -191,6 +194,7 @@ enum Mode {
 }
 
 /// The children of one supervisor and what is going on with them.
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Family {
     rules: Rules,
     chance: Chance,
