@@ -2,21 +2,22 @@
 
 use std::collections::BTreeSet;
 
+use super::super::member::State;
 use super::super::{Effect, End, Event, Family, Key, Mode, Refused, Token};
-use super::world::{Fault, Life, Order, Outside, Question, Seen, World};
+use super::world::{Fault, Life, Order, Outside, Question, Seen, Why, World};
 use crate::chance::Chance;
 use crate::events::Lifecycle;
-use crate::exit::{ChildState, Exit};
-use crate::policy::{Restart, Strategy};
+use crate::exit::{ChildState, DownReason};
+use crate::policy::{AutoShutdown, Restart, Shutdown, Strategy};
 
 /// What was so before the event whose effects are judged.
 #[derive(Clone, Copy)]
 struct Before {
     ending: bool,
     hurry: bool,
-    /// A group restart was stopping its children: it will start all of them.
-    waking: bool,
     about: Option<Key>,
+    /// The child that an administrator wants to start again.
+    revived: Option<Key>,
     /// The end that the event tells of, and whether it was a normal one.
     end: Option<(Key, bool)>,
 }
@@ -27,10 +28,13 @@ impl World {
         let before = Before {
             ending: !matches!(self.family.mode, Mode::Running),
             hurry: matches!(event, Event::Hurry),
-            waking: self.family.walk.is_some_and(|walk| !walk.cleared),
             about,
+            revived: match &event {
+                Event::Restart { id, .. } => self.family.find(id),
+                _ => None,
+            },
             end: match &event {
-                Event::Ended { key, exit, .. } => Some((*key, *exit == Exit::Normal)),
+                Event::Ended { key, exit, .. } => Some((*key, exit.is_normal())),
                 _ => None,
             },
         };
@@ -38,18 +42,22 @@ impl World {
         let effects = self.family.handle(event, self.now);
         self.family.chance = Chance::new(1);
         let mut seen = BTreeSet::new();
-        for effect in effects {
-            self.judge(&effect, before, &mut seen);
+        for effect in &effects {
+            self.judge(effect, before, &mut seen);
         }
+        self.judge_significance(&effects, before, &mut seen);
         if heirs
             .iter()
             .any(|key| self.family.members.contains_key(key))
         {
             seen.insert(Seen::Succeeded);
         }
-        if !self.books() {
-            self.fault(Fault::BadBooks);
-        }
+        let books = self.books();
+        self.hold(books, Fault::BadBooks);
+        let armed = self.force_has_a_next_step();
+        self.hold(armed, Fault::BadForce);
+        let walking = self.family.walk.is_some() || !matches!(self.family.mode, Mode::Running);
+        self.hold(walking || self.outside.owed.is_empty(), Fault::Owed);
         seen
     }
 
@@ -106,45 +114,61 @@ impl World {
             Effect::Retire { key, .. } => {
                 let alive = self.outside.lives.contains_key(key);
                 self.hold(!alive, Fault::TwoLives);
-                self.outside.down.insert(*key, before.waking);
+                self.outside.down.insert(*key, false);
+                self.outside.owed.remove(key);
             }
             Effect::Forget(key) => {
                 let alive = self.outside.lives.contains_key(key);
                 let kept = self.outside.kept.remove(key);
                 self.hold(kept && !alive, Fault::BadBooks);
                 self.outside.down.remove(key);
+                self.outside.asked_for.remove(key);
             }
             Effect::Reply(token, outcome) => self.judge_reply(*token, outcome, seen),
             Effect::Emit(key, _, what) => self.judge_word(*key, what, before, seen),
             Effect::GivesUp { .. } => {
                 let full = self.restarts.len() == self.max_restarts as usize;
                 self.hold(full && !before.ending, Fault::Intensity);
-                self.outside.gave_up = true;
+                self.outside.why = Some(Why::GaveUp);
             }
             Effect::End(end) => self.judge_end(end, seen),
             Effect::TreeReady => self.hold(!before.ending, Fault::StartAtTheEnd),
-            Effect::Show(key, ChildState::BackingOff) => self.judge_waking(*key),
+            Effect::Show(key, ChildState::BackingOff) => {
+                if before.revived == Some(*key) && self.outside.down.remove(key).is_some() {
+                    seen.insert(Seen::Revived);
+                    self.outside.asked_for.insert(*key);
+                }
+                self.judge_waking(*key);
+            }
+            Effect::ShutsDown(_) => {
+                seen.insert(Seen::ShutDown);
+                self.outside.why = Some(Why::ShutDown);
+            }
             Effect::Show(..) => {}
         }
     }
 
     fn judge_start(&mut self, key: Key, incarnation: u64, ending: bool) {
-        let late = ending || self.outside.gave_up || self.outside.ended;
+        let outside = &self.outside;
+        let late = ending || outside.why.is_some() || outside.ended;
         self.hold(!late, Fault::StartAtTheEnd);
         self.hold(self.outside.kept.contains(&key), Fault::BadBooks);
         self.judge_waking(key);
         let first = incarnation == 1;
         let temporary = self.restart_of(key) == Some(Restart::Temporary);
         self.hold(first || !temporary, Fault::RestartType);
-        let ordered = self.family.strategy != Strategy::OneForOne;
+        let asked_for = self.outside.asked_for.remove(&key);
+        let ordered = self.family.rules.strategy.restarts_group() && !asked_for;
         let of_the_spec = key.0 < self.fixed;
         if ordered && (of_the_spec || !first) {
             let younger = self.outside.lives.range(key..).next();
             self.hold(younger.is_none(), Fault::StartOrder);
         }
-        if of_the_spec && first {
+        if of_the_spec && first && !asked_for {
             let mut elders = self.outside.lives.range(..key);
-            let all_ready = elders.all(|(_, life)| life.ready);
+            // Who was ready once and is being started again is awaited in a group only.
+            let was_up = |key| self.family.members.get(key).is_some_and(|m| m.ever_up);
+            let all_ready = elders.all(|(key, life)| life.ready || (!ordered && was_up(key)));
             self.hold(all_ready, Fault::StartOrder);
         }
         let id = self
@@ -157,6 +181,7 @@ impl World {
             .filter_map(|key| self.family.members.get(key))
             .filter(|member| Some(&member.id) == id.as_ref())
             .count();
+        self.outside.owed.remove(&key);
         let before = self.outside.lives.insert(key, Life::default());
         self.hold(before.is_none() && namesakes == 0, Fault::TwoLives);
     }
@@ -166,11 +191,58 @@ impl World {
         self.hold(woken, Fault::Risen);
     }
 
-    /// Everyone after it has ended; children of run time under `one_for_one` may go side by side.
+    /// Everyone after it has ended; the children of a template may go side by side.
     fn is_its_turn_to_stop(&self, key: Key) -> bool {
-        let together = self.family.strategy == Strategy::OneForOne && key.0 >= self.fixed;
+        let together = self.family.rules.strategy == Strategy::SimpleOneForOne;
         let mut younger = self.outside.lives.range(key..).skip(1);
         together || younger.next().is_none()
+    }
+
+    /// Nobody can put an end off for ever: who was told to end, and may not take as long as it likes, has a deadline until
+    /// it is aborted; so has who starts; and after a hurry all force is used.
+    fn force_has_a_next_step(&self) -> bool {
+        let hurried = self.outside.order == Order::Hurry;
+        self.outside.lives.iter().all(|(key, life)| {
+            let Some(member) = self.family.members.get(key) else {
+                return true;
+            };
+            let patient = member.policy.shutdown == Shutdown::Infinity && !life.killed;
+            let waited_for = (life.asked && !patient) || (!life.asked && !life.ready);
+            let armed = !waited_for || life.aborted || member.due.is_some();
+            armed && (!hurried || life.killed || life.aborted)
+        })
+    }
+
+    /// The end of a significant child, by itself and for good, ends the family as its rule says; nothing else does.
+    fn judge_significance(
+        &mut self,
+        effects: &[Effect],
+        before: Before,
+        seen: &mut BTreeSet<Seen>,
+    ) {
+        let significant = |key: &Key| self.significant.contains(key);
+        let over = effects.iter().any(|effect| match effect {
+            Effect::Retire { key, reason, .. } => {
+                before.end.is_some_and(|(ended, _)| ended == *key)
+                    && significant(key)
+                    && matches!(reason, DownReason::Finished | DownReason::Crashed(_))
+            }
+            _ => false,
+        });
+        let mut members = self.family.members.iter();
+        let others = members.any(|(key, member)| significant(key) && member.state != State::Down);
+        let wanted = over
+            && !before.ending
+            && match self.family.rules.auto_shutdown {
+                AutoShutdown::Never => false,
+                AutoShutdown::AnySignificant => true,
+                AutoShutdown::AllSignificant => !others,
+            };
+        let told = effects.iter().any(|e| matches!(e, Effect::ShutsDown(_)));
+        self.hold(wanted == told, Fault::Significance);
+        if over && !wanted {
+            seen.insert(Seen::OutlivedASignificantChild);
+        }
     }
 
     fn force(&mut self, key: Key, lawful: impl FnOnce(&mut Life) -> bool) {
@@ -190,12 +262,27 @@ impl World {
         let truthful = match (question, outcome) {
             (Question::Terminate, Ok(key)) => !self.outside.lives.contains_key(key),
             (Question::Terminate, Err(why)) => *why == Refused::NotFound,
-            (Question::Add, Ok(key)) => self.outside.lives.get(key).is_some_and(|life| life.ready),
+            (Question::Delete, Ok(key)) => !self.outside.kept.contains(key),
+            (Question::Delete | Question::Restart, Err(Refused::Running(_))) => {
+                !self.outside.lives.is_empty()
+            }
+            (Question::Delete, Err(why)) => {
+                matches!(why, Refused::NotFound | Refused::Restarting(_))
+            }
+            (Question::Restart, Err(why)) => {
+                !matches!(why, Refused::AlreadyStarted | Refused::AlreadyPresent)
+            }
+            (Question::Add | Question::Restart, Ok(key)) => {
+                self.outside.lives.get(key).is_some_and(|life| life.ready)
+            }
             (Question::Ensure, Ok(key)) => {
                 self.outside.kept.contains(key) && !self.outside.down.contains_key(key)
             }
             (Question::Add, Err(why)) => *why != Refused::NotFound,
-            (Question::Ensure, Err(why)) => matches!(why, Refused::Stopping | Refused::Failed(_)),
+            (Question::Ensure, Err(why)) => matches!(
+                why,
+                Refused::Stopping | Refused::Failed(_) | Refused::Ignored
+            ),
         };
         self.hold(truthful, Fault::BadReply);
         if outcome.is_err() {
@@ -230,14 +317,24 @@ impl World {
                 self.restarts.push(self.now);
                 let within = self.restarts.len() <= self.max_restarts as usize;
                 self.hold(within, Fault::Intensity);
-                if self.family.strategy == Strategy::RestForOne {
-                    for (_, woken) in self.outside.down.range_mut(key..) {
-                        *woken = true;
-                    }
-                }
+                self.judge_group(key);
             }
             _ => {}
         }
+    }
+
+    /// A crash restarts its group: who lives is owed a new life, who is down may be started again.
+    fn judge_group(&mut self, crashed: Key) {
+        let from = match self.family.rules.strategy {
+            Strategy::OneForOne | Strategy::SimpleOneForOne => return,
+            Strategy::RestForOne => crashed,
+            Strategy::OneForAll => Key(0),
+        };
+        for (_, woken) in self.outside.down.range_mut(from..) {
+            *woken = true;
+        }
+        let living = self.outside.lives.range(from..).map(|(key, _)| *key);
+        self.outside.owed.extend(living.chain([crashed]));
     }
 
     fn restart_of(&self, key: Key) -> Option<Restart> {
@@ -251,8 +348,9 @@ impl World {
             End::Asked => asked,
             End::Escalated { .. } => {
                 seen.insert(Seen::Escalated);
-                self.outside.gave_up
+                self.outside.why == Some(Why::GaveUp)
             }
+            End::AutoShutdown { .. } => self.outside.why == Some(Why::ShutDown),
             End::StartFailed { .. } => {
                 seen.insert(Seen::StartFailed);
                 true

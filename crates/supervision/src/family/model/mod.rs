@@ -14,13 +14,14 @@ use std::sync::{Mutex, PoisonError};
 use stateright::{Checker, Model, Property};
 use tokio::time::Instant;
 
-use crate::policy::{Restart, Strategy};
-use world::{Action, Budget, Fault, Seen, World};
+use super::Rules;
+use crate::intensity::Intensity;
+use crate::policy::{AutoShutdown, Restart, Strategy};
+use world::{Action, Budget, Fault, PERIOD, Seen, World};
 
 /// The families of one strategy, and what may befall them.
 struct Families {
-    strategy: Strategy,
-    max_restarts: u32,
+    rules: Rules,
     /// The restart types of the children of the spec, one family each.
     casts: Vec<Vec<Restart>>,
     budget: Budget,
@@ -34,15 +35,8 @@ impl Model for Families {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        let born = |cast: &Vec<Restart>| {
-            World::born(
-                self.strategy,
-                self.max_restarts,
-                cast,
-                self.budget,
-                self.epoch,
-            )
-        };
+        let born =
+            |cast: &Vec<Restart>| World::born(self.rules.clone(), cast, self.budget, self.epoch);
         self.casts.iter().map(born).collect()
     }
 
@@ -96,6 +90,13 @@ impl Model for Families {
             Property::always("a child is restarted as its type says", |_, w: &World| {
                 !w.has(Fault::RestartType)
             }),
+            Property::always("a group restart leaves nobody out", |_, w: &World| {
+                !w.has(Fault::Owed)
+            }),
+            Property::always(
+                "significant children end the family as its rule says",
+                |_, w: &World| !w.has(Fault::Significance),
+            ),
             Property::always(
                 "the family knows who lives, and keeps no one else",
                 |_, w: &World| !w.has(Fault::BadBooks),
@@ -109,25 +110,44 @@ impl Model for Families {
     }
 }
 
-/// Checks every story of these families. `at_least` is a little less than the states there are, so that a model which
-/// shrinks unseen fails.
-fn check(families: Families, at_least: usize, must_see: &[Seen]) {
-    let strategy = families.strategy;
+/// Checks every story of these families and returns how many states there were and what was seen.
+fn check(families: Families) -> (usize, BTreeSet<Seen>) {
+    let strategy = families.rules.strategy;
     let checker = families.checker().threads(2).spawn_bfs().join();
     let (states, depth) = (checker.unique_state_count(), checker.max_depth());
     println!("{strategy:?}: {states} states, {depth} steps at most");
     checker.assert_properties();
+    let seen = checker.model().seen.lock().unwrap().clone();
+    (states, seen)
+}
+
+/// `at_least` is a little less than the states there are, so that a model which shrinks unseen fails.
+fn check_all(
+    families: impl IntoIterator<Item = Families>,
+    at_least: usize,
+    must_see: impl IntoIterator<Item = Seen>,
+) {
+    let mut states = 0;
+    let mut seen = BTreeSet::new();
+    for families in families {
+        let (more, also) = check(families);
+        states += more;
+        seen.extend(also);
+    }
     assert!(states >= at_least, "only {states} states were seen");
-    let seen = checker.model().seen.lock().unwrap();
     for wanted in must_see {
-        assert!(seen.contains(wanted), "{wanted:?} was never seen");
+        assert!(seen.contains(&wanted), "{wanted:?} was never seen");
     }
 }
 
 fn families(strategy: Strategy, casts: &[&[Restart]], mishaps: u8, commands: u8) -> Families {
     Families {
-        strategy,
-        max_restarts: 1,
+        rules: Rules {
+            strategy,
+            auto_shutdown: AutoShutdown::Never,
+            intensity: Intensity::new(1, PERIOD),
+            comes_back: true,
+        },
         casts: casts.iter().map(|cast| cast.to_vec()).collect(),
         budget: Budget { mishaps, commands },
         epoch: Instant::now(),
@@ -135,51 +155,102 @@ fn families(strategy: Strategy, casts: &[&[Restart]], mishaps: u8, commands: u8)
     }
 }
 
+/// With one restart more allowed.
+fn patient(mut families: Families) -> Families {
+    families.rules.intensity = Intensity::new(2, PERIOD);
+    families
+}
+
 use Restart::{Permanent, Temporary, Transient};
 
 const PAIRS: [&[Restart]; 2] = [&[Permanent, Transient], &[Permanent, Temporary]];
 const TRIO: [&[Restart]; 1] = [&[Permanent, Permanent, Transient]];
 
+/// Stories of two children: one mishap and one command, and two mishaps by themselves.
+fn short(strategy: Strategy) -> [Families; 3] {
+    [
+        families(strategy, &PAIRS, 1, 1),
+        families(strategy, &PAIRS, 2, 0),
+        patient(families(strategy, &PAIRS, 2, 0)),
+    ]
+}
+
 /// What every strategy lives through.
-const EVERYWHERE: [Seen; 10] = [
+const EVERYWHERE: [Seen; 12] = [
     Seen::Ready,
     Seen::Restarted,
     Seen::Escalated,
     Seen::StartFailed,
     Seen::StartTimedOut,
+    Seen::Ignored,
     Seen::Killed,
     Seen::Aborted,
     Seen::Refused,
     Seen::Ensured,
     Seen::Succeeded,
+    Seen::Revived,
 ];
+
+const IN_A_GROUP: [Seen; 2] = [Seen::GroupStartFailedAndRetried, Seen::GroupWidened];
 
 #[test]
 fn every_short_story_of_one_for_one_keeps_the_promises() {
-    let families = families(Strategy::OneForOne, &PAIRS, 2, 1);
-    check(families, 35_000, &EVERYWHERE);
+    check_all(short(Strategy::OneForOne), 20_000, EVERYWHERE);
 }
 
 #[test]
 fn every_short_story_of_rest_for_one_keeps_the_promises() {
-    let families = families(Strategy::RestForOne, &PAIRS, 2, 1);
-    check(families, 50_000, &EVERYWHERE);
+    let must_see = EVERYWHERE.into_iter().chain(IN_A_GROUP);
+    check_all(short(Strategy::RestForOne), 30_000, must_see);
 }
 
 #[test]
-fn every_short_group_restart_of_three_keeps_the_promises() {
-    let mut families = families(Strategy::RestForOne, &TRIO, 2, 0);
-    families.max_restarts = 2;
-    let must_see = [Seen::GroupStartFailedAndRetried, Seen::GroupWidened];
-    check(families, 30_000, &must_see);
+fn every_short_story_of_one_for_all_keeps_the_promises() {
+    let must_see = EVERYWHERE.into_iter().chain(IN_A_GROUP);
+    check_all(short(Strategy::OneForAll), 30_000, must_see);
+}
+
+#[test]
+fn every_short_story_of_a_template_keeps_the_promises() {
+    let families = families(Strategy::SimpleOneForOne, &[&[]], 2, 3);
+    let must_see = [
+        Seen::Ready,
+        Seen::Restarted,
+        Seen::Escalated,
+        Seen::Succeeded,
+    ];
+    check_all([families], 1_000, must_see);
+}
+
+#[test]
+fn every_short_story_of_significant_children_keeps_the_promises() {
+    let rules = [AutoShutdown::AnySignificant, AutoShutdown::AllSignificant];
+    let each = rules.into_iter().flat_map(|auto_shutdown| {
+        [true, false].map(|comes_back| {
+            let mut families = families(Strategy::OneForOne, &[&[Transient, Temporary]], 2, 0);
+            families.rules.auto_shutdown = auto_shutdown;
+            families.rules.comes_back = comes_back;
+            families
+        })
+    });
+    let must_see = [Seen::ShutDown, Seen::OutlivedASignificantChild];
+    check_all(each, 6_000, must_see);
 }
 
 #[test]
 #[ignore = "minutes: run it with `--run-ignored all` after a change to what a family decides"]
 fn every_longer_story_keeps_the_promises() {
-    for strategy in [Strategy::OneForOne, Strategy::RestForOne] {
-        check(families(strategy, &PAIRS, 2, 2), 200_000, &EVERYWHERE);
-        check(families(strategy, &TRIO, 3, 0), 20_000, &[]);
-        check(families(strategy, &TRIO, 1, 1), 20_000, &[]);
+    for strategy in [
+        Strategy::OneForOne,
+        Strategy::RestForOne,
+        Strategy::OneForAll,
+    ] {
+        let longer = [
+            families(strategy, &PAIRS, 2, 1),
+            families(strategy, &PAIRS, 1, 2),
+            families(strategy, &TRIO, 1, 1),
+            patient(families(strategy, &TRIO, 3, 0)),
+        ];
+        check_all(longer, 100_000, EVERYWHERE);
     }
 }

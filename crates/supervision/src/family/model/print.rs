@@ -33,11 +33,9 @@ impl PartialEq for World {
 
 fn family<H: Hasher>(family: &Family, now: Instant, to: &mut H) {
     mode(&family.mode, to);
-    let walk = family
-        .walk
-        .map(|walk| (walk.from, walk.initial, walk.cleared));
-    walk.hash(to);
+    (&family.walk, &family.wind).hash(to);
     family
+        .rules
         .intensity
         .ages(now)
         .collect::<Vec<Duration>>()
@@ -55,7 +53,9 @@ fn mode<H: Hasher>(mode: &Mode, to: &mut H) {
     if let Mode::Ending { end, keep } = mode {
         keep.hash(to);
         discriminant(end).hash(to);
-        if let End::StartFailed { id, .. } | End::Escalated { id, .. } = end {
+        if let End::StartFailed { id, .. } | End::Escalated { id, .. } | End::AutoShutdown { id } =
+            end
+        {
             id.hash(to);
         }
     }
@@ -64,7 +64,7 @@ fn mode<H: Hasher>(mode: &Mode, to: &mut H) {
 fn member<H: Hasher>(member: &Member, now: Instant, to: &mut H) {
     member.id.hash(to);
     policy(member.policy.restart, member.policy.shutdown, to);
-    (member.dynamic, member.ever_up, member.streak).hash(to);
+    (member.dynamic, member.demand, member.ever_up, member.streak).hash(to);
     member.incarnation.min(2).hash(to);
     member.due.map(|at| at - now).hash(to);
     (&member.start_waiters, &member.stop_waiters).hash(to);

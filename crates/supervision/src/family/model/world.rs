@@ -1,21 +1,21 @@
 //! The outside as one family sees it: lives that come and go, a clock, administrators and a parent.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::super::member::State;
-use super::super::{Entry, Event, Family, Key, Mode, Token};
+use super::super::{Entry, Event, Family, Key, Mode, Rules, Token};
 use crate::backoff::Backoff;
 use crate::chance::Chance;
 use crate::child::StopHow;
 use crate::exit::{Exit, StartFailure};
-use crate::intensity::Intensity;
 use crate::names::{ChildId, ChildPath};
-use crate::policy::{Policy, Restart, Shutdown, Strategy};
+use crate::policy::{AutoShutdown, Policy, Restart, Shutdown, Strategy};
 
-const PERIOD: Duration = Duration::from_secs(100);
+pub(super) const PERIOD: Duration = Duration::from_secs(100);
 
 /// How much may go wrong, and how much may be asked, in one story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +31,8 @@ pub(super) enum Action {
     Ready(Key),
     Crash(Key),
     Finish(Key),
+    /// Its start decides that it is not wanted.
+    Ignore(Key),
     /// It ends as it was asked to.
     Obey(Key),
     Die(Key),
@@ -45,6 +47,8 @@ pub(super) enum Action {
         leaving: bool,
     },
     Terminate(u64),
+    Restart(u64),
+    Delete(u64),
     Order(Order),
 }
 
@@ -70,6 +74,8 @@ pub(super) enum Fault {
     BadForce,
     Intensity,
     RestartType,
+    Owed,
+    Significance,
     BadBooks,
 }
 
@@ -89,6 +95,11 @@ pub(super) enum Seen {
     /// It took the place of one that was on its way out.
     Succeeded,
     GroupStartFailedAndRetried,
+    Ignored,
+    /// A child that was down was started again by an administrator.
+    Revived,
+    ShutDown,
+    OutlivedASignificantChild,
     /// An elder crashed while those after it were being stopped.
     GroupWidened,
 }
@@ -112,6 +123,14 @@ pub(super) enum Question {
     Add,
     Ensure,
     Terminate,
+    Restart,
+    Delete,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Why {
+    GaveUp,
+    ShutDown,
 }
 
 /// What is hashed as it stands.
@@ -125,8 +144,13 @@ pub(super) struct Outside {
     pub(super) kept: BTreeSet<Key>,
     /// Who is down for good; true once a later group restart may start it again.
     pub(super) down: BTreeMap<Key, bool>,
+    /// Whom a group restart has still to start again.
+    pub(super) owed: BTreeSet<Key>,
+    /// Whom an administrator wants started again, out of turn.
+    pub(super) asked_for: BTreeSet<Key>,
     pub(super) questions: BTreeMap<u64, Question>,
-    pub(super) gave_up: bool,
+    /// Why it ends of its own accord.
+    pub(super) why: Option<Why>,
     pub(super) ended: bool,
     pub(super) next: u64,
     pub(super) faults: BTreeSet<Fault>,
@@ -139,6 +163,7 @@ pub(super) struct World {
     /// Keys below this are of the supervisor's own spec.
     pub(super) fixed: u64,
     pub(super) max_restarts: u32,
+    pub(super) significant: BTreeSet<Key>,
     /// Times of the restarts within the period.
     pub(super) restarts: Vec<Instant>,
     pub(super) outside: Outside,
@@ -154,7 +179,7 @@ impl std::fmt::Debug for World {
 }
 
 /// The first child may take as long as it likes to stop, the second has a deadline, the third is killed at once.
-fn entry(key: u64, id: u64, restart: Restart) -> Entry {
+fn entry(key: u64, id: u64, restart: Restart, auto: bool) -> Entry {
     let shutdown = match key % 3 {
         0 => Shutdown::Infinity,
         1 => Shutdown::Timeout(Duration::from_secs(5)),
@@ -163,8 +188,9 @@ fn entry(key: u64, id: u64, restart: Restart) -> Entry {
     Entry {
         key: Key(key),
         id: name(id),
-        policy: Policy {
+        policy: Arc::new(Policy {
             restart,
+            significant: auto && restart != Restart::Permanent,
             shutdown,
             backoff: Backoff {
                 base: Duration::from_millis(10),
@@ -172,7 +198,7 @@ fn entry(key: u64, id: u64, restart: Restart) -> Entry {
                 healthy_after: Duration::ZERO,
             },
             ..Policy::worker()
-        },
+        }),
     }
 }
 
@@ -187,17 +213,18 @@ fn is_named(child: &ChildId, id: u64) -> bool {
 }
 
 impl World {
-    pub(super) fn born(
-        strategy: Strategy,
-        max_restarts: u32,
-        cast: &[Restart],
-        budget: Budget,
-        now: Instant,
-    ) -> Self {
+    pub(super) fn born(rules: Rules, cast: &[Restart], budget: Budget, now: Instant) -> Self {
         let fixed = cast.len() as u64;
-        let intensity = Intensity::new(max_restarts, PERIOD);
+        let max_restarts = rules.intensity.max_restarts();
+        let auto = rules.auto_shutdown != AutoShutdown::Never;
+        let entries: Vec<Entry> = (0..)
+            .zip(cast)
+            .map(|(key, restart)| entry(key, key, *restart, auto))
+            .collect();
+        let significant = entries.iter().filter(|entry| entry.policy.significant);
         let mut world = Self {
-            family: Family::new(strategy, intensity, Chance::new(1)),
+            significant: significant.map(|entry| entry.key).collect(),
+            family: Family::new(rules, Chance::new(1)),
             now,
             fixed,
             max_restarts,
@@ -210,16 +237,15 @@ impl World {
                 kept: (0..fixed).map(Key).collect(),
                 down: BTreeMap::new(),
                 questions: BTreeMap::new(),
-                gave_up: false,
+                why: None,
+                owed: BTreeSet::new(),
+                asked_for: BTreeSet::new(),
                 ended: false,
                 next: fixed,
                 faults: BTreeSet::new(),
             },
         };
-        let entries = (0..)
-            .zip(cast)
-            .map(|(key, restart)| entry(key, key, *restart));
-        world.feed(Event::Boot(entries.collect()), None);
+        world.feed(Event::Boot(entries), None);
         world
     }
 
@@ -280,6 +306,9 @@ impl World {
                 if !life.asked {
                     actions.push(Action::Finish(*key));
                 }
+                if !life.ready {
+                    actions.push(Action::Ignore(*key));
+                }
             }
         }
         self.passing(actions);
@@ -293,6 +322,9 @@ impl World {
         let ids = 0..=self.fixed;
         for id in ids {
             actions.push(Action::Terminate(id));
+            if self.family.rules.strategy != Strategy::SimpleOneForOne {
+                actions.extend([Action::Restart(id), Action::Delete(id)]);
+            }
             actions.push(Action::Ensure { id, leaving: false });
             if self.is_up(id) {
                 actions.push(Action::Ensure { id, leaving: true });
@@ -359,6 +391,12 @@ impl World {
                 self.outside.budget.mishaps -= 1;
                 self.end(key, Exit::Normal)
             }
+            Action::Ignore(key) => {
+                self.outside.budget.mishaps -= 1;
+                let mut seen = self.end(key, Exit::Ignored);
+                seen.insert(Seen::Ignored);
+                seen
+            }
             Action::Obey(key) => self.end(key, Exit::Normal),
             Action::Die(key) => self.end(key, Exit::Killed),
             Action::Vanish(key) => self.end(key, Exit::Aborted),
@@ -376,7 +414,11 @@ impl World {
                 BTreeSet::new()
             }
             Action::Order(order) => self.order(order),
-            Action::Add | Action::Ensure { .. } | Action::Terminate(_) => self.command(action),
+            Action::Add
+            | Action::Ensure { .. }
+            | Action::Terminate(_)
+            | Action::Restart(_)
+            | Action::Delete(_) => self.command(action),
         }
     }
 
@@ -402,7 +444,7 @@ impl World {
         let token = Token(next);
         let mut made = |id| {
             self.outside.kept.insert(Key(next));
-            entry(next, id, Restart::Transient)
+            entry(next, id, Restart::Transient, false)
         };
         let (question, event, about) = match action {
             Action::Ensure { id, leaving } => {
@@ -418,6 +460,14 @@ impl World {
                 let id = name(id);
                 let about = self.family.find(&id);
                 (Question::Terminate, Event::Terminate { token, id }, about)
+            }
+            Action::Restart(id) => {
+                let id = name(id);
+                (Question::Restart, Event::Restart { token, id }, None)
+            }
+            Action::Delete(id) => {
+                let id = name(id);
+                (Question::Delete, Event::Delete { token, id }, None)
             }
             _ => {
                 let entry = made(self.fixed);
@@ -440,10 +490,6 @@ impl World {
         let exit = if life.late { failed() } else { exit };
         let incarnation = self.incarnation(key);
         let group = self.family.walk.is_some_and(|walk| !walk.initial);
-        let widens = self
-            .family
-            .walk
-            .is_some_and(|walk| !walk.cleared && key < walk.from);
         let again = incarnation > 1 && !life.ready && exit == failed();
         let ended = Event::Ended {
             key,
@@ -455,7 +501,7 @@ impl World {
         if group && again && resting {
             seen.insert(Seen::GroupStartFailedAndRetried);
         }
-        if widens && resting {
+        if group && life.ready && resting {
             seen.insert(Seen::GroupWidened);
         }
         seen
