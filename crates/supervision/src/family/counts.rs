@@ -8,6 +8,7 @@ use crate::tally::Counts;
 
 /// How often each word applies; no child counts as stuck here, because only who looks can know.
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Count(Counts);
 
 impl Count {

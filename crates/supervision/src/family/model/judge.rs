@@ -8,6 +8,7 @@ use super::world::{Fault, Life, Order, Outside, Question, Seen, Why, World};
 use crate::chance::Chance;
 use crate::events::Lifecycle;
 use crate::exit::{ChildState, DownReason};
+use crate::health::Health;
 use crate::policy::{AutoShutdown, Restart, Shutdown, Strategy};
 
 /// What was so before the event whose effects are judged.
@@ -377,7 +378,13 @@ impl World {
                 && member.due.is_none_or(|at| due.contains(&(at, *key)))
                 && ids.get(&member.id) == Some(key)
         });
-        each && lives.keys().all(|key| members.contains_key(key))
+        let mut counted = Health::ALL.iter().zip(self.family.counts());
+        let right = counted.all(|(health, count)| {
+            let shown = members.values().map(|m| Health::of(m.shown(), false));
+            shown.filter(|shown| shown == health).count() == count
+        });
+        each && right
+            && lives.keys().all(|key| members.contains_key(key))
             && kept.len() == members.len() + heirs
             && due.len() == members.values().filter(|m| m.due.is_some()).count()
             && ids.len() == members.len()

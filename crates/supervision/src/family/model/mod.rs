@@ -4,6 +4,7 @@
 //! The proptest beside it draws long stories of large families; this one leaves out none of the short ones. Nothing here
 //! is drawn.
 
+mod happening;
 mod judge;
 mod print;
 mod world;
@@ -17,7 +18,8 @@ use tokio::time::Instant;
 use super::Rules;
 use crate::intensity::Intensity;
 use crate::policy::{AutoShutdown, Restart, Strategy};
-use world::{Action, Budget, Fault, PERIOD, Seen, World};
+use happening::Action;
+use world::{Budget, Fault, PERIOD, Seen, World};
 
 /// The families of one strategy, and what may befall them.
 struct Families {
