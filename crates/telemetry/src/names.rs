@@ -1,12 +1,17 @@
 //! Every metric name, once. A name that is not here is not ours.
 //!
-//! Counters end in `_total`, times in `_seconds`, sizes in `_bytes` (Prometheus naming conventions). Labels: `child` is
-//! a path in the tree, `model` a model's name, `reason` a word from a closed list, `role` a thread's role.
+//! Counters end in `_total`, times in `_seconds`, sizes in `_bytes` (Prometheus naming conventions). Labels: `child` and
+//! `supervisor` are paths in the tree, `model` a model's name, `reason` a word from a closed list, `role` a thread's role.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 /// Restarts, by `child`.
 pub const RESTARTS: &str = "paraphym_supervision_restarts_total";
+/// Messages found stuck: handled for longer than their child's handler budget. By `child`.
+pub const STUCK: &str = "paraphym_supervision_stuck_total";
+/// Children of a supervisor, by `supervisor` (a path in the tree) and `state`: starting, up, `backing_off`, stuck,
+/// draining, down.
+pub const CHILDREN: &str = "paraphym_supervision_children";
 /// Threads of the process, by `role`: main, worker, blocking, host, foreign.
 pub const THREADS: &str = "paraphym_threads";
 /// Bytes leased from the memory budget.
@@ -42,6 +47,10 @@ pub const HTTP_IN_FLIGHT: &str = "paraphym_http_requests_in_flight";
 pub(crate) fn describe() {
     for (name, help) in [
         (RESTARTS, "Restarts of a supervised child"),
+        (
+            STUCK,
+            "Messages handled for longer than their child's budget",
+        ),
         (LEASES_REFUSED, "Leases the memory budget refused"),
         (TOKENS_GENERATED, "Tokens generated"),
         (TOKENS_PROMPT, "Prompt tokens read"),
@@ -52,6 +61,7 @@ pub(crate) fn describe() {
         describe_counter!(name, help);
     }
     for (name, help) in [
+        (CHILDREN, "Children of a supervisor, by state"),
         (THREADS, "Threads of the process, by role"),
         (SEQUENCES_ACTIVE, "Sequences being answered"),
         (SEQUENCES_WAITING, "Requests waiting for a sequence"),
