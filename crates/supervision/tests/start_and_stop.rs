@@ -376,6 +376,34 @@ async fn nested_supervisors_stop_depth_first_in_reverse() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_supervisor_whose_start_takes_too_long_stops_what_it_has_started_in_reverse() {
+    let log = Log::default();
+    let (a, first) = Orders::new("a", &log).stop_takes(ms(50)).spec();
+    let (b, _) = Orders::new("b", &log).stop_takes(ms(50)).spec();
+    let (c, _) = Orders::new("c", &log).start_takes(MINUTE).spec();
+    let nested = SupervisorSpec::new("s")
+        .child(a)
+        .child(b)
+        .child(c.shutdown(brief()));
+    let nested = ChildSpec::supervisor(nested).start_timeout(ms(100));
+    let error = start(root().child(nested)).await.err().expect("too slow");
+    assert_eq!(
+        error.to_string(),
+        "child root/s did not start: not ready within 100ms: its children have not all become ready"
+    );
+    let expected = [
+        "a starting",
+        "a started",
+        "b starting",
+        "b started",
+        "c starting",
+    ];
+    let stops = ["b stopped", "a stopped"];
+    assert_eq!(log.take(), [&expected[..], &stops[..]].concat());
+    assert_eq!(first.state(), ChildState::Down);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dropped_root_handle_stops_the_tree() {
     let log = Log::default();
     let (a, handle) = Orders::new("a", &log).spec();

@@ -120,7 +120,7 @@ pub(crate) enum Effect {
     },
     Kill(Key),
     Abort(Key),
-    /// The start took too long; an abort follows.
+    /// The start took too long; an abort follows, or the stop of a supervisor.
     StartTimedOut {
         key: Key,
         after: Duration,

@@ -60,17 +60,7 @@ impl Family {
             return;
         };
         match member.state {
-            State::Starting { .. } => {
-                let after = member.policy.start_timeout;
-                let state = State::Stopping {
-                    then: Then::FailedStart,
-                    step: Step::Aborted,
-                    starting: true,
-                };
-                self.set_state(key, state, None);
-                self.effects.push(Effect::StartTimedOut { key, after });
-                self.effects.push(Effect::Abort(key));
-            }
+            State::Starting { .. } => self.start_took_too_long(key, now),
             State::BackingOff
                 if self.rules.strategy.restarts_group() || !matches!(self.mode, Mode::Running) =>
             {
@@ -80,6 +70,26 @@ impl Family {
             State::Stopping { .. } => self.harder(key, now),
             State::Waiting | State::Up { .. } | State::Down => {}
         }
+    }
+
+    /// A worker's start can only be cut off. A supervisor's is given up in order: it stops those it has started.
+    fn start_took_too_long(&mut self, key: Key, now: Instant) {
+        let Some(member) = self.members.get(&key) else {
+            return;
+        };
+        let after = member.policy.start_timeout;
+        let kind = member.policy.kind;
+        self.effects.push(Effect::StartTimedOut { key, after });
+        if kind == Kind::Supervisor {
+            return self.begin_stop(key, StopHow::Pause, Then::FailedStart, now);
+        }
+        let state = State::Stopping {
+            then: Then::FailedStart,
+            step: Step::Aborted,
+            starting: true,
+        };
+        self.set_state(key, state, None);
+        self.effects.push(Effect::Abort(key));
     }
 
     /// The next step of a stop: asked, killed, aborted.
