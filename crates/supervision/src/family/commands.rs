@@ -35,7 +35,7 @@ impl Family {
         self.insert(entry, true);
         if let Some(member) = self.members.get_mut(&key) {
             member.demand = Demand::Added;
-            member.start_waiters.push(token);
+            member.waiters().start.push(token);
         }
         if self.walk.is_none() {
             self.start(key, now);
@@ -60,10 +60,10 @@ impl Family {
             State::Stopping {
                 then: Then::Retire(_),
                 ..
-            } => member.successors.push((token, entry)),
-            State::Up { .. } if leaving => member.successors.push((token, entry)),
+            } => member.waiters().successors.push((token, entry)),
+            State::Up { .. } if leaving => member.waiters().successors.push((token, entry)),
             State::Starting { .. } | State::Waiting if !member.ever_up => {
-                member.start_waiters.push(token);
+                member.waiters().start.push(token);
                 self.effects.push(Effect::Forget(entry.key));
             }
             _ => {
@@ -86,18 +86,18 @@ impl Family {
             State::Stopping { then, .. } => {
                 let paused = *then == Then::Wait;
                 *then = stopped;
-                member.stop_waiters.push(token);
+                member.waiters().stop.push(token);
                 if paused {
                     let how = StopHow::Drain;
                     self.effects.push(Effect::AskStop { key, how });
                 }
             }
             State::Waiting | State::BackingOff => {
-                member.stop_waiters.push(token);
+                member.waiters().stop.push(token);
                 self.retire(key, DownReason::Stopped, None, now);
             }
             State::Starting { .. } | State::Up { .. } => {
-                member.stop_waiters.push(token);
+                member.waiters().stop.push(token);
                 self.begin_stop(key, StopHow::Drain, stopped, now);
             }
         }
@@ -118,7 +118,7 @@ impl Family {
             return;
         };
         member.demand = Demand::Asked;
-        member.start_waiters.push(token);
+        member.waiters().start.push(token);
         self.set_state(key, State::Waiting, None);
         self.effects.push(Effect::Show(key, ChildState::BackingOff));
         if !self.walk.is_some_and(|walk| walk.will_reach(key)) {
@@ -163,7 +163,7 @@ impl Family {
         let Some(member) = self.members.get_mut(&key) else {
             return;
         };
-        for (token, entry) in std::mem::take(&mut member.successors) {
+        for (token, entry) in member.take_successors() {
             self.effects.push(Effect::Reply(token, Ok(key)));
             self.effects.push(Effect::Forget(entry.key));
         }
@@ -173,13 +173,14 @@ impl Family {
     pub(super) fn answer_the_last(&mut self) {
         for (key, member) in &mut self.members {
             let effects = &mut self.effects;
-            for token in std::mem::take(&mut member.start_waiters) {
+            let waiters = member.take_waiters();
+            for token in waiters.start {
                 effects.push(Effect::Reply(token, Err(Refused::Stopping)));
             }
-            for token in std::mem::take(&mut member.stop_waiters) {
+            for token in waiters.stop {
                 effects.push(Effect::Reply(token, Ok(*key)));
             }
-            for (token, entry) in std::mem::take(&mut member.successors) {
+            for (token, entry) in waiters.successors {
                 effects.push(Effect::Reply(token, Err(Refused::Stopping)));
                 effects.push(Effect::Forget(entry.key));
             }

@@ -55,7 +55,7 @@ impl Family {
             let restarts = member.restarts;
             Lifecycle::Restarted { restarts }
         };
-        let waiters = std::mem::take(&mut member.start_waiters);
+        let waiters = member.take_starters();
         self.set_state(key, State::Up { since: now }, None);
         self.emit(key, what);
         self.effects.push(Effect::Show(key, ChildState::Up));
@@ -264,16 +264,14 @@ impl Family {
             return;
         };
         let incarnation = member.incarnation;
-        let starters = std::mem::take(&mut member.start_waiters);
-        let stoppers = std::mem::take(&mut member.stop_waiters);
-        let successors = std::mem::take(&mut member.successors);
+        let waiters = member.take_waiters();
         member.demand = Demand::None;
         let refusal = match (&reason, exit) {
             (DownReason::StartFailed(_), Some(exit)) => Refused::Failed(exit),
             (DownReason::Ignored, _) => Refused::Ignored,
             _ => Refused::Stopping,
         };
-        let forget = !successors.is_empty()
+        let forget = !waiters.successors.is_empty()
             || self
                 .members
                 .get(&key)
@@ -284,17 +282,17 @@ impl Family {
             incarnation,
             reason,
         });
-        for token in starters {
+        for token in waiters.start {
             self.effects
                 .push(Effect::Reply(token, Err(refusal.clone())));
         }
-        for token in stoppers {
+        for token in waiters.stop {
             self.effects.push(Effect::Reply(token, Ok(key)));
         }
         if forget {
             self.remove(key);
         }
-        self.succeed(successors, now);
+        self.succeed(waiters.successors, now);
     }
 
     pub(super) fn remove(&mut self, key: Key) {

@@ -83,8 +83,15 @@ pub(crate) struct Member {
     pub(super) due: Option<Instant>,
     /// The state it is counted in.
     pub(super) counted: ChildState,
-    pub(super) start_waiters: Vec<Token>,
-    pub(super) stop_waiters: Vec<Token>,
+    /// Apart, because hardly any child is waited for, and there may be a hundred thousand.
+    waiters: Option<Box<Waiters>>,
+}
+
+/// Those who wait for something of one child.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    pub(super) start: Vec<Token>,
+    pub(super) stop: Vec<Token>,
     /// Those who want this id to live, while this child is on its way out.
     pub(super) successors: Vec<(Token, Entry)>,
 }
@@ -104,10 +111,40 @@ impl Member {
             last_error: None,
             due: None,
             counted: ChildState::Starting,
-            start_waiters: Vec::new(),
-            stop_waiters: Vec::new(),
-            successors: Vec::new(),
+            waiters: None,
         }
+    }
+
+    pub(super) fn waiters(&mut self) -> &mut Waiters {
+        self.waiters.get_or_insert_default()
+    }
+
+    /// All of them; nobody waits any more.
+    pub(super) fn take_waiters(&mut self) -> Waiters {
+        self.waiters
+            .take()
+            .map(|waiters| *waiters)
+            .unwrap_or_default()
+    }
+
+    /// Those who wait for its start; nobody waits for that any more.
+    pub(super) fn take_starters(&mut self) -> Vec<Token> {
+        let taken = self.waiters.as_mut().map(|w| std::mem::take(&mut w.start));
+        self.drop_empty_waiters();
+        taken.unwrap_or_default()
+    }
+
+    /// Those who wait to follow it; nobody waits for that any more.
+    pub(super) fn take_successors(&mut self) -> Vec<(Token, Entry)> {
+        let waiters = self.waiters.as_mut();
+        let taken = waiters.map(|w| std::mem::take(&mut w.successors));
+        self.drop_empty_waiters();
+        taken.unwrap_or_default()
+    }
+
+    fn drop_empty_waiters(&mut self) {
+        self.waiters
+            .take_if(|w| w.start.is_empty() && w.stop.is_empty() && w.successors.is_empty());
     }
 
     /// Where it is, as far as order goes.

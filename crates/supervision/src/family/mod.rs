@@ -16,7 +16,7 @@ mod stops;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -199,7 +199,7 @@ pub(crate) struct Family {
     rules: Rules,
     chance: Chance,
     members: BTreeMap<Key, Member>,
-    ids: HashMap<ChildId, Key>,
+    ids: BTreeMap<ChildId, Key>,
     due: BTreeSet<(Instant, Key)>,
     mode: Mode,
     walk: Option<Walk>,
@@ -214,7 +214,7 @@ impl Family {
             rules,
             chance,
             members: BTreeMap::new(),
-            ids: HashMap::new(),
+            ids: BTreeMap::new(),
             due: BTreeSet::new(),
             mode: Mode::Running,
             walk: None,

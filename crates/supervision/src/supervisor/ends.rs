@@ -2,7 +2,7 @@
 
 use tokio::task::{Id, JoinError};
 
-use super::{ROUND, Supervisor};
+use super::{ROUND, Supervisor, give_back};
 use crate::exit::{Escalation, Exit, StartFailure};
 use crate::family::{End, Event};
 
@@ -29,7 +29,10 @@ impl Supervisor {
         let Some((key, incarnation)) = self.by_task.remove(&id) else {
             return;
         };
-        self.aborts.remove(&key);
+        give_back(&mut self.by_task);
+        if let Some(kept) = self.kept.get_mut(&key) {
+            kept.abort = None;
+        }
         self.unwatch(key);
         let late = self.late.remove(&key);
         let exit = match (joined, late) {

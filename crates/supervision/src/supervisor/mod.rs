@@ -9,6 +9,7 @@ mod list;
 mod watching;
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,12 +38,17 @@ use commands::Pending;
 /// Events of one kind taken in one round, so that no flood of one kind keeps the others waiting.
 const ROUND: usize = 64;
 
+/// A map of this size is not worth shrinking: a few kilobytes.
+const SMALL: usize = 256;
+
 struct Kept {
     record: Record,
     path: ChildPath,
     /// The path for metrics: see [`Begin`].
     label: ChildPath,
     down: Option<Box<DownReason>>,
+    /// While a task of it exists.
+    abort: Option<AbortHandle>,
 }
 
 /// One life of one supervisor.
@@ -63,7 +69,6 @@ pub(crate) struct Supervisor {
     kept: HashMap<Key, Kept>,
     tasks: JoinSet<Exit>,
     by_task: HashMap<Id, (Key, u64)>,
-    aborts: HashMap<Key, AbortHandle>,
     late: HashMap<Key, String>,
     bell: Arc<Doorbell>,
     pending: HashMap<Token, (Pending, ChildId)>,
@@ -109,7 +114,6 @@ impl Supervisor {
             kept: HashMap::new(),
             tasks: JoinSet::new(),
             by_task: HashMap::new(),
-            aborts: HashMap::new(),
             late: HashMap::new(),
             bell: Arc::default(),
             pending: HashMap::new(),
@@ -196,6 +200,7 @@ impl Supervisor {
                 path,
                 label,
                 down: None,
+                abort: None,
             },
         );
         entry
@@ -238,7 +243,7 @@ impl Supervisor {
             Effect::AskStop { key, how } => self.with(key, |child| child.ask_stop(how)),
             Effect::Kill(key) => self.with(key, Child::kill),
             Effect::Abort(key) => {
-                if let Some(abort) = self.aborts.get(&key) {
+                if let Some(abort) = self.kept.get(&key).and_then(|kept| kept.abort.as_ref()) {
                     abort.abort();
                 }
             }
@@ -258,6 +263,7 @@ impl Supervisor {
             Effect::Forget(key) => {
                 self.unwatch(key);
                 self.kept.remove(&key);
+                give_back(&mut self.kept);
             }
             Effect::Reply(token, outcome) => self.reply(token, outcome),
             Effect::TreeReady => {
@@ -302,7 +308,7 @@ impl Supervisor {
     }
 
     fn start(&mut self, key: Key, incarnation: u64) {
-        let Some(kept) = self.kept.get(&key) else {
+        let Some(kept) = self.kept.get_mut(&key) else {
             return;
         };
         if incarnation > 1 {
@@ -323,7 +329,7 @@ impl Supervisor {
         });
         let abort = self.tasks.spawn(life);
         self.by_task.insert(abort.id(), (key, incarnation));
-        self.aborts.insert(key, abort);
+        kept.abort = Some(abort);
     }
 
     fn retire(&mut self, key: Key, incarnation: u64, reason: DownReason) {
@@ -336,5 +342,12 @@ impl Supervisor {
         let path = kept.path.clone();
         self.tree.abandon(&path, &abandoned);
         self.announce(path, incarnation, Lifecycle::Stopped { reason, abandoned });
+    }
+}
+
+/// A crowd of children that has gone takes the room it needed with it.
+fn give_back<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+    if map.capacity() > SMALL && map.len() < map.capacity() / 8 {
+        map.shrink_to(map.len() * 2);
     }
 }
