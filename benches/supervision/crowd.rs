@@ -80,7 +80,7 @@ fn lanes(aspect: Aspect, actors: usize) -> Vec<Lane> {
         lane::<bare_kameo::BareCrowd>(KAMEO, aspect, actors),
         lane::<ours::Flat>(OURS, aspect, actors),
         lane::<ours::Deep>(OURS_DEEP, aspect, actors),
-        lane::<ours::Dynamic>(OURS_DYNAMIC, aspect, actors),
+        lane::<ours::DynamicCrowd>(OURS_DYNAMIC, aspect, actors),
         lane::<kameo_supervise::SupervisedCrowd>(KAMEO_SUPERVISE, aspect, actors),
         lane::<actix_peer::LocalCrowd>(ACTIX, aspect, actors),
         lane::<ractor_peer::Linked>(RACTOR, aspect, actors),

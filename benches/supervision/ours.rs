@@ -7,8 +7,8 @@ use supervision::kameo::actor::{Actor, ActorRef};
 use supervision::kameo::error::Infallible;
 use supervision::kameo::message::{Context, Message};
 use supervision::{
-    Backoff, Birth, ChildId, ChildSpec, Events, Handle, Inbox, RootHandle, SupervisorHandle,
-    SupervisorSpec, TerminateChildError, start_root,
+    Backoff, Birth, ChildId, ChildSpec, Events, Handle, Inbox, Instances, Policy, Restart,
+    RootHandle, SupervisorSpec, TerminateChildError, start_root,
 };
 
 use crate::peer::{
@@ -206,77 +206,87 @@ impl Crowd for Deep {
     }
 }
 
-/// Many started at run time, one after the other.
+/// Many of one template, started at run time one after the other.
 pub(crate) struct Dynamic {
     root: RootHandle,
-    places: Vec<Place>,
+    instances: Instances<Counter, Arc<Ledger>>,
 }
 
 impl Dynamic {
-    /// `actors` more.
-    async fn grow(supervisor: &SupervisorHandle, actors: usize) -> Result<Vec<Place>, Failure> {
-        let mut places = Vec::with_capacity(actors);
-        for n in 0..actors {
-            let (spec, place) = spec(n.to_string(), CROWD_CAPACITY, Arc::default());
-            supervisor.start_child(spec.temporary()).await?;
-            places.push(place);
-        }
-        hear_all(&places).await?;
-        Ok(places)
+    async fn empty() -> Result<Self, Failure> {
+        let policy = Policy {
+            restart: Restart::Temporary,
+            backoff: Backoff::none(),
+            ..Policy::worker()
+        };
+        let (spec, instances) = SupervisorSpec::simple_one_for_one("root", CROWD_CAPACITY, policy);
+        let root = start_root(spec, Events::default()).await?;
+        Ok(Self { root, instances })
     }
 }
 
-impl Crowd for Dynamic {
+/// `actors` more.
+async fn grow(
+    instances: &Instances<Counter, Arc<Ledger>>,
+    actors: usize,
+) -> Result<Vec<Place>, Failure> {
+    let mut places = Vec::with_capacity(actors);
+    for n in 0..actors {
+        let handle = instances.start(n.to_string(), Arc::default()).await?;
+        places.push(Place(handle));
+    }
+    hear_all(&places).await?;
+    Ok(places)
+}
+
+/// The same, all there.
+pub(crate) struct DynamicCrowd {
+    root: RootHandle,
+    _places: Vec<Place>,
+}
+
+impl Crowd for DynamicCrowd {
     async fn gather(actors: usize) -> Result<Self, Failure> {
         on_worker(async move {
-            let root = start_root(supervisor("root"), Events::default()).await?;
-            let places = Self::grow(&root.supervisor(), actors).await?;
-            Ok(Self { root, places })
+            let Dynamic { root, instances } = Dynamic::empty().await?;
+            let places = grow(&instances, actors).await?;
+            Ok(Self {
+                root,
+                _places: places,
+            })
         })
         .await
     }
 
     async fn disperse(self) -> Result<(), Failure> {
-        on_worker(async move {
-            stop(self.root).await?;
-            drop(self.places);
-            Ok(())
-        })
-        .await
+        on_worker(async move { stop(self.root).await }).await
     }
 }
 
-/// One supervisor whose children come and go.
-pub(crate) struct Mother(RootHandle);
-
-impl Parent for Mother {
+/// The same, coming and going.
+impl Parent for Dynamic {
     async fn open() -> Result<Self, Failure> {
-        Ok(Self(
-            start_root(supervisor("root"), Events::default()).await?,
-        ))
+        Self::empty().await
     }
 
     /// Half of the children end by themselves, half are ended by the supervisor.
     async fn generation(&mut self, children: usize) -> Result<(), Failure> {
-        let supervisor = self.0.supervisor();
+        let instances = self.instances.clone();
         on_worker(async move {
-            let places = Dynamic::grow(&supervisor, children).await?;
+            let places = grow(&instances, children).await?;
             for Place(handle) in places.iter().step_by(2) {
                 if !handle.ask(Leave, DEADLINE).await.map_err(told)? {
                     return Err("an idle child did not leave".into());
                 }
             }
-            for n in (0..children).rev() {
-                match supervisor
-                    .terminate_child(&ChildId::new(n.to_string()))
-                    .await
-                {
+            for n in 0..children {
+                match instances.terminate(&ChildId::new(n.to_string())).await {
                     Ok(()) => {}
                     Err(TerminateChildError::NotFound { .. }) if n % 2 == 0 => {}
                     Err(error) => return Err(error.into()),
                 }
             }
-            match supervisor.which_children().await.len() {
+            match instances.supervisor().which_children().await.len() {
                 0 => Ok(()),
                 left => Err(format!("{left} children are left").into()),
             }
@@ -285,6 +295,6 @@ impl Parent for Mother {
     }
 
     async fn close(self) -> Result<(), Failure> {
-        stop(self.0).await
+        stop(self.root).await
     }
 }

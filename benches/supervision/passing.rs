@@ -32,7 +32,7 @@ pub(crate) fn groups(sizes: Sizes) -> Vec<Group> {
         lanes: vec![
             lane::<raw_tokio::Set>(RAW, passing, generation),
             lane::<kameo_supervise::SupervisedParent>(KAMEO_SUPERVISE, passing, generation),
-            lane::<ours::Mother>(OURS_DYNAMIC, passing, generation),
+            lane::<ours::Dynamic>(OURS_DYNAMIC, passing, generation),
             lane::<ractor_peer::LinkedParent>(RACTOR, passing, generation),
         ],
     }]
