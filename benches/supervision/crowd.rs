@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::lane::{
-    ACTIX, Column, Group, KAMEO, KAMEO_SUPERVISE, Lane, OURS, OURS_DEEP, OURS_DYNAMIC, RACTOR, RAW,
-    Sample,
+    ACTIX, Column, Group, KAMEO, KAMEO_SUPERVISE, KAMEO_SUPERVISE_ONCE, Lane, OURS, OURS_DEEP,
+    OURS_DYNAMIC, RACTOR, RAW, Sample,
 };
 use crate::memory::resident_bytes;
 use crate::peer::{Crowd, Failure};
@@ -75,13 +75,22 @@ pub(crate) fn stop_groups(sizes: Sizes) -> Vec<Group> {
 }
 
 fn lanes(aspect: Aspect, actors: usize) -> Vec<Lane> {
+    let supervised = match aspect {
+        // Its time grows with the square of the children.
+        Aspect::Stop => {
+            lane::<kameo_supervise::SupervisedCrowd>(KAMEO_SUPERVISE_ONCE, aspect, actors).once()
+        }
+        Aspect::Spawn | Aspect::Bytes => {
+            lane::<kameo_supervise::SupervisedCrowd>(KAMEO_SUPERVISE, aspect, actors)
+        }
+    };
     vec![
         lane::<raw_tokio::Tasks>(RAW, aspect, actors),
         lane::<bare_kameo::BareCrowd>(KAMEO, aspect, actors),
         lane::<ours::Flat>(OURS, aspect, actors),
         lane::<ours::Deep>(OURS_DEEP, aspect, actors),
         lane::<ours::DynamicCrowd>(OURS_DYNAMIC, aspect, actors),
-        lane::<kameo_supervise::SupervisedCrowd>(KAMEO_SUPERVISE, aspect, actors),
+        supervised,
         lane::<actix_peer::LocalCrowd>(ACTIX, aspect, actors),
         lane::<ractor_peer::Linked>(RACTOR, aspect, actors),
     ]

@@ -40,6 +40,8 @@ impl Column {
 /// One contender in one group.
 pub(crate) struct Lane {
     pub(crate) name: &'static str,
+    /// Runs in one round only: what takes half a minute is not worth a second look.
+    pub(crate) once: bool,
     run: Box<dyn Fn() -> Trial>,
 }
 
@@ -51,8 +53,14 @@ impl Lane {
     {
         Self {
             name,
+            once: false,
             run: Box::new(move || Box::pin(run())),
         }
+    }
+
+    pub(crate) fn once(mut self) -> Self {
+        self.once = true;
+        self
     }
 
     pub(crate) async fn run(&self) -> Result<Sample, Failure> {
@@ -79,6 +87,7 @@ pub(crate) const RAW: &str = "raw tokio";
 pub(crate) const KAMEO: &str = "kameo bare";
 pub(crate) const KAMEO_TIMED: &str = "kameo bare, both timeouts";
 pub(crate) const KAMEO_SUPERVISE: &str = "kameo supervise";
+pub(crate) const KAMEO_SUPERVISE_ONCE: &str = "kameo supervise, once";
 pub(crate) const OURS: &str = "paraphym";
 pub(crate) const OURS_DEEP: &str = "paraphym, two levels";
 pub(crate) const OURS_DYNAMIC: &str = "paraphym, simple_one_for_one";

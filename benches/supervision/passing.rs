@@ -15,15 +15,17 @@ const COLUMNS: &[Column] = &[
     Column::ratio("ns/child"),
 ];
 const MIB: f64 = 1024.0 * 1024.0;
-/// Generations before the first look at memory: a heap has to have met the size it will work at.
-const FIRST_FEW: usize = 3;
+/// One in so many generations comes before the first look at memory: a heap has to have met the size it works at, in
+/// every thread's share of it. What is kept of each child would show in the rest all the same.
+const SETTLING: usize = 5;
 
 pub(crate) fn groups(sizes: Sizes) -> Vec<Group> {
     let (passing, generation) = (sizes.passing, sizes.generation);
     vec![Group {
         key: "passing".to_owned(),
         title: format!(
-            "passing: {passing} children of one parent, {generation} at once, started and ended"
+            "passing: {passing} children of one parent, {generation} at once, started and ended, after {} more",
+            passing / SETTLING
         ),
         columns: COLUMNS,
         base: KAMEO_SUPERVISE,
@@ -44,12 +46,13 @@ fn lane<P: Parent>(name: &'static str, passing: usize, generation: usize) -> Lan
 
 async fn run<P: Parent>(passing: usize, generation: usize) -> Result<Sample, Failure> {
     let mut parent = P::open().await?;
-    for _ in 0..FIRST_FEW {
+    let generations = passing.div_ceil(generation);
+    for _ in 0..generations.div_ceil(SETTLING) {
         parent.generation(generation).await?;
     }
     let before = resident_bytes().await?;
     let begun = Instant::now();
-    for _ in 0..passing.div_ceil(generation) {
+    for _ in 0..generations {
         parent.generation(generation).await?;
     }
     let took = begun.elapsed();

@@ -55,6 +55,9 @@ pub(crate) async fn run(group: Group, quick: bool) -> Result<Report, Failure> {
             else {
                 continue;
             };
+            if lane.once && round > unmeasured {
+                continue;
+            }
             let sample = if group.alone {
                 alone::run(&group, lane, quick).await
             } else {
