@@ -61,7 +61,7 @@
 //! ```
 //!
 //! Read on in `handle` (how to send), `inbox` (how to receive), `spec` (how to describe a tree), `root` (how to start
-//! one), `family` (what is decided). How to write an actor: `docs/supervision.md`.
+//! one), `family` (what is decided); [`compared`] sets it beside OTP, Akka and kameo. How to write an actor: `docs/supervision.md`.
 
 mod actor_child;
 mod admin;
@@ -69,6 +69,7 @@ mod backoff;
 mod cell;
 mod chance;
 mod child;
+pub mod compared;
 mod dependency_order;
 mod events;
 mod exit;

@@ -89,6 +89,7 @@ pub(crate) struct Member {
 
 /// Those who wait for something of one child.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Waiters {
     pub(super) start: Vec<Token>,
     pub(super) stop: Vec<Token>,
@@ -125,6 +126,11 @@ impl Member {
             .take()
             .map(|waiters| *waiters)
             .unwrap_or_default()
+    }
+
+    #[cfg(test)]
+    pub(super) fn seen_waiters(&self) -> Waiters {
+        self.waiters.as_deref().cloned().unwrap_or_default()
     }
 
     /// Those who wait for its start; nobody waits for that any more.

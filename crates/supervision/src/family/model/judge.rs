@@ -65,7 +65,7 @@ impl World {
     /// Those who wait for the place of another.
     fn heirs(&self) -> Vec<Key> {
         let members = self.family.members.values();
-        let heirs = members.flat_map(|member| &member.successors);
+        let heirs = members.flat_map(|member| member.seen_waiters().successors);
         heirs.map(|(_, entry)| entry.key).collect()
     }
 
@@ -369,9 +369,12 @@ impl World {
             members, due, ids, ..
         } = &self.family;
         let Outside { lives, kept, .. } = &self.outside;
-        let heirs: usize = members.values().map(|m| m.successors.len()).sum();
+        let heirs: usize = members
+            .values()
+            .map(|m| m.seen_waiters().successors.len())
+            .sum();
         let each = members.iter().all(|(key, member)| {
-            let heirs = &member.successors;
+            let heirs = member.seen_waiters().successors;
             member.lives() == lives.contains_key(key)
                 && kept.contains(key)
                 && heirs.iter().all(|(_, entry)| kept.contains(&entry.key))

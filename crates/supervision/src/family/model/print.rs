@@ -67,9 +67,10 @@ fn member<H: Hasher>(member: &Member, now: Instant, to: &mut H) {
     (member.dynamic, member.demand, member.ever_up, member.streak).hash(to);
     member.incarnation.min(2).hash(to);
     member.due.map(|at| at - now).hash(to);
-    (&member.start_waiters, &member.stop_waiters).hash(to);
-    member.successors.len().hash(to);
-    for (token, entry) in &member.successors {
+    let waiters = member.seen_waiters();
+    (&waiters.start, &waiters.stop).hash(to);
+    waiters.successors.len().hash(to);
+    for (token, entry) in &waiters.successors {
         token.hash(to);
         heir(entry, to);
     }
