@@ -6,7 +6,7 @@
 //! more at the very moment. Nothing here waits, reads the clock or reaches for a child; all three are arguments.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -59,10 +59,10 @@ struct Seen {
     stuck: bool,
 }
 
-/// Those seen busy, each with the moment of its next look.
+/// Those seen busy, each with the moment of its next look. Trees, which give back what a crowd needed.
 #[derive(Default)]
 struct Close {
-    seen: HashMap<Key, Seen>,
+    seen: BTreeMap<Key, Seen>,
     due: BTreeSet<(Instant, Key)>,
     stuck: usize,
 }

@@ -175,8 +175,45 @@ async fn an_alarm_is_a_message_too() {
     root.stop(MINUTE).await;
 }
 
+/// Handles for this long, and crashes.
+struct Founder(Duration);
+
+impl Message<Founder> for Probe {
+    type Reply = ();
+    async fn handle(&mut self, Founder(takes): Founder, _: &mut Context<Self, ()>) {
+        sleep(takes).await;
+        panic!("foundered");
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_stuck_life_that_ends_has_the_words_of_its_end_and_the_next_life_is_not_stuck() {
+async fn a_stuck_life_that_crashes_has_the_words_of_its_end_and_the_next_life_is_not_stuck() {
+    let (root, a, _) = one(SECOND).await;
+    let mut events = root.events();
+    a.tell(Founder(ms(1500))).await.unwrap();
+    a.tell(Linger(ms(800))).await.unwrap();
+    event(&mut events, "root/a", is_about_stuck).await;
+    event(&mut events, "root/a", |what| {
+        matches!(what, Lifecycle::Crashed { .. })
+    })
+    .await;
+    let restarted = event(&mut events, "root/a", |what| {
+        matches!(what, Lifecycle::Restarted { .. })
+    })
+    .await;
+    settle().await;
+    assert_eq!(info(&root, "a").await.health, Health::Up);
+    sleep(ms(3000)).await;
+    assert_eq!(told(&mut events), []);
+    // The new life is watched from its own beginning.
+    a.tell(Linger(ms(1500))).await.unwrap();
+    let stuck = event(&mut events, "root/a", is_about_stuck).await;
+    assert_eq!((restarted.incarnation, stuck.incarnation), (2, 2));
+    root.stop(MINUTE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_life_that_is_stopped_is_down_and_no_longer_stuck() {
     let (root, a, _) = one(SECOND).await;
     let mut events = root.events();
     a.tell(Linger(MINUTE)).await.unwrap();
@@ -184,9 +221,40 @@ async fn a_stuck_life_that_ends_has_the_words_of_its_end_and_the_next_life_is_no
     let stopped = root.supervisor().terminate_child(&"a".into()).await;
     stopped.unwrap();
     assert_eq!(told(&mut events), []);
-    let info = info(&root, "a").await;
-    assert_eq!(info.health, Health::Down);
+    assert_eq!(info(&root, "a").await.health, Health::Down);
     root.stop(MINUTE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_of_a_template_share_its_budget() {
+    let policy = Policy {
+        handler_budget: Some(SECOND),
+        ..Policy::worker()
+    };
+    let log = Log::default();
+    let (crowd, probes) = SupervisorSpec::simple_one_for_one("crowd", 4, policy);
+    let root = started(root().child(ChildSpec::supervisor(crowd))).await;
+    let mut events = root.events();
+    let idle = probes.start("idle", Orders::new("idle", &log)).await;
+    let busy = probes.start("busy", Orders::new("busy", &log)).await;
+    drop(idle.unwrap());
+    busy.unwrap().tell(Linger(ms(1500))).await.unwrap();
+    event(&mut events, "root/crowd/busy", is_about_stuck).await;
+    let list = probes.supervisor().which_children().await;
+    let health: Vec<_> = list.iter().map(|info| info.health).collect();
+    assert_eq!(health, [Health::Up, Health::Stuck]);
+    root.stop(MINUTE).await;
+
+    let value = Duration::ZERO;
+    let policy = Policy {
+        handler_budget: Some(value),
+        ..Policy::worker()
+    };
+    let (crowd, _) = SupervisorSpec::simple_one_for_one::<Probe, Orders>("crowd", 4, policy);
+    let refused = start(common::root().child(ChildSpec::supervisor(crowd))).await;
+    let child = "crowd".into();
+    let expected = StartTreeError::Spec(SpecError::HandlerBudget { child, value });
+    assert_eq!(refused.err(), Some(expected));
 }
 
 #[tokio::test(start_paused = true)]
