@@ -22,7 +22,7 @@ use supervision::kameo::error::Infallible;
 use supervision::kameo::message::{Context, Message};
 use supervision::{
     Birth, ChildInfo, ChildSpec, DEFAULT_HANDLER_BUDGET, Handle, Health, Inbox, Lifecycle,
-    LifecycleEvent, RootHandle, Shutdown, SpecError, StartTreeError, SupervisorSpec,
+    LifecycleEvent, Policy, RootHandle, Shutdown, SpecError, StartTreeError, SupervisorSpec,
 };
 use tokio::sync::broadcast::Receiver;
 use tokio::time::{Instant, sleep};
@@ -232,7 +232,7 @@ async fn children_of_a_template_share_its_budget() {
         ..Policy::worker()
     };
     let log = Log::default();
-    let (crowd, probes) = SupervisorSpec::simple_one_for_one("crowd", 4, policy);
+    let (crowd, probes) = SupervisorSpec::simple_one_for_one::<Probe, Orders>("crowd", 4, policy);
     let root = started(root().child(ChildSpec::supervisor(crowd))).await;
     let mut events = root.events();
     let idle = probes.start("idle", Orders::new("idle", &log)).await;
