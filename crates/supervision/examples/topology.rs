@@ -3,7 +3,11 @@
 //!
 //!     cargo run -p paraphym_supervision --example topology
 
-#![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![allow(
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "an example talks to whoever runs it, and this one has to crash"
+)]
 
 extern crate paraphym_supervision as supervision;
 

@@ -61,7 +61,8 @@
 //! ```
 //!
 //! Read on in `handle` (how to send), `inbox` (how to receive), `spec` (how to describe a tree), `root` (how to start
-//! one), `family` (what is decided); [`compared`] sets it beside OTP, Akka and kameo. How to write an actor: `docs/supervision.md`.
+//! one), `topology` (how to see one), `family` (what is decided), `watch` (who is stuck); [`compared`] sets it beside OTP,
+//! Akka and kameo. How to write an actor: `docs/supervision.md`.
 
 mod actor_child;
 mod admin;
