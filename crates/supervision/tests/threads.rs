@@ -121,7 +121,7 @@ async fn impatient_senders_at_a_small_queue_send_what_they_were_told_was_sent() 
                     () = impatience => {}
                 }
             }
-            sent
+            (sender, sent)
         });
     }
     let sent = tokio::time::timeout(MINUTE, senders.join_all()).await;
@@ -133,11 +133,13 @@ async fn impatient_senders_at_a_small_queue_send_what_they_were_told_was_sent() 
         .iter()
         .filter_map(|l| l.strip_prefix("a ")?.parse().ok())
         .collect();
-    assert_eq!(said.len(), sent.iter().map(Vec::len).sum::<usize>());
-    for (sender, sent) in (0..SENDERS).zip(sent) {
+    assert_eq!(
+        said.len(),
+        sent.iter().map(|(_, sent)| sent.len()).sum::<usize>()
+    );
+    for (sender, sent) in sent {
         assert!(sent.is_sorted());
-        let first = sent.first().copied().unwrap_or(sender * EACH);
-        let own = first / EACH * EACH..(first / EACH + 1) * EACH;
+        let own = sender * EACH..(sender + 1) * EACH;
         let got: Vec<u32> = said.iter().copied().filter(|n| own.contains(n)).collect();
         assert_eq!(got, sent, "in order, none lost, none twice, none unsent");
     }
