@@ -136,16 +136,13 @@ impl Parent for SupervisedParent {
 
     async fn generation(&mut self, children: usize) -> Result<(), Failure> {
         let crowd = SupervisedCrowd::under(self.0.clone(), children, RestartPolicy::Never).await?;
-        on_worker(async move {
-            for Plain(actor) in &crowd.below {
-                actor.stop_gracefully().await.map_err(told)?;
-            }
-            for Plain(actor) in &crowd.below {
-                actor.wait_for_shutdown().await;
-            }
-            Ok(())
-        })
-        .await
+        for Plain(actor) in &crowd.below {
+            actor.stop_gracefully().await.map_err(told)?;
+        }
+        for Plain(actor) in &crowd.below {
+            actor.wait_for_shutdown().await;
+        }
+        Ok(())
     }
 
     async fn close(self) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! Our own supervision: the counting actor as `docs/supervision.md` writes it, told and asked through `Handle`.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -210,6 +211,8 @@ impl Crowd for Deep {
 pub(crate) struct Dynamic {
     root: RootHandle,
     instances: Instances<Counter, Arc<Ledger>>,
+    /// Children so far; each has an id of its own.
+    born: usize,
 }
 
 impl Dynamic {
@@ -221,17 +224,21 @@ impl Dynamic {
         };
         let (spec, instances) = SupervisorSpec::simple_one_for_one("root", CROWD_CAPACITY, policy);
         let root = start_root(spec, Events::default()).await?;
-        Ok(Self { root, instances })
+        Ok(Self {
+            root,
+            instances,
+            born: 0,
+        })
     }
 }
 
-/// `actors` more.
+/// One more for each id.
 async fn grow(
     instances: &Instances<Counter, Arc<Ledger>>,
-    actors: usize,
+    ids: Range<usize>,
 ) -> Result<Vec<Place>, Failure> {
-    let mut places = Vec::with_capacity(actors);
-    for n in 0..actors {
+    let mut places = Vec::with_capacity(ids.len());
+    for n in ids {
         let handle = instances.start(n.to_string(), Arc::default()).await?;
         places.push(Place(handle));
     }
@@ -248,8 +255,10 @@ pub(crate) struct DynamicCrowd {
 impl Crowd for DynamicCrowd {
     async fn gather(actors: usize) -> Result<Self, Failure> {
         on_worker(async move {
-            let Dynamic { root, instances } = Dynamic::empty().await?;
-            let places = grow(&instances, actors).await?;
+            let Dynamic {
+                root, instances, ..
+            } = Dynamic::empty().await?;
+            let places = grow(&instances, 0..actors).await?;
             Ok(Self {
                 root,
                 _places: places,
@@ -271,27 +280,25 @@ impl Parent for Dynamic {
 
     /// Half of the children end by themselves, half are ended by the supervisor.
     async fn generation(&mut self, children: usize) -> Result<(), Failure> {
-        let instances = self.instances.clone();
-        on_worker(async move {
-            let places = grow(&instances, children).await?;
-            for Place(handle) in places.iter().step_by(2) {
-                if !handle.ask(Leave, DEADLINE).await.map_err(told)? {
-                    return Err("an idle child did not leave".into());
-                }
+        let ids = self.born..self.born + children;
+        self.born = ids.end;
+        let places = grow(&self.instances, ids.clone()).await?;
+        for (_, Place(handle)) in ids.clone().zip(&places).filter(|(n, _)| n % 2 == 0) {
+            if !handle.ask(Leave, DEADLINE).await.map_err(told)? {
+                return Err("an idle child did not leave".into());
             }
-            for n in 0..children {
-                match instances.terminate(&ChildId::new(n.to_string())).await {
-                    Ok(()) => {}
-                    Err(TerminateChildError::NotFound { .. }) if n % 2 == 0 => {}
-                    Err(error) => return Err(error.into()),
-                }
+        }
+        for n in ids {
+            match self.instances.terminate(&ChildId::new(n.to_string())).await {
+                Ok(()) => {}
+                Err(TerminateChildError::NotFound { .. }) if n % 2 == 0 => {}
+                Err(error) => return Err(error.into()),
             }
-            match instances.supervisor().which_children().await.len() {
-                0 => Ok(()),
-                left => Err(format!("{left} children are left").into()),
-            }
-        })
-        .await
+        }
+        match self.instances.supervisor().which_children().await.len() {
+            0 => Ok(()),
+            left => Err(format!("{left} children are left").into()),
+        }
     }
 
     async fn close(self) -> Result<(), Failure> {

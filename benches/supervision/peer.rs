@@ -40,10 +40,10 @@ pub(crate) trait Crowd: Sized + 'static {
 pub(crate) const CROWD_CAPACITY: usize = 64;
 
 /// A parent whose children come and go.
-pub(crate) trait Parent: Sized + 'static {
+pub(crate) trait Parent: Sized + Send + 'static {
     async fn open() -> Result<Self, Failure>;
     /// Starts `children`, hears each answer once, ends them, and waits until the parent knows of every end.
-    async fn generation(&mut self, children: usize) -> Result<(), Failure>;
+    fn generation(&mut self, children: usize) -> impl Future<Output = Result<(), Failure>> + Send;
     async fn close(self) -> Result<(), Failure>;
 }
 

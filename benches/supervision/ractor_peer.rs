@@ -286,14 +286,11 @@ impl Parent for LinkedParent {
 
     async fn generation(&mut self, actors: usize) -> Result<(), Failure> {
         let above = self.0.clone();
-        on_worker(async move {
-            let below = children(&above, actors).await?;
-            for Direct(actor) in &below {
-                actor.stop_and_wait(None, None).await.map_err(told)?;
-            }
-            Ok(())
-        })
-        .await
+        let below = children(&above, actors).await?;
+        for Direct(actor) in &below {
+            actor.stop_and_wait(None, None).await.map_err(told)?;
+        }
+        Ok(())
     }
 
     async fn close(self) -> Result<(), Failure> {

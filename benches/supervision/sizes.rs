@@ -19,8 +19,6 @@ pub(crate) struct Sizes {
     pub(crate) tree: usize,
     /// Children that come and go, all together.
     pub(crate) passing: usize,
-    /// Of those, at once.
-    pub(crate) generation: usize,
 }
 
 impl Sizes {
@@ -36,7 +34,6 @@ impl Sizes {
         crashes: 10_000,
         tree: 100_000,
         passing: 100_000,
-        generation: 1_000,
     };
 
     /// For a look while working.
@@ -51,6 +48,5 @@ impl Sizes {
         crashes: 1_000,
         tree: 10_000,
         passing: 10_000,
-        generation: 1_000,
     };
 }
