@@ -75,10 +75,13 @@ async fn a_long_prompt_is_read_in_chunks() {
 #[tokio::test(start_paused = true)]
 async fn eight_at_once_are_all_whole_and_at_most_four_run() {
     let stage = Setting::new(Answer::Counting).start().await;
+    // Held until all have asked: steps run on real threads, and the first four could be done before.
+    let gate = stage.control.gate_step(1);
     let mut streams = Vec::new();
     for seed in 0..8 {
         streams.push(stage.count(seed * 100, 40).await);
     }
+    gate.release();
     for (seed, stream) in streams.into_iter().enumerate() {
         let heard = hear(stream).await;
         assert_eq!(heard.text, Answer::counting(seed as u64 * 100, 40));
@@ -117,9 +120,12 @@ async fn a_step_moves_everyone() {
 async fn those_who_wait_hear_their_place() {
     let setting = Setting::new(Answer::Counting).config(|c| c.max_batch = 1);
     let stage = setting.start().await;
+    // Held until all have asked: steps run on real threads, and the first could be done before.
+    let gate = stage.control.gate_step(1);
     let first = stage.count(1, 30).await;
     let second = stage.count(2, 5).await;
     let third = stage.count(3, 5).await;
+    gate.release();
     hear(first).await;
     hear(second).await;
     let heard = hear(third).await;
