@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use crate::peer::{Address, Crowd, Failure, Ledger, Parent, Peer, bug, hear_all, on_worker, told};
 
-/// How often an ask is made again when the actor that held it has died. Each time waits for a new actor, so the first
-/// tries nearly always do.
+/// How often something is tried again that another actor has to notice first: the end of a child, a new reference. Each
+/// try waits for that actor, so the first ones nearly always do.
 const TRIES: usize = 100;
 
 pub(crate) enum Say {
@@ -215,18 +215,32 @@ impl Peer for Respawned {
 /// A supervisor that only watches.
 struct Above;
 
+/// Answered behind everything the supervisor was told of its children before.
+struct Heard(RpcReplyPort<()>);
+
 impl Actor for Above {
-    type Msg = ();
+    type Msg = Heard;
     type State = ();
     type Arguments = ();
 
-    async fn pre_start(&self, _me: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
+    async fn pre_start(&self, _me: ActorRef<Heard>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        _me: ActorRef<Heard>,
+        Heard(reply): Heard,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        // An error only means that the asker has gone.
+        let _ = reply.send(());
         Ok(())
     }
 
     async fn handle_supervisor_evt(
         &self,
-        _me: ActorRef<()>,
+        _me: ActorRef<Heard>,
         _event: SupervisionEvent,
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
@@ -234,11 +248,11 @@ impl Actor for Above {
     }
 }
 
-async fn above() -> Result<ActorRef<()>, Failure> {
+async fn above() -> Result<ActorRef<Heard>, Failure> {
     Ok(Actor::spawn(None, Above, ()).await?.0)
 }
 
-async fn children(above: &ActorRef<()>, actors: usize) -> Result<Vec<Direct>, Failure> {
+async fn children(above: &ActorRef<Heard>, actors: usize) -> Result<Vec<Direct>, Failure> {
     let mut below = Vec::with_capacity(actors);
     for _ in 0..actors {
         let cell = above.get_cell();
@@ -251,7 +265,7 @@ async fn children(above: &ActorRef<()>, actors: usize) -> Result<Vec<Direct>, Fa
 
 /// Many linked to one supervisor.
 pub(crate) struct Linked {
-    above: ActorRef<()>,
+    above: ActorRef<Heard>,
     below: Vec<Direct>,
 }
 
@@ -277,7 +291,7 @@ impl Crowd for Linked {
 }
 
 /// One supervisor whose children come and go.
-pub(crate) struct LinkedParent(ActorRef<()>);
+pub(crate) struct LinkedParent(ActorRef<Heard>);
 
 impl Parent for LinkedParent {
     async fn open() -> Result<Self, Failure> {
@@ -290,7 +304,13 @@ impl Parent for LinkedParent {
         for Direct(actor) in &below {
             actor.stop_and_wait(None, None).await.map_err(told)?;
         }
-        Ok(())
+        for _ in 0..TRIES {
+            ractor::call!(above, Heard).map_err(told)?;
+            if above.get_cell().get_children().is_empty() {
+                return Ok(());
+            }
+        }
+        Err("children that have ended are still listed".into())
     }
 
     async fn close(self) -> Result<(), Failure> {
