@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::escalation::{Verdict, shuts_down, start_failure, verdict};
-use super::member::{Demand, State, Then};
+use super::member::{Demand, State, Step, Then};
 use super::{Effect, End, Family, Key, Member, Mode, Refused};
 use crate::events::Lifecycle;
 use crate::exit::{ChildState, DownReason, Exit};
 use crate::names::ChildId;
+use crate::policy::Shutdown;
 
 impl Family {
     pub(super) fn emit(&mut self, key: Key, what: Lifecycle) {
@@ -39,8 +40,15 @@ impl Family {
         }
         let since = match &mut member.state {
             State::Starting { since } => *since,
-            State::Stopping { starting, .. } => {
+            State::Stopping { starting, step, .. } => {
                 *starting = false;
+                let patient = member.policy.shutdown == Shutdown::Infinity;
+                if patient
+                    && *step == Step::Asked
+                    && let Some(limit_of_the_start) = member.due.take()
+                {
+                    self.due.remove(&(limit_of_the_start, key));
+                }
                 return;
             }
             _ => return,
@@ -113,6 +121,7 @@ impl Family {
         }
         if first && self.walk.is_some_and(|walk| walk.initial) {
             self.set_state(key, State::Waiting, None);
+            self.effects.push(Effect::Show(key, ChildState::BackingOff));
             return self.end(End::StartFailed { id, exit });
         }
         self.restart_or_retire(key, &exit, Duration::ZERO, now);
@@ -159,6 +168,12 @@ impl Family {
         }
         if !self.rules.intensity.allows(now) {
             self.set_state(key, State::Waiting, None);
+            if exit.is_normal() {
+                // Nothing else would say that this life is over.
+                let (reason, abandoned) = (DownReason::Finished, Vec::new());
+                self.emit(key, Lifecycle::Stopped { reason, abandoned });
+            }
+            self.effects.push(Effect::Show(key, ChildState::BackingOff));
             self.effects.push(Effect::GivesUp {
                 restarts: self.rules.intensity.max_restarts(),
                 period: self.rules.intensity.period(),

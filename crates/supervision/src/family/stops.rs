@@ -38,6 +38,8 @@ impl Family {
             matches!(member.state, State::Starting { .. }) && member.policy.kind == Kind::Worker;
         let due = match shutdown {
             Shutdown::Timeout(limit) => now.checked_add(limit),
+            // However patient the stop is, the start keeps its own limit.
+            Shutdown::Infinity if starting => member.due,
             Shutdown::Infinity | Shutdown::BrutalKill => None,
         };
         let step = Step::Asked;

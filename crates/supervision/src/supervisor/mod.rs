@@ -129,7 +129,12 @@ impl Supervisor {
         mut commands: Commands,
         mut orders: watch::Receiver<Order>,
     ) -> Exit {
-        self.boot();
+        // Who was asked to end before its first breath starts nobody.
+        let early = *orders.borrow_and_update();
+        self.obey(early);
+        if self.exit.is_none() {
+            self.boot();
+        }
         // One timer for the whole life: it is set anew only when the deadline moves.
         let mut alarm = pin!(tokio::time::sleep_until(Instant::now()));
         loop {

@@ -208,7 +208,7 @@ impl World {
                 return true;
             };
             let patient = member.policy.shutdown == Shutdown::Infinity && !life.killed;
-            let waited_for = (life.asked && !patient) || (!life.asked && !life.ready);
+            let waited_for = (life.asked && !patient) || !life.ready;
             let armed = !waited_for || life.aborted || member.due.is_some();
             armed && (!hurried || life.killed || life.aborted)
         })
