@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line: which measures run, how much of each, and for whose eyes.
 
 use clap::Parser;
 
@@ -7,10 +7,10 @@ use crate::measures::Measure;
 use crate::sizes::Sizes;
 
 const EXAMPLES: &str = "\
-Examples:
-  everything, a few minutes:   cargo bench -p paraphym_benches --bench supervision
-  a look while working:        cargo bench -p paraphym_benches --bench supervision -- --quick ask tell
-  for a program:               cargo bench -p paraphym_benches --bench supervision -- --json > figures.json";
+Examples, behind `cargo bench -p paraphym_benches --bench supervision -- `:
+  everything, a few minutes:  (nothing)
+  a look while working:       --quick ask tell
+  for a program:              --json > figures.json";
 
 /// Supervision, measured in one run against raw tokio, kameo, kameo's own supervision, actix and ractor.
 #[derive(Clone, Debug, Parser)]
