@@ -10,6 +10,7 @@ mod hosts;
 mod layers;
 mod links;
 mod opening;
+mod promises;
 mod sizes;
 mod source;
 mod statics;
@@ -35,6 +36,7 @@ pub(crate) fn tidy(workspace: &Metadata) -> Result<(), String> {
         &source::top_level(root).map_err(|error| error.to_string())?,
     ));
     breaches.extend(stops::check(&sources));
+    breaches.extend(promises::check(&sources));
     for source in &sources {
         breaches.extend(check_one(root, source));
     }

@@ -143,6 +143,55 @@ fn a_child_that_is_still_starting_is_aborted_because_a_kill_cannot_reach_it() {
 }
 
 #[test]
+fn a_start_keeps_its_limit_in_a_patient_stop_unless_it_becomes_ready() {
+    for is_ready in [false, true] {
+        let now = Instant::now();
+        let mut family = family(Strategy::OneForOne, 3);
+        let mut patient = entry(0, Restart::Permanent);
+        Arc::make_mut(&mut patient.policy).shutdown = Shutdown::Infinity;
+        family.handle(Event::Boot(vec![patient]), now);
+        let stop = family.handle(Event::Stop(StopHow::Drain), now);
+        assert_eq!(acts(stop), [ask_stop(0, StopHow::Drain)]);
+        let limit = now + crate::policy::DEFAULT_START_TIMEOUT;
+        assert_eq!(family.deadline(), Some(limit));
+        if is_ready {
+            assert_eq!(acts(family.handle(ready(0, 1), now)), []);
+            assert_eq!(family.deadline(), None);
+        } else {
+            let due = acts(family.handle(Event::Due, limit));
+            assert_eq!(due, [Effect::Abort(Key(0))]);
+        }
+    }
+}
+
+#[test]
+fn the_end_that_was_one_too_many_is_told_and_shown() {
+    for (exit, told) in [(Exit::Normal, true), (crash(), false)] {
+        let now = Instant::now();
+        let mut family = family(Strategy::OneForOne, 0);
+        family.handle(Event::Boot(vec![entry(0, Restart::Permanent)]), now);
+        family.handle(ready(0, 1), now);
+        let effects = family.handle(ended(0, 1, exit), now);
+        let shown = Effect::Show(Key(0), ChildState::BackingOff);
+        assert!(effects.contains(&shown), "{effects:?}");
+        let stopped = effects.iter().any(|effect| {
+            matches!(
+                effect,
+                Effect::Emit(
+                    _,
+                    1,
+                    Lifecycle::Stopped {
+                        reason: DownReason::Finished,
+                        ..
+                    }
+                )
+            )
+        });
+        assert_eq!(stopped, told, "a crash says so itself: {effects:?}");
+    }
+}
+
+#[test]
 fn word_of_a_former_life_changes_nothing() {
     let now = Instant::now();
     let mut family = family(Strategy::OneForOne, 3);

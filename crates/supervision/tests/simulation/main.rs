@@ -1,7 +1,8 @@
 //! Random trees in random stories, each decided by one seed: whatever happens to them, they keep the promises of
 //! `docs/semantics.md`, and these are checked after every step.
 //!
-//! A failure prints its seed, its tree and its story. `SIM_SEED=n` tells that one again, `SIM_SEEDS=n` tells more of them.
+//! A failure prints its seed, its tree and its story. `SIM_SEED=n` tells that one again, `SIM_SEEDS=n` tells the
+//! first n.
 
 #![allow(
     unreachable_pub,

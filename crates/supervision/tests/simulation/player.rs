@@ -180,6 +180,8 @@ impl Message<Letter> for Player {
                     book.lock().goes_idle(place);
                 }
             }
+            // Work is waited for as an end is: it must not be for ever either.
+            Act::Work if self.life.part.patience => {}
             Act::Work => self.work = Some(self.inbox.work("a letter's work")),
         }
         book.lock().done(place, id);

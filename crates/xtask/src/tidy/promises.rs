@@ -1,0 +1,116 @@
+//! Why: a guarantee is worth what its test is worth (rule 16). Each numbered guarantee of the page names the tests that
+//! hold it, and these tests exist.
+
+use super::breach::Breach;
+use super::source::Source;
+
+/// The page.
+pub(crate) const PAGE: &str = "docs/semantics.md";
+/// Where its tests are.
+const TESTED: &str = "crates/supervision";
+/// What stands before the names of the tests.
+const HELD_BY: &str = "Held by ";
+
+/// Breaches of rule 16: a guarantee that no test holds, and a test that does not exist.
+pub(crate) fn check(sources: &[Source]) -> Vec<Breach> {
+    let Some(page) = sources.iter().find(|source| source.path == PAGE) else {
+        let what = "the page of guarantees is missing";
+        let way_out = "write it, or take its rule away";
+        return vec![Breach::at(PAGE, 1, 16, what, way_out)];
+    };
+    let code: Vec<&Source> = sources
+        .iter()
+        .filter(|source| source.is_in(TESTED) && source.has_extension("rs"))
+        .collect();
+    let mut breaches = Vec::new();
+    let mut bare: Option<usize> = None;
+    for (line, text) in (1..).zip(page.text.lines()) {
+        if is_guarantee(text) {
+            breaches.extend(bare.replace(line).map(|line| unheld(page, line)));
+        }
+        let Some((_, names)) = text.split_once(HELD_BY) else {
+            continue;
+        };
+        for name in names.split('`').skip(1).step_by(2) {
+            bare = None;
+            if !code.iter().any(|source| is_test_in(&source.text, name)) {
+                let what = format!("no test in {TESTED} is called `{name}`");
+                let way_out = "name the test that holds this, or write it";
+                breaches.push(Breach::new(page, line, 16, what, way_out));
+            }
+        }
+    }
+    breaches.extend(bare.map(|line| unheld(page, line)));
+    breaches
+}
+
+fn unheld(page: &Source, line: usize) -> Breach {
+    let what = "no test is named for this guarantee";
+    let way_out = format!("write `{HELD_BY}` and the tests below it, or do not promise it");
+    Breach::new(page, line, 16, what, way_out)
+}
+
+/// `12. Nobody waits for ever …`
+fn is_guarantee(text: &str) -> bool {
+    let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    rest.len() < text.len() && rest.starts_with(". ")
+}
+
+/// A function of that name that is marked as a test, or stands in a `proptest!`, which marks it once more.
+fn is_test_in(code: &str, name: &str) -> bool {
+    let head = format!("fn {name}(");
+    let lines: Vec<&str> = code.lines().collect();
+    lines.iter().enumerate().any(|(at, line)| {
+        line.contains(&head)
+            && lines
+                .get(..at)
+                .unwrap_or_default()
+                .iter()
+                .rev()
+                .take_while(|above| above.trim_start().starts_with("#["))
+                .any(|above| above.contains("test"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tidy::source::made_up;
+
+    fn breaches(page: &str) -> Vec<(usize, u8)> {
+        let code = "#[test]\nfn it_holds() {}\n\n#[tokio::test(start_paused = true)]\nasync fn it_waits() {}\n\nfn helper() {}\n";
+        let sources = [
+            made_up(PAGE, page),
+            made_up("crates/supervision/tests/a.rs", code),
+            made_up("crates/other/tests/a.rs", "#[test]\nfn elsewhere() {}\n"),
+        ];
+        check(&sources).iter().map(Breach::place).collect()
+    }
+
+    #[test]
+    fn a_guarantee_whose_tests_exist_is_fine() {
+        let page = "# Page\n\n1. It holds.\n   Held by `it_holds`, `it_waits`\n2. So.\n   Held by `it_waits`\n";
+        assert_eq!(breaches(page), []);
+    }
+
+    #[test]
+    fn a_test_that_does_not_exist_is_no_test_or_lies_elsewhere_is_found() {
+        for name in ["gone", "helper", "elsewhere", "it_hold"] {
+            let page = format!("1. It holds.\n   Held by `it_holds`, `{name}`\n");
+            assert_eq!(breaches(&page), [(2, 16)], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_guarantee_without_a_test_is_found() {
+        assert_eq!(
+            breaches("1. One.\n2. Two.\n   Held by `it_holds`\n3. Three.\n"),
+            [(1, 16), (4, 16)]
+        );
+    }
+
+    #[test]
+    fn no_page_at_all_is_found() {
+        assert_eq!(check(&[]).len(), 1);
+    }
+}
