@@ -28,7 +28,11 @@ impl Actor for Counter {
     type Error = Infallible;
 
     async fn on_start(birth: Self::Args, _: ActorRef<Self>) -> Result<Self, Infallible> {
-        println!("{} begins life {}", birth.child, birth.incarnation);
+        println!(
+            "{} begins life {}",
+            birth.inbox.child(),
+            birth.inbox.incarnation()
+        );
         Ok(Self {
             total: birth.seed,
             inbox: birth.inbox,

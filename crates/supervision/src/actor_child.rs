@@ -3,8 +3,10 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use kameo::actor::{Actor, Spawn};
 use kameo::error::{ActorStopReason, PanicError};
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::cell::Cell;
 use crate::child::{Begin, Busy, Child, Life, Look, StopHow};
@@ -20,6 +22,29 @@ const PRIVATE_MAILBOX: usize = 64;
 pub(crate) struct ActorChild<A: Actor, S> {
     pub(crate) cell: Arc<Cell<A>>,
     pub(crate) seed: S,
+}
+
+impl<A, S> ActorChild<A, S>
+where
+    A: Actor<Args = Birth<A, S>>,
+    S: Clone + Send + Sync + 'static,
+{
+    fn life(&self, begin: Begin) -> impl Future<Output = Exit> + Send + use<A, S> {
+        let prepared = A::prepare_with_mailbox(kameo::mailbox::bounded(PRIVATE_MAILBOX));
+        let guard = self.cell.begin(prepared.actor_ref().clone(), begin.ring);
+        let birth = Birth {
+            seed: self.seed.clone(),
+            inbox: Inbox::new(self.cell.clone()),
+        };
+        // Not an async block: it would hold the life twice, before and after its first poll.
+        prepared.run(birth).map(move |ended| {
+            let exit = read_end(ended.map(|(_, reason)| reason), guard.child());
+            match exit {
+                Exit::Normal | Exit::StartFailed(_) if guard.is_ignored() => Exit::Ignored,
+                exit => exit,
+            }
+        })
+    }
 }
 
 impl<A, S> Child for ActorChild<A, S>
@@ -41,28 +66,12 @@ where
     }
 
     fn begin(&self, begin: Begin) -> Life {
-        let Begin {
-            path,
-            incarnation,
-            ring,
-            ..
-        } = begin;
-        let prepared = A::prepare_with_mailbox(kameo::mailbox::bounded(PRIVATE_MAILBOX));
-        let guard = self.cell.begin(prepared.actor_ref().clone());
-        let birth = Birth {
-            seed: self.seed.clone(),
-            inbox: Inbox::new(self.cell.clone(), ring),
-            incarnation,
-            child: path.clone(),
-        };
-        Box::pin(async move {
-            let ended = prepared.run(birth).await;
-            let exit = read_end(ended.map(|(_, reason)| reason), &path);
-            match exit {
-                Exit::Normal | Exit::StartFailed(_) if guard.is_ignored() => Exit::Ignored,
-                exit => exit,
-            }
-        })
+        Box::pin(self.life(begin))
+    }
+
+    /// Without a box around the largest of all futures.
+    fn spawn(&self, begin: Begin, tasks: &mut JoinSet<Exit>) -> AbortHandle {
+        tasks.spawn(self.life(begin))
     }
 
     fn ask_stop(&self, how: StopHow) {

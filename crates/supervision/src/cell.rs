@@ -13,7 +13,7 @@ use kameo::message::Message;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::child::{Busy, Look, StopHow};
+use crate::child::{Busy, Look, Ring, StopHow};
 use crate::exit::{ChildState, DownReason};
 use crate::life::LifeGuard;
 use crate::names::{ChildId, ChildPath};
@@ -25,27 +25,28 @@ use crate::work::{WorkGuard, WorkLog, Workplace};
 /// A message that is not taken any more, and why.
 pub(crate) type Down<M> = (M, DownReason);
 
-enum Gate {
-    Open,
-    /// Nothing new; what is queued is still handled.
-    Closing(DownReason),
-    Closed(DownReason),
-}
+/// Why nothing is taken any more; what is queued is still handled until the child is down. Boxed: most gates are open.
+type Closed = Box<DownReason>;
 
 struct Inner<A: Actor> {
     queue: Queue<Envelope<A>, Waker>,
-    gate: Gate,
+    /// `None` while the gate is open.
+    closed: Option<Closed>,
     leave: Option<StopHow>,
     state: ChildState,
     current: Option<(&'static str, Instant)>,
     work: WorkLog,
-    /// What a kill interrupted; the guards of it are gone when the rest is counted.
-    left: Vec<String>,
     actor: Option<ActorRef<A>>,
     /// The inbox, while it waits. Whoever gives it something to do takes this and wakes it.
     listener: Option<Waker>,
     /// kameo's mailbox may hold something: it rang since it was last found empty.
     private: bool,
+    /// Private messages and queued ones take turns, so that neither starves the other.
+    private_first: bool,
+    /// Pressed when the actor asks for its first message: then it is ready.
+    ring: Option<Ring>,
+    alarm: Option<Instant>,
+    incarnation: u64,
     /// The start of this life said that it is not wanted.
     ignored: bool,
     /// Made when somebody first asks for it.
@@ -66,7 +67,6 @@ pub(crate) enum Step<A: Actor> {
 pub(crate) struct Cell<A: Actor> {
     id: ChildPath,
     path: OnceLock<ChildPath>,
-    capacity: usize,
     inner: Mutex<Inner<A>>,
     pub(crate) shelf: Shelf,
 }
@@ -82,18 +82,20 @@ impl<A: Actor> Cell<A> {
         Self {
             id: ChildPath::root(id),
             path: OnceLock::new(),
-            capacity,
             inner: Mutex::new(Inner {
                 queue: Queue::new(capacity),
-                gate: Gate::Open,
+                closed: None,
                 leave: None,
                 state: ChildState::Starting,
                 current: None,
                 work: WorkLog::default(),
-                left: Vec::new(),
                 actor: None,
                 listener: None,
                 private: true,
+                private_first: true,
+                ring: None,
+                alarm: None,
+                incarnation: 0,
                 ignored: false,
                 stopping: None,
             }),
@@ -114,7 +116,7 @@ impl<A: Actor> Cell<A> {
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        self.capacity
+        self.lock().queue.capacity()
     }
 
     pub(crate) fn depth(&self) -> usize {
@@ -138,7 +140,7 @@ impl<A: Actor> Cell<A> {
         let inner = self.lock();
         Look {
             depth: inner.queue.len(),
-            capacity: self.capacity,
+            capacity: inner.queue.capacity(),
             current: inner.current,
             work: inner.work.labels(),
         }
@@ -224,11 +226,20 @@ impl<A: Actor> Cell<A> {
 
     /// The next thing for the inbox to do. The message handed out before is done. On `Wait` the waker is kept, under the
     /// lock that whoever brings something must take: there is no moment at which its wake-up could be lost.
-    pub(crate) fn step(&self, private_first: bool, cx: &Context<'_>) -> Step<A> {
+    pub(crate) fn step(&self, cx: &Context<'_>) -> Step<A> {
         // Wakers are dropped and called outside the lock: they may be anything.
         let _stale;
         let mut inner = self.lock();
         inner.current = None;
+        if inner.ignored {
+            return Step::End;
+        }
+        if let Some(ring) = inner.ring.take() {
+            drop(inner);
+            ring.ready();
+            inner = self.lock();
+        }
+        let private_first = std::mem::replace(&mut inner.private_first, false);
         if inner.private && private_first {
             inner.private = false;
             return Step::Private;
@@ -237,6 +248,7 @@ impl<A: Actor> Cell<A> {
             && let Some(actor) = inner.actor.clone()
             && let Some((envelope, next)) = inner.queue.pop()
         {
+            inner.private_first = true;
             inner.current = Some((envelope.name, Instant::now()));
             drop(inner);
             wake(next);
@@ -262,9 +274,29 @@ impl<A: Actor> Cell<A> {
         self.lock().actor.clone()
     }
 
-    /// A message that was not queued is being handled.
-    pub(crate) fn handling(&self, name: &'static str) {
-        self.lock().current = Some((name, Instant::now()));
+    pub(crate) fn set_alarm(&self, at: Option<Instant>) {
+        self.lock().alarm = at;
+    }
+
+    pub(crate) fn alarm(&self) -> Option<Instant> {
+        self.lock().alarm
+    }
+
+    /// The alarm is due and its message is being handled. It comes once.
+    pub(crate) fn take_alarm(&self, name: &'static str) -> Option<ActorRef<A>> {
+        let mut inner = self.lock();
+        if inner.ignored {
+            return None;
+        }
+        inner.alarm = None;
+        inner.current = Some((name, Instant::now()));
+        let actor = inner.actor.clone();
+        let ring = inner.ring.take();
+        drop(inner);
+        if let Some(ring) = ring {
+            ring.ready();
+        }
+        actor
     }
 
     /// A signal came out of kameo's mailbox, which may hold more.
@@ -288,6 +320,10 @@ impl<A: Actor> Cell<A> {
         WorkGuard::new(id, self.clone())
     }
 
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.lock().incarnation
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.lock().leave.is_some()
     }
@@ -303,9 +339,14 @@ impl<A: Actor> Cell<A> {
         stopping
     }
 
-    /// Notes that the present life is not wanted, or takes that back.
-    pub(crate) fn ignore(&self, ignored: bool) {
-        self.lock().ignored = ignored;
+    /// The present life, which is not ready yet, is not wanted.
+    pub(crate) fn ignore(&self) {
+        let mut inner = self.lock();
+        inner.ignored = inner.ring.is_some();
+    }
+
+    pub(crate) fn start_panicked(&self) {
+        self.lock().ignored = false;
     }
 
     /// The present life was found unwanted by its own start.
@@ -322,7 +363,7 @@ impl<A: Actor> Cell<A> {
         if !inner.queue.is_empty() || !inner.work.is_idle() {
             return false;
         }
-        let line = inner.close(Gate::Closing(DownReason::Finished));
+        let line = inner.close(DownReason::Finished);
         inner.leave = Some(StopHow::Drain);
         inner.state = ChildState::Stopping;
         drop(inner);
@@ -333,13 +374,17 @@ impl<A: Actor> Cell<A> {
     // ---- the supervisor
 
     /// A new life begins; a gate that was closed opens.
-    pub(crate) fn begin(self: &Arc<Self>, actor: ActorRef<A>) -> LifeGuard<A> {
+    pub(crate) fn begin(self: &Arc<Self>, actor: ActorRef<A>, ring: Ring) -> LifeGuard<A> {
         let id = actor.id();
         let mut inner = self.lock();
         inner.open();
         inner.leave = None;
-        inner.left.clear();
+        inner.work.forget_left();
         inner.private = true;
+        inner.private_first = true;
+        inner.incarnation = ring.incarnation;
+        inner.ring = Some(ring);
+        inner.alarm = None;
         inner.ignored = false;
         let former = (
             inner.actor.replace(actor),
@@ -359,13 +404,14 @@ impl<A: Actor> Cell<A> {
         if inner.actor.as_ref().is_some_and(|actor| actor.id() == id) {
             _former = (inner.actor.take(), inner.listener.take());
             inner.current = None;
+            inner.ring = None;
         }
     }
 
     pub(crate) fn ask_stop(&self, how: StopHow) {
         let mut inner = self.lock();
         let line = match how {
-            StopHow::Drain => inner.close(Gate::Closing(DownReason::Stopped)),
+            StopHow::Drain => inner.close(DownReason::Stopped),
             StopHow::Pause => Vec::new(),
         };
         inner.leave = Some(how);
@@ -381,13 +427,9 @@ impl<A: Actor> Cell<A> {
 
     pub(crate) fn kill(&self) {
         let mut inner = self.lock();
-        if inner.left.is_empty() {
-            let current = inner.current.map(|(name, _)| short_name(name));
-            let interrupted = current.map(|name| format!("interrupted {name}"));
-            inner.left = interrupted.into_iter().collect();
-            let labels = inner.work.labels();
-            inner.left.extend(labels);
-        }
+        let current = inner.current.map(|(name, _)| short_name(name));
+        let interrupted = current.map(|name| format!("interrupted {name}"));
+        inner.work.cut_off(interrupted);
         let actor = inner.actor.clone();
         drop(inner);
         if let Some(actor) = actor {
@@ -396,7 +438,7 @@ impl<A: Actor> Cell<A> {
     }
 
     pub(crate) fn is_leaving(&self) -> bool {
-        !matches!(self.lock().gate, Gate::Open)
+        self.lock().closed.is_some()
     }
 
     /// Closes for good, answers the queued asks, and says what is left undone.
@@ -405,11 +447,11 @@ impl<A: Actor> Cell<A> {
         if inner.state == ChildState::Down {
             return Vec::new();
         }
-        let line = inner.close(Gate::Closed(reason.clone()));
-        inner.gate = Gate::Closed(reason.clone());
+        let line = inner.close(reason.clone());
+        inner.closed = Some(Box::new(reason.clone()));
         inner.state = ChildState::Down;
         let queue = inner.queue.take_items();
-        let mut undone = std::mem::take(&mut inner.left);
+        let mut undone = inner.work.take_left();
         let labels = inner.work.labels();
         drop(inner);
         line.into_iter().for_each(Waker::wake);
@@ -442,21 +484,16 @@ impl<A: Actor> Cell<A> {
 
 impl<A: Actor> Inner<A> {
     fn refusal(&self) -> Option<DownReason> {
-        match &self.gate {
-            Gate::Open => None,
-            Gate::Closing(reason) | Gate::Closed(reason) => Some(reason.clone()),
-        }
+        self.closed.as_deref().cloned()
     }
 
     fn open(&mut self) {
-        self.gate = Gate::Open;
+        self.closed = None;
     }
 
-    /// Returns who stood in line for room, to be woken outside the lock.
-    fn close(&mut self, gate: Gate) -> Vec<Waker> {
-        if matches!(self.gate, Gate::Open) {
-            self.gate = gate;
-        }
+    /// Returns who stood in line for room, to be woken outside the lock. The first reason stays.
+    fn close(&mut self, reason: DownReason) -> Vec<Waker> {
+        self.closed.get_or_insert_with(|| Box::new(reason));
         self.queue.dissolve_line()
     }
 }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::exit::{ChildState, DownReason, Exit};
@@ -64,6 +65,10 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn adopt(&self, path: &ChildPath) -> bool;
     /// Begins a life. Nothing of the future has run when this returns.
     fn begin(&self, begin: Begin) -> Life;
+    /// Begins a life in its supervisor's `JoinSet`.
+    fn spawn(&self, begin: Begin, tasks: &mut JoinSet<Exit>) -> AbortHandle {
+        tasks.spawn(self.begin(begin))
+    }
     /// Asks the present life to end.
     fn ask_stop(&self, how: StopHow);
     /// Drops what the present life is doing. A supervisor passes it on to its children.

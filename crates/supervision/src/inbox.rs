@@ -14,7 +14,6 @@ use tokio::time::Instant;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::cell::{Cell, Step};
-use crate::child::Ring;
 use crate::names::ChildPath;
 use crate::work::WorkGuard;
 
@@ -24,10 +23,6 @@ pub struct Birth<A: Actor, S> {
     pub seed: S,
     /// Keep it in a field and name that field in `receive_from!`.
     pub inbox: Inbox<A>,
-    /// Which life this is, from 1.
-    pub incarnation: u64,
-    /// Where in the tree.
-    pub child: ChildPath,
 }
 
 /// The message an actor gets when the alarm of its inbox is due. It arrives once per `set_alarm`.
@@ -35,22 +30,15 @@ pub struct Birth<A: Actor, S> {
 pub struct AlarmDue;
 
 /// The receiving end of an actor's place. Dropped with the actor; the queue stays.
+///
+/// It is one pointer: kameo's futures hold an actor, and what it is born with, several times over.
 pub struct Inbox<A: Actor> {
     cell: Arc<Cell<A>>,
-    ring: Option<Ring>,
-    alarm: Option<Instant>,
-    /// Private messages and queued ones take turns, so that neither starves the other.
-    private_first: bool,
 }
 
 impl<A: Actor> Inbox<A> {
-    pub(crate) fn new(cell: Arc<Cell<A>>, ring: Ring) -> Self {
-        Self {
-            cell,
-            ring: Some(ring),
-            alarm: None,
-            private_first: true,
-        }
+    pub(crate) fn new(cell: Arc<Cell<A>>) -> Self {
+        Self { cell }
     }
 
     /// Where in the tree this actor stands.
@@ -58,10 +46,15 @@ impl<A: Actor> Inbox<A> {
         self.cell.path()
     }
 
+    /// Which life this is, from 1.
+    pub fn incarnation(&self) -> u64 {
+        self.cell.incarnation()
+    }
+
     /// The actor's one re-armable alarm: when due, the actor gets `AlarmDue`. `None` disarms it. Needs
     /// `receive_from!(inbox, alarm)`.
     pub fn set_alarm(&mut self, at: Option<Instant>) {
-        self.alarm = at;
+        self.cell.set_alarm(at);
     }
 
     /// While the guard lives, a graceful stop waits (to the deadline of the child's `Shutdown`). The label is what the
@@ -79,9 +72,7 @@ impl<A: Actor> Inbox<A> {
     /// [`Exit::Ignored`](crate::Exit::Ignored), never ready and without having handled a message (if it returns `Ok`,
     /// `on_stop` runs). A panic stays a failure. Once the actor has asked for its first message this does nothing.
     pub fn ignore(&mut self) {
-        if self.ring.is_some() {
-            self.cell.ignore(true);
-        }
+        self.cell.ignore();
     }
 
     /// Completes when a stop is asked for; for tasks that the actor runs beside itself.
@@ -115,7 +106,7 @@ impl<A: Actor> Inbox<A> {
     where
         A: Message<AlarmDue>,
     {
-        let Some(at) = self.alarm else {
+        let Some(at) = self.cell.alarm() else {
             return self.next(me, mailbox).await;
         };
         let mut sleep = pin!(tokio::time::sleep_until(at));
@@ -133,11 +124,8 @@ impl<A: Actor> Inbox<A> {
         if let Some(signal) = next.await {
             return signal;
         }
-        self.alarm = None;
-        self.ring_once();
-        let actor_ref = self.cell.actor()?;
         let name = <A as Message<AlarmDue>>::name();
-        self.cell.handling(name);
+        let actor_ref = self.cell.take_alarm(name)?;
         Some(Signal::Message {
             message: Box::new(AlarmDue),
             actor_ref,
@@ -148,47 +136,27 @@ impl<A: Actor> Inbox<A> {
         })
     }
 
-    /// Ready means: asked for its first message.
-    fn ring_once(&mut self) {
-        if let Some(ring) = self.ring.take() {
-            ring.ready();
-        }
-    }
-
     fn poll_next(
         &mut self,
         mailbox: &mut MailboxReceiver<A>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Signal<A>>> {
-        if self.ring.is_some() {
-            if self.cell.is_ignored() {
-                return Poll::Ready(None);
-            }
-            self.ring_once();
-        }
         // An actor whose queue never empties lets others have the thread, too.
         let budget = ready!(coop::poll_proceed(cx));
-        let mut private_first = std::mem::replace(&mut self.private_first, false);
         loop {
-            let signal = match self.cell.step(private_first, cx) {
-                Step::Deliver(envelope, actor_ref) => {
-                    self.private_first = true;
-                    Some(Signal::Message {
-                        message: envelope.message,
-                        actor_ref,
-                        reply: envelope.reply,
-                        // So that kameo does not put it into its start-up buffer, which a crash empties unseen.
-                        sent_within_actor: true,
-                        message_name: envelope.name,
-                        caller_span: envelope.caller,
-                    })
-                }
+            let signal = match self.cell.step(cx) {
+                Step::Deliver(envelope, actor_ref) => Some(Signal::Message {
+                    message: envelope.message,
+                    actor_ref,
+                    reply: envelope.reply,
+                    // So that kameo does not put it into its start-up buffer, which a crash empties unseen.
+                    sent_within_actor: true,
+                    message_name: envelope.name,
+                    caller_span: envelope.caller,
+                }),
                 Step::Private => match self.poll_mailbox(mailbox) {
                     Poll::Ready(signal) => signal,
-                    Poll::Pending => {
-                        private_first = false;
-                        continue;
-                    }
+                    Poll::Pending => continue,
                 },
                 Step::Wait => return Poll::Pending,
                 Step::End => None,
@@ -217,8 +185,8 @@ impl<A: Actor> Inbox<A> {
 /// A start that panics has failed, whatever it said before.
 impl<A: Actor> Drop for Inbox<A> {
     fn drop(&mut self) {
-        if self.ring.is_some() && std::thread::panicking() {
-            self.cell.ignore(false);
+        if std::thread::panicking() {
+            self.cell.start_panicked();
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kameo::actor::{Actor, ActorId};
 
 use crate::cell::Cell;
+use crate::names::ChildPath;
 
 /// Ends the traces of a life however it ends, by return, panic or abort.
 pub(crate) struct LifeGuard<A: Actor> {
@@ -15,6 +16,11 @@ pub(crate) struct LifeGuard<A: Actor> {
 impl<A: Actor> LifeGuard<A> {
     pub(crate) fn new(cell: Arc<Cell<A>>, id: ActorId) -> Self {
         Self { cell, id }
+    }
+
+    /// Whose life it is.
+    pub(crate) fn child(&self) -> &ChildPath {
+        self.cell.path()
     }
 
     /// The life's own start found it unwanted.

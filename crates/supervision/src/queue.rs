@@ -48,6 +48,10 @@ impl<T, W> Queue<T, W> {
         self.items.len()
     }
 
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }

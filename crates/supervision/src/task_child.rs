@@ -97,8 +97,6 @@ struct Inner {
     work: WorkLog,
     /// The life that has returned and waits for its work to end.
     listener: Option<Waker>,
-    /// What a kill interrupted; the guards of it are gone when the rest is counted.
-    left: Vec<String>,
     down: bool,
 }
 
@@ -160,7 +158,7 @@ impl Child for TaskChild {
         let mut inner = lock(&self.place.0);
         inner.stopping = stopping.clone();
         inner.killed = killed.clone();
-        inner.left.clear();
+        inner.work.forget_left();
         inner.down = false;
         drop(inner);
         let door = Arc::new(Mutex::new(Door {
@@ -199,7 +197,7 @@ impl Child for TaskChild {
 
     fn kill(&self) {
         let mut inner = lock(&self.place.0);
-        inner.left = inner.work.labels();
+        inner.work.cut_off(None);
         let killed = inner.killed.clone();
         drop(inner);
         killed.cancel();
@@ -210,7 +208,7 @@ impl Child for TaskChild {
         if std::mem::replace(&mut inner.down, true) {
             return Vec::new();
         }
-        let mut undone = std::mem::take(&mut inner.left);
+        let mut undone = inner.work.take_left();
         for label in inner.work.labels() {
             if !undone.contains(&label) {
                 undone.push(label);

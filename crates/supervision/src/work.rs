@@ -4,30 +4,61 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// What is under way for one child, by label. It lives under the lock of the child's place.
+/// What is under way for one child, by label. It lives under the lock of the child's place. Boxed when first used: most
+/// children never have any.
 #[derive(Debug, Default)]
-pub(crate) struct WorkLog {
+pub(crate) struct WorkLog(Option<Box<Log>>);
+
+#[derive(Debug, Default)]
+struct Log {
     begun: u64,
     open: BTreeMap<u64, String>,
+    /// What a kill interrupted; the guards of it are gone when the rest is counted.
+    left: Vec<String>,
 }
 
 impl WorkLog {
     pub(crate) fn begin(&mut self, label: String) -> u64 {
-        self.begun += 1;
-        self.open.insert(self.begun, label);
-        self.begun
+        let log = self.0.get_or_insert_default();
+        log.begun += 1;
+        log.open.insert(log.begun, label);
+        log.begun
     }
 
     pub(crate) fn end(&mut self, id: u64) {
-        self.open.remove(&id);
+        if let Some(log) = &mut self.0 {
+            log.open.remove(&id);
+        }
     }
 
     pub(crate) fn labels(&self) -> Vec<String> {
-        self.open.values().cloned().collect()
+        let log = self.0.as_ref();
+        log.map_or_else(Vec::new, |log| log.open.values().cloned().collect())
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.open.is_empty()
+        self.0.as_ref().is_none_or(|log| log.open.is_empty())
+    }
+
+    /// A kill cuts this off, beside all work under way. The first kill of a life counts.
+    pub(crate) fn cut_off(&mut self, interrupted: Option<String>) {
+        if interrupted.is_none() && self.is_idle() {
+            return;
+        }
+        let log = self.0.get_or_insert_default();
+        if log.left.is_empty() {
+            log.left.extend(interrupted);
+            log.left.extend(log.open.values().cloned());
+        }
+    }
+
+    pub(crate) fn take_left(&mut self) -> Vec<String> {
+        let log = self.0.as_mut();
+        log.map_or_else(Vec::new, |log| std::mem::take(&mut log.left))
+    }
+
+    pub(crate) fn forget_left(&mut self) {
+        drop(self.take_left());
     }
 }
 

@@ -42,8 +42,8 @@ impl Actor for Shy {
 
     async fn on_start(birth: Self::Args, _: ActorRef<Self>) -> Result<Self, String> {
         let ((log, then), mut inbox) = (birth.seed, birth.inbox);
-        log.note(format!("start {}", birth.incarnation));
-        if then != Then::Crashes || birth.incarnation == 2 {
+        log.note(format!("start {}", inbox.incarnation()));
+        if then != Then::Crashes || inbox.incarnation() == 2 {
             inbox.ignore();
         }
         match then {

@@ -324,15 +324,15 @@ impl Supervisor {
             incarnation,
             bell: self.bell.clone(),
         };
-        let life = kept.record.child.begin(Begin {
+        let begin = Begin {
             path: kept.path.clone(),
             label: kept.label.clone(),
             incarnation,
             ring,
             tree: self.tree.clone(),
             comes_back: kept.record.policy.restart == Restart::Permanent,
-        });
-        let abort = self.tasks.spawn(life);
+        };
+        let abort = kept.record.child.spawn(begin, &mut self.tasks);
         self.by_task.insert(abort.id(), (key, incarnation));
         kept.abort = Some(abort);
     }
