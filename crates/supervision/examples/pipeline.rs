@@ -27,7 +27,7 @@ impl Actor for Stage {
     type Error = Infallible;
 
     async fn on_start(birth: Self::Args, _: ActorRef<Self>) -> Result<Self, Infallible> {
-        println!("{} begins life {}", birth.seed, birth.incarnation);
+        println!("{} begins life {}", birth.seed, birth.inbox.incarnation());
         Ok(Self {
             name: birth.seed,
             inbox: birth.inbox,

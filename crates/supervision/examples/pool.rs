@@ -25,7 +25,11 @@ impl Actor for Session {
     type Error = Infallible;
 
     async fn on_start(birth: Self::Args, _: ActorRef<Self>) -> Result<Self, Infallible> {
-        println!("{} begins life {}", birth.child, birth.incarnation);
+        println!(
+            "{} begins life {}",
+            birth.inbox.child(),
+            birth.inbox.incarnation()
+        );
         Ok(Self {
             orders: 0,
             inbox: birth.inbox,

@@ -3,15 +3,14 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use kameo::actor::{Actor, Spawn};
-use kameo::error::{ActorStopReason, PanicError};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::cell::Cell;
 use crate::child::{Begin, Busy, Child, Life, Look, StopHow};
-use crate::exit::{ChildState, DownReason, Exit, StartFailure};
+use crate::exit::{ChildState, DownReason, Exit};
 use crate::inbox::{Birth, Inbox};
+use crate::life::Living;
 use crate::names::ChildPath;
 use crate::spec_error::SpecError;
 
@@ -31,19 +30,13 @@ where
 {
     fn life(&self, begin: Begin) -> impl Future<Output = Exit> + Send + use<A, S> {
         let prepared = A::prepare_with_mailbox(kameo::mailbox::bounded(PRIVATE_MAILBOX));
-        let guard = self.cell.begin(prepared.actor_ref().clone(), begin.ring);
+        let me = prepared.actor_ref().clone();
+        let guard = self.cell.begin(me, begin.ring, &begin.tree.shelf);
         let birth = Birth {
             seed: self.seed.clone(),
             inbox: Inbox::new(self.cell.clone()),
         };
-        // Not an async block: it would hold the life twice, before and after its first poll.
-        prepared.run(birth).map(move |ended| {
-            let exit = read_end(ended.map(|(_, reason)| reason), guard.child());
-            match exit {
-                Exit::Normal | Exit::StartFailed(_) if guard.is_ignored() => Exit::Ignored,
-                exit => exit,
-            }
-        })
+        Living::new(prepared.run(birth), guard)
     }
 }
 
@@ -134,24 +127,4 @@ impl<A: Actor, S> Drop for ActorChild<A, S> {
             self.cell.down(&DownReason::Orphaned);
         }
     }
-}
-
-fn read_end(ended: Result<ActorStopReason, PanicError>, path: &ChildPath) -> Exit {
-    match ended {
-        Ok(ActorStopReason::Normal | ActorStopReason::SupervisorRestart) => Exit::Normal,
-        Ok(ActorStopReason::Killed) => Exit::Killed,
-        Ok(ActorStopReason::Panicked(error)) => Exit::Crashed(panic_text(&error)),
-        Ok(other) => Exit::Crashed(format!("{other:?}")),
-        Err(error) => Exit::StartFailed(StartFailure {
-            child: path.clone(),
-            reason: panic_text(&error),
-        }),
-    }
-}
-
-/// The panic message, or the error as `Debug` shows it (kameo asks no more of an error).
-fn panic_text(error: &PanicError) -> String {
-    error
-        .with_str(str::to_owned)
-        .unwrap_or_else(|| error.with(|any| format!("{any:?}")))
 }

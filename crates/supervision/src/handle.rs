@@ -168,7 +168,7 @@ impl<A: Actor> Handle<A> {
     {
         let (reply, mut answer) = oneshot::channel();
         let mut errand = Errand::new(&self.cell, message, Some(reply));
-        let mut patience = Patience::new(&self.cell.shelf, deadline);
+        let mut patience = Patience::new(self.cell.shelf(), deadline);
         let put = poll_fn(|cx| match errand.poll(cx) {
             Poll::Ready(put) => Poll::Ready(Some(put)),
             Poll::Pending => patience.poll_exhausted(cx).map(|()| None),

@@ -27,6 +27,8 @@ pub(crate) struct Queue<T, W> {
     /// `None` for one to whom a place is promised and who has not come for it yet.
     line: BTreeMap<Ticket, Option<W>>,
     promised: usize,
+    /// Somebody stood in line since the queue last rested: the line may own memory.
+    lined_up: bool,
     /// Everybody in line before this one has a promise, and nobody from it on has.
     first_waiting: Ticket,
     next: Ticket,
@@ -39,6 +41,7 @@ impl<T, W> Queue<T, W> {
             capacity,
             line: BTreeMap::new(),
             promised: 0,
+            lined_up: false,
             first_waiting: Ticket(0),
             next: Ticket(0),
         }
@@ -65,8 +68,15 @@ impl<T, W> Queue<T, W> {
         if !self.has_room() {
             return Err(parcel);
         }
-        self.items.push_back(seal(parcel));
+        self.put(seal(parcel));
         Ok(())
+    }
+
+    fn put(&mut self, item: T) {
+        if self.items.capacity() == 0 {
+            self.items.reserve_exact(1);
+        }
+        self.items.push_back(item);
     }
 
     /// The same for one who is willing to wait, or comes back with the ticket: into the promised place, or into a free one,
@@ -83,7 +93,7 @@ impl<T, W> Queue<T, W> {
             Some((ticket, None)) => {
                 self.line.remove(&ticket);
                 self.promised = self.promised.saturating_sub(1);
-                self.items.push_back(seal(parcel));
+                self.put(seal(parcel));
                 Ok(())
             }
             Some((ticket, Some(waiting))) => Err(InLine {
@@ -94,6 +104,7 @@ impl<T, W> Queue<T, W> {
             None => self.push(parcel, seal).map_err(|parcel| {
                 let ticket = self.next;
                 self.next = Ticket(ticket.0.wrapping_add(1));
+                self.lined_up = true;
                 self.line.insert(ticket, Some(woken_by()));
                 InLine {
                     parcel,
@@ -141,6 +152,18 @@ impl<T, W> Queue<T, W> {
             .into_values()
             .flatten()
             .collect()
+    }
+
+    /// Gives back the memory of a crowd that has gone: what stays is room for one item, which is all that one asker after
+    /// the other needs.
+    pub(crate) fn rest(&mut self) {
+        if self.items.capacity() > 1 {
+            self.items.shrink_to(1);
+        }
+        if self.lined_up && self.line.is_empty() {
+            self.line = BTreeMap::new();
+            self.lined_up = false;
+        }
     }
 
     /// Everything that is queued.

@@ -92,7 +92,16 @@ impl SupervisorSpec {
 
     /// One more child, started after those before it and stopped before them.
     pub fn child(mut self, spec: ChildSpec) -> Self {
-        self.children.push(spec.into_record());
+        let mut record = spec.into_record();
+        // Of a crowd with one policy, each keeps the same copy.
+        if let Some(last) = self
+            .children
+            .last()
+            .filter(|last| last.policy == record.policy)
+        {
+            record.policy = last.policy.clone();
+        }
+        self.children.push(record);
         self
     }
 

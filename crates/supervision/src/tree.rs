@@ -1,9 +1,10 @@
 //! What every supervisor of one tree shares: its events, its seed, and the ledger of what a stop abandons.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::events::Events;
 use crate::names::ChildPath;
+use crate::patience::Shelf;
 
 /// Something a stop left undone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(crate) struct Tree {
     pub(crate) events: Events,
     /// `None` until the root is asked to stop: only then is it worth keeping, and only then is it bounded by what lives.
     ledger: Mutex<Option<Vec<Abandoned>>>,
+    /// Timers of asks, for the next asks.
+    pub(crate) shelf: Arc<Shelf>,
 }
 
 impl Tree {
@@ -27,6 +30,7 @@ impl Tree {
         Self {
             events,
             ledger: Mutex::new(None),
+            shelf: Arc::default(),
         }
     }
 
