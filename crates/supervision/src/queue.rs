@@ -72,6 +72,7 @@ impl<T, W> Queue<T, W> {
         Ok(())
     }
 
+    #[inline]
     fn put(&mut self, item: T) {
         if self.items.capacity() == 0 {
             self.items.reserve_exact(1);
@@ -81,6 +82,7 @@ impl<T, W> Queue<T, W> {
 
     /// The same for one who is willing to wait, or comes back with the ticket: into the promised place, or into a free one,
     /// or else into the line.
+    #[inline]
     pub(crate) fn push_or_wait<P>(
         &mut self,
         ticket: Option<Ticket>,
@@ -128,12 +130,14 @@ impl<T, W> Queue<T, W> {
     }
 
     /// The first item, and whom to wake because its place is free.
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<(T, Option<W>)> {
         let item = self.items.pop_front()?;
         Some((item, self.promise()))
     }
 
     /// Promises a free place to the first who waits.
+    #[inline]
     fn promise(&mut self) -> Option<W> {
         if self.line.len() == self.promised || !self.has_room() {
             return None;
@@ -156,6 +160,7 @@ impl<T, W> Queue<T, W> {
 
     /// Gives back the memory of a crowd that has gone: what stays is room for one item, which is all that one asker after
     /// the other needs.
+    #[inline]
     pub(crate) fn rest(&mut self) {
         if self.items.capacity() > 1 {
             self.items.shrink_to(1);

@@ -36,6 +36,7 @@ impl<A: Actor> Cell<A> {
             return Step::Private;
         }
         if inner.leave != Some(StopHow::Pause)
+            && !inner.queue.is_empty()
             && let Some(actor) = inner.actor.clone()
             && let Some((envelope, next)) = inner.queue.pop()
         {

@@ -112,7 +112,7 @@ impl Actor for Probe {
     type Error = String;
 
     async fn on_start(birth: Self::Args, _me: ActorRef<Self>) -> Result<Self, Self::Error> {
-        let Birth { seed, inbox, .. } = birth;
+        let Birth { seed, inbox } = birth;
         seed.log.note(format!("{} starting", seed.name));
         sleep(seed.start_takes).await;
         assert!(!seed.start_panics, "cannot start");

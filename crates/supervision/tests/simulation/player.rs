@@ -114,13 +114,8 @@ impl Actor for Player {
     type Error = String;
 
     async fn on_start(birth: Self::Args, _me: ActorRef<Self>) -> Result<Self, String> {
-        let Birth {
-            seed,
-            mut inbox,
-            incarnation,
-            ..
-        } = birth;
-        let mut life = Life::begin(seed, incarnation);
+        let Birth { seed, mut inbox } = birth;
+        let mut life = Life::begin(seed, inbox.incarnation());
         match life.start().await {
             Start::Fails => return Err("scripted failure".to_owned()),
             Start::Panics => scripted_panic(),
