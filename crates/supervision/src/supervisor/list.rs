@@ -59,7 +59,7 @@ impl Supervisor {
 
     fn in_order(&self) -> impl Iterator<Item = (&Member, &Kept)> {
         let members = self.family.members();
-        members.filter_map(|(key, member)| Some((member, self.kept.get(&key)?)))
+        members.filter_map(|(key, member)| Some((member, &**self.kept.get(&key)?)))
     }
 }
 

@@ -66,7 +66,8 @@ pub(crate) struct Supervisor {
     family: Family,
     watch: Watch,
     tally: Tally,
-    kept: HashMap<Key, Kept>,
+    /// Boxed, because a map has room for up to twice as many as it holds.
+    kept: HashMap<Key, Box<Kept>>,
     tasks: JoinSet<Exit>,
     by_task: HashMap<Id, (Key, u64)>,
     late: HashMap<Key, String>,
@@ -177,12 +178,18 @@ impl Supervisor {
     }
 
     fn boot(&mut self) {
-        let records = self.plan.children.clone();
-        let mut entries = Vec::with_capacity(records.len());
-        for record in records {
+        let plan = self.plan.clone();
+        // Nothing above was started at run time: labels are paths, and shared with them.
+        let fixed = self.label == self.path;
+        let mut entries = Vec::with_capacity(plan.children.len());
+        for record in &plan.children {
             let path = self.path.join(&record.id);
-            let label = self.label.join(&record.id);
-            entries.push(self.keep(record, path, label));
+            let label = if fixed {
+                path.clone()
+            } else {
+                self.label.join(&record.id)
+            };
+            entries.push(self.keep(record.clone(), path, label));
         }
         self.feed(Event::Boot(entries));
     }
@@ -200,13 +207,13 @@ impl Supervisor {
         };
         self.kept.insert(
             key,
-            Kept {
+            Box::new(Kept {
                 record,
                 path,
                 label,
                 down: None,
                 abort: None,
-            },
+            }),
         );
         entry
     }
