@@ -69,6 +69,9 @@ pub struct Ledger {
     pub chronicle: Chronicle,
     events: Option<Receiver<LifecycleEvent>>,
     faults: Vec<String>,
+    begun: Instant,
+    /// Every event, in words.
+    pub history: Vec<String>,
     pub seen: BTreeSet<&'static str>,
     /// Grows with everything that happens.
     pub version: u64,
@@ -90,6 +93,8 @@ impl Book {
             chronicle: Chronicle::new(root),
             events: Some(events),
             faults: Vec::new(),
+            begun: Instant::now(),
+            history: Vec::new(),
             seen: BTreeSet::new(),
             version: 0,
             touched: BTreeSet::new(),
@@ -122,6 +127,10 @@ impl Ledger {
             match events.try_recv() {
                 Ok(event) => {
                     self.version += 1;
+                    let at = event.at.saturating_duration_since(self.begun).as_millis();
+                    let (child, life, what) = (&event.child, event.incarnation, &event.what);
+                    self.history
+                        .push(format!("{at:>7} ms  {child} {life}: {what:?}"));
                     let told = self.chronicle.hear(&event, &mut self.seen);
                     self.faults.extend(told.faults);
                     for (path, count) in told.abandoned {

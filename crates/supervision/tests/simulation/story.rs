@@ -20,6 +20,8 @@ use crate::{ledger, ms};
 
 const SENDERS: usize = 3;
 const STEPS: u64 = 45;
+/// Shown with a failure.
+const LAST_EVENTS: usize = 40;
 
 pub struct Story {
     seed: u64,
@@ -36,6 +38,7 @@ pub struct Story {
 /// What a story went through.
 pub struct Ending {
     pub told: String,
+    pub history: Vec<String>,
     pub seen: BTreeSet<&'static str>,
     pub looks: u64,
 }
@@ -58,7 +61,7 @@ pub async fn tell(seed: u64) -> Ending {
         Ok(tree) => {
             story.note("the tree is up");
             for _ in 0..STEPS {
-                story.step(&tree).await;
+                story.step().await;
             }
             story.stop(&tree).await;
         }
@@ -98,13 +101,17 @@ impl Story {
 
     /// Fails the test if a promise is broken.
     fn check(&mut self) {
-        let faults = self.stage.book.lock().faults();
-        assert!(
-            faults.is_empty(),
-            "SIM_SEED={} breaks a promise:\n  {}\nThe story:\n{}",
-            self.seed,
-            faults.join("\n  "),
-            self.told
+        let mut book = self.stage.book.lock();
+        let faults = book.faults();
+        if faults.is_empty() {
+            return;
+        }
+        let last = book.history.len().saturating_sub(LAST_EVENTS);
+        let (faults, events) = (faults.join("\n  "), book.history[last..].join("\n"));
+        drop(book);
+        let Self { seed, told, .. } = self;
+        panic!(
+            "SIM_SEED={seed} breaks a promise:\n  {faults}\nThe story:\n{told}\nThe last events:\n{events}"
         );
     }
 
@@ -115,7 +122,7 @@ impl Story {
         self.check();
     }
 
-    async fn step(&mut self, tree: &RootHandle) {
+    async fn step(&mut self) {
         match self.dice.below(100) {
             0..60 => {
                 let count = 1 + self.dice.below(4);
@@ -130,7 +137,7 @@ impl Story {
         }
         self.check();
         if self.dice.percent(60) {
-            self.look(tree).await;
+            self.look().await;
         }
     }
 
@@ -341,7 +348,7 @@ impl Story {
     // ---- looking
 
     /// Lets everything happen that can happen now, and compares what everyone says.
-    async fn look(&mut self, _tree: &RootHandle) {
+    async fn look(&mut self) {
         sleep(ms(1)).await;
         self.adopt_readers();
         self.stage.book.lock().at_rest();
@@ -464,10 +471,11 @@ impl Story {
         }
         book.lock().at_rest();
         self.check();
-        let seen = book.lock().seen.clone();
+        let mut book = book.lock();
         Ending {
+            history: std::mem::take(&mut book.history),
+            seen: std::mem::take(&mut book.seen),
             told: self.told,
-            seen,
             looks: self.looks,
         }
     }
