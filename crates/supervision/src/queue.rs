@@ -24,14 +24,19 @@ pub(crate) struct InLine<P, W> {
 pub(crate) struct Queue<T, W> {
     items: VecDeque<T>,
     capacity: usize,
-    /// `None` for one to whom a place is promised and who has not come for it yet.
-    line: BTreeMap<Ticket, Option<W>>,
-    promised: usize,
-    /// Somebody stood in line since the queue last rested: the line may own memory.
-    lined_up: bool,
-    /// Everybody in line before this one has a promise, and nobody from it on has.
-    first_waiting: Ticket,
     next: Ticket,
+    /// Boxed: most queues never have one.
+    line: Option<Box<Line<W>>>,
+}
+
+/// Those who wait, and those who have a promise.
+#[derive(Debug)]
+struct Line<W> {
+    /// `None` for one to whom a place is promised and who has not come for it yet.
+    places: BTreeMap<Ticket, Option<W>>,
+    promised: usize,
+    /// Everybody before this one has a promise, and nobody from it on has.
+    first_waiting: Ticket,
 }
 
 impl<T, W> Queue<T, W> {
@@ -39,11 +44,8 @@ impl<T, W> Queue<T, W> {
         Self {
             items: VecDeque::new(),
             capacity,
-            line: BTreeMap::new(),
-            promised: 0,
-            lined_up: false,
-            first_waiting: Ticket(0),
             next: Ticket(0),
+            line: None,
         }
     }
 
@@ -59,11 +61,16 @@ impl<T, W> Queue<T, W> {
         self.items.is_empty()
     }
 
+    fn promised(&self) -> usize {
+        self.line.as_ref().map_or(0, |line| line.promised)
+    }
+
     fn has_room(&self) -> bool {
-        self.items.len().saturating_add(self.promised) < self.capacity
+        self.items.len().saturating_add(self.promised()) < self.capacity
     }
 
     /// Puts what `seal` makes of the parcel at the end, if a place is free now.
+    #[inline]
     pub(crate) fn push<P>(&mut self, parcel: P, seal: impl FnOnce(P) -> T) -> Result<(), P> {
         if !self.has_room() {
             return Err(parcel);
@@ -90,40 +97,57 @@ impl<T, W> Queue<T, W> {
         seal: impl FnOnce(P) -> T,
         woken_by: impl FnOnce() -> W,
     ) -> Result<(), InLine<P, W>> {
-        let held = ticket.and_then(|ticket| Some((ticket, self.line.get_mut(&ticket)?)));
-        match held {
-            Some((ticket, None)) => {
-                self.line.remove(&ticket);
-                self.promised = self.promised.saturating_sub(1);
-                self.put(seal(parcel));
-                Ok(())
-            }
-            Some((ticket, Some(waiting))) => Err(InLine {
-                parcel,
-                ticket,
-                stale: Some(std::mem::replace(waiting, woken_by())),
-            }),
-            None => self.push(parcel, seal).map_err(|parcel| {
-                let ticket = self.next;
-                self.next = Ticket(ticket.0.wrapping_add(1));
-                self.lined_up = true;
-                self.line.insert(ticket, Some(woken_by()));
-                InLine {
-                    parcel,
-                    ticket,
-                    stale: None,
+        if let (Some(ticket), Some(line)) = (ticket, &mut self.line) {
+            match line.places.get_mut(&ticket) {
+                Some(Some(waiting)) => {
+                    let stale = Some(std::mem::replace(waiting, woken_by()));
+                    return Err(InLine {
+                        parcel,
+                        ticket,
+                        stale,
+                    });
                 }
-            }),
+                Some(None) => {
+                    line.places.remove(&ticket);
+                    line.promised = line.promised.saturating_sub(1);
+                    self.put(seal(parcel));
+                    return Ok(());
+                }
+                None => {}
+            }
+        }
+        self.push(parcel, seal)
+            .map_err(|parcel| self.stand_in_line(parcel, woken_by()))
+    }
+
+    fn stand_in_line<P>(&mut self, parcel: P, woken_by: W) -> InLine<P, W> {
+        let ticket = self.next;
+        self.next = Ticket(ticket.0.wrapping_add(1));
+        let line = self.line.get_or_insert_with(|| {
+            Box::new(Line {
+                places: BTreeMap::new(),
+                promised: 0,
+                first_waiting: ticket,
+            })
+        });
+        line.places.insert(ticket, Some(woken_by));
+        InLine {
+            parcel,
+            ticket,
+            stale: None,
         }
     }
 
     /// Leaves the line. Returns what to drop and whom to wake: a promised place goes to the next in line.
     pub(crate) fn leave(&mut self, ticket: Ticket) -> (Option<W>, Option<W>) {
-        match self.line.remove(&ticket) {
+        let Some(line) = &mut self.line else {
+            return (None, None);
+        };
+        match line.places.remove(&ticket) {
             None => (None, None),
             Some(Some(waiting)) => (Some(waiting), None),
             Some(None) => {
-                self.promised = self.promised.saturating_sub(1);
+                line.promised = line.promised.saturating_sub(1);
                 (None, self.promise())
             }
         }
@@ -139,23 +163,23 @@ impl<T, W> Queue<T, W> {
     /// Promises a free place to the first who waits.
     #[inline]
     fn promise(&mut self) -> Option<W> {
-        if self.line.len() == self.promised || !self.has_room() {
+        let has_room = self.has_room();
+        let line = self.line.as_mut()?;
+        if line.places.len() == line.promised || !has_room {
             return None;
         }
-        let (ticket, held) = self.line.range_mut(self.first_waiting..).next()?;
-        self.first_waiting = Ticket(ticket.0.wrapping_add(1));
-        self.promised += 1;
+        let (ticket, held) = line.places.range_mut(line.first_waiting..).next()?;
+        line.first_waiting = Ticket(ticket.0.wrapping_add(1));
+        line.promised += 1;
         held.take()
     }
 
     /// Everybody goes: every promise is void, every ticket unknown. Returns whom to tell.
     pub(crate) fn dissolve_line(&mut self) -> Vec<W> {
-        self.promised = 0;
-        self.first_waiting = self.next;
-        std::mem::take(&mut self.line)
-            .into_values()
-            .flatten()
-            .collect()
+        let line = self.line.take();
+        line.map_or_else(Vec::new, |line| {
+            line.places.into_values().flatten().collect()
+        })
     }
 
     /// Gives back the memory of a crowd that has gone: what stays is room for one item, which is all that one asker after
@@ -165,10 +189,7 @@ impl<T, W> Queue<T, W> {
         if self.items.capacity() > 1 {
             self.items.shrink_to(1);
         }
-        if self.lined_up && self.line.is_empty() {
-            self.line = BTreeMap::new();
-            self.lined_up = false;
-        }
+        self.line.take_if(|line| line.places.is_empty());
     }
 
     /// Everything that is queued.
@@ -285,6 +306,7 @@ mod tests {
         Leave(u32),
         Pop,
         Dissolve,
+        Rest,
     }
 
     fn deeds() -> impl Strategy<Value = Vec<Do>> {
@@ -295,6 +317,7 @@ mod tests {
             2 => who().prop_map(Do::Leave),
             5 => Just(Do::Pop),
             1 => Just(Do::Dissolve),
+            2 => Just(Do::Rest),
         ];
         prop::collection::vec(one, 0..80)
     }
@@ -379,6 +402,8 @@ mod tests {
                     .map(|who| (who, plain.promise(capacity)));
                 assert_eq!(queue.pop(), expected);
             }
+            // Changes nothing that anybody could see.
+            Do::Rest => queue.rest(),
             Do::Dissolve => {
                 let line = std::mem::take(&mut plain.line);
                 let told = line.iter().filter(|(_, promised)| !promised);
@@ -394,9 +419,10 @@ mod tests {
             let (mut queue, mut plain) = (Senders::new(capacity), Plain::default());
             for deed in &deeds {
                 act(deed, &mut queue, &mut plain, capacity);
-                prop_assert!(queue.len() + queue.promised <= capacity);
-                prop_assert_eq!(queue.promised, plain.promised());
-                let waits = queue.line.len() > queue.promised;
+                prop_assert!(queue.len() + queue.promised() <= capacity);
+                prop_assert_eq!(queue.promised(), plain.promised());
+                let in_line = queue.line.as_ref().map_or(0, |line| line.places.len());
+                let waits = in_line > queue.promised();
                 prop_assert!(!(waits && queue.has_room()), "somebody waits beside a free place");
                 prop_assert_eq!(&queue.items, &plain.items);
             }

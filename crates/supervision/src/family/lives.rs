@@ -199,7 +199,7 @@ impl Family {
     /// A child has ended by itself and for good: is that the end of all?
     fn shut_down_after(&mut self, id: ChildId, significant: bool) {
         let awaited = |member: &Member| member.policy.significant && member.state != State::Down;
-        let others = || self.members.values().any(awaited);
+        let others = || self.members.values().any(|member| awaited(member));
         if !shuts_down(self.rules.auto_shutdown, significant, others) {
             return;
         }

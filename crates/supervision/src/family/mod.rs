@@ -198,7 +198,8 @@ enum Mode {
 pub(crate) struct Family {
     rules: Rules,
     chance: Chance,
-    members: BTreeMap<Key, Member>,
+    /// Boxed: the nodes of a map that grows at its end are half empty.
+    members: BTreeMap<Key, Box<Member>>,
     ids: BTreeMap<ChildId, Key>,
     due: BTreeSet<(Instant, Key)>,
     mode: Mode,
@@ -258,7 +259,7 @@ impl Family {
 
     /// Everyone, in start order.
     pub(crate) fn members(&self) -> impl Iterator<Item = (Key, &Member)> {
-        self.members.iter().map(|(key, member)| (*key, member))
+        self.members.iter().map(|(key, member)| (*key, &**member))
     }
 
     /// The child of that id, if there is one.
@@ -283,7 +284,7 @@ impl Family {
         let key = entry.key;
         self.ids.insert(entry.id.clone(), key);
         self.members
-            .insert(key, Member::new(entry.id, entry.policy, dynamic));
+            .insert(key, Box::new(Member::new(entry.id, entry.policy, dynamic)));
         self.count_in(key);
     }
 

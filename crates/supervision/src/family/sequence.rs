@@ -109,10 +109,19 @@ impl Family {
     }
 
     fn look_down(&self, walk: Walk) -> Look {
-        let stage = |(key, member): (&Key, &super::Member)| (*key, member.stage());
         match walk.passed {
-            Some(passed) => next_to_stop(self.members.range(walk.from..passed).rev().map(stage)),
-            None => next_to_stop(self.members.range(walk.from..).rev().map(stage)),
+            Some(passed) => next_to_stop(
+                self.members
+                    .range(walk.from..passed)
+                    .rev()
+                    .map(|(key, member)| (*key, member.stage())),
+            ),
+            None => next_to_stop(
+                self.members
+                    .range(walk.from..)
+                    .rev()
+                    .map(|(key, member)| (*key, member.stage())),
+            ),
         }
     }
 
