@@ -291,6 +291,24 @@ mod tests {
     }
 
     #[test]
+    fn at_rest_it_owns_no_more_than_room_for_one_and_old_tickets_stay_void() {
+        let mut queue = full(8);
+        let waits = come(&mut queue, 10, None).unwrap();
+        assert_eq!(queue.leave(waits), (Some(10), None));
+        assert_eq!(queue.take_items().len(), 8);
+        assert_eq!(queue.push(1, |who| who), Ok(()));
+        assert_eq!(queue.pop(), Some((1, None)));
+        queue.rest();
+        assert!(queue.items.capacity() <= 1 && queue.line.is_none());
+        for who in 0..8 {
+            assert_eq!(come(&mut queue, who, None), None);
+        }
+        let anew = come(&mut queue, 11, None);
+        assert!(anew.is_some() && anew != Some(waits));
+        assert_eq!(queue.leave(waits), (None, None));
+    }
+
+    #[test]
     fn without_any_capacity_everybody_waits() {
         let mut queue = full(0);
         let ticket = come(&mut queue, 1, None);

@@ -207,6 +207,27 @@ fn a_timer_kept_from_a_runtime_that_is_gone_is_not_used_in_another() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_age_of_the_present_message_counts_from_its_first_wait() {
+    let log = Log::default();
+    let (root, handle) = busy(2, &log, ms(300)).await;
+    handle.tell(Linger(MINUTE)).await.unwrap();
+    let admin = root.supervisor();
+    // `busy` lets one millisecond pass; the second message begins when the first ends.
+    for (later, age) in [(99, 100), (100, 200), (200, 100), (400, 500)].map(|(a, b)| (ms(a), ms(b)))
+    {
+        tokio::time::sleep(later).await;
+        let listed = admin.which_children().await;
+        let (name, seen) = listed[0].current.clone().unwrap();
+        assert_eq!(name, "Linger");
+        assert!(
+            seen >= age - ms(2) && seen <= age + ms(2),
+            "{seen:?} instead of {age:?}"
+        );
+    }
+    root.stop(ms(10)).await;
+}
+
 /// Notes in which order its private and its queued messages are handled.
 struct Both {
     log: Log,
