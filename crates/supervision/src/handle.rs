@@ -152,7 +152,8 @@ impl<A: Actor> Handle<A> {
         self.cell.capacity()
     }
 
-    /// Waits for room and for the answer, together at most `deadline` on tokio's clock. While the actor is being started
+    /// Waits for room and for the answer, together `deadline` on tokio's clock: no less, and no more than a tick of its
+    /// timers (1 ms) on top. While the actor is being started
     /// again the ask waits its turn.
     ///
     /// # Errors
