@@ -23,8 +23,8 @@ use crate::task_child::{TaskChild, TaskContext, TaskError};
 pub(crate) struct Record {
     pub(crate) id: ChildId,
     pub(crate) policy: Arc<Policy>,
-    /// Siblings that have to be up before it is started.
-    pub(crate) needs: Arc<[ChildId]>,
+    /// Behind one pointer, because most depend on nobody.
+    needs: Option<Arc<Vec<ChildId>>>,
     pub(crate) child: Arc<dyn Child>,
 }
 
@@ -41,7 +41,7 @@ impl ChildSpec {
         Self(Record {
             id,
             policy,
-            needs: Arc::default(),
+            needs: None,
             child,
         })
     }
@@ -147,7 +147,7 @@ impl ChildSpec {
     where
         I: Into<ChildId>,
     {
-        self.0.needs = siblings.into_iter().map(Into::into).collect();
+        self.0.needs = Some(Arc::new(siblings.into_iter().map(Into::into).collect()));
         self
     }
 
@@ -171,6 +171,11 @@ impl ChildSpec {
 }
 
 impl Record {
+    /// Siblings that have to be up before it is started.
+    pub(crate) fn needs(&self) -> &[ChildId] {
+        self.needs.as_ref().map_or(&[], |needs| needs)
+    }
+
     /// Refuses what can never run. `auto_shutdown` is the supervisor's.
     pub(crate) fn check(&self, auto_shutdown: AutoShutdown) -> Result<(), SpecError> {
         self.policy.check_significance(&self.id, auto_shutdown)?;

@@ -135,7 +135,8 @@ pub(crate) struct Plan {
 impl SupervisorSpec {
     pub(crate) fn into_parts(self) -> (Plan, Arc<Control>) {
         self.control.runs(self.strategy);
-        let (children, disorder) = in_start_order(self.children);
+        let (mut children, disorder) = in_start_order(self.children);
+        children.shrink_to_fit();
         let plan = Plan {
             id: self.id,
             strategy: self.strategy,
@@ -150,12 +151,12 @@ impl SupervisorSpec {
 }
 
 fn in_start_order(children: Vec<Record>) -> (Vec<Record>, Option<Disorder>) {
-    if children.iter().all(|record| record.needs.is_empty()) {
+    if children.iter().all(|record| record.needs().is_empty()) {
         return (children, None);
     }
     let wishes: Vec<(&ChildId, &[ChildId])> = children
         .iter()
-        .map(|record| (&record.id, &*record.needs))
+        .map(|record| (&record.id, record.needs()))
         .collect();
     match dependency_order::start_order(&wishes) {
         Ok(order) => {

@@ -80,7 +80,7 @@ impl Family {
             let reply = Effect::Reply(token, Err(Refused::NotFound));
             return self.effects.push(reply);
         };
-        let stopped = Then::Retire(DownReason::Stopped);
+        let stopped = Then::retire(DownReason::Stopped);
         match &mut member.state {
             State::Down => self.effects.push(Effect::Reply(token, Ok(key))),
             State::Stopping { then, .. } => {

@@ -101,7 +101,7 @@ impl Family {
             return;
         };
         let reason = start_failure(&exit, member.policy.kind);
-        member.last_error = Some(reason.clone());
+        member.last_error = Some(reason.as_str().into());
         let first = !member.ever_up;
         let demand = std::mem::take(&mut member.demand);
         let id = member.id.clone();
@@ -144,7 +144,7 @@ impl Family {
         if !exit.is_normal() {
             let reason = exit.to_string();
             if let Some(member) = self.members.get_mut(&key) {
-                member.last_error = Some(reason.clone());
+                member.last_error = Some(reason.as_str().into());
             }
             self.emit(key, Lifecycle::Crashed { reason });
         }
@@ -218,7 +218,7 @@ impl Family {
 
     fn stopped(&mut self, key: Key, then: Then, exit: Exit, now: Instant) {
         match then {
-            Then::Retire(reason) => self.retire(key, reason, Some(exit), now),
+            Then::Retire(reason) => self.retire(key, *reason, Some(exit), now),
             Then::Wait | Then::FailedStart if matches!(self.mode, Mode::Running) => {
                 self.rest(key);
             }

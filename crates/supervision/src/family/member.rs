@@ -39,9 +39,15 @@ pub(super) enum Then {
     /// It is started again in its turn.
     Wait,
     /// It is gone.
-    Retire(DownReason),
+    Retire(Box<DownReason>),
     /// Its start took too long.
     FailedStart,
+}
+
+impl Then {
+    pub(super) fn retire(reason: DownReason) -> Self {
+        Self::Retire(Box::new(reason))
+    }
 }
 
 /// How far a stop has gone.
@@ -79,7 +85,7 @@ pub(crate) struct Member {
     pub(crate) restarts: u64,
     pub(super) ever_up: bool,
     pub(super) streak: Streak,
-    pub(crate) last_error: Option<String>,
+    pub(crate) last_error: Option<Box<str>>,
     pub(super) due: Option<Instant>,
     /// The state it is counted in.
     pub(super) counted: ChildState,

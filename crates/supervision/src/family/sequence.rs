@@ -139,7 +139,7 @@ impl Family {
             .get(&key)
             .is_some_and(|member| member.policy.restart == Restart::Temporary);
         if temporary {
-            let then = Then::Retire(DownReason::Stopped);
+            let then = Then::retire(DownReason::Stopped);
             self.begin_stop(key, StopHow::Drain, then, now);
         } else {
             self.begin_stop(key, StopHow::Pause, Then::Wait, now);
@@ -214,7 +214,7 @@ impl Family {
         if self.is_kept(key) {
             self.begin_stop(key, StopHow::Pause, Then::Wait, now);
         } else {
-            let then = Then::Retire(self.why_ending());
+            let then = Then::retire(self.why_ending());
             self.begin_stop(key, StopHow::Drain, then, now);
         }
     }

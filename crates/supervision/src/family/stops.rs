@@ -138,7 +138,7 @@ impl Family {
                 }) => self.harder(key, now),
                 Some(State::Stopping { .. }) | None => {}
                 Some(_) => {
-                    let then = Then::Retire(DownReason::Stopped);
+                    let then = Then::retire(DownReason::Stopped);
                     self.begin_stop(key, StopHow::Drain, then, now);
                     if self.members.get(&key).is_some_and(|member| {
                         matches!(

@@ -116,7 +116,7 @@ impl Supervisor {
 
     /// What it depends on has to be up.
     fn check_needs(&self, record: &Record, path: &ChildPath) -> Result<(), StartChildError> {
-        for on in &*record.needs {
+        for on in record.needs() {
             let state = self.family.state_of(on);
             if state != Some(ChildState::Up) {
                 return Err(StartChildError::Dependency {

@@ -26,9 +26,11 @@ impl Supervisor {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
         };
-        let Some((key, incarnation)) = self.by_task.remove(&id) else {
+        let Some(key) = self.by_task.remove(&id) else {
             return;
         };
+        // Two lives of one child never overlap, so this is the end of the present one.
+        let incarnation = self.family.incarnation(key);
         give_back(&mut self.by_task);
         if let Some(kept) = self.kept.get_mut(&key) {
             kept.abort = None;

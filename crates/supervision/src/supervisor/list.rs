@@ -52,7 +52,7 @@ impl Supervisor {
             id: id.clone(),
             child: kept.path.clone(),
             policy: *kept.record.policy,
-            depends_on: kept.record.needs.to_vec(),
+            depends_on: kept.record.needs().to_vec(),
             capacity: kept.record.child.look().capacity,
         })
     }
@@ -95,7 +95,7 @@ fn info(member: &Member, kept: &Kept, now: Instant) -> ChildInfo {
         current,
         handler_budget: budget,
         work: look.work,
-        last_error: member.last_error.clone(),
+        last_error: member.last_error.as_deref().map(str::to_owned),
         down: down.filter(|_| state == ChildState::Down).cloned(),
         uptime: member.uptime(now),
     }

@@ -69,7 +69,7 @@ pub(crate) struct Supervisor {
     /// Boxed, because a map has room for up to twice as many as it holds.
     kept: HashMap<Key, Box<Kept>>,
     tasks: JoinSet<Exit>,
-    by_task: HashMap<Id, (Key, u64)>,
+    by_task: HashMap<Id, Key>,
     late: HashMap<Key, String>,
     bell: Arc<Doorbell>,
     pending: HashMap<Token, (Pending, ChildId)>,
@@ -340,7 +340,7 @@ impl Supervisor {
             comes_back: kept.record.policy.restart == Restart::Permanent,
         };
         let abort = kept.record.child.spawn(begin, &mut self.tasks);
-        self.by_task.insert(abort.id(), (key, incarnation));
+        self.by_task.insert(abort.id(), key);
         kept.abort = Some(abort);
     }
 

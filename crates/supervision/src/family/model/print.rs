@@ -83,7 +83,7 @@ fn member<H: Hasher>(member: &Member, now: Instant, to: &mut H) {
     {
         discriminant(then).hash(to);
         if let Then::Retire(reason) = then {
-            discriminant(reason).hash(to);
+            discriminant(&**reason).hash(to);
         }
         (discriminant(step), starting).hash(to);
     }
