@@ -35,6 +35,8 @@ struct Chapter {
     killed: bool,
     /// What its specs said, one after the other: those that administrators offer may be refused.
     types: Vec<Restart>,
+    /// Siblings, and the lives in which its last crash met them: its group restart has to end those.
+    owed: Vec<(String, u64)>,
     // of a supervisor
     group: Option<Group>,
     lives: u64,
@@ -132,7 +134,11 @@ impl Chronicle {
         seen.insert(word(&event.what));
         match &event.what {
             Lifecycle::Starting if chapter.group.is_some() => told.reborn = Some(path.to_owned()),
-            Lifecycle::BackingOff { .. } => told.faults.extend(self.count(path, event.at)),
+            Lifecycle::BackingOff { .. } => {
+                self.owe(path);
+                told.faults.extend(self.count(path, event.at));
+            }
+            Lifecycle::Restarted { .. } => told.faults.extend(self.left_out(path)),
             Lifecycle::Stopped { abandoned, .. } => told.abandoned = queued(path, abandoned),
             _ => {}
         }
@@ -147,6 +153,43 @@ impl Chronicle {
         chapter.counted.push(at);
         let (count, max) = (chapter.counted.len(), group.max_restarts as usize);
         (count > max).then(|| format!("{path} is restart {count} of {max} allowed"))
+    }
+
+    /// A group restart begins: who lives in the group has to be ended.
+    fn owe(&mut self, path: &str) {
+        let (elders, younger) = self.siblings(path);
+        let group = match self.strategy_above(path) {
+            Some(Strategy::RestForOne) => younger,
+            Some(Strategy::OneForAll) => [elders, younger].concat(),
+            _ => return,
+        };
+        let lives = |other: &str| {
+            let chapter = self.chapters.get(other)?;
+            let alive = matches!(chapter.stage, Stage::Starting | Stage::Up);
+            alive.then(|| (other.to_owned(), chapter.incarnation))
+        };
+        let owed: Vec<_> = group.into_iter().filter_map(lives).collect();
+        if let Some(chapter) = self.chapters.get_mut(path) {
+            chapter.owed.extend(owed);
+        }
+    }
+
+    /// Its group restart has come to it: nobody of the group may still live as before.
+    fn left_out(&mut self, path: &str) -> Vec<String> {
+        let chapter = self.chapters.get_mut(path);
+        let owed = chapter.map(|c| std::mem::take(&mut c.owed));
+        let same = |(other, life): &(String, u64)| {
+            let now = self.chapters.get(other);
+            now.is_some_and(|c| c.stage == Stage::Up && c.incarnation == *life)
+        };
+        let left = owed.unwrap_or_default().into_iter().filter(same);
+        left.map(|(other, _)| format!("{other} was left out of the restart with {path}"))
+            .collect()
+    }
+
+    fn strategy_above(&self, path: &str) -> Option<Strategy> {
+        let group = self.chapters.get(parent(path))?.group.as_ref()?;
+        Some(group.strategy)
     }
 
     // ---- order
@@ -309,6 +352,7 @@ impl Chapter {
         if n == 1 {
             self.restarts = 0;
             self.was_ready = false;
+            self.owed.clear();
         }
         (self.stage, self.incarnation, self.under) = (Stage::Starting, n, under);
         self.lives += 1;

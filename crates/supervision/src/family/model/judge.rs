@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::member::State;
+use super::super::member::{Demand, State};
 use super::super::{Effect, End, Event, Family, Key, Mode, Refused, Token};
 use super::world::{Fault, Life, Order, Outside, Question, Seen, Why, World};
 use crate::chance::Chance;
@@ -167,9 +167,12 @@ impl World {
         }
         if of_the_spec && first && !asked_for {
             let mut elders = self.outside.lives.range(..key);
-            // Who was ready once and is being started again is awaited in a group only.
-            let was_up = |key| self.family.members.get(key).is_some_and(|m| m.ever_up);
-            let all_ready = elders.all(|(key, life)| life.ready || (!ordered && was_up(key)));
+            // Not awaited: who was ready once, unless the group rests on it, and whom an administrator starts out of turn.
+            let beside = |key| {
+                let member = self.family.members.get(key);
+                member.is_some_and(|m| m.demand == Demand::Asked || (!ordered && m.ever_up))
+            };
+            let all_ready = elders.all(|(key, life)| life.ready || beside(key));
             self.hold(all_ready, Fault::StartOrder);
         }
         let id = self
