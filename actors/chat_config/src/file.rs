@@ -1,0 +1,199 @@
+//! The settings file: replaced whole, with its five last forms beside it, so that a power cut leaves the old or the new.
+//!
+//! Nothing here waits for anything but the disk, and no step leaves the folder without a readable file.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Former forms kept as `config.toml.1` (the latest) to `config.toml.5`.
+pub const BACKUPS: u32 = 5;
+/// The largest file that is read. All settings at their longest are less than half of it.
+const LARGEST: u64 = 1 << 20;
+
+/// What a disk does, one step a method, so that a test can fail or stop at each.
+pub trait Disk: Send + Sync + 'static {
+    /// The whole file.
+    ///
+    /// # Errors
+    /// As the system says; `NotFound` if there is none.
+    fn read(&self, path: &Path) -> io::Result<String>;
+    /// Makes or empties a file that only its owner may read, writes it and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// As the system says; the file may then be there in part.
+    fn write(&self, path: &Path, text: &str) -> io::Result<()>;
+    /// Gives a second name to a file.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Renames, over what is there.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Waits until the names in a folder are on the disk.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn sync(&self, folder: &Path) -> io::Result<()>;
+}
+
+/// The machine's disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn read(&self, path: &Path) -> io::Result<String> {
+        let mut text = String::new();
+        let read = File::open(path)?
+            .take(LARGEST + 1)
+            .read_to_string(&mut text)?;
+        if read as u64 > LARGEST {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "it is larger than 1 MiB",
+            ));
+        }
+        Ok(text)
+    }
+
+    fn write(&self, path: &Path, text: &str) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        // Some file systems have no second names.
+        fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn sync(&self, folder: &Path) -> io::Result<()> {
+        File::open(folder)?.sync_all()
+    }
+}
+
+/// Why a file was not read or written. A refused write has changed nothing that is read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FileError {
+    /// The system's answer.
+    #[error("{path} could not be {verb}: {reason}")]
+    Disk {
+        /// The settings file.
+        path: String,
+        /// `read` or `written`.
+        verb: &'static str,
+        /// The system's words.
+        reason: String,
+    },
+    /// Someone edited it since it was read last.
+    #[error("{path} was changed by hand since it was read: reload the settings, then change them")]
+    Edited {
+        /// The settings file.
+        path: String,
+    },
+}
+
+/// One settings file.
+#[derive(Clone)]
+pub struct SettingsFile {
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+impl SettingsFile {
+    /// The file at `path`, which need not exist; its folder is made when it is first written.
+    pub fn new(path: PathBuf, disk: Arc<dyn Disk>) -> Self {
+        Self { path, disk }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its text; `None` if there is no file.
+    ///
+    /// # Errors
+    /// `Disk`, also if it is larger than 1 MiB or no UTF-8.
+    pub fn read(&self) -> Result<Option<String>, FileError> {
+        match self.disk.read(&self.path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed("read", &error)),
+        }
+    }
+
+    /// Replaces `known` (what was read or written last; `None` if there was no file) by `text`.
+    ///
+    /// # Errors
+    /// `Edited` if something else is there; `Disk`.
+    pub fn replace(&self, known: Option<&str>, text: &str) -> Result<(), FileError> {
+        if self.read()?.as_deref() != known {
+            let path = self.path.display().to_string();
+            return Err(FileError::Edited { path });
+        }
+        self.write(text, known.is_some())
+            .map_err(|error| self.failed("written", &error))
+    }
+
+    /// The new text is on the disk before its name is; the old one has a second name before it loses its first.
+    fn write(&self, text: &str, has_former: bool) -> io::Result<()> {
+        // A link stays a link: what it leads to is replaced.
+        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(folder)?;
+        let fresh = beside(&path, "new");
+        self.disk.write(&fresh, text)?;
+        if has_former {
+            for n in (1..BACKUPS).rev() {
+                let from = beside(&path, &n.to_string());
+                self.shift(&from, &beside(&path, &(n + 1).to_string()))?;
+            }
+            self.disk.link(&path, &beside(&path, "1"))?;
+        }
+        self.disk.rename(&fresh, &path)?;
+        self.disk.sync(folder)
+    }
+
+    fn shift(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match self.disk.rename(from, to) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    fn failed(&self, verb: &'static str, error: &io::Error) -> FileError {
+        FileError::Disk {
+            path: self.path.display().to_string(),
+            verb,
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// `config.toml.new` of `config.toml`.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests;

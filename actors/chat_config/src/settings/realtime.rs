@@ -1,0 +1,53 @@
+//! The section `realtime`: where to listen, and the rhythm of streams, under the names the gateway gives them.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use garde::Validate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::Span;
+
+/// Where to listen, and the rhythm of streams.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Realtime {
+    /// The address to listen on; port 0 takes a free one. Loopback only; 127.0.0.1:7007 by default.
+    #[garde(custom(loopback))]
+    #[schemars(with = "String", extend("x-allowed" = "a loopback address with a port, such as 127.0.0.1:7007"))]
+    pub bind: SocketAddr,
+    /// A client that takes nothing of its answer for so long is hung up on. 100ms to 1h; 1m by default.
+    #[garde(range(min = 100, max = 3_600_000))]
+    pub write_time: Span,
+    /// After so long without a byte a stream sends a comment. 100ms to 1h; 15s by default.
+    #[garde(range(min = 100, max = 3_600_000))]
+    pub ping: Span,
+    /// How long a graceful stop waits for running answers. 1s to 10m; 3s by default.
+    #[garde(range(min = 1000, max = 600_000))]
+    pub drain: Span,
+    /// So long before the end of the drain, answers that still run are ended with an error. 0 to 900ms; 500ms by default.
+    #[garde(range(min = 0, max = 900))]
+    pub last_word: Span,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "garde passes references")]
+fn loopback(bind: &SocketAddr, (): &()) -> garde::Result {
+    if bind.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    Err(garde::Error::new(
+        "other machines could use it without a token",
+    ))
+}
+
+impl Default for Realtime {
+    fn default() -> Self {
+        Self {
+            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 7007)),
+            write_time: Span::from_secs(60),
+            ping: Span::from_secs(15),
+            drain: Span::from_secs(3),
+            last_word: Span::from_millis(500),
+        }
+    }
+}
