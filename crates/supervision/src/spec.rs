@@ -18,13 +18,22 @@ use crate::spec_error::SpecError;
 use crate::supervisor_spec::SupervisorSpec;
 use crate::task_child::{TaskChild, TaskContext, TaskError};
 
+/// Siblings that have to be up before a child is started; behind one pointer, because most depend on nobody.
+#[derive(Clone, Default)]
+pub(crate) struct Needs(Option<Arc<Vec<ChildId>>>);
+
+impl Needs {
+    pub(crate) fn ids(&self) -> &[ChildId] {
+        self.0.as_ref().map_or(&[], |ids| ids)
+    }
+}
+
 /// One child, as its supervisor keeps it.
 #[derive(Clone)]
 pub(crate) struct Record {
     pub(crate) id: ChildId,
     pub(crate) policy: Arc<Policy>,
-    /// Behind one pointer, because most depend on nobody.
-    needs: Option<Arc<Vec<ChildId>>>,
+    pub(crate) needs: Needs,
     pub(crate) child: Arc<dyn Child>,
 }
 
@@ -41,7 +50,7 @@ impl ChildSpec {
         Self(Record {
             id,
             policy,
-            needs: None,
+            needs: Needs::default(),
             child,
         })
     }
@@ -147,7 +156,9 @@ impl ChildSpec {
     where
         I: Into<ChildId>,
     {
-        self.0.needs = Some(Arc::new(siblings.into_iter().map(Into::into).collect()));
+        self.0.needs = Needs(Some(Arc::new(
+            siblings.into_iter().map(Into::into).collect(),
+        )));
         self
     }
 
@@ -171,11 +182,6 @@ impl ChildSpec {
 }
 
 impl Record {
-    /// Siblings that have to be up before it is started.
-    pub(crate) fn needs(&self) -> &[ChildId] {
-        self.needs.as_ref().map_or(&[], |needs| needs)
-    }
-
     /// Refuses what can never run. `auto_shutdown` is the supervisor's.
     pub(crate) fn check(&self, auto_shutdown: AutoShutdown) -> Result<(), SpecError> {
         self.policy.check_significance(&self.id, auto_shutdown)?;

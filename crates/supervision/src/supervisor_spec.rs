@@ -151,12 +151,12 @@ impl SupervisorSpec {
 }
 
 fn in_start_order(children: Vec<Record>) -> (Vec<Record>, Option<Disorder>) {
-    if children.iter().all(|record| record.needs().is_empty()) {
+    if children.iter().all(|record| record.needs.ids().is_empty()) {
         return (children, None);
     }
     let wishes: Vec<(&ChildId, &[ChildId])> = children
         .iter()
-        .map(|record| (&record.id, record.needs()))
+        .map(|record| (&record.id, record.needs.ids()))
         .collect();
     match dependency_order::start_order(&wishes) {
         Ok(order) => {

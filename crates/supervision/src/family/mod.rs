@@ -267,6 +267,11 @@ impl Family {
         self.ids.get(id).copied()
     }
 
+    /// The id of a child.
+    pub(crate) fn id(&self, key: Key) -> Option<&ChildId> {
+        self.members.get(&key).map(|member| &member.id)
+    }
+
     /// Where the child of that id is in its life.
     pub(crate) fn state_of(&self, id: &ChildId) -> Option<ChildState> {
         let member = self.members.get(&self.find(id)?)?;

@@ -110,13 +110,12 @@ impl Supervisor {
         if !record.child.adopt(&path) {
             return Err(SpecError::UsedTwice { child: path }.into());
         }
-        let label = self.dynamic_label.clone();
-        Ok(self.keep(record, path, label))
+        Ok(self.keep(record, path, true))
     }
 
     /// What it depends on has to be up.
     fn check_needs(&self, record: &Record, path: &ChildPath) -> Result<(), StartChildError> {
-        for on in record.needs() {
+        for on in record.needs.ids() {
             let state = self.family.state_of(on);
             if state != Some(ChildState::Up) {
                 return Err(StartChildError::Dependency {
@@ -131,7 +130,7 @@ impl Supervisor {
 
     fn is_leaving(&self, id: &ChildId) -> bool {
         let kept = self.family.find(id).and_then(|key| self.kept.get(&key));
-        kept.is_some_and(|kept| kept.record.child.is_leaving())
+        kept.is_some_and(|kept| kept.child.is_leaving())
     }
 
     fn wait(&mut self, pending: Pending, id: ChildId) -> Token {
@@ -186,7 +185,7 @@ impl Supervisor {
         let kept = self.kept.get(&key).ok_or(StartChildError::Stopping {
             supervisor: self.path.clone(),
         })?;
-        Ok((kept.path.clone(), kept.record.child.shared()))
+        Ok((kept.path.clone(), kept.child.shared()))
     }
 
     // ---- the family's words in the administrator's

@@ -7,12 +7,12 @@ use tokio::time::Instant;
 use super::{Kept, Supervisor};
 use crate::admin::{ChildCounts, ChildInfo, ChildSpecInfo, Control, Survey};
 use crate::cell::short_name;
+use crate::child::Child;
 use crate::exit::ChildState;
 use crate::family::Member;
 use crate::health::Health;
 use crate::names::ChildId;
-use crate::policy::Kind;
-use crate::spec::Record;
+use crate::policy::{Kind, Policy};
 
 impl Supervisor {
     pub(super) fn list(&self) -> Vec<ChildInfo> {
@@ -24,8 +24,9 @@ impl Supervisor {
 
     pub(super) fn survey(&self) -> Survey {
         let now = Instant::now();
-        let with_place =
-            |(member, kept): (&Member, &Kept)| (info(member, kept, now), place(&kept.record));
+        let with_place = |(member, kept): (&Member, &Kept)| {
+            (info(member, kept, now), place(&kept.policy, &*kept.child))
+        };
         Survey {
             incarnation: self.incarnation,
             uptime: self.up_since.map(|up| now.saturating_duration_since(up)),
@@ -51,9 +52,9 @@ impl Supervisor {
         Some(ChildSpecInfo {
             id: id.clone(),
             child: kept.path.clone(),
-            policy: *kept.record.policy,
-            depends_on: kept.record.needs().to_vec(),
-            capacity: kept.record.child.look().capacity,
+            policy: *kept.policy,
+            depends_on: kept.needs.ids().to_vec(),
+            capacity: kept.child.look().capacity,
         })
     }
 
@@ -64,15 +65,15 @@ impl Supervisor {
 }
 
 /// Where to ask a child that is a supervisor.
-pub(super) fn place(record: &Record) -> Option<Arc<Control>> {
-    if record.policy.kind != Kind::Supervisor {
+pub(super) fn place(policy: &Policy, child: &dyn Child) -> Option<Arc<Control>> {
+    if policy.kind != Kind::Supervisor {
         return None;
     }
-    record.child.shared().downcast().ok()
+    child.shared().downcast().ok()
 }
 
 fn info(member: &Member, kept: &Kept, now: Instant) -> ChildInfo {
-    let look = kept.record.child.look();
+    let look = kept.child.look();
     let budget = member.policy.handler_budget;
     let current = look.current.map(|(name, since)| {
         let for_ = now.saturating_duration_since(since);

@@ -25,8 +25,8 @@ use crate::events::{Lifecycle, LifecycleEvent, count_restart};
 use crate::exit::{DownReason, Exit};
 use crate::family::{Effect, Entry, Event, Family, Key, Rules, Token};
 use crate::names::{ChildId, ChildPath};
-use crate::policy::Restart;
-use crate::spec::Record;
+use crate::policy::{Policy, Restart};
+use crate::spec::{Needs, Record};
 use crate::supervisor_child::Order;
 use crate::supervisor_spec::Plan;
 use crate::tally::Tally;
@@ -42,10 +42,11 @@ const ROUND: usize = 64;
 const SMALL: usize = 256;
 
 struct Kept {
-    record: Record,
+    child: Arc<dyn Child>,
+    policy: Arc<Policy>,
+    needs: Needs,
     path: ChildPath,
-    /// The path for metrics: see [`Begin`].
-    label: ChildPath,
+    dynamic: bool,
     down: Option<Box<DownReason>>,
     /// While a task of it exists.
     abort: Option<AbortHandle>,
@@ -179,43 +180,49 @@ impl Supervisor {
 
     fn boot(&mut self) {
         let plan = self.plan.clone();
-        // Nothing above was started at run time: labels are paths, and shared with them.
-        let fixed = self.label == self.path;
         let mut entries = Vec::with_capacity(plan.children.len());
         for record in &plan.children {
             let path = self.path.join(&record.id);
-            let label = if fixed {
-                path.clone()
-            } else {
-                self.label.join(&record.id)
-            };
-            entries.push(self.keep(record.clone(), path, label));
+            entries.push(self.keep(record.clone(), path, false));
         }
         self.feed(Event::Boot(entries));
     }
 
-    fn keep(&mut self, record: Record, path: ChildPath, label: ChildPath) -> Entry {
-        if let Some(place) = list::place(&record) {
+    fn keep(&mut self, record: Record, path: ChildPath, dynamic: bool) -> Entry {
+        if let Some(place) = list::place(&record.policy, &*record.child) {
             place.restarted(record.policy.restart);
         }
         let key = Key(self.next_key);
         self.next_key += 1;
-        let entry = Entry {
-            key,
-            id: record.id.clone(),
-            policy: record.policy.clone(),
+        let Record {
+            id,
+            policy,
+            needs,
+            child,
+        } = record;
+        let kept = Kept {
+            child,
+            policy: policy.clone(),
+            needs,
+            path,
+            dynamic,
+            down: None,
+            abort: None,
         };
-        self.kept.insert(
-            key,
-            Box::new(Kept {
-                record,
-                path,
-                label,
-                down: None,
-                abort: None,
-            }),
-        );
-        entry
+        self.kept.insert(key, Box::new(kept));
+        Entry { key, id, policy }
+    }
+
+    /// The path for metrics: see [`Begin`]. Not kept, because hardly any child is ever restarted.
+    fn label_of(&self, key: Key) -> ChildPath {
+        match self.kept.get(&key) {
+            Some(kept) if kept.dynamic => self.dynamic_label.clone(),
+            Some(kept) if self.label == self.path => kept.path.clone(),
+            _ => self
+                .family
+                .id(key)
+                .map_or_else(|| self.label.clone(), |id| self.label.join(id)),
+        }
     }
 
     fn obey(&mut self, order: Order) {
@@ -298,13 +305,13 @@ impl Supervisor {
 
     fn with(&self, key: Key, act: impl FnOnce(&dyn Child)) {
         if let Some(kept) = self.kept.get(&key) {
-            act(&*kept.record.child);
+            act(&*kept.child);
         }
     }
 
     fn too_late(&mut self, key: Key, after: Duration) {
         if let Some(kept) = self.kept.get(&key) {
-            let hint = kept.record.child.start_hint();
+            let hint = kept.child.start_hint();
             let reason = format!("not ready within {after:?}: {hint}");
             self.late.insert(key, reason);
         }
@@ -320,11 +327,12 @@ impl Supervisor {
     }
 
     fn start(&mut self, key: Key, incarnation: u64) {
+        let label = self.label_of(key);
         let Some(kept) = self.kept.get_mut(&key) else {
             return;
         };
         if incarnation > 1 {
-            count_restart(kept.label.as_str());
+            count_restart(label.as_str());
         }
         let ring = Ring {
             key,
@@ -333,13 +341,13 @@ impl Supervisor {
         };
         let begin = Begin {
             path: kept.path.clone(),
-            label: kept.label.clone(),
+            label,
             incarnation,
             ring,
             tree: self.tree.clone(),
-            comes_back: kept.record.policy.restart == Restart::Permanent,
+            comes_back: kept.policy.restart == Restart::Permanent,
         };
-        let abort = kept.record.child.spawn(begin, &mut self.tasks);
+        let abort = kept.child.spawn(begin, &mut self.tasks);
         self.by_task.insert(abort.id(), key);
         kept.abort = Some(abort);
     }
@@ -350,7 +358,7 @@ impl Supervisor {
             return;
         };
         kept.down = Some(Box::new(reason.clone()));
-        let abandoned = kept.record.child.down(&reason);
+        let abandoned = kept.child.down(&reason);
         let path = kept.path.clone();
         self.tree.abandon(&path, &abandoned);
         self.announce(path, incarnation, Lifecycle::Stopped { reason, abandoned });

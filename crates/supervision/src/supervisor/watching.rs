@@ -24,16 +24,16 @@ impl Supervisor {
             return self.unwatch(key);
         }
         if let Some(kept) = self.kept.get(&key)
-            && let Some(budget) = kept.record.policy.handler_budget
+            && let Some(budget) = kept.policy.handler_budget
         {
-            let busy = kept.record.child.busy();
+            let busy = kept.child.busy();
             self.watch.add(key, budget, Instant::now(), busy);
         }
     }
 
     pub(super) fn unwatch(&mut self, key: Key) {
         let kept = self.kept.get(&key);
-        if let Some(budget) = kept.and_then(|kept| kept.record.policy.handler_budget) {
+        if let Some(budget) = kept.and_then(|kept| kept.policy.handler_budget) {
             self.watch.remove(key, budget);
         }
     }
@@ -44,9 +44,7 @@ impl Supervisor {
             return;
         }
         let kept = &self.kept;
-        let found = self
-            .watch
-            .look(now, |key| kept.get(&key)?.record.child.busy());
+        let found = self.watch.look(now, |key| kept.get(&key)?.child.busy());
         for finding in found {
             self.report(finding);
         }
@@ -60,9 +58,7 @@ impl Supervisor {
                 budget,
                 for_,
             } => {
-                if let Some(kept) = self.kept.get(&key) {
-                    count_stuck(kept.label.as_str());
-                }
+                count_stuck(self.label_of(key).as_str());
                 let message = short_name(message).to_owned();
                 let stuck = Lifecycle::Stuck {
                     message,
