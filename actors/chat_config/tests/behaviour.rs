@@ -28,12 +28,17 @@ use chat_config::{
 const DEADLINE: Duration = Duration::from_secs(5);
 const FILE: &str = "/settings/config.toml";
 
-/// A disk in memory. With a gate, each write waits for one word through it; when broken, each write fails.
+/// A disk in memory. With a gate, each write waits for one word through it; when broken, each write
+/// fails.
 #[derive(Clone, Default)]
 struct Memory {
     files: Arc<Mutex<BTreeMap<PathBuf, String>>>,
     gate: Arc<Mutex<Option<mpsc::Receiver<()>>>>,
     broken: Arc<AtomicBool>,
+    /// The next flush of names fails, after the new name is there.
+    unsynced: Arc<AtomicBool>,
+    /// The next write panics.
+    panics: Arc<AtomicBool>,
 }
 
 impl Memory {
@@ -66,6 +71,7 @@ impl Disk for Memory {
         if let Some(gate) = self.gate.lock().unwrap().as_mut() {
             gate.blocking_recv();
         }
+        assert!(!self.panics.swap(false, Ordering::SeqCst), "scripted panic");
         if self.broken.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -89,6 +95,9 @@ impl Disk for Memory {
     }
 
     fn sync(&self, _: &Path) -> io::Result<()> {
+        if self.unsynced.swap(false, Ordering::SeqCst) {
+            return Err(io::Error::other("not flushed"));
+        }
         Ok(())
     }
 }
@@ -305,6 +314,30 @@ async fn what_the_disk_refuses_does_not_hold() {
     tree.disk.broken.store(false, Ordering::SeqCst);
     let made = client::update(&tree.config, wish(Some(1), "ui.font_px", 20)).await;
     assert_eq!(made.unwrap().number, 2);
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failure_half_way_what_the_disk_has_holds() {
+    let tree = start("").await;
+    tree.disk.unsynced.store(true, Ordering::SeqCst);
+    let failed = client::update(&tree.config, wish(None, "ui.font_px", 20)).await;
+    assert!(matches!(
+        failed,
+        Err(ConfigError::File(FileError::Disk { .. }))
+    ));
+    // Handled after the look into the file that the failure led to.
+    let now = client::reload(&tree.config, "test").await.unwrap();
+    assert_eq!((now.number, now.settings.ui.font_px), (2, 20));
+    assert_eq!(
+        (now.who.as_str(), &now.cause),
+        ("chat_config", &Cause::Reloaded)
+    );
+    tree.disk.panics.store(true, Ordering::SeqCst);
+    let failed = client::update(&tree.config, wish(Some(2), "ui.font_px", 30)).await;
+    assert!(failed.unwrap_err().to_string().contains("scripted panic"));
+    let made = client::update(&tree.config, wish(Some(2), "ui.font_px", 40)).await;
+    assert_eq!(made.unwrap().settings.ui.font_px, 40);
     tree.stop().await;
 }
 
