@@ -197,12 +197,9 @@ async fn a_kept_timer_of_a_short_ask_does_not_cut_a_long_one_short() {
 fn a_timer_kept_from_a_runtime_that_is_gone_is_not_used_in_another() {
     let (_never_started, handle) = Orders::new("a", &Log::default()).spec();
     for _ in 0..2 {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        let late = runtime.block_on(handle.ask(Say(1), SECOND)).unwrap_err();
+        let asked = |_| handle.ask(Say(1), ms(1));
+        let late = runtime::run(&runtime::RuntimeOptions::default(), asked).unwrap();
+        let late = late.unwrap_err();
         assert!(matches!(late, AskError::Timeout { .. }), "{late}");
     }
 }
