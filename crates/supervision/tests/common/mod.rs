@@ -227,8 +227,24 @@ impl Message<FinishIfIdle> for Probe {
     }
 }
 
+/// The deadline of a whole test: a paused clock that nobody holds any more runs to it at once, and a test that waits for
+/// what never comes ends there instead of never.
+#[allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "the runtime ends it with the test"
+)]
+fn hang_no_longer_than(deadline: Duration) {
+    tokio::spawn(async move {
+        sleep(deadline).await;
+        eprintln!("this test waits for something that never comes: {deadline:?} have passed");
+        std::process::abort();
+    });
+}
+
 /// A tree called `root` with a fixed seed.
 pub async fn start(spec: SupervisorSpec) -> Result<RootHandle, StartTreeError> {
+    hang_no_longer_than(Duration::from_hours(30 * 24));
     start_root(spec, Events::with_seed(1)).await
 }
 
