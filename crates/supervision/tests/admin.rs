@@ -306,3 +306,31 @@ async fn a_restart_asked_for_in_the_middle_of_a_group_restart_waits_its_turn() {
     );
     root.stop(MINUTE).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_another_administrator_ends_is_told_so() {
+    let log = Log::default();
+    let root = started(root()).await;
+    let supervisor = root.supervisor();
+    let (slow, _handle) = Orders::new("slow", &log).start_takes(SECOND).spec();
+    let starting = aside({
+        let supervisor = supervisor.clone();
+        async move { supervisor.start_child(slow).await }
+    });
+    settle().await;
+    supervisor.terminate_child(&"slow".into()).await.unwrap();
+    let error = starting.await.unwrap().unwrap_err();
+    assert!(matches!(&error, StartChildError::Terminated { child } if *child == "root/slow"));
+    let restarting = aside({
+        let supervisor = supervisor.clone();
+        async move { supervisor.restart_child(&"slow".into()).await }
+    });
+    settle().await;
+    supervisor.terminate_child(&"slow".into()).await.unwrap();
+    let error = restarting.await.unwrap().unwrap_err();
+    assert!(
+        matches!(error, RestartChildError::Terminated { .. }),
+        "{error}"
+    );
+    root.stop(MINUTE).await;
+}

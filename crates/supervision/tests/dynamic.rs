@@ -400,3 +400,25 @@ async fn children_started_at_run_time_stop_in_reverse_order_too() {
     let stopped = ["c stopped", "b stopped", "a stopped", "fixed stopped"];
     assert_eq!(log.seen(), stopped);
 }
+
+#[tokio::test(start_paused = true)]
+async fn ensure_actor_gets_the_next_life_of_one_that_a_group_restart_catches_leaving() {
+    let log = Log::default();
+    let (a, crashing) = Orders::new("a", &log).spec();
+    let (b, leaving) = Orders::new("b", &log).stop_takes(ms(100)).spec();
+    let tree = root().strategy(supervision::Strategy::OneForAll);
+    let root = started(tree.child(a).child(b.transient())).await;
+    assert!(leaving.ask(FinishIfIdle, SECOND).await.unwrap());
+    let supervisor = root.supervisor();
+    let orders = Orders::new("b", &log);
+    let ensured = aside(async move {
+        let ensured = supervisor.ensure_actor::<Probe, _>("b", 8, orders, ChildSpec::transient);
+        tokio::time::timeout(MINUTE, ensured).await
+    });
+    settle().await;
+    crashing.tell(Crash("boom")).await.unwrap();
+    let handle = ensured.await.unwrap().expect("answered").unwrap();
+    assert_eq!(handle, leaving);
+    assert_eq!(handle.ask(Say(1), SECOND).await.unwrap(), 1);
+    root.stop(MINUTE).await;
+}

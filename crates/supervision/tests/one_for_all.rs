@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use common::four::Four;
 use common::*;
 use supervision::{
-    AskError, ChildId, ChildState, DownReason, EndReason, Restart, Started, Strategy,
+    AskError, AutoShutdown, ChildId, ChildState, DownReason, EndReason, Restart, Started, Strategy,
 };
 
 async fn four(adjust: impl Fn(Orders) -> Orders) -> Four {
@@ -241,4 +241,79 @@ async fn a_stop_at_any_moment_of_the_restart_ends_everything() {
         assert!(four.handles.iter().all(down));
         assert_eq!(four.root.ended().await, EndReason::Stopped);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn siblings_that_crash_together_are_one_restart_as_in_otp() {
+    let log = Log::default();
+    let mut spec = root().strategy(Strategy::OneForAll).intensity(1, MINUTE);
+    let mut handles = Vec::new();
+    for name in ["a", "b", "c"] {
+        let (child, handle) = Orders::new(name, &log).spec();
+        spec = spec.child(child);
+        handles.push(handle);
+    }
+    let root = started(spec).await;
+    for handle in &handles {
+        handle.tell(Crash("shared fault")).await.unwrap();
+        handle.tell(Say(1)).await.unwrap();
+    }
+    for handle in &handles {
+        assert_eq!(handle.ask(Say(2), SECOND).await.unwrap(), 2);
+    }
+    let list = root.supervisor().which_children().await;
+    let lives: Vec<u64> = list.iter().map(|child| child.incarnation).collect();
+    assert_eq!(lives, [2, 2, 2]);
+    root.stop(MINUTE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sibling_that_finishes_before_its_turn_to_stop_is_started_with_the_group() {
+    let log = Log::default();
+    let (a, crashing) = Orders::new("a", &log).spec();
+    let (b, finishing) = Orders::new("b", &log).spec();
+    let (c, _slow) = Orders::new("c", &log).stop_takes(ms(100)).spec();
+    let spec = root()
+        .strategy(Strategy::OneForAll)
+        .auto_shutdown(AutoShutdown::AnySignificant)
+        .child(a)
+        .child(b.transient().significant())
+        .child(c);
+    let root = started(spec).await;
+    crashing.tell(Crash("boom")).await.unwrap();
+    tokio::time::sleep(ms(50)).await;
+    finishing.tell(Finish).await.unwrap();
+    finishing.tell(Say(1)).await.unwrap();
+    assert_eq!(finishing.ask(Say(2), SECOND).await.unwrap(), 2);
+    let of_b: Vec<String> = log
+        .take()
+        .into_iter()
+        .filter(|l| l.starts_with('b'))
+        .collect();
+    let expected = [
+        "b starting",
+        "b started",
+        "b stopped",
+        "b starting",
+        "b started",
+        "b 1",
+        "b 2",
+    ];
+    assert_eq!(of_b, expected);
+    root.stop(MINUTE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_in_the_middle_of_the_restart_handles_what_is_queued() {
+    let four = four(|orders| orders).await;
+    let d = &four.handles[3];
+    d.tell(Linger(ms(100))).await.unwrap();
+    d.tell(Say(1)).await.unwrap();
+    settle().await;
+    four.handles[0].tell(Crash("boom")).await.unwrap();
+    settle().await;
+    assert_eq!(d.state(), ChildState::Stopping);
+    let report = four.root.stop(MINUTE).await;
+    assert_eq!(report.abandoned, []);
+    assert_eq!(four.notes_of("d"), ["lingered", "1", "stopped"]);
 }

@@ -147,3 +147,37 @@ async fn for_its_own_supervisor_it_is_a_normal_end() {
         root.stop(MINUTE).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_end_in_the_middle_of_the_start_is_no_failed_start() {
+    let log = Log::default();
+    let (first, finishing) = Orders::new("first", &log).spec();
+    let (second, _) = Orders::new("second", &log).start_takes(ms(100)).spec();
+    let (beside, other) = Orders::new("beside", &log).spec();
+    finishing.tell(Finish).await.unwrap();
+    let group = SupervisorSpec::new("group")
+        .auto_shutdown(AutoShutdown::AnySignificant)
+        .child(first.transient().significant())
+        .child(second);
+    let tree = root().child(ChildSpec::supervisor(group).transient());
+    let root = started(tree.child(beside)).await;
+    assert_eq!(other.ask(Say(1), SECOND).await.unwrap(), 1);
+    tokio::time::sleep(SECOND).await;
+    let list = root.supervisor().which_children().await;
+    assert_eq!(list[0].down, Some(DownReason::Finished));
+    root.stop(MINUTE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_root_may_be_over_before_it_is_whole() {
+    let log = Log::default();
+    let (first, finishing) = Orders::new("first", &log).spec();
+    let (second, _) = Orders::new("second", &log).start_takes(ms(100)).spec();
+    finishing.tell(Finish).await.unwrap();
+    let spec = SupervisorSpec::new("root")
+        .auto_shutdown(AutoShutdown::AnySignificant)
+        .child(first.transient().significant())
+        .child(second);
+    let root = started(spec).await;
+    assert!(matches!(root.ended().await, EndReason::AutoShutdown(_)));
+}

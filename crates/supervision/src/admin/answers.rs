@@ -34,6 +34,13 @@ pub enum StartChildError {
     /// It did not become ready; nothing of it is left.
     #[error(transparent)]
     Failed(#[from] StartFailure),
+    /// It was told to end before it was ready, by `terminate_child` or, if it is temporary, with its group. Its spec is
+    /// kept unless it is temporary or a template's.
+    #[error("{child} was told to end before it was ready; start it again if that was not meant")]
+    Terminated {
+        /// Which.
+        child: ChildPath,
+    },
     /// A sibling that it depends on is not up.
     #[error("{child} depends on {on}, which {}; start that first", .state.map_or("does not exist".to_owned(), |state| format!("is {state:?}")))]
     Dependency {
@@ -145,6 +152,12 @@ pub enum RestartChildError {
     Template {
         /// Which.
         supervisor: ChildPath,
+    },
+    /// It was told to end before it was ready; its spec is kept.
+    #[error("{child} was told to end before it was ready; restart it again if that was not meant")]
+    Terminated {
+        /// Which.
+        child: ChildPath,
     },
     /// It did not become ready; its spec is kept.
     #[error(transparent)]

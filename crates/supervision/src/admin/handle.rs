@@ -62,7 +62,7 @@ impl SupervisorHandle {
     /// ends, unless it is temporary.
     ///
     /// # Errors
-    /// See [`StartChildError`]; then nothing of the child is left.
+    /// See [`StartChildError`]; then nothing of the child is left, unless it was `Terminated`.
     pub async fn start_child(&self, spec: ChildSpec) -> Result<Started, StartChildError> {
         self.start(spec, false).await
     }

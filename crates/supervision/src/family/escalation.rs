@@ -23,11 +23,16 @@ pub(super) fn verdict(restart: Restart, kind: Kind, exit: &Exit) -> Verdict {
     if again {
         return Verdict::Restart;
     }
-    Verdict::Retire(match exit {
+    Verdict::Retire(why_down(exit, kind))
+}
+
+/// What those are told who wait for a child that has ended by itself and for good.
+pub(super) fn why_down(exit: &Exit, kind: Kind) -> DownReason {
+    match exit {
         Exit::StartFailed(_) => DownReason::StartFailed(start_failure(exit, kind)),
         exit if exit.is_normal() => DownReason::Finished,
         other => DownReason::Crashed(other.to_string()),
-    })
+    }
 }
 
 /// Whether the end of a child, by itself and for good, ends its supervisor too. `others`: whether another significant

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::escalation::{Verdict, shuts_down, start_failure, verdict};
+use super::escalation::{Verdict, shuts_down, start_failure, verdict, why_down};
 use super::member::{Demand, State, Step, Then};
 use super::{Effect, End, Family, Key, Member, Mode, Refused};
 use crate::events::Lifecycle;
 use crate::exit::{ChildState, DownReason, Exit};
 use crate::names::ChildId;
-use crate::policy::Shutdown;
+use crate::policy::{Restart, Shutdown};
 
 impl Family {
     pub(super) fn emit(&mut self, key: Key, what: Lifecycle) {
@@ -148,11 +148,31 @@ impl Family {
             }
             self.emit(key, Lifecycle::Crashed { reason });
         }
-        if matches!(self.mode, Mode::Running) {
-            self.restart_or_retire(key, &exit, lived, now);
-        } else {
+        if !matches!(self.mode, Mode::Running) {
             self.rest_or_retire(key, exit, now);
+        } else if self.walk.is_some_and(|walk| walk.will_stop(key)) {
+            self.outran(key, &exit, now);
+        } else {
+            self.restart_or_retire(key, &exit, lived, now);
         }
+    }
+
+    /// It ended by itself before the group restart came to stop it. As in OTP that is no restart of its own: siblings
+    /// that fall by one cause count once, and one that finished is started with the others.
+    fn outran(&mut self, key: Key, exit: &Exit, now: Instant) {
+        let Some(member) = self.members.get(&key) else {
+            return;
+        };
+        if member.policy.restart == Restart::Temporary {
+            let reason = why_down(exit, member.policy.kind);
+            return self.retire(key, reason, Some(exit.clone()), now);
+        }
+        if exit.is_normal() {
+            return self.rest(key, DownReason::Finished);
+        }
+        self.set_state(key, State::Waiting, None);
+        self.effects.push(Effect::Show(key, ChildState::BackingOff));
+        self.satisfy_successors(key);
     }
 
     fn restart_or_retire(&mut self, key: Key, exit: &Exit, lived: Duration, now: Instant) {
@@ -203,7 +223,10 @@ impl Family {
         if !shuts_down(self.rules.auto_shutdown, significant, others) {
             return;
         }
-        self.walk = None;
+        if self.walk.take().is_some_and(|walk| walk.initial) {
+            // A start that is over early has not failed.
+            self.effects.push(Effect::TreeReady);
+        }
         self.effects.push(Effect::ShutsDown(id.clone()));
         self.mode = Mode::Ending {
             end: End::AutoShutdown { id },
@@ -220,29 +243,27 @@ impl Family {
         match then {
             Then::Retire(reason) => self.retire(key, *reason, Some(exit), now),
             Then::Wait | Then::FailedStart if matches!(self.mode, Mode::Running) => {
-                self.rest(key);
+                self.rest(key, DownReason::Stopped);
             }
             Then::Wait | Then::FailedStart => self.rest_or_retire(key, exit, now),
         }
     }
 
-    /// Stopped, with its queue kept, to be started again in its turn.
-    fn rest(&mut self, key: Key) {
+    /// Over, with its queue kept, to be started again in its turn.
+    fn rest(&mut self, key: Key, reason: DownReason) {
         self.set_state(key, State::Waiting, None);
-        self.emit(
-            key,
-            Lifecycle::Stopped {
-                reason: DownReason::Stopped,
-                abandoned: Vec::new(),
-            },
-        );
+        let abandoned = Vec::new();
+        self.emit(key, Lifecycle::Stopped { reason, abandoned });
         self.effects.push(Effect::Show(key, ChildState::BackingOff));
+        if matches!(self.mode, Mode::Running) {
+            self.satisfy_successors(key);
+        }
     }
 
     /// The supervisor is ending and this child has ended: is it kept for a later life of the supervisor?
     pub(super) fn rest_or_retire(&mut self, key: Key, exit: Exit, now: Instant) {
         if self.is_kept(key) {
-            self.rest(key);
+            self.rest(key, DownReason::Stopped);
         } else {
             self.retire(key, self.why_ending(), Some(exit), now);
         }
@@ -284,6 +305,7 @@ impl Family {
         let refusal = match (&reason, exit) {
             (DownReason::StartFailed(_), Some(exit)) => Refused::Failed(exit),
             (DownReason::Ignored, _) => Refused::Ignored,
+            _ if matches!(self.mode, Mode::Running) => Refused::Terminated,
             _ => Refused::Stopping,
         };
         let forget = !waiters.successors.is_empty()

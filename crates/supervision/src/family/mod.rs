@@ -136,7 +136,7 @@ pub(crate) enum Effect {
     /// Drop what is kept for it.
     Forget(Key),
     Reply(Token, Result<Key, Refused>),
-    /// Every child of the spec has been started.
+    /// Every child of the spec has been started, or need not be any more.
     TreeReady,
     GivesUp {
         restarts: u32,
@@ -161,6 +161,8 @@ pub(crate) enum Refused {
     /// Its start decided that it is not wanted; a kept spec is kept.
     Ignored,
     Stopping,
+    /// It was told to end before it was ready.
+    Terminated,
     Failed(Exit),
 }
 

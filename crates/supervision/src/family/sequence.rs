@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
-use super::member::{State, Then};
+use super::member::{State, Step, Then};
 use super::restart_plan::{Look, Next, Stage, next_to_start, next_to_stop};
 use super::{Effect, Family, Key, Mode};
 use crate::child::StopHow;
@@ -36,6 +36,11 @@ impl Walk {
     /// Whether an idle child is started in its turn, rather than now.
     pub(super) fn will_reach(&self, key: Key) -> bool {
         key >= self.from && (!self.cleared || self.passed.is_none_or(|passed| key > passed))
+    }
+
+    /// Whether a living child is yet to be stopped by it.
+    pub(super) fn will_stop(&self, key: Key) -> bool {
+        !self.cleared && key >= self.from
     }
 
     /// The first child that a walk up has not passed.
@@ -173,7 +178,9 @@ impl Family {
                     }
                 }
                 Stage::Coming | Stage::Living | Stage::Leaving => {
-                    if stage != Stage::Leaving {
+                    if stage == Stage::Leaving {
+                        self.drain_after_all(key);
+                    } else {
                         self.stop_for_good(key, now);
                     }
                     if !together {
@@ -208,6 +215,19 @@ impl Family {
     pub(super) fn is_kept(&self, key: Key) -> bool {
         let keep = matches!(self.mode, Mode::Ending { keep: true, .. });
         keep && self.members.get(&key).is_some_and(|m| !m.dynamic)
+    }
+
+    /// It was to be started again, and will not be: what is queued is handled now or never.
+    fn drain_after_all(&mut self, key: Key) {
+        let (kept, reason) = (self.is_kept(key), self.why_ending());
+        if let Some(member) = self.members.get_mut(&key)
+            && let State::Stopping { then, step, .. } = &mut member.state
+            && (&*then, &*step, kept) == (&Then::Wait, &Step::Asked, false)
+        {
+            *then = Then::retire(reason);
+            let how = StopHow::Drain;
+            self.effects.push(Effect::AskStop { key, how });
+        }
     }
 
     fn stop_for_good(&mut self, key: Key, now: Instant) {

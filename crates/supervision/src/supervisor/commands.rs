@@ -209,6 +209,7 @@ impl Supervisor {
             Refused::AlreadyPresent => StartChildError::AlreadyPresent { child },
             Refused::Ignored => StartChildError::Ignored { child },
             Refused::Failed(exit) => StartChildError::Failed(self.failure(id, exit)),
+            Refused::Terminated => StartChildError::Terminated { child },
             Refused::Stopping | Refused::NotFound => StartChildError::Stopping {
                 supervisor: self.path.clone(),
             },
@@ -234,6 +235,7 @@ impl Supervisor {
             Refused::Running(state) => RestartChildError::Running { child, state },
             Refused::Restarting(state) => RestartChildError::Restarting { child, state },
             Refused::Failed(exit) => RestartChildError::Failed(self.failure(&id, exit)),
+            Refused::Terminated => RestartChildError::Terminated { child },
             _ => RestartChildError::Down { supervisor },
         }
     }

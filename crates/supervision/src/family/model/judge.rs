@@ -59,6 +59,8 @@ impl World {
         self.hold(armed, Fault::BadForce);
         let walking = self.family.walk.is_some() || !matches!(self.family.mode, Mode::Running);
         self.hold(walking || self.outside.owed.is_empty(), Fault::Owed);
+        let ending = !matches!(self.family.mode, Mode::Running);
+        self.hold(ending || self.heirs_have_hope(), Fault::BadReply);
         seen
     }
 
@@ -67,6 +69,15 @@ impl World {
         let members = self.family.members.values();
         let heirs = members.flat_map(|member| member.seen_waiters().successors);
         heirs.map(|(_, entry)| entry.key).collect()
+    }
+
+    /// Nobody waits for the place of one that is to live in it again.
+    fn heirs_have_hope(&self) -> bool {
+        let mut members = self.family.members.values();
+        members.all(|member| {
+            let leaves = matches!(member.state, State::Up { .. } | State::Stopping { .. });
+            leaves || member.seen_waiters().successors.is_empty()
+        })
     }
 
     fn fault(&mut self, fault: Fault) {
@@ -285,7 +296,7 @@ impl World {
             (Question::Add, Err(why)) => *why != Refused::NotFound,
             (Question::Ensure, Err(why)) => matches!(
                 why,
-                Refused::Stopping | Refused::Failed(_) | Refused::Ignored
+                Refused::Stopping | Refused::Terminated | Refused::Failed(_) | Refused::Ignored
             ),
         };
         self.hold(truthful, Fault::BadReply);
