@@ -236,7 +236,7 @@ impl RootHandle {
             }
         }
         StopReport {
-            abandoned: self.tree.close_ledger(),
+            abandoned: self.tree.abandoned(),
             took: begun.elapsed(),
         }
     }

@@ -32,14 +32,32 @@ pub struct SupervisorSpec {
     period: Duration,
     children: Vec<Record>,
     template: Option<Arc<Policy>>,
+    place: Unborn,
+}
+
+/// The place of a supervisor that no tree has yet. It goes down with its spec: nobody may wait for a supervisor that is
+/// never started.
+struct Unborn {
     control: Arc<Control>,
+    born: bool,
+}
+
+impl Drop for Unborn {
+    fn drop(&mut self) {
+        if !self.born {
+            self.control.down();
+        }
+    }
 }
 
 impl SupervisorSpec {
     /// `one_for_one`, 5 restarts within 30 s, no children yet.
     pub fn new(id: impl Into<ChildId>) -> Self {
         let id = id.into();
-        let control = Arc::new(Control::new(&id));
+        let place = Unborn {
+            control: Arc::new(Control::new(&id)),
+            born: false,
+        };
         Self {
             id,
             strategy: Strategy::OneForOne,
@@ -48,7 +66,7 @@ impl SupervisorSpec {
             period: DEFAULT_PERIOD,
             children: Vec::new(),
             template: None,
-            control,
+            place,
         }
     }
 
@@ -107,7 +125,7 @@ impl SupervisorSpec {
 
     /// The way to this supervisor, before it starts, too.
     pub fn handle(&self) -> SupervisorHandle {
-        SupervisorHandle::new(self.control.clone())
+        SupervisorHandle::new(self.place.control.clone())
     }
 
     /// The id.
@@ -133,8 +151,10 @@ pub(crate) struct Plan {
 }
 
 impl SupervisorSpec {
-    pub(crate) fn into_parts(self) -> (Plan, Arc<Control>) {
-        self.control.runs(self.strategy);
+    pub(crate) fn into_parts(mut self) -> (Plan, Arc<Control>) {
+        self.place.born = true;
+        let control = self.place.control.clone();
+        control.runs(self.strategy);
         let (mut children, disorder) = in_start_order(self.children);
         children.shrink_to_fit();
         let plan = Plan {
@@ -146,7 +166,7 @@ impl SupervisorSpec {
             template: self.template,
             disorder,
         };
-        (plan, self.control)
+        (plan, control)
     }
 }
 

@@ -50,8 +50,9 @@ impl Tree {
         }
     }
 
-    pub(crate) fn close_ledger(&self) -> Vec<Abandoned> {
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        ledger.take().unwrap_or_default()
+    /// What has been abandoned since. It stays, because more than one may ask for the stop and its report.
+    pub(crate) fn abandoned(&self) -> Vec<Abandoned> {
+        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.clone().unwrap_or_default()
     }
 }

@@ -4,6 +4,7 @@ extern crate paraphym_supervision as supervision;
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::*;
@@ -426,6 +427,40 @@ async fn a_spec_that_is_never_started_leaves_nobody_waiting() {
             ..
         })
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_that_is_never_started_leaves_nobody_waiting() {
+    let spec = SupervisorSpec::new("never");
+    let handle = spec.handle();
+    let before = aside({
+        let handle = handle.clone();
+        async move { handle.which_children().await }
+    });
+    settle().await;
+    drop(spec);
+    let answers = async { (before.await.unwrap(), handle.which_children().await) };
+    let answers = tokio::time::timeout(MINUTE, answers).await;
+    assert_eq!(answers.expect("answered"), (vec![], vec![]));
+    assert_eq!(handle.state(), ChildState::Down);
+}
+
+#[tokio::test(start_paused = true)]
+async fn everybody_who_stops_a_tree_gets_the_report() {
+    let log = Log::default();
+    let (a, handle) = Orders::new("a", &log).spec();
+    let root = Arc::new(started(root().child(a)).await);
+    handle.tell(Linger(MINUTE)).await.unwrap();
+    settle().await;
+    let patient = aside({
+        let root = root.clone();
+        async move { root.stop(MINUTE).await }
+    });
+    settle().await;
+    let hasty = root.stop(ms(10)).await;
+    assert_eq!(hasty.abandoned.len(), 1, "{hasty:?}");
+    assert_eq!(patient.await.unwrap().abandoned, hasty.abandoned);
+    assert_eq!(root.stop(SECOND).await.abandoned, hasty.abandoned);
 }
 
 fn template_of(policy: Policy) -> SupervisorSpec {
