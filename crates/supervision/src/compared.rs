@@ -44,4 +44,6 @@
 //!
 //! Where this crate knowingly differs from OTP: giving up is a crash to the parent; a restart rests first; a stop lets
 //! what is queued be handled; a template's children have ids; a supervisor never blocks, so a command may meet a child in
-//! the middle of something, and the answer says so (`Stopping`, `Starting`).
+//! the middle of something, and the answer says so (`Stopping`, `Starting`, `Terminated`); a child that rests before a
+//! restart counts as started (OTP: `already_present`), and a child that is added to a group that rests waits with it; a
+//! significant child that ends while its supervisor is still starting ends it there and then, not after the last start.

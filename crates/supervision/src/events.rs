@@ -63,7 +63,8 @@ pub enum Lifecycle {
         /// What it leaves undone: queued messages by name, the interrupted one, work labels.
         abandoned: Vec<String>,
     },
-    /// It outlasted its stop deadline.
+    /// What it did was dropped where it stood: it outlasted its stop deadline, or its spec or the root's deadline left no
+    /// time.
     Killed,
     /// It is a supervisor and gave up.
     Escalated {
@@ -172,7 +173,7 @@ fn log(event: &LifecycleEvent) {
             tracing::warn!(child, incarnation, %reason, ?abandoned, "stopped with work undone");
         }
         Lifecycle::Killed => {
-            tracing::warn!(child, incarnation, "killed: it outlasted its stop deadline");
+            tracing::warn!(child, incarnation, "killed: no time was left for its stop");
         }
         Lifecycle::Escalated { restarts, period } => {
             tracing::warn!(child, incarnation, restarts, ?period, "gave up");

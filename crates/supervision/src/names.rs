@@ -3,12 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::spec_error::SpecError;
+
 /// The name of one child under its supervisor; unique among its siblings.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChildId(Arc<str>);
 
 impl ChildId {
-    /// Takes the text as it is.
+    /// Takes the text as it is; a spec whose id is empty, is `*` or has a `/` in it is refused.
     pub fn new(text: impl AsRef<str>) -> Self {
         Self(Arc::from(text.as_ref()))
     }
@@ -16,6 +18,16 @@ impl ChildId {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A path must say which child it means, and `*` is the label of all that are started at run time.
+    pub(crate) fn check(&self) -> Result<(), SpecError> {
+        if self.0.is_empty() || self.0.contains('/') || &*self.0 == "*" {
+            return Err(SpecError::Id {
+                child: self.clone(),
+            });
+        }
+        Ok(())
     }
 }
 

@@ -184,6 +184,7 @@ impl ChildSpec {
 impl Record {
     /// Refuses what can never run. `auto_shutdown` is the supervisor's.
     pub(crate) fn check(&self, auto_shutdown: AutoShutdown) -> Result<(), SpecError> {
+        self.id.check()?;
         self.policy.check_significance(&self.id, auto_shutdown)?;
         self.policy
             .check_budget(&self.id, self.child.has_handlers())?;

@@ -7,6 +7,12 @@ use crate::names::{ChildId, ChildPath};
 /// A spec that cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
+    /// Its path would not say which child it means.
+    #[error("child id {:?}: an id is not empty, has no `/` in it and is not `*`; choose another", .child.as_str())]
+    Id {
+        /// The id.
+        child: ChildId,
+    },
     /// A queue of no places.
     #[error("child {child}: capacity is 0, but a queue needs room for at least 1 message")]
     NoCapacity {

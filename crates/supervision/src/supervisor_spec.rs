@@ -189,6 +189,7 @@ fn in_start_order(children: Vec<Record>) -> (Vec<Record>, Option<Disorder>) {
 
 impl Plan {
     pub(crate) fn check(&self) -> Result<(), SpecError> {
+        self.id.check()?;
         self.check_template()?;
         let mut ids = HashSet::new();
         for record in &self.children {

@@ -463,6 +463,26 @@ async fn everybody_who_stops_a_tree_gets_the_report() {
     assert_eq!(root.stop(SECOND).await.abandoned, hasty.abandoned);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_id_that_makes_a_path_ambiguous_is_refused() {
+    let log = Log::default();
+    let leaf = |name| root().child(Orders::new(name, &log).spec().0);
+    let nested = |id| root().child(ChildSpec::supervisor(SupervisorSpec::new(id)));
+    for spec in [
+        leaf("x/y"),
+        leaf(""),
+        leaf("*"),
+        nested("x/y"),
+        SupervisorSpec::new(""),
+    ] {
+        let Err(StartTreeError::Spec(error)) = start(spec).await else {
+            unreachable!("it started");
+        };
+        assert!(matches!(error, SpecError::Id { .. }), "{error}");
+    }
+    assert_eq!(log.take(), [""; 0]);
+}
+
 fn template_of(policy: Policy) -> SupervisorSpec {
     SupervisorSpec::simple_one_for_one::<Probe, Orders>("s", 1, policy).0
 }
