@@ -79,6 +79,10 @@ where
         self.cell.down(reason)
     }
 
+    fn take_left(&self) -> Vec<String> {
+        self.cell.take_left()
+    }
+
     fn show(&self, state: ChildState) {
         self.cell.show(state);
     }

@@ -75,6 +75,10 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn kill(&self);
     /// Takes no more messages, and answers those that are queued. Returns what is left undone.
     fn down(&self, reason: &DownReason) -> Vec<String>;
+    /// What a kill cut off in the life that has just ended, if another is to follow.
+    fn take_left(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Shows where the child is in its life to those who hold its handle.
     fn show(&self, state: ChildState);
     /// Depth, current message, work.

@@ -217,6 +217,10 @@ impl Child for TaskChild {
         undone
     }
 
+    fn take_left(&self) -> Vec<String> {
+        lock(&self.place.0).work.take_left()
+    }
+
     fn show(&self, _state: ChildState) {}
 
     fn look(&self) -> Look {

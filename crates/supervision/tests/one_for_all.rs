@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering;
 use common::four::Four;
 use common::*;
 use supervision::{
-    AskError, AutoShutdown, ChildId, ChildState, DownReason, EndReason, Restart, Started, Strategy,
+    AskError, AutoShutdown, ChildId, ChildState, DownReason, EndReason, Lifecycle, Restart,
+    Started, Strategy,
 };
 
 async fn four(adjust: impl Fn(Orders) -> Orders) -> Four {
@@ -316,4 +317,27 @@ async fn a_stop_in_the_middle_of_the_restart_handles_what_is_queued() {
     let report = four.root.stop(MINUTE).await;
     assert_eq!(report.abandoned, []);
     assert_eq!(four.notes_of("d"), ["lingered", "1", "stopped"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_group_restart_cuts_off_is_reported() {
+    let log = Log::default();
+    let (a, crashing) = Orders::new("a", &log).spec();
+    let (b, busy) = Orders::new("b", &log).spec();
+    let tree = root().strategy(Strategy::OneForAll);
+    let root = started(tree.child(a).child(b.shutdown(brief()))).await;
+    let mut events = root.events();
+    busy.tell(Hold("upload")).await.unwrap();
+    busy.tell(Linger(MINUTE)).await.unwrap();
+    settle().await;
+    crashing.tell(Crash("boom")).await.unwrap();
+    let seen = event(&mut events, "root/b", |what| {
+        matches!(what, Lifecycle::Stopped { .. })
+    });
+    let Lifecycle::Stopped { abandoned, .. } = seen.await.what else {
+        unreachable!()
+    };
+    assert_eq!(abandoned, ["interrupted Linger", "upload"]);
+    assert_eq!(busy.ask(Say(1), SECOND).await.unwrap(), 1);
+    assert_eq!(root.stop(MINUTE).await.abandoned, []);
 }

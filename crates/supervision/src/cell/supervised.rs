@@ -84,6 +84,10 @@ impl<A: Actor> Cell<A> {
         }
     }
 
+    pub(crate) fn take_left(&self) -> Vec<String> {
+        self.lock().work.take_left()
+    }
+
     pub(crate) fn is_leaving(&self) -> bool {
         self.lock().closed.is_some()
     }

@@ -271,8 +271,13 @@ impl Supervisor {
                 self.with(key, |child| child.show(state));
                 self.watch_while_up(key, state);
             }
-            Effect::Emit(key, incarnation, what) => {
-                self.announce(self.path_of(key), incarnation, what);
+            Effect::Emit(key, incarnation, mut what) => {
+                let path = self.path_of(key);
+                if let Lifecycle::Stopped { abandoned, .. } = &mut what {
+                    self.with(key, |child| *abandoned = child.take_left());
+                    self.tree.abandon(&path, abandoned);
+                }
+                self.announce(path, incarnation, what);
             }
             Effect::Retire {
                 key,
