@@ -151,7 +151,8 @@ impl ChildSpec {
 
     /// It is started after these siblings, wherever it stands in the spec, and stopped before them. Siblings that depend
     /// on nothing keep the order they were written in. A child that is added at run time is refused unless these are up.
-    /// Restarts are not tied to it: handles outlive them; [`Strategy::RestForOne`](crate::Strategy) ties them.
+    /// Restarts are not tied to it, nor are `terminate_child` and `delete_child`: handles outlive them.
+    /// [`Strategy::RestForOne`](crate::Strategy) ties restarts.
     pub fn depends_on<I>(mut self, siblings: impl IntoIterator<Item = I>) -> Self
     where
         I: Into<ChildId>,

@@ -85,6 +85,8 @@ impl SupervisorHandle {
     /// The handle of the living actor of that id, or of a new one made from these arguments and ready. One that is on its
     /// way out is waited for, then replaced. A caller whose message comes back as `Down` because the actor had finished
     /// asks here again: no message is ever lost between two lives.
+    /// A child of the spec that is down gives its place to the new one; its old handle stays down until a later life of the
+    /// supervisor starts the spec again.
     ///
     /// # Errors
     /// See [`StartChildError`]; `AlreadyStarted` is never among them.
