@@ -1,40 +1,74 @@
 //! The governor's shell: it measures the machine on the blocking pool and writes into the book what it is told.
 //!
-//! Invariants: no handler waits for memory to come back, and nothing is kept here that a crash could lose: the book
-//! lives in the seed.
+//! Invariants: no handler waits for memory to come back or for a file, at most one reading of the machine runs at a
+//! time, and nothing is kept here that a crash could lose: the book lives in the seed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::Bytes;
 use kameo::actor::{Actor, ActorRef, WeakActorRef};
 use kameo::error::Infallible;
 use kameo::message::{Context, Message};
-use supervision::{Birth, ChildSpec, Handle, Inbox};
+use kameo::reply::{DelegatedReply, ReplySender};
+use supervision::{AlarmDue, Birth, ChildSpec, Handle, Inbox};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use crate::lease::{Book, Lease};
+use crate::book::Book;
+use crate::lease::Lease;
 use crate::limit::{self, Probe, Readings};
-use crate::messages::{LedgerStatus, Reserve, ReserveError, SetLimit, Status};
+use crate::messages::{
+    LedgerStatus, Reasons, Reserve, ReserveError, SetLimit, Status, WatchPressure, Why,
+};
 use crate::meters;
+use crate::pressure::Pressure;
+use crate::reads::Reads;
 
 /// The name in the tree.
 pub const CHILD_ID: &str = "memory_governor";
 /// Asks waiting at once: every lane of every model asks one thing at a time, and each answer takes microseconds.
 const MAILBOX: usize = 64;
+/// How often the machine is looked at if nothing else is configured. Memory fills in seconds, not in milliseconds; a
+/// look is a wake-up and some small files.
+pub const DEFAULT_POLL: Duration = Duration::from_secs(5);
+/// The shortest interval: a shorter one is taken for this.
+pub const MIN_POLL: Duration = Duration::from_millis(100);
+
+/// What the operator decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GovernorConfig {
+    /// The most bytes that may be leased; host and cgroup alone decide if absent.
+    pub limit: Option<Bytes>,
+    /// From the end of one look at the machine to the beginning of the next. At least [`MIN_POLL`].
+    pub poll: Duration,
+}
+
+impl Default for GovernorConfig {
+    fn default() -> Self {
+        Self {
+            limit: None,
+            poll: DEFAULT_POLL,
+        }
+    }
+}
 
 /// What outlives the governor's crashes.
 #[derive(Clone)]
 pub struct GovernorSeed {
     book: Book,
     probe: Arc<dyn Probe>,
+    poll: Duration,
 }
 
 /// The one governor of a tree.
 pub struct MemoryGovernor {
     inbox: Inbox<Self>,
     seed: GovernorSeed,
-    /// Wakes this actor when leases were dropped, so that the gauges follow. Ends with the actor.
-    _watch: JoinSet<()>,
+    reads: Reads<ReplySender<LedgerStatus>>,
+    /// A reading, and what wakes this actor when leases were dropped, so that the gauges follow. End with the actor.
+    tasks: JoinSet<()>,
 }
 
 /// The governor's place in the tree and its handle. `configured` is the operator's limit, if any.
@@ -42,9 +76,22 @@ pub fn child(
     configured: Option<Bytes>,
     probe: Arc<dyn Probe>,
 ) -> (ChildSpec, Handle<MemoryGovernor>) {
+    let config = GovernorConfig {
+        limit: configured,
+        ..GovernorConfig::default()
+    };
+    child_with(config, probe)
+}
+
+/// The governor's place in the tree and its handle.
+pub fn child_with(
+    config: GovernorConfig,
+    probe: Arc<dyn Probe>,
+) -> (ChildSpec, Handle<MemoryGovernor>) {
     let seed = GovernorSeed {
-        book: Book::new(configured),
+        book: Book::new(config.limit),
         probe,
+        poll: config.poll.max(MIN_POLL),
     };
     ChildSpec::actor(CHILD_ID, MAILBOX, seed)
 }
@@ -55,37 +102,94 @@ impl Actor for MemoryGovernor {
 
     async fn on_start(birth: Self::Args, me: ActorRef<Self>) -> Result<Self, Infallible> {
         let Birth { seed, inbox, .. } = birth;
-        seed.measure().await;
-        let mut watch = JoinSet::new();
-        watch.spawn(watch_drops(seed.book.clone(), me.downgrade()));
-        let governor = Self {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(watch_drops(seed.book.clone(), me.downgrade()));
+        let mut governor = Self {
             inbox,
             seed,
-            _watch: watch,
+            reads: Reads::default(),
+            tasks,
         };
+        // Only the first life has to wait: nothing is lent before the machine was looked at once.
+        if governor.seed.book.is_measured() {
+            governor.read(me.downgrade());
+        } else {
+            let readings = look(Arc::clone(&governor.seed.probe)).await;
+            governor.seed.book.measured(readings);
+            governor.set_alarm();
+        }
         governor.show();
         Ok(governor)
     }
 
-    supervision::receive_from!(inbox);
+    supervision::receive_from!(inbox, alarm);
 }
 
-impl GovernorSeed {
-    /// Reads the machine's limits anew. A probe that panics has read nothing.
-    async fn measure(&self) {
-        let probe = Arc::clone(&self.probe);
-        let read = tokio::task::spawn_blocking(move || limit::measure(&*probe)).await;
-        self.book.measured(read.unwrap_or_else(|error| {
-            tracing::error!(%error, "the memory probe crashed; only the configured limit holds");
-            Readings::default()
-        }));
-    }
+/// Reads the machine's limits and use. A probe that panics has read nothing.
+async fn look(probe: Arc<dyn Probe>) -> Readings {
+    let read = tokio::task::spawn_blocking(move || limit::measure(&*probe)).await;
+    read.unwrap_or_else(|error| {
+        tracing::error!(%error, "the memory probe crashed; only the configured limit holds");
+        Readings::default()
+    })
 }
 
 impl MemoryGovernor {
     fn show(&self) {
-        let (limit, leased) = self.seed.book.totals();
-        meters::show(limit, leased);
+        meters::show(&self.seed.book.totals());
+    }
+
+    /// Starts a reading beside the handlers, unless one runs.
+    fn read(&mut self, me: WeakActorRef<Self>) {
+        if !self.reads.begin() {
+            return;
+        }
+        // Those that ended; or they would be kept for ever.
+        while self.tasks.try_join_next().is_some() {}
+        let probe = Arc::clone(&self.seed.probe);
+        self.tasks.spawn(async move {
+            let readings = look(probe).await;
+            if let Some(governor) = me.upgrade() {
+                // Fails only when this life ends, and then nobody waits for it.
+                let _ = governor.tell(Measured(readings)).send().await;
+            }
+        });
+    }
+
+    fn set_alarm(&mut self) {
+        let next = Instant::now().checked_add(self.seed.poll);
+        self.inbox.set_alarm(next);
+    }
+}
+
+/// A reading is done.
+struct Measured(Readings);
+
+impl Message<Measured> for MemoryGovernor {
+    type Reply = ();
+
+    async fn handle(&mut self, Measured(readings): Measured, ctx: &mut Context<Self, ()>) {
+        self.seed.book.measured(readings);
+        self.show();
+        let (served, again) = self.reads.done();
+        if !served.is_empty() {
+            let status = self.seed.book.status();
+            for asker in served {
+                asker.send(status.clone());
+            }
+        }
+        self.set_alarm();
+        if again {
+            self.read(ctx.actor_ref().downgrade());
+        }
+    }
+}
+
+impl Message<AlarmDue> for MemoryGovernor {
+    type Reply = ();
+
+    async fn handle(&mut self, _: AlarmDue, ctx: &mut Context<Self, ()>) {
+        self.read(ctx.actor_ref().downgrade());
     }
 }
 
@@ -132,17 +236,21 @@ impl Message<Reserve> for MemoryGovernor {
 }
 
 impl Message<SetLimit> for MemoryGovernor {
-    type Reply = LedgerStatus;
+    type Reply = DelegatedReply<LedgerStatus>;
 
     async fn handle(
         &mut self,
         wish: SetLimit,
-        _: &mut Context<Self, LedgerStatus>,
-    ) -> LedgerStatus {
+        ctx: &mut Context<Self, Self::Reply>,
+    ) -> Self::Reply {
         self.seed.book.configure(wish.bytes);
-        self.seed.measure().await;
         self.show();
-        self.seed.book.status()
+        let (delegated, asker) = ctx.reply_sender();
+        if let Some(Err(asker)) = asker.map(|asker| self.reads.join(asker)) {
+            asker.send(self.seed.book.status());
+        }
+        self.read(ctx.actor_ref().downgrade());
+        delegated
     }
 }
 
@@ -152,5 +260,25 @@ impl Message<Status> for MemoryGovernor {
     async fn handle(&mut self, _: Status, _: &mut Context<Self, LedgerStatus>) -> LedgerStatus {
         self.show();
         self.seed.book.status()
+    }
+}
+
+impl Message<WatchPressure> for MemoryGovernor {
+    type Reply = Result<watch::Receiver<Pressure>, Infallible>;
+
+    async fn handle(
+        &mut self,
+        _: WatchPressure,
+        _: &mut Context<Self, Self::Reply>,
+    ) -> Self::Reply {
+        Ok(self.seed.book.subscribe())
+    }
+}
+
+impl Message<Why> for MemoryGovernor {
+    type Reply = Reasons;
+
+    async fn handle(&mut self, _: Why, _: &mut Context<Self, Reasons>) -> Reasons {
+        self.seed.book.why()
     }
 }

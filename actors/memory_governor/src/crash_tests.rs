@@ -1,5 +1,7 @@
 //! A crash of the governor loses no lease. Apart, because only a message of the crate's own can make it crash.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +9,9 @@ use domain::Bytes;
 use kameo::message::{Context, Message};
 use supervision::{Events, SupervisorSpec, start_root};
 
-use crate::{FileProbe, MemoryGovernor, Reserve, Status, child};
+use crate::{
+    Decided, FileProbe, Level, MemoryGovernor, Probe, Reserve, Status, WatchPressure, Why, child,
+};
 
 struct Crash;
 
@@ -45,5 +49,50 @@ async fn leases_survive_a_crash_and_are_returned_after_it() {
         governor.ask(Status, deadline).await.unwrap().leased,
         Bytes::ZERO
     );
+    root.stop(deadline).await;
+}
+
+/// A machine that tells nothing: only the ledger counts.
+struct Nowhere;
+
+impl Probe for Nowhere {
+    fn read(&self, _: &Path) -> io::Result<String> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscribers_and_reasons_survive_a_crash() {
+    let deadline = Duration::from_mins(1);
+    let (spec, governor) = child(Some(Bytes(1000)), Arc::new(Nowhere));
+    let tree = SupervisorSpec::new("root").child(spec);
+    let root = start_root(tree, Events::with_seed(1)).await.unwrap();
+    let mut pressure = governor.ask(WatchPressure, deadline).await.unwrap();
+    assert!(governor.ask(Crash, deadline).await.is_err());
+    let wish = Reserve {
+        owner: "a test".to_owned(),
+        purpose: "something".to_owned(),
+        bytes: Bytes(950),
+    };
+    let lease = governor.ask(wish.clone(), deadline).await.unwrap();
+    pressure.changed().await.unwrap();
+    assert_eq!(pressure.borrow_and_update().level, Level::Critical);
+    assert!(governor.ask(Crash, deadline).await.is_err());
+    assert!(governor.ask(wish, deadline).await.is_err());
+    drop(lease);
+    // The next life is told of what was dropped.
+    pressure.changed().await.unwrap();
+    assert_eq!(pressure.borrow_and_update().level, Level::Low);
+    let reasons = governor.ask(Why, deadline).await.unwrap();
+    let kinds: Vec<_> = reasons
+        .decisions
+        .iter()
+        .map(|decision| match &decision.what {
+            Decided::Budget { .. } => "budget",
+            Decided::Level { .. } => "level",
+            Decided::Refused { .. } => "refused",
+        })
+        .collect();
+    assert_eq!(kinds, ["budget", "level", "refused", "level"]);
     root.stop(deadline).await;
 }

@@ -2,22 +2,36 @@
 //!
 //! ```text
 //!  asker ── Reserve ──> memory_governor ── Lease (RAII) ──> asker … dropped: the bytes are back
-//!                        limit = min(host RAM - reserve, cgroup - reserve, configured)
+//!                        limit = min(host RAM - reserve, cgroup - reserve, configured), looked at again by the clock
+//!                        pressure = the fullest of ledger, cgroups, host ── watch channel ──> whoever can shrink
 //! ```
 //!
-//! Invariants: no lease is granted beyond the limit, none is counted after it was dropped, and nobody waits here.
+//! Invariants: no lease is granted beyond the limit, none is counted after it was dropped, and nobody waits here. A limit
+//! may fall below what is leased: then nothing is granted, and nothing taken back.
 
 mod actor;
+mod book;
+pub mod cgroup;
 #[cfg(test)]
 mod crash_tests;
+pub mod decisions;
 mod lease;
 pub mod ledger;
 pub mod limit;
 pub mod messages;
 pub mod meters;
+pub mod pressure;
+mod reads;
 
-pub use actor::{CHILD_ID, GovernorSeed, MemoryGovernor, child};
+pub use actor::{
+    CHILD_ID, DEFAULT_POLL, GovernorConfig, GovernorSeed, MIN_POLL, MemoryGovernor, child,
+    child_with,
+};
+pub use decisions::{Decided, Decision};
 pub use lease::Lease;
 pub use ledger::{LeaseId, Ledger};
 pub use limit::{FileProbe, Probe};
-pub use messages::{LeaseInfo, LedgerStatus, Reserve, ReserveError, SetLimit, Status};
+pub use messages::{
+    LeaseInfo, LedgerStatus, Reasons, Reserve, ReserveError, SetLimit, Status, WatchPressure, Why,
+};
+pub use pressure::{Level, Pressure};

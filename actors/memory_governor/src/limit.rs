@@ -4,13 +4,15 @@
 //! Parsing is over strings and the files come through [`Probe`], so every layout of `/proc` and `/sys/fs/cgroup` is a
 //! line in a table test. Nothing here allocates by what a file claims, and a number that makes no sense is no limit.
 //!
-//! Sources: proc(5) for `/proc/meminfo`, cgroups(7), the kernel's `cgroup-v2.rst` (`memory.max`) and
-//! `cgroup-v1/memory.rst` (`memory.limit_in_bytes`).
+//! Sources: proc(5) for `/proc/meminfo` and `/proc/self/status`; for control groups see `cgroup.rs`.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use domain::Bytes;
+
+use crate::cgroup;
+use crate::pressure::{Fill, Source};
 
 /// Reads small text files. The real one is [`FileProbe`]; it may block, so it is called on the blocking pool.
 pub trait Probe: Send + Sync + 'static {
@@ -36,8 +38,27 @@ impl Probe for FileProbe {
 pub struct Readings {
     /// The host's RAM.
     pub host: Option<Bytes>,
+    /// What of it could be had without swapping.
+    pub host_available: Option<Bytes>,
     /// The tightest limit of this process's cgroup and its parents.
     pub cgroup: Option<Bytes>,
+    /// Of those with a limit, the one most in use; it need not be the tightest.
+    pub fullest: Option<Fill>,
+    /// What this process has in RAM, where host or cgroup does not tell what is in use.
+    pub resident: Option<Bytes>,
+}
+
+impl Readings {
+    /// What is really in use.
+    pub fn fills(&self) -> impl Iterator<Item = (Source, Fill)> {
+        let cgroup = self.fullest.map(|fill| (Source::Cgroup, fill));
+        let host = self.host.and_then(|of| {
+            let used = self.host_available.map(|free| of.saturating_sub(free));
+            let used = used.or(self.resident)?;
+            Some((Source::Host, Fill { used, of }))
+        });
+        cgroup.into_iter().chain(host)
+    }
 }
 
 /// Of the memory a host or a cgroup has, this share stays unleased: code, stacks, page tables, activations of a step,
@@ -67,89 +88,32 @@ pub fn limit(readings: Readings, configured: Option<Bytes>) -> Bytes {
     .unwrap_or(UNKNOWN_LIMIT)
 }
 
-/// Reads the host's RAM and the cgroup's limit.
+/// Reads the host's RAM, the cgroups' limits, and what of both is in use.
 pub fn measure(probe: &dyn Probe) -> Readings {
-    let host = probe
-        .read(Path::new("/proc/meminfo"))
-        .ok()
-        .and_then(|text| parse_meminfo(&text));
-    let cgroup = probe
-        .read(Path::new("/proc/self/cgroup"))
-        .ok()
-        .and_then(|text| tightest(probe, &parse_cgroup(&text)));
-    Readings { host, cgroup }
+    let read = |path: &str| probe.read(Path::new(path)).ok();
+    let meminfo = read("/proc/meminfo").unwrap_or_default();
+    let resident = read("/proc/self/status").and_then(|text| parse_kib(&text, "VmRSS:"));
+    let groups = read("/proc/self/cgroup").map(|text| cgroup::parse_cgroup(&text));
+    let fills = cgroup::fills(probe, &groups.unwrap_or_default(), resident);
+    Readings {
+        host: parse_meminfo(&meminfo),
+        host_available: parse_kib(&meminfo, "MemAvailable:"),
+        cgroup: fills.iter().map(|fill| fill.of).min(),
+        fullest: fills.into_iter().max_by_key(|fill| fill.share()),
+        resident,
+    }
 }
 
-/// `MemTotal` of `/proc/meminfo`, given there in kibibytes.
+/// `MemTotal` of `/proc/meminfo`. A host without RAM is not one.
 pub fn parse_meminfo(text: &str) -> Option<Bytes> {
-    let rest = text.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
+    parse_kib(text, "MemTotal:").filter(|b| *b > Bytes::ZERO)
+}
+
+/// One field of `/proc/meminfo` or `/proc/self/status`, given there in kibibytes.
+pub fn parse_kib(text: &str, field: &str) -> Option<Bytes> {
+    let rest = text.lines().find_map(|l| l.strip_prefix(field))?;
     let kib: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(Bytes(kib).saturating_mul(1024)).filter(|b| *b > Bytes::ZERO)
-}
-
-/// One hierarchy this process is in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Membership {
-    /// Where the hierarchy is mounted.
-    mount: &'static str,
-    /// The file that holds a group's limit.
-    file: &'static str,
-    /// The group's path within it.
-    path: String,
-}
-
-/// The hierarchies of `/proc/self/cgroup` that can limit memory: the unified one and v1's `memory`.
-pub fn parse_cgroup(text: &str) -> Vec<Membership> {
-    text.lines()
-        .filter_map(|line| {
-            let mut parts = line.splitn(3, ':');
-            let (id, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
-            let (mount, file) = if id == "0" && controllers.is_empty() {
-                ("/sys/fs/cgroup", "memory.max")
-            } else if controllers.split(',').any(|c| c == "memory") {
-                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
-            } else {
-                return None;
-            };
-            Some(Membership {
-                mount,
-                file,
-                path: path.to_owned(),
-            })
-        })
-        .collect()
-}
-
-/// A group's limit file: a number, or `max`. v1 says "none" with a number near 2^63 (`PAGE_COUNTER_MAX`).
-pub fn parse_limit(text: &str) -> Option<Bytes> {
-    const NO_LIMIT_FROM: u64 = 1 << 62;
-    let bytes: u64 = text.trim().parse().ok()?;
-    Some(Bytes(bytes)).filter(|b| b.0 < NO_LIMIT_FROM)
-}
-
-/// The smallest limit from each group up to its hierarchy's root: a parent's limit binds its children.
-fn tightest(probe: &dyn Probe, memberships: &[Membership]) -> Option<Bytes> {
-    memberships
-        .iter()
-        .flat_map(|group| folders(group).into_iter().map(|f| f.join(group.file)))
-        .filter_map(|file| probe.read(&file).ok())
-        .filter_map(|text| parse_limit(&text))
-        .min()
-}
-
-/// The group's folder and those of its parents, the mount itself last. In a container the path may be the host's, or
-/// begin with `..`: what does not exist here is skipped by the caller, and the mount is then the container's own group.
-fn folders(group: &Membership) -> Vec<PathBuf> {
-    let mount = PathBuf::from(group.mount);
-    let names: Vec<&str> = group
-        .path
-        .split('/')
-        .filter(|name| !name.is_empty() && *name != ".." && *name != ".")
-        .collect();
-    (0..=names.len())
-        .rev()
-        .map(|depth| mount.join(names.iter().take(depth).collect::<PathBuf>()))
-        .collect()
+    Some(Bytes(kib).saturating_mul(1024))
 }
 
 #[cfg(test)]
@@ -190,103 +154,12 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_file_holds_a_number_or_none() {
-        for (text, bytes) in [
-            ("max\n", None),
-            ("536870912\n", Some(Bytes::mib(512))),
-            ("0\n", Some(Bytes::ZERO)),
-            ("9223372036854771712\n", None),
-            ("", None),
-            ("-1", None),
-        ] {
-            assert_eq!(parse_limit(text), bytes, "{text:?}");
-        }
-    }
-
-    type Case = (
-        &'static str,
-        &'static [(&'static str, &'static str)],
-        Option<Bytes>,
-    );
-
-    const GROUPS: [Case; 7] = [
-        ("no cgroup file", &[], None),
-        (
-            "v2, a parent is tighter",
-            &[
-                ("/proc/self/cgroup", "0::/system.slice/paraphym.service\n"),
-                (
-                    "/sys/fs/cgroup/system.slice/paraphym.service/memory.max",
-                    "max\n",
-                ),
-                ("/sys/fs/cgroup/system.slice/memory.max", "1073741824\n"),
-            ],
-            Some(Bytes::mib(1024)),
-        ),
-        (
-            "v2 in a container with its own namespace",
-            &[
-                ("/proc/self/cgroup", "0::/\n"),
-                ("/sys/fs/cgroup/memory.max", "2147483648\n"),
-            ],
-            Some(Bytes::mib(2048)),
-        ),
-        (
-            "v2, a path from outside the namespace",
-            &[
-                ("/proc/self/cgroup", "0::/../../kubepods/pod1\n"),
-                ("/sys/fs/cgroup/memory.max", "268435456\n"),
-            ],
-            Some(Bytes::mib(256)),
-        ),
-        (
-            "v1 in docker: the path is the host's, the mount is ours",
-            &[
-                (
-                    "/proc/self/cgroup",
-                    "12:cpu,cpuacct:/docker/ab\n7:memory:/docker/ab\n1:name=systemd:/docker/ab\n",
-                ),
-                ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "134217728\n"),
-            ],
-            Some(Bytes::mib(128)),
-        ),
-        (
-            "hybrid: both count",
-            &[
-                ("/proc/self/cgroup", "4:memory:/a/b\n0::/a/b\n"),
-                ("/sys/fs/cgroup/a/b/memory.max", "805306368\n"),
-                (
-                    "/sys/fs/cgroup/memory/a/memory.limit_in_bytes",
-                    "402653184\n",
-                ),
-                (
-                    "/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes",
-                    "9223372036854771712\n",
-                ),
-            ],
-            Some(Bytes::mib(384)),
-        ),
-        (
-            "nonsense is no limit",
-            &[
-                ("/proc/self/cgroup", "garbage\n0::/x:y\n"),
-                ("/sys/fs/cgroup/x:y/memory.max", "a lot\n"),
-            ],
-            None,
-        ),
-    ];
-
-    #[test]
-    fn the_tightest_group_on_the_way_up_binds() {
-        for (name, files, expected) in GROUPS {
-            let probe = Files(files.iter().copied().collect());
-            assert_eq!(measure(&probe).cgroup, expected, "{name}");
-        }
-    }
-
-    #[test]
     fn the_smallest_of_three_holds_less_a_reserve() {
-        let readings = |host, cgroup| Readings { host, cgroup };
+        let readings = |host, cgroup| Readings {
+            host,
+            cgroup,
+            ..Readings::default()
+        };
         let mib = |n| Some(Bytes::mib(n));
         for (reading, configured, expected) in [
             (readings(mib(8192), None), None, Bytes::mib(7168)),
@@ -310,15 +183,49 @@ mod tests {
     fn a_whole_machine_is_measured() {
         let probe = Files(BTreeMap::from([
             ("/proc/meminfo", MEMINFO),
+            (
+                "/proc/self/status",
+                "Name:\tparaphym\nVmHWM:\t  900 kB\nVmRSS:\t  800 kB\n",
+            ),
             ("/proc/self/cgroup", "0::/user.slice\n"),
             ("/sys/fs/cgroup/user.slice/memory.max", "4294967296\n"),
+            ("/sys/fs/cgroup/user.slice/memory.current", "1073741824\n"),
         ]));
+        let readings = measure(&probe);
+        let fullest = Fill {
+            used: Bytes::mib(1024),
+            of: Bytes::mib(4096),
+        };
         assert_eq!(
-            measure(&probe),
+            readings,
             Readings {
                 host: Some(Bytes(HOST)),
+                host_available: Some(Bytes(9_801_124 * 1024)),
                 cgroup: Some(Bytes::mib(4096)),
+                fullest: Some(fullest),
+                resident: Some(Bytes(800 * 1024)),
             }
         );
+        let host = Fill {
+            used: Bytes((16_303_428 - 9_801_124) * 1024),
+            of: Bytes(HOST),
+        };
+        let fills: Vec<_> = readings.fills().collect();
+        assert_eq!(fills, [(Source::Cgroup, fullest), (Source::Host, host)]);
+    }
+
+    #[test]
+    fn what_is_resident_stands_in_for_what_is_not_told() {
+        let readings = Readings {
+            host: Some(Bytes(100)),
+            resident: Some(Bytes(30)),
+            ..Readings::default()
+        };
+        let host = Fill {
+            used: Bytes(30),
+            of: Bytes(100),
+        };
+        assert_eq!(readings.fills().collect::<Vec<_>>(), [(Source::Host, host)]);
+        assert_eq!(Readings::default().fills().count(), 0);
     }
 }

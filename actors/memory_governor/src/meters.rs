@@ -1,13 +1,15 @@
 //! What the governor counts, under the names telemetry gives.
 
-use domain::Bytes;
 use metrics::{counter, gauge};
 
-pub use telemetry::names::{LEASED_BYTES, LEASES_REFUSED, LIMIT_BYTES};
+pub use telemetry::names::{LEASED_BYTES, LEASES_REFUSED, LIMIT_BYTES, PRESSURE};
 
-pub(crate) fn show(limit: Bytes, leased: Bytes) {
-    gauge!(LIMIT_BYTES).set(limit.0 as f64);
-    gauge!(LEASED_BYTES).set(leased.0 as f64);
+use crate::book::Totals;
+
+pub(crate) fn show(totals: &Totals) {
+    gauge!(LIMIT_BYTES).set(totals.limit.0 as f64);
+    gauge!(LEASED_BYTES).set(totals.leased.0 as f64);
+    gauge!(PRESSURE).set(f64::from(totals.pressure.level.rank()));
 }
 
 pub(crate) fn refused() {

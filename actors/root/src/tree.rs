@@ -6,7 +6,7 @@ use std::time::Duration;
 use agent_worker::client::Agents;
 use domain::Bytes;
 use engine::ModelLoader;
-use memory_governor::{MemoryGovernor, Probe};
+use memory_governor::{DEFAULT_POLL, GovernorConfig, MemoryGovernor, Probe};
 use model_host::{ModelHost, ModelHostDeps, ResolveModel};
 use supervision::{Handle, Strategy, SupervisorSpec};
 
@@ -21,6 +21,8 @@ const PERIOD: Duration = Duration::from_mins(1);
 pub struct TreeConfig {
     /// The most bytes that may be leased; host and cgroup alone decide if absent.
     pub memory_limit: Option<Bytes>,
+    /// How often the machine's memory is looked at; every 5 s if absent.
+    pub memory_poll: Option<Duration>,
     /// The bounds of model access.
     pub models: model_host::HostConfig,
     /// The bounds of conversations.
@@ -52,7 +54,11 @@ pub struct Tree {
 impl Tree {
     /// Puts the tree together. Nothing runs yet.
     pub fn new(config: TreeConfig, parts: TreeParts) -> Self {
-        let (governor_spec, governor) = memory_governor::child(config.memory_limit, parts.probe);
+        let memory = GovernorConfig {
+            limit: config.memory_limit,
+            poll: config.memory_poll.unwrap_or(DEFAULT_POLL),
+        };
+        let (governor_spec, governor) = memory_governor::child_with(memory, parts.probe);
         let deps = ModelHostDeps {
             loader: parts.loader,
             resolve: parts.resolve,

@@ -18,6 +18,8 @@ pub const THREADS: &str = "paraphym_threads";
 pub const LEASED_BYTES: &str = "paraphym_memory_leased_bytes";
 /// The memory budget.
 pub const LIMIT_BYTES: &str = "paraphym_memory_limit_bytes";
+/// How scarce memory is: 0 low, 1 normal, 2 high, 3 critical.
+pub const PRESSURE: &str = "paraphym_memory_pressure";
 /// Leases refused.
 pub const LEASES_REFUSED: &str = "paraphym_memory_refused_total";
 /// Tokens generated, by `model`.
@@ -66,6 +68,10 @@ pub(crate) fn describe() {
         (SEQUENCES_ACTIVE, "Sequences being answered"),
         (SEQUENCES_WAITING, "Requests waiting for a sequence"),
         (CONVERSATIONS, "Conversations with a live worker"),
+        (
+            PRESSURE,
+            "How scarce memory is: 0 low, 1 normal, 2 high, 3 critical",
+        ),
         (HTTP_IN_FLIGHT, "HTTP requests being answered"),
     ] {
         describe_gauge!(name, help);
