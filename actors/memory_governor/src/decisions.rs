@@ -13,7 +13,7 @@ use crate::limit::Readings;
 use crate::messages::{Reserve, ReserveError};
 use crate::pressure::{Level, Pressure};
 
-/// Entries kept: some minutes of a bad hour, in less than 100 KiB.
+/// Entries kept: enough for a bad hour, in little more than 100 KiB with the longest words.
 pub const KEPT: usize = 256;
 /// Bytes of an owner or a purpose that are kept: they are for a person to read, and who wrote them is not asked.
 const WORDS: usize = 120;
