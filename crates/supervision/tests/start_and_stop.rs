@@ -569,3 +569,24 @@ async fn specs_that_can_never_run_are_refused_before_anything_starts() {
     }
     assert_eq!(log.take(), [""; 0], "nothing was started");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_tree_that_nobody_holds_is_gone_with_its_seeds() {
+    let log = Log::default();
+    let marker = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let seeded = |name| {
+        let mut orders = Orders::new(name, &log);
+        orders.failing_starts = marker.clone();
+        orders.spec()
+    };
+    let ((a, first), (b, second)) = (seeded("a"), seeded("b"));
+    let nested = ChildSpec::supervisor(SupervisorSpec::new("s").child(b));
+    let root = started(root().child(a).child(nested)).await;
+    assert_eq!(first.ask(Say(1), SECOND).await.unwrap(), 1);
+    second.tell(Crash("boom")).await.unwrap();
+    assert_eq!(second.ask(Say(2), SECOND).await.unwrap(), 2);
+    root.stop(MINUTE).await;
+    drop((root, first, second));
+    settle().await;
+    assert_eq!(std::sync::Arc::strong_count(&marker), 1);
+}
