@@ -87,11 +87,7 @@ impl Family {
                 self.lost(key, exit, now.saturating_duration_since(since), now);
             }
             State::Starting { .. } if exit == Exit::Ignored => self.ignored(key, now),
-            State::Starting { .. }
-            | State::Stopping {
-                then: Then::FailedStart,
-                ..
-            } => self.start_failed(key, exit, now),
+            State::Starting { .. } => self.start_failed(key, exit, now),
             State::Stopping { then, .. } => self.stopped(key, then, exit, now),
         }
     }
@@ -242,10 +238,11 @@ impl Family {
     fn stopped(&mut self, key: Key, then: Then, exit: Exit, now: Instant) {
         match then {
             Then::Retire(reason) => self.retire(key, *reason, Some(exit), now),
-            Then::Wait | Then::FailedStart if matches!(self.mode, Mode::Running) => {
+            Then::FailedStart => self.start_failed(key, exit, now),
+            Then::Wait if matches!(self.mode, Mode::Running) => {
                 self.rest(key, DownReason::Stopped);
             }
-            Then::Wait | Then::FailedStart => self.rest_or_retire(key, exit, now),
+            Then::Wait => self.rest_or_retire(key, exit, now),
         }
     }
 
