@@ -67,7 +67,7 @@ pub struct MemoryGovernor {
     inbox: Inbox<Self>,
     seed: GovernorSeed,
     reads: Reads<ReplySender<LedgerStatus>>,
-    /// A reading, and what wakes this actor when leases were dropped, so that the gauges follow. End with the actor.
+    /// A reading, and what wakes this actor when leases were dropped or shrunk, so that the gauges follow. End with the actor.
     tasks: JoinSet<()>,
 }
 
@@ -103,7 +103,7 @@ impl Actor for MemoryGovernor {
     async fn on_start(birth: Self::Args, me: ActorRef<Self>) -> Result<Self, Infallible> {
         let Birth { seed, inbox, .. } = birth;
         let mut tasks = JoinSet::new();
-        tasks.spawn(watch_drops(seed.book.clone(), me.downgrade()));
+        tasks.spawn(watch_leases(seed.book.clone(), me.downgrade()));
         let mut governor = Self {
             inbox,
             seed,
@@ -193,25 +193,25 @@ impl Message<AlarmDue> for MemoryGovernor {
     }
 }
 
-/// Some leases were dropped since the last look.
-struct LeasesDropped;
+/// Some leases were dropped or shrunk since the last look.
+struct LeasesFell;
 
-async fn watch_drops(book: Book, governor: WeakActorRef<MemoryGovernor>) {
+async fn watch_leases(book: Book, governor: WeakActorRef<MemoryGovernor>) {
     loop {
-        book.dropped().await;
+        book.fallen().await;
         let Some(governor) = governor.upgrade() else {
             return;
         };
-        if governor.tell(LeasesDropped).send().await.is_err() {
+        if governor.tell(LeasesFell).send().await.is_err() {
             return;
         }
     }
 }
 
-impl Message<LeasesDropped> for MemoryGovernor {
+impl Message<LeasesFell> for MemoryGovernor {
     type Reply = ();
 
-    async fn handle(&mut self, _: LeasesDropped, _: &mut Context<Self, ()>) {
+    async fn handle(&mut self, _: LeasesFell, _: &mut Context<Self, ()>) {
         self.show();
     }
 }

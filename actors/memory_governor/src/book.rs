@@ -1,10 +1,10 @@
 //! Shell: the ledger as the governor's lives share it, with what keeps each entry alive and who hears of pressure.
 //!
 //! It outlives the actor in the actor's seed, and only the actor changes it. Every change is one arithmetic step under a
-//! lock that nobody waits under; after each, what was dropped is struck out and the pressure is judged anew.
+//! lock that nobody waits under; after each, what was given back is struck out and the pressure is judged anew.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::Bytes;
@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::decisions::{Decided, Decisions};
-use crate::lease::Lease;
+use crate::lease::{Holder, Lease};
 use crate::ledger::{LeaseId, Ledger};
 use crate::limit::{self, Readings};
 use crate::messages::{LedgerStatus, Reasons, Reserve, ReserveError};
@@ -21,14 +21,14 @@ use crate::pressure::{BANDS, Fill, Pressure, Source};
 #[derive(Clone)]
 pub(crate) struct Book {
     pages: Arc<Mutex<Pages>>,
-    gone: Arc<Notify>,
+    fell: Arc<Notify>,
     pressure: watch::Sender<Pressure>,
     opened: Instant,
 }
 
 struct Pages {
     ledger: Ledger,
-    holders: BTreeMap<LeaseId, Weak<()>>,
+    holders: BTreeMap<LeaseId, Holder>,
     /// `None` before the first measurement.
     readings: Option<Readings>,
     configured: Option<Bytes>,
@@ -55,15 +55,15 @@ impl Book {
                 pressure: Pressure::default(),
                 decisions: Decisions::default(),
             })),
-            gone: Arc::new(Notify::new()),
+            fell: Arc::new(Notify::new()),
             pressure: watch::Sender::new(Pressure::default()),
             opened: Instant::now(),
         }
     }
 
-    /// Resolves when leases were dropped since it last did.
-    pub(crate) async fn dropped(&self) {
-        self.gone.notified().await;
+    /// Resolves when leases were dropped or shrunk since it last did.
+    pub(crate) async fn fallen(&self) {
+        self.fell.notified().await;
     }
 
     /// Hears of every change of level.
@@ -101,13 +101,13 @@ impl Book {
                     pages.decisions.note(at, what);
                 });
             let id = entered?;
-            let (lease, holder) = Lease::new(id, wish.bytes, Arc::clone(&self.gone));
+            let (lease, holder) = Lease::new(id, wish.bytes, Arc::clone(&self.fell));
             pages.holders.insert(id, holder);
             Ok(lease)
         })
     }
 
-    /// The figures, after striking out what was dropped.
+    /// The figures, after striking out what was given back.
     pub(crate) fn status(&self) -> LedgerStatus {
         self.turn(|pages, at| {
             pages.judge(at);
@@ -128,7 +128,7 @@ impl Book {
         })
     }
 
-    /// What the gauges show, after striking out what was dropped.
+    /// What the gauges show, after striking out what was given back.
     pub(crate) fn totals(&self) -> Totals {
         self.turn(|pages, at| {
             pages.judge(at);
@@ -140,7 +140,7 @@ impl Book {
         })
     }
 
-    /// One change: what was dropped is struck out before it, and the pressure judged and told after it.
+    /// One change: what was given back is struck out before it, and the pressure judged and told after it.
     fn turn<T>(&self, change: impl FnOnce(&mut Pages, Duration) -> T) -> T {
         let at = self.opened.elapsed();
         let mut pages = self.pages();
@@ -169,11 +169,12 @@ impl Pages {
     fn sweep(&mut self) {
         let ledger = &mut self.ledger;
         self.holders.retain(|id, holder| {
-            let held = holder.strong_count() > 0;
-            if !held {
-                ledger.release(*id);
-            }
-            held
+            let held = holder.held();
+            match held {
+                Some(bytes) => ledger.shrink(*id, bytes),
+                None => ledger.release(*id),
+            };
+            held.is_some()
         });
     }
 

@@ -98,6 +98,19 @@ impl Ledger {
         entry.bytes
     }
 
+    /// Lowers a lease to `to` and returns what that gave back. A lease never grows, and one that is unknown or already
+    /// released gives nothing back; at zero it stays listed.
+    pub fn shrink(&mut self, id: LeaseId, to: Bytes) -> Bytes {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return Bytes::ZERO;
+        };
+        let freed = entry.bytes.saturating_sub(to);
+        entry.bytes = entry.bytes.min(to);
+        // Cannot saturate: `leased` is the sum of the entries.
+        self.leased = self.leased.saturating_sub(freed);
+        freed
+    }
+
     /// Changes the limit; what is leased stays leased.
     pub fn set_limit(&mut self, limit: Bytes) {
         self.limit = limit;
@@ -192,9 +205,30 @@ mod tests {
         assert_eq!(ledger.leased(), Bytes(5));
     }
 
+    #[test]
+    fn a_lease_shrinks_and_never_grows() {
+        let mut ledger = Ledger::new(Bytes(100));
+        let id = ledger.reserve("a", "x", Bytes(80)).unwrap();
+        for (to, freed, left) in [
+            (90, 0, 80),
+            (80, 0, 80),
+            (30, 50, 30),
+            (40, 0, 30),
+            (0, 30, 0),
+        ] {
+            assert_eq!(ledger.shrink(id, Bytes(to)), Bytes(freed), "to {to}");
+            assert_eq!(ledger.leased(), Bytes(left), "to {to}");
+        }
+        assert_eq!(ledger.leases().len(), 1, "a lease of nothing is still held");
+        assert_eq!(ledger.release(id), Bytes::ZERO);
+        assert_eq!(ledger.shrink(id, Bytes::ZERO), Bytes::ZERO);
+        assert_eq!(ledger.leases(), []);
+    }
+
     #[derive(Clone, Debug)]
     enum Op {
         Reserve(u64),
+        Shrink(usize, u64),
         Release(usize),
         Limit(u64),
     }
@@ -203,6 +237,7 @@ mod tests {
         let size = prop_oneof![0u64..200, Just(u64::MAX), Just(u64::MAX / 2)];
         prop_oneof![
             size.clone().prop_map(Op::Reserve),
+            (0usize..40, size.clone()).prop_map(|(at, to)| Op::Shrink(at, to)),
             (0usize..40).prop_map(Op::Release),
             size.prop_map(Op::Limit),
         ]
@@ -225,6 +260,13 @@ mod tests {
                                 granted.push(id);
                             }
                             Err(_) => prop_assert!(bytes == 0 || Bytes(bytes) > before),
+                        }
+                    }
+                    Op::Shrink(at, to) => {
+                        if let Some(id) = granted.get(at) {
+                            let before = ledger.leased();
+                            let freed = ledger.shrink(*id, Bytes(to));
+                            prop_assert_eq!(ledger.leased().0, before.0 - freed.0);
                         }
                     }
                     Op::Release(at) => {

@@ -1,12 +1,12 @@
 //! One ledger of byte leases, so that memory is promised once and comes back by itself.
 //!
 //! ```text
-//!  asker ── Reserve ──> memory_governor ── Lease (RAII) ──> asker … dropped: the bytes are back
+//!  asker ── Reserve ──> memory_governor ── Lease (RAII) ──> asker … dropped or shrunk: the bytes are back
 //!                        limit = min(host RAM - reserve, cgroup - reserve, configured), looked at again by the clock
 //!                        pressure = the fullest of ledger, cgroups, host ── watch channel ──> whoever can shrink
 //! ```
 //!
-//! Invariants: no lease is granted beyond the limit, none is counted after it was dropped, and nobody waits here. A limit
+//! Invariants: no lease is granted beyond the limit, none is counted for more than it holds, and nobody waits here. A limit
 //! may fall below what is leased: then nothing is granted, and nothing taken back.
 
 mod actor;

@@ -9,7 +9,7 @@ use crate::decisions::Decision;
 use crate::ledger::LeaseId;
 use crate::pressure::Pressure;
 
-/// Asks for `bytes`. Answered with a [`crate::Lease`]: the bytes are taken until it is dropped.
+/// Asks for `bytes`. Answered with a [`crate::Lease`]: the bytes are taken until it is dropped or shrunk.
 ///
 /// The answer is a `Result<Lease, ReserveError>` and comes at once; nobody waits here for memory to come back.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ pub struct SetLimit {
     pub bytes: Option<Bytes>,
 }
 
-/// Asks for the figures. They are true at the moment of the answer: leases dropped before are not counted.
+/// Asks for the figures. They are true at the moment of the answer: what was given back before is not counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Status;
 
@@ -119,6 +119,6 @@ pub struct LeaseInfo {
     pub owner: String,
     /// What it is for.
     pub purpose: String,
-    /// Its size.
+    /// Its size now; zero if all of it was given back.
     pub bytes: Bytes,
 }

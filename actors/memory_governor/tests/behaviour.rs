@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use domain::Bytes;
 use memory_governor::{
-    Lease, LedgerStatus, MemoryGovernor, Probe, Reserve, ReserveError, SetLimit, Status,
+    Lease, LedgerStatus, Level, MemoryGovernor, Probe, Reserve, ReserveError, SetLimit, Status,
+    WatchPressure,
 };
 use paraphym_memory_governor as memory_governor;
 use supervision::{AskError, Events, Handle, RootHandle, SupervisorSpec, start_root};
@@ -116,6 +117,30 @@ async fn a_refusal_names_what_was_needed_and_available() {
         Err(ReserveError::ZeroBytes { .. })
     ));
     assert!(tree.reserve(300).await.is_ok());
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_gives_a_part_back_without_a_message() {
+    let tree = start(Some(Bytes(1000))).await;
+    let lease = tree.reserve(950).await.unwrap();
+    let mut pressure = tree.governor.ask(WatchPressure, DEADLINE).await.unwrap();
+    assert_eq!(pressure.borrow_and_update().level, Level::Critical);
+    assert_eq!(lease.shrink_to(Bytes(100)), Bytes(850));
+    // Nobody has to ask: the governor is woken.
+    pressure.changed().await.unwrap();
+    assert_eq!(pressure.borrow_and_update().level, Level::Low);
+    assert_eq!(lease.shrink_to(Bytes(200)), Bytes::ZERO, "never grows");
+    assert_eq!(lease.bytes(), Bytes(100));
+    let status = tree.status().await;
+    assert_eq!((status.leased, status.available), (Bytes(100), Bytes(900)));
+    assert_eq!(status.leases[0].bytes, Bytes(100));
+    let other = tree.reserve(900).await.unwrap();
+    assert_eq!(lease.shrink_to(Bytes::ZERO), Bytes(100));
+    let status = tree.status().await;
+    assert_eq!((status.leased, status.leases.len()), (Bytes(900), 2));
+    drop((lease, other));
+    assert_eq!(tree.status().await.leases, []);
     tree.stop().await;
 }
 
