@@ -6,9 +6,11 @@ mod attributes;
 mod breach;
 mod code;
 mod cores;
+mod defects;
 mod hosts;
 mod layers;
 mod links;
+mod named_tests;
 mod opening;
 mod promises;
 mod sizes;
@@ -37,6 +39,7 @@ pub(crate) fn tidy(workspace: &Metadata) -> Result<(), String> {
     ));
     breaches.extend(stops::check(&sources));
     breaches.extend(promises::check(&sources));
+    breaches.extend(defects::check(&sources));
     for source in &sources {
         breaches.extend(check_one(root, source));
     }
