@@ -1,0 +1,165 @@
+//! Those who wait for one model, in the order they came.
+//!
+//! Invariants: the queue is bounded; whoever leaves it without a seat hears one terminal event, or has gone. Nothing here
+//! waits.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use domain::{
+    ContextPolicy, FinishReason, GenerationError, GenerationEvent, Prompt, RequestId, Sampling,
+    Usage,
+};
+use tokio::time::Instant;
+
+use super::{Book, Pages};
+use crate::config::retry_after;
+use crate::outlet::Outlet;
+
+/// What is wished for.
+#[derive(Clone)]
+pub(crate) enum Wish {
+    Answer(Arc<Ask>),
+    /// Only that the model be loaded.
+    Warm,
+}
+
+/// A question as it was asked.
+pub(crate) struct Ask {
+    pub(crate) prompt: Prompt,
+    pub(crate) sampling: Sampling,
+    pub(crate) context: ContextPolicy,
+}
+
+/// A request on its way into the book.
+pub(crate) struct Job {
+    pub(crate) id: RequestId,
+    pub(crate) wish: Wish,
+    pub(crate) outlet: Outlet,
+}
+
+/// Why a request did not get in.
+pub(crate) enum NotIn {
+    /// This lane is ending: begin another.
+    Closed(Box<Job>),
+    Refused(GenerationError),
+}
+
+/// Someone who waits.
+pub(crate) struct Waiting {
+    pub(crate) key: u64,
+    pub(crate) wish: Wish,
+    pub(super) id: RequestId,
+    pub(super) outlet: Outlet,
+    pub(super) since: Instant,
+    position: usize,
+}
+
+impl Book {
+    /// Accepts or refuses a request, at once.
+    pub(crate) fn enqueue(&self, job: Job, now: Instant) -> Result<(), NotIn> {
+        let mut pages = self.pages();
+        if pages.closed {
+            return Err(NotIn::Closed(Box::new(job)));
+        }
+        if let Some(failure) = pages.failure.as_ref().filter(|f| f.until > now) {
+            return Err(NotIn::Refused(failure.error.clone()));
+        }
+        pages.sweep_queue();
+        let waiting = pages.queue.len();
+        if waiting >= pages.config.queue.max(1) {
+            let wait = retry_after(waiting, pages.config.max_batch, pages.mean_answer);
+            return Err(NotIn::Refused(GenerationError::Overloaded {
+                waiting,
+                retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            }));
+        }
+        let key = pages.next_key;
+        pages.next_key += 1;
+        pages.idle_since = None;
+        pages.queue.push_back(Waiting {
+            key,
+            wish: job.wish,
+            id: job.id,
+            outlet: job.outlet,
+            since: now,
+            position: 0,
+        });
+        Ok(())
+    }
+
+    /// Cancels the requests of that id; those in the batch leave it at the end of the present step.
+    pub(crate) fn cancel(&self, id: &RequestId, now: Instant) -> bool {
+        let mut pages = self.pages();
+        let mut found = false;
+        for live in pages.live.iter_mut().filter(|live| live.id == *id) {
+            live.cancelled = true;
+            found = true;
+        }
+        found | pages.fail_waiting(now, |w| w.id == *id, &GenerationError::Cancelled)
+    }
+}
+
+impl Pages {
+    /// Forgets those who wait and have gone.
+    pub(crate) fn sweep_queue(&mut self) {
+        self.queue.retain(|waiting| !waiting.outlet.is_gone());
+    }
+
+    /// Tells those who wait their place, if it changed; the one who is about to be admitted waits for nobody.
+    pub(crate) fn tell_positions(&mut self, about_to_be: Option<u64>) {
+        for (at, waiting) in self.queue.iter_mut().enumerate() {
+            let position = at + 1;
+            if waiting.position != position && about_to_be != Some(waiting.key) {
+                waiting.position = position;
+                waiting
+                    .outlet
+                    .progress(GenerationEvent::Queued { position });
+            }
+        }
+    }
+
+    /// The next question that wants a seat. Warm wishes do not; they are answered by the load itself.
+    pub(crate) fn next_ask(&self) -> Option<(u64, Arc<Ask>, RequestId)> {
+        self.queue.iter().find_map(|waiting| match &waiting.wish {
+            Wish::Answer(ask) => Some((waiting.key, Arc::clone(ask), waiting.id.clone())),
+            Wish::Warm => None,
+        })
+    }
+
+    /// The model is there: those who wished only that are served.
+    pub(crate) fn answer_warm(&mut self, now: Instant) {
+        let event = GenerationEvent::Finished {
+            reason: FinishReason::Stop,
+            usage: Usage::default(),
+        };
+        self.end_waiting(now, |w| matches!(w.wish, Wish::Warm), &event);
+    }
+
+    /// Fails those who wait and are `meant`. Whether there was any.
+    pub(crate) fn fail_waiting(
+        &mut self,
+        now: Instant,
+        meant: impl Fn(&Waiting) -> bool,
+        error: &GenerationError,
+    ) -> bool {
+        self.end_waiting(now, meant, &GenerationEvent::Failed(error.clone()))
+    }
+
+    fn end_waiting(
+        &mut self,
+        now: Instant,
+        meant: impl Fn(&Waiting) -> bool,
+        event: &GenerationEvent,
+    ) -> bool {
+        let all = std::mem::take(&mut self.queue);
+        let (leaving, staying): (VecDeque<_>, _) = all.into_iter().partition(meant);
+        self.queue = staying;
+        let any = !leaving.is_empty();
+        for waiting in leaving {
+            let Waiting { id, outlet, .. } = waiting;
+            self.farewells.bid((id, outlet), event.clone(), now, None);
+        }
+        any
+    }
+}

@@ -1,0 +1,112 @@
+//! Those who are being answered: each with its sequence, its reader and its KV lease.
+//!
+//! Invariants: a live sequence holds its KV lease until it leaves, and its reader hears of the end after the lease is
+//! back. Nothing here waits.
+
+use std::sync::Arc;
+
+use domain::{Bytes, GenerationError, GenerationEvent, RequestId};
+use memory_governor::Lease;
+use supervision::WorkGuard;
+use tokio::time::Instant;
+
+use super::Pages;
+use crate::live::Sequence;
+use crate::outlet::Outlet;
+
+/// Someone who is being answered.
+pub(crate) struct Live {
+    pub(crate) key: u64,
+    pub(crate) id: RequestId,
+    pub(crate) outlet: Outlet,
+    pub(crate) sequence: Sequence,
+    pub(crate) since: Instant,
+    /// Whether the present engine has it open.
+    pub(crate) open: bool,
+    pub(super) cancelled: bool,
+    kv: Arc<Lease>,
+}
+
+impl Pages {
+    /// Whether one more may become live.
+    pub(crate) fn has_seat(&self) -> bool {
+        self.live.len() < self.config.max_batch.max(1) && !self.farewells.is_full()
+    }
+
+    /// The leases an engine computes with: its weights', and those of all it may have open.
+    pub(crate) fn leases(&self) -> Vec<Arc<Lease>> {
+        let kv = self.live.iter().map(|live| Arc::clone(&live.kv));
+        self.weights.iter().cloned().chain(kv).collect()
+    }
+
+    /// Bytes leased for KV memory.
+    pub(crate) fn kv_leased(&self) -> Bytes {
+        self.live.iter().map(|live| live.kv.bytes()).sum()
+    }
+
+    /// Takes out the live sequences that were cancelled or whose reader has gone.
+    pub(crate) fn take_unwanted(&mut self) -> Vec<Live> {
+        self.live
+            .extract_if(.., |live| live.cancelled || live.outlet.is_gone())
+            .collect()
+    }
+
+    /// Takes out one live sequence.
+    pub(crate) fn take_live(&mut self, key: u64) -> Option<Live> {
+        let at = self.live.iter().position(|live| live.key == key)?;
+        Some(self.live.remove(at))
+    }
+
+    /// Moves a request from the queue to the live ones. `false` if it is not in the queue any more.
+    pub(crate) fn admit(&mut self, key: u64, sequence: Sequence, kv: Lease) -> bool {
+        let Some(at) = self.queue.iter().position(|waiting| waiting.key == key) else {
+            return false;
+        };
+        let Some(waiting) = self.queue.remove(at) else {
+            return false;
+        };
+        self.live.push(Live {
+            key,
+            id: waiting.id,
+            outlet: waiting.outlet,
+            sequence,
+            since: waiting.since,
+            open: false,
+            cancelled: false,
+            kv: Arc::new(kv),
+        });
+        true
+    }
+
+    /// A live sequence leaves. Its memory comes back before its reader hears of the end.
+    pub(crate) fn part(
+        &mut self,
+        live: Live,
+        event: GenerationEvent,
+        now: Instant,
+        guard: Option<WorkGuard>,
+    ) {
+        let Live {
+            id,
+            outlet,
+            kv,
+            since,
+            ..
+        } = live;
+        drop(kv);
+        self.ends += 1;
+        if matches!(event, GenerationEvent::Finished { .. }) {
+            // A mean that follows the last dozen answers.
+            let took = now.saturating_duration_since(since);
+            self.mean_answer = (self.mean_answer.saturating_mul(7) + took) / 8;
+        }
+        self.farewells.bid((id, outlet), event, now, guard);
+    }
+
+    /// Fails every live sequence.
+    pub(crate) fn fail_live(&mut self, error: &GenerationError, now: Instant) {
+        for live in std::mem::take(&mut self.live) {
+            self.part(live, GenerationEvent::Failed(error.clone()), now, None);
+        }
+    }
+}
