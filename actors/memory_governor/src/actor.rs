@@ -23,6 +23,7 @@ use crate::messages::{
     LedgerStatus, Reasons, Reserve, ReserveError, SetLimit, Status, WatchPressure, Why,
 };
 use crate::meters;
+use crate::orders::{Enlist, EnlistError};
 use crate::pressure::Pressure;
 use crate::reads::Reads;
 
@@ -232,6 +233,14 @@ impl Message<Reserve> for MemoryGovernor {
         }
         self.show();
         answer
+    }
+}
+
+impl Message<Enlist> for MemoryGovernor {
+    type Reply = Result<(), EnlistError>;
+
+    async fn handle(&mut self, wish: Enlist, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
+        self.seed.book.enlist(wish)
     }
 }
 

@@ -16,7 +16,9 @@ use crate::lease::{Holder, Lease};
 use crate::ledger::{LeaseId, Ledger};
 use crate::limit::{self, Readings};
 use crate::messages::{LedgerStatus, Reasons, Reserve, ReserveError};
+use crate::orders::{Enlist, EnlistError};
 use crate::pressure::{BANDS, Fill, Pressure, Source};
+use crate::targets::Targets;
 
 #[derive(Clone)]
 pub(crate) struct Book {
@@ -34,6 +36,7 @@ struct Pages {
     configured: Option<Bytes>,
     pressure: Pressure,
     decisions: Decisions,
+    targets: Targets,
 }
 
 /// What the gauges show.
@@ -54,6 +57,7 @@ impl Book {
                 configured,
                 pressure: Pressure::default(),
                 decisions: Decisions::default(),
+                targets: Targets::default(),
             })),
             fell: Arc::new(Notify::new()),
             pressure: watch::Sender::new(Pressure::default()),
@@ -107,10 +111,16 @@ impl Book {
         })
     }
 
+    /// Someone offers to let memory go.
+    pub(crate) fn enlist(&self, wish: Enlist) -> Result<(), EnlistError> {
+        self.turn(|pages, _| pages.targets.enlist(wish))
+    }
+
     /// The figures, after striking out what was given back.
     pub(crate) fn status(&self) -> LedgerStatus {
         self.turn(|pages, at| {
             pages.judge(at);
+            pages.targets.forget_closed();
             pages.status()
         })
     }
@@ -231,6 +241,7 @@ impl Pages {
             configured: self.configured,
             pressure: self.pressure,
             leases: self.ledger.leases(),
+            targets: self.targets.infos(),
         }
     }
 }

@@ -8,9 +8,11 @@ use std::time::Duration;
 use domain::Bytes;
 use kameo::message::{Context, Message};
 use supervision::{Events, SupervisorSpec, start_root};
+use tokio::sync::mpsc;
 
 use crate::{
-    Decided, FileProbe, Level, MemoryGovernor, Probe, Reserve, Status, WatchPressure, Why, child,
+    Decided, Enlist, FileProbe, Level, MemoryGovernor, Probe, Reserve, Stage, Status,
+    WatchPressure, Why, child,
 };
 
 struct Crash;
@@ -94,5 +96,28 @@ async fn subscribers_and_reasons_survive_a_crash() {
         })
         .collect();
     assert_eq!(kinds, ["budget", "level", "refused", "level"]);
+    root.stop(deadline).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_enlisted_stays_enlisted_over_a_crash() {
+    let deadline = Duration::from_mins(1);
+    let (spec, governor) = child(Some(Bytes(1000)), Arc::new(Nowhere));
+    let tree = SupervisorSpec::new("root").child(spec);
+    let root = start_root(tree, Events::with_seed(1)).await.unwrap();
+    let (orders, receiver) = mpsc::channel(1);
+    let wish = Enlist {
+        name: "caches".to_owned(),
+        stage: Stage::Caches,
+        orders,
+    };
+    governor.ask(wish, deadline).await.unwrap();
+    assert!(governor.ask(Crash, deadline).await.is_err());
+    let targets = governor.ask(Status, deadline).await.unwrap().targets;
+    assert_eq!(targets.len(), 1);
+    assert_eq!(targets[0].name, "caches");
+    drop(receiver);
+    let targets = governor.ask(Status, deadline).await.unwrap().targets;
+    assert_eq!(targets, [], "nobody is there to be asked");
     root.stop(deadline).await;
 }

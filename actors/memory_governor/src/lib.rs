@@ -20,8 +20,10 @@ pub mod ledger;
 pub mod limit;
 pub mod messages;
 pub mod meters;
+pub mod orders;
 pub mod pressure;
 mod reads;
+mod targets;
 
 pub use actor::{
     CHILD_ID, DEFAULT_POLL, GovernorConfig, GovernorSeed, MIN_POLL, MemoryGovernor, child,
@@ -34,4 +36,5 @@ pub use limit::{FileProbe, Probe};
 pub use messages::{
     LeaseInfo, LedgerStatus, Reasons, Reserve, ReserveError, SetLimit, Status, WatchPressure, Why,
 };
+pub use orders::{Enlist, EnlistError, Order, Receipt, Stage, TargetInfo};
 pub use pressure::{Level, Pressure};

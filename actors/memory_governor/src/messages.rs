@@ -7,6 +7,7 @@ use kameo::Reply;
 
 use crate::decisions::Decision;
 use crate::ledger::LeaseId;
+use crate::orders::TargetInfo;
 use crate::pressure::Pressure;
 
 /// Asks for `bytes`. Answered with a [`crate::Lease`]: the bytes are taken until it is dropped or shrunk.
@@ -108,6 +109,8 @@ pub struct LedgerStatus {
     pub pressure: Pressure,
     /// Every live lease, oldest first.
     pub leases: Vec<LeaseInfo>,
+    /// Who can be asked to let memory go, by name.
+    pub targets: Vec<TargetInfo>,
 }
 
 /// One live lease.
