@@ -23,6 +23,7 @@ pub mod meters;
 pub mod orders;
 pub mod pressure;
 mod reads;
+pub mod response;
 mod targets;
 
 pub use actor::{
