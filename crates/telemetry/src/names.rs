@@ -1,7 +1,8 @@
 //! Every metric name, once. A name that is not here is not ours.
 //!
 //! Counters end in `_total`, times in `_seconds`, sizes in `_bytes` (Prometheus naming conventions). Labels: `child` and
-//! `supervisor` are paths in the tree, `model` a model's name, `reason` a word from a closed list, `role` a thread's role.
+//! `supervisor` are paths in the tree, `model` a model's name, `cache` a cache's name, `reason` a word from a closed
+//! list, `role` a thread's role.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
@@ -22,6 +23,14 @@ pub const LIMIT_BYTES: &str = "paraphym_memory_limit_bytes";
 pub const PRESSURE: &str = "paraphym_memory_pressure";
 /// Leases refused.
 pub const LEASES_REFUSED: &str = "paraphym_memory_refused_total";
+/// Entries swept, by `cache`.
+pub const CACHE_SWEPT: &str = "paraphym_cache_swept_total";
+/// Bytes of what was swept, by `cache`.
+pub const CACHE_FREED_BYTES: &str = "paraphym_cache_freed_bytes_total";
+/// From a sweep's order to its answer, by `cache`.
+pub const CACHE_SWEEP_SECONDS: &str = "paraphym_cache_sweep_seconds";
+/// Orders to sweep that were not carried out, by `cache`.
+pub const CACHE_UNANSWERED: &str = "paraphym_cache_unanswered_total";
 /// Tokens generated, by `model`.
 pub const TOKENS_GENERATED: &str = "paraphym_tokens_generated_total";
 /// Prompt tokens read, by `model`.
@@ -54,6 +63,8 @@ pub(crate) fn describe() {
             "Messages handled for longer than their child's budget",
         ),
         (LEASES_REFUSED, "Leases the memory budget refused"),
+        (CACHE_SWEPT, "Entries swept out of a cache"),
+        (CACHE_UNANSWERED, "Orders to sweep a cache that it did not carry out"),
         (TOKENS_GENERATED, "Tokens generated"),
         (TOKENS_PROMPT, "Prompt tokens read"),
         (ENGINE_CRASHES, "Engine steps that crashed"),
@@ -82,6 +93,16 @@ pub(crate) fn describe() {
         "Bytes leased from the memory budget"
     );
     describe_gauge!(LIMIT_BYTES, Unit::Bytes, "The memory budget");
+    describe_counter!(
+        CACHE_FREED_BYTES,
+        Unit::Bytes,
+        "Bytes of what was swept out of a cache"
+    );
+    describe_histogram!(
+        CACHE_SWEEP_SECONDS,
+        Unit::Seconds,
+        "From a sweep's order to its answer"
+    );
     describe_histogram!(STEP_SECONDS, Unit::Seconds, "One engine step");
     describe_histogram!(
         FIRST_TOKEN_SECONDS,

@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, Metadata};
 use super::breach::Breach;
 
 /// Our packages by folder, foundations first. A package may name those on earlier lines, never its neighbours.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 14] = [
     &["domain"],
     &["engine"],
     &["telemetry"],
@@ -16,6 +16,7 @@ const LAYERS: [&[&str]; 13] = [
     &["supervision"],
     &["inference", "model_store"],
     &["memory_governor", "chat_config"],
+    &["cache_janitor"],
     &["model_host"],
     &["agent_worker"],
     &["gateway"],
@@ -28,7 +29,7 @@ const LAYERS: [&[&str]; 13] = [
 const APART: [&str; 3] = ["testkit", "benches", "xtask"];
 
 /// Packages that may name fewer of ours than their layer allows, and why.
-const NARROW: [(&str, &[&str], &str); 6] = [
+const NARROW: [(&str, &[&str], &str); 7] = [
     (
         "engine",
         &["domain"],
@@ -50,6 +51,17 @@ const NARROW: [(&str, &[&str], &str); 6] = [
         "settings are values: who uses them asks here, and this asks nobody",
     ),
     (
+        "cache_janitor",
+        &[
+            "domain",
+            "telemetry",
+            "runtime",
+            "supervision",
+            "memory_governor",
+        ],
+        "it sweeps whatever registers, and knows nobody's entries",
+    ),
+    (
         "model_host",
         &[
             "domain",
@@ -58,6 +70,7 @@ const NARROW: [(&str, &[&str], &str); 6] = [
             "runtime",
             "supervision",
             "memory_governor",
+            "cache_janitor",
         ],
         ACTORS,
     ),
@@ -71,6 +84,7 @@ const NARROW: [(&str, &[&str], &str); 6] = [
             "supervision",
             "model_host",
             "memory_governor",
+            "cache_janitor",
         ],
         ACTORS,
     ),
@@ -105,6 +119,7 @@ const FOREIGN: [(&[&str], &[&str]); 12] = [
         &[
             "supervision",
             "memory_governor",
+            "cache_janitor",
             "chat_config",
             "model_host",
             "agent_worker",
@@ -119,6 +134,7 @@ const FOREIGN: [(&[&str], &[&str]); 12] = [
             "telemetry",
             "model_store",
             "memory_governor",
+            "cache_janitor",
             "chat_config",
             "model_host",
             "agent_worker",

@@ -1,0 +1,211 @@
+//! The janitor's shell: it hears of deadlines, sends orders, and listens for their answers beside its handlers.
+//!
+//! Invariants: no handler waits, every order ends within its deadline, and nothing is kept here that a crash could lose:
+//! the registered caches live in the seed.
+
+use std::time::Duration;
+
+use kameo::actor::{Actor, ActorRef, WeakActorRef};
+use kameo::error::Infallible;
+use kameo::message::{Context, Message};
+use memory_governor::MemoryGovernor;
+use supervision::{Birth, ChildSpec, Handle, Inbox};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use crate::deadlines::Deadlines;
+use crate::messages::{JanitorStatus, Register, RegisterError, Status};
+use crate::meters;
+use crate::order::SweepOrder;
+use crate::registration::Registration;
+use crate::registry::Registry;
+use crate::roster::{CacheId, Errand, Goal, OrderId, Swept};
+use crate::sweeps::Ending;
+
+/// The name in the tree.
+pub const CHILD_ID: &str = "cache_janitor";
+/// Asks waiting at once: caches register when their owner starts, and some people look.
+const MAILBOX: usize = 64;
+/// How long a cache may take for one sweep: its owner may be in the middle of something, but never for longer than this.
+pub const ANSWER: Duration = Duration::from_secs(10);
+
+/// What outlives the janitor's crashes.
+#[derive(Clone)]
+pub struct JanitorSeed {
+    registry: Registry,
+    _governor: Handle<MemoryGovernor>,
+}
+
+/// The one janitor of a tree.
+pub struct CacheJanitor {
+    inbox: Inbox<Self>,
+    me: WeakActorRef<Self>,
+    registry: Registry,
+    /// The clock of deadlines, and who listens for the answer of each order under way. They end with this life.
+    tasks: JoinSet<()>,
+}
+
+/// The janitor's place in the tree and its handle. When memory is short, `governor` says so.
+pub fn child(governor: Handle<MemoryGovernor>) -> (ChildSpec, Handle<CacheJanitor>) {
+    let seed = JanitorSeed {
+        registry: Registry::default(),
+        _governor: governor,
+    };
+    ChildSpec::actor(CHILD_ID, MAILBOX, seed)
+}
+
+impl Actor for CacheJanitor {
+    type Args = Birth<Self, JanitorSeed>;
+    type Error = Infallible;
+
+    async fn on_start(birth: Self::Args, me: ActorRef<Self>) -> Result<Self, Infallible> {
+        let registry = birth.seed.registry;
+        registry.turn(|books| books.roster.reborn());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(watch_deadlines(registry.clone(), me.downgrade()));
+        Ok(Self {
+            inbox: birth.inbox,
+            me: me.downgrade(),
+            registry,
+            tasks,
+        })
+    }
+
+    supervision::receive_from!(inbox);
+}
+
+async fn watch_deadlines(registry: Registry, janitor: WeakActorRef<CacheJanitor>) {
+    let mut deadlines = Deadlines::new(registry);
+    loop {
+        let cache = deadlines.next().await;
+        let Some(janitor) = janitor.upgrade() else {
+            return;
+        };
+        if janitor.tell(Due(cache)).send().await.is_err() {
+            return;
+        }
+    }
+}
+
+impl CacheJanitor {
+    /// Sends one order and has its answer listened for.
+    fn send(&mut self, errand: Errand<mpsc::Sender<SweepOrder>>) {
+        let Errand { id, goal, to } = errand;
+        let (order, answer) = SweepOrder::new(goal, self.registry.place(id.cache));
+        let sent = Instant::now();
+        let ended = move |ending| Ended {
+            id,
+            goal,
+            ending,
+            sent,
+        };
+        match to.try_send(order) {
+            Ok(()) => self.listen(answer, ended),
+            Err(TrySendError::Full(_)) => self.write_down(&ended(Ending::Full)),
+            Err(TrySendError::Closed(_)) => {
+                self.registry.turn(|books| books.roster.remove(id.cache));
+            }
+        }
+    }
+
+    fn listen(
+        &mut self,
+        answer: oneshot::Receiver<Swept>,
+        ended: impl FnOnce(Ending) -> Ended + Send + 'static,
+    ) {
+        // Those that ended; or they would be kept for ever.
+        while self.tasks.try_join_next().is_some() {}
+        let me = self.me.clone();
+        self.tasks.spawn(async move {
+            let ending = match timeout(ANSWER, answer).await {
+                Ok(Ok(swept)) => Ending::Swept(swept),
+                Ok(Err(_)) => Ending::Dropped,
+                Err(_) => Ending::Silent,
+            };
+            if let Some(janitor) = me.upgrade() {
+                // Fails only when this life ends, and the next one does not wait for it.
+                let _ = janitor.tell(ended(ending)).send().await;
+            }
+        });
+    }
+
+    fn write_down(&self, ended: &Ended) {
+        let now = Instant::now();
+        let took = now.saturating_duration_since(ended.sent);
+        let noted = self.registry.turn(|books| {
+            let name = books.roster.ended(ended.id, ended.ending, now)?;
+            Some(books.sweeps.note(name, ended.goal, ended.ending, took))
+        });
+        let Some(sweep) = noted else {
+            return;
+        };
+        meters::swept(&sweep);
+        if let Ending::Swept(swept) = sweep.ending {
+            tracing::debug!(cache = sweep.cache, ?swept, ?took, "swept");
+        } else {
+            tracing::warn!(cache = sweep.cache, ending = ?sweep.ending, "a cache was not swept: it is asked again later");
+        }
+    }
+}
+
+/// A cache's deadline has come.
+struct Due(CacheId);
+
+impl Message<Due> for CacheJanitor {
+    type Reply = ();
+
+    async fn handle(&mut self, Due(cache): Due, _: &mut Context<Self, ()>) {
+        let now = Instant::now();
+        if let Some(errand) = self.registry.turn(|books| books.roster.due(cache, now)) {
+            self.send(errand);
+        }
+    }
+}
+
+/// An order has ended.
+struct Ended {
+    id: OrderId,
+    goal: Goal,
+    ending: Ending,
+    sent: Instant,
+}
+
+impl Message<Ended> for CacheJanitor {
+    type Reply = ();
+
+    async fn handle(&mut self, ended: Ended, _: &mut Context<Self, ()>) {
+        self.write_down(&ended);
+    }
+}
+
+impl Message<Register> for CacheJanitor {
+    type Reply = Result<Registration, RegisterError>;
+
+    async fn handle(&mut self, wish: Register, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
+        let Register { name, orders } = wish;
+        let registered = self.registry.turn(|books| {
+            books.roster.retain(|to| !to.is_closed());
+            books.roster.register(name, orders)
+        });
+        registered.map(|id| Registration::new(self.registry.place(id)))
+    }
+}
+
+impl Message<Status> for CacheJanitor {
+    type Reply = JanitorStatus;
+
+    async fn handle(&mut self, _: Status, _: &mut Context<Self, JanitorStatus>) -> JanitorStatus {
+        let wakes = self.registry.wakes();
+        self.registry.turn(|books| {
+            books.roster.retain(|to| !to.is_closed());
+            JanitorStatus {
+                caches: books.roster.status(),
+                sweeps: books.sweeps.kept(),
+                forgotten: books.sweeps.forgotten(),
+                wakes,
+            }
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! The last sweeps, so that "who dropped this, and when" has an answer.
+//!
+//! Bounded: the oldest goes when a new one comes. Nothing here grows.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::roster::{Goal, Swept};
+
+/// Sweeps kept: enough for a bad hour of some caches, in less than 100 KiB with the longest names.
+pub const KEPT: usize = 256;
+
+/// How an order ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was carried out.
+    Swept(Swept),
+    /// It was dropped: nothing was swept.
+    Dropped,
+    /// No answer in time.
+    Silent,
+    /// The cache's channel was full: an earlier order still lies there.
+    Full,
+}
+
+/// One sweep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sweep {
+    /// Counts from 1 since the tree began.
+    pub number: u64,
+    /// Which cache.
+    pub cache: String,
+    /// What was asked for.
+    pub goal: Goal,
+    /// How it ended.
+    pub ending: Ending,
+    /// From the order to its end.
+    pub took: Duration,
+}
+
+/// The last sweeps.
+#[derive(Default)]
+pub struct Sweeps {
+    entries: VecDeque<Sweep>,
+    count: u64,
+}
+
+impl Sweeps {
+    /// Writes a sweep down.
+    pub fn note(&mut self, cache: String, goal: Goal, ending: Ending, took: Duration) -> Sweep {
+        self.count += 1;
+        if self.entries.len() >= KEPT {
+            self.entries.pop_front();
+        }
+        let sweep = Sweep {
+            number: self.count,
+            cache,
+            goal,
+            ending,
+            took,
+        };
+        self.entries.push_back(sweep.clone());
+        sweep
+    }
+
+    /// Those that are kept, oldest first.
+    pub fn kept(&self) -> Vec<Sweep> {
+        self.entries.iter().cloned().collect()
+    }
+
+    /// How many are not kept any more.
+    pub fn forgotten(&self) -> u64 {
+        self.count.saturating_sub(self.entries.len() as u64)
+    }
+}
