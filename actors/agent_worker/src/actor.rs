@@ -189,6 +189,7 @@ fn request(start: Start) -> Request {
         prompt: Prompt::Chat(start.messages),
         sampling: start.settings.sampling,
         context: start.settings.context,
+        keep_alive: start.settings.keep_alive,
     }
 }
 

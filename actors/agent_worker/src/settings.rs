@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::generation::ContextPolicy;
-use domain::{ModelName, Sampling};
+use domain::{KeepAlive, ModelName, Sampling};
 
 /// The choices of one turn.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,8 @@ pub struct TurnSettings {
     pub sampling: Sampling,
     /// What to do when history and text do not fit the model's window.
     pub context: ContextPolicy,
+    /// How long the model stays in memory after this turn; `None` for the host's own time.
+    pub keep_alive: Option<KeepAlive>,
 }
 
 impl TurnSettings {
@@ -26,6 +28,7 @@ impl TurnSettings {
             system: None,
             sampling: Sampling::default(),
             context: ContextPolicy::DropOldest,
+            keep_alive: None,
         }
     }
 }

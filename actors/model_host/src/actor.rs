@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{GenerationError, GenerationEvent, ModelName, RequestId};
+use domain::{GenerationError, GenerationEvent, KeepAlive, ModelName, RequestId};
 use engine::{ModelLoader, ModelSource};
 use kameo::actor::{Actor, ActorRef};
 use kameo::error::Infallible;
@@ -30,6 +30,7 @@ use crate::lookup::{Asker, Crowds, Found, Looks, answer, look_up, unavailable};
 use crate::messages::{Cancel, Generate, HostStatus, Status, Unload, UnloadError, Warm};
 use crate::outlet::Outlet;
 use crate::roster::{Roster, Seat};
+use crate::rules::Rules;
 
 /// The name in the tree.
 pub const CHILD_ID: &str = "model_host";
@@ -65,7 +66,7 @@ pub struct ModelHostDeps {
 /// What outlives the host's crashes.
 #[derive(Clone)]
 pub struct HostSeed {
-    config: Arc<HostConfig>,
+    rules: Rules,
     deps: ModelHostDeps,
     lanes: Instances<Lane, LaneSeed>,
     roster: Roster,
@@ -83,7 +84,7 @@ pub fn children(config: HostConfig, deps: ModelHostDeps) -> ([ChildSpec; 2], Han
     let (spec, lanes) =
         SupervisorSpec::simple_one_for_one(LANE_SUPERVISOR_ID, lane::MAILBOX, policy);
     let seed = HostSeed {
-        config: Arc::new(config),
+        rules: Rules::new(config),
         deps,
         lanes,
         roster: Roster::default(),
@@ -141,7 +142,7 @@ impl Message<Generate> for ModelHost {
             context: wish.context,
         }));
         // A token's life, stop 4: accepted into the book of its model, or refused.
-        let job = job(wish.id, ask, wish.events);
+        let job = job(wish.id, ask, wish.events, wish.keep_alive);
         self.accept(wish.model, job, asker, ctx.actor_ref());
         delegated
     }
@@ -152,7 +153,7 @@ impl Message<Warm> for ModelHost {
 
     async fn handle(&mut self, wish: Warm, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
         let (delegated, asker) = ctx.reply_sender();
-        let job = job(wish.id, Wish::Warm, wish.events);
+        let job = job(wish.id, Wish::Warm, wish.events, wish.keep_alive);
         self.accept(wish.model, job, asker, ctx.actor_ref());
         delegated
     }
@@ -218,7 +219,7 @@ impl Message<Status> for ModelHost {
 impl ModelHost {
     /// Puts the job into the book of its model's lane, or among those who wait for its file to be found.
     fn accept(&mut self, name: ModelName, job: Job, asker: Asker, me: &ActorRef<Self>) {
-        let most = self.seed.config.queue;
+        let most = self.seed.rules.now().queue;
         let Some((job, asker)) = self.crowds.join(&name, most, job, asker) else {
             return;
         };
@@ -284,20 +285,20 @@ impl ModelHost {
     ) -> Result<(), GenerationError> {
         self.make_room()?;
         let HostSeed {
-            config,
+            rules,
             deps,
             lanes,
             roster,
             ..
         } = &self.seed;
-        let book = Arc::new(Book::new(name.clone(), Arc::clone(config)));
+        let book = Arc::new(Book::new(name.clone(), rules.clone()));
         if let Err(NotIn::Refused(error)) = book.enqueue(job, Instant::now()) {
             return Err(error);
         }
         let label = roster.label(&found.key);
         let seed = LaneSeed {
             parts: LaneParts {
-                config: Arc::clone(config),
+                rules: rules.clone(),
                 model: name.clone(),
                 label: label.clone(),
                 key: found.key.clone(),
@@ -320,7 +321,7 @@ impl ModelHost {
     /// A lane that only remembers why its file did not load gives way to one that may.
     fn make_room(&self) -> Result<(), GenerationError> {
         let roster = &self.seed.roster;
-        let most = self.seed.config.max_models.max(1);
+        let most = self.seed.rules.now().max_models.max(1);
         while roster.len() >= most {
             let Some(seat) = roster.take_spare() else {
                 let reason = format!(
@@ -342,9 +343,19 @@ impl ModelHost {
     }
 }
 
-fn job(id: RequestId, wish: Wish, events: mpsc::Sender<GenerationEvent>) -> Job {
+fn job(
+    id: RequestId,
+    wish: Wish,
+    events: mpsc::Sender<GenerationEvent>,
+    keep_alive: Option<KeepAlive>,
+) -> Job {
     let outlet = Outlet::new(events);
-    Job { id, wish, outlet }
+    Job {
+        id,
+        wish,
+        outlet,
+        keep_alive,
+    }
 }
 
 fn poke(lane: &Handle<Lane>) {

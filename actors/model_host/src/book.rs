@@ -4,7 +4,7 @@
 //! the figures, so that a request is accepted or refused at once even while the lane is being restarted. The supervisor
 //! drops the seed when the lane is down for good, and dropping the book tells everyone still in it: no stream is
 //! forgotten, whoever dies. `queue` is who waits, `seats` who is answered, `farewells` who has not taken the end yet,
-//! `loading` how far the weights are.
+//! `loading` how far the weights are, `residency` how long they stay.
 //!
 //! Invariants: the queue and the live sequences are bounded; whoever leaves the book hears exactly one terminal event
 //! (or has gone); a live sequence holds its KV lease until it leaves. The lock is held for one handler's bookkeeping and
@@ -13,20 +13,21 @@
 mod farewells;
 mod loading;
 mod queue;
+mod residency;
 mod seats;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use domain::{GenerationError, GenerationEvent, ModelName, RequestId};
+use domain::{GenerationError, GenerationEvent, KeepAlive, ModelName, RequestId};
 use engine::ModelCard;
 use memory_governor::Lease;
 use supervision::WorkGuard;
 use tokio::time::Instant;
 
-use crate::config::HostConfig;
 use crate::outlet::Outlet;
+use crate::rules::Rules;
 use farewells::Farewells;
 
 pub(crate) use loading::{Failure, Phase};
@@ -44,7 +45,7 @@ pub(crate) struct Book {
 
 /// What is written in it.
 pub(crate) struct Pages {
-    config: Arc<HostConfig>,
+    rules: Rules,
     pub(crate) queue: VecDeque<Waiting>,
     pub(crate) live: Vec<Live>,
     farewells: Farewells,
@@ -53,6 +54,8 @@ pub(crate) struct Pages {
     pub(crate) weights: Option<Arc<Lease>>,
     pub(crate) failure: Option<Failure>,
     pub(crate) idle_since: Option<Instant>,
+    /// What the last request wished.
+    keep_alive: Option<KeepAlive>,
     pub(crate) crashes: u32,
     pub(crate) steps: u64,
     /// Sequences that left, so that "did memory come back since?" has an answer.
@@ -63,9 +66,9 @@ pub(crate) struct Pages {
 }
 
 impl Book {
-    pub(crate) fn new(model: ModelName, config: Arc<HostConfig>) -> Self {
+    pub(crate) fn new(model: ModelName, rules: Rules) -> Self {
         let pages = Pages {
-            config,
+            rules,
             queue: VecDeque::new(),
             live: Vec::new(),
             farewells: Farewells::default(),
@@ -74,6 +77,7 @@ impl Book {
             weights: None,
             failure: None,
             idle_since: None,
+            keep_alive: None,
             crashes: 0,
             steps: 0,
             ends: 0,

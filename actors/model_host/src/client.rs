@@ -5,7 +5,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use domain::{
-    ContextPolicy, GenerationError, GenerationEvent, ModelName, Prompt, RequestId, Sampling,
+    ContextPolicy, GenerationError, GenerationEvent, KeepAlive, ModelName, Prompt, RequestId,
+    Sampling,
 };
 use futures_util::Stream;
 use supervision::{AskError, Handle};
@@ -34,6 +35,8 @@ pub struct Request {
     pub sampling: Sampling,
     /// What to do if the prompt is longer than the model's window.
     pub context: ContextPolicy,
+    /// How long the model stays in memory after this; `None` for the configured time.
+    pub keep_alive: Option<KeepAlive>,
 }
 
 /// Asks for an answer.
@@ -52,6 +55,7 @@ pub async fn generate(
         prompt: request.prompt,
         sampling: request.sampling,
         context: request.context,
+        keep_alive: request.keep_alive,
         events,
     };
     host.ask(wish, ACCEPT).await.map_err(refusal)?;
@@ -66,9 +70,15 @@ pub async fn warm(
     host: &Handle<ModelHost>,
     id: RequestId,
     model: ModelName,
+    keep_alive: Option<KeepAlive>,
 ) -> Result<GenerationStream, GenerationError> {
     let (events, stream) = channel();
-    let wish = Warm { id, model, events };
+    let wish = Warm {
+        id,
+        model,
+        keep_alive,
+        events,
+    };
     host.ask(wish, ACCEPT).await.map_err(refusal)?;
     Ok(stream)
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use domain::KeepAlive;
+
 /// The limits of a model host. Zero where at least one is needed counts as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostConfig {
@@ -12,8 +14,9 @@ pub struct HostConfig {
     /// Prompt tokens read per step, all sequences together. It bounds how long a cancel or a neighbour's next token
     /// waits for a prompt; beside sequences that speak it is a quarter of this, and at least four.
     pub prefill_chunk: usize,
-    /// How long a model stays in memory with nothing to do.
-    pub keep_alive: Duration,
+    /// How long a model stays in memory with nothing to do, unless the last request for it wished otherwise. Five minutes:
+    /// a person who reads the answer and asks again finds it there.
+    pub keep_alive: KeepAlive,
     /// Engine crashes a request may survive; one more and it fails. Two: a crash that follows the request about will
     /// have happened three times, and one that was chance will not.
     pub crash_budget: u32,
@@ -30,7 +33,7 @@ impl Default for HostConfig {
             max_batch: 4,
             queue: 32,
             prefill_chunk: 32,
-            keep_alive: Duration::from_mins(5),
+            keep_alive: KeepAlive::default(),
             crash_budget: 2,
             max_models: 16,
             drain: Duration::from_secs(30),

@@ -28,11 +28,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::book::{Book, Phase};
-use crate::config::HostConfig;
 use crate::live::Sequence;
 use crate::messages::{Unload, UnloadError};
 use crate::meters::Meters;
 use crate::roster::Roster;
+use crate::rules::Rules;
 use crate::schedule::Move;
 use load::{LoadGuard, NotLoaded, Resident};
 use prepare::Ready;
@@ -48,7 +48,7 @@ const FAREWELL_MOST: Duration = Duration::from_millis(500);
 /// What every lane is given.
 #[derive(Clone)]
 pub(crate) struct LaneParts {
-    pub(crate) config: Arc<HostConfig>,
+    pub(crate) rules: Rules,
     /// What it was first asked for as.
     pub(crate) model: ModelName,
     /// What its series are called.

@@ -31,6 +31,7 @@ pub mod meters;
 mod outbox;
 mod outlet;
 mod roster;
+mod rules;
 mod schedule;
 
 pub use actor::{

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use domain::{Bytes, ContextPolicy, GenerationEvent, ModelName, Prompt, RequestId, Sampling};
+use domain::{
+    Bytes, ContextPolicy, GenerationEvent, KeepAlive, ModelName, Prompt, RequestId, Sampling,
+};
 use engine::ModelCard;
 use kameo::Reply;
 use tokio::sync::mpsc;
@@ -25,6 +27,9 @@ pub struct Generate {
     pub sampling: Sampling,
     /// What to do if the prompt is longer than the model's window.
     pub context: ContextPolicy,
+    /// How long the model stays after it; the last accepted request's wish holds, and the configured time where it has
+    /// none.
+    pub keep_alive: Option<KeepAlive>,
     /// Where the events go.
     pub events: mpsc::Sender<GenerationEvent>,
 }
@@ -37,6 +42,8 @@ pub struct Warm {
     pub id: RequestId,
     /// Which model.
     pub model: ModelName,
+    /// As in `Generate`.
+    pub keep_alive: Option<KeepAlive>,
     /// Where the events go.
     pub events: mpsc::Sender<GenerationEvent>,
 }
@@ -117,6 +124,10 @@ pub struct ModelStatus {
     pub waiting: usize,
     /// How long it has had nothing to do; `None` while it has, or while it is not loaded.
     pub idle_for: Option<Duration>,
+    /// How long it stays with nothing to do: what the last request wished, or what is configured.
+    pub keep_alive: KeepAlive,
+    /// When it is let go if nobody asks for it; `None` while it has something to do, is not loaded, or stays for ever.
+    pub expires_in: Option<Duration>,
     /// Engine crashes since the lane began.
     pub crashes: u32,
 }

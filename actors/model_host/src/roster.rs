@@ -212,6 +212,10 @@ fn status_of(name: ModelName, lane: ChildState, book: &Book, now: Instant) -> Mo
         idle_for: pages
             .idle_since
             .map(|since| now.saturating_duration_since(since)),
+        keep_alive: pages.keep_alive(),
+        expires_in: pages
+            .expires_at()
+            .map(|at| at.saturating_duration_since(now)),
         crashes: pages.crashes,
     }
 }

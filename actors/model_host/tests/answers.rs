@@ -276,7 +276,7 @@ async fn a_slow_reader_loses_nothing_and_delays_nobody() {
 async fn a_model_is_warmed_once_and_unloaded_after_keep_alive() {
     let stage = Setting::text("hi").start().await;
     let id = RequestId::new("warm");
-    let stream = warm(&stage.host, id.clone(), ModelName::new("m")).await;
+    let stream = warm(&stage.host, id.clone(), ModelName::new("m"), None).await;
     let heard = hear(stream.unwrap()).await;
     assert_eq!(heard.finished().1, Usage::default());
     let fractions: Vec<f32> = heard
@@ -288,7 +288,9 @@ async fn a_model_is_warmed_once_and_unloaded_after_keep_alive() {
         })
         .collect();
     assert_eq!(fractions, [0.0, 0.25, 0.5, 0.75]);
-    let again = warm(&stage.host, id, ModelName::new("m")).await.unwrap();
+    let again = warm(&stage.host, id, ModelName::new("m"), None)
+        .await
+        .unwrap();
     hear(again).await;
     assert_eq!(stage.control.counts().loads, 1);
     tokio::time::sleep(std::time::Duration::from_secs(299)).await;

@@ -8,6 +8,7 @@ pub mod chat;
 pub mod field;
 pub mod generation;
 pub mod ids;
+pub mod keep_alive;
 pub mod sampling;
 
 pub use bytes::Bytes;
@@ -17,4 +18,5 @@ pub use generation::{
     ContextPolicy, FinishReason, GenerationError, GenerationEvent, Prompt, Usage,
 };
 pub use ids::{ConversationId, ModelName, RequestId};
+pub use keep_alive::KeepAlive;
 pub use sampling::Sampling;

@@ -137,6 +137,7 @@ fn generate(id: RequestId, request: ChatRequest) -> model_host::Request {
         sampling: request.sampling,
         // The client holds the conversation and decides itself what to leave out.
         context: ContextPolicy::Refuse,
+        keep_alive: None,
     }
 }
 

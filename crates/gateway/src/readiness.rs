@@ -103,7 +103,7 @@ fn holds_place(lane: &ModelStatus) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use domain::Bytes;
+    use domain::{Bytes, KeepAlive};
 
     use super::*;
 
@@ -117,6 +117,8 @@ mod tests {
             active: 0,
             waiting: 0,
             idle_for: None,
+            keep_alive: KeepAlive::default(),
+            expires_in: None,
             crashes: 0,
         };
         HostStatus { models: vec![lane] }

@@ -100,6 +100,7 @@ impl Paraphym {
             prompt: Prompt::Chat(vec![Message::user(text)]),
             sampling: Sampling::default(),
             context: ContextPolicy::Refuse,
+            keep_alive: None,
         };
         self.generate(request).await
     }
@@ -135,7 +136,13 @@ impl Paraphym {
     /// # Errors
     /// No such model, or the tree is stopping.
     pub async fn warm(&self, model: &ModelName) -> Result<GenerationStream, GenerationError> {
-        model_host::client::warm(&self.parts.models, self.next_id("warm"), model.clone()).await
+        model_host::client::warm(
+            &self.parts.models,
+            self.next_id("warm"),
+            model.clone(),
+            None,
+        )
+        .await
     }
 
     /// A name for a request that nobody named: `prompt-1`, `prompt-2` …

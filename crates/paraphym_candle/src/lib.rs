@@ -44,7 +44,7 @@ pub use builder::{Builder, StartError};
 pub use doctor::{Check, DoctorReport, Verdict};
 pub use domain::{
     Bytes, ContextPolicy, ConversationId, FieldError, FinishReason, GenerationError,
-    GenerationEvent, Message, ModelName, Prompt, RequestId, Role, Sampling, Usage,
+    GenerationEvent, KeepAlive, Message, ModelName, Prompt, RequestId, Role, Sampling, Usage,
 };
 pub use engine::{LoadError, ModelCard, ModelLoader, ModelSource};
 pub use host::{Paraphym, ShutdownReport, Status};

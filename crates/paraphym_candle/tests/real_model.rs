@@ -52,6 +52,7 @@ async fn answer(host: &Paraphym, model: &ModelName) -> (String, u32) {
             ..Sampling::greedy()
         },
         context: ContextPolicy::Refuse,
+        keep_alive: None,
     };
     let mut stream = host.generate(request).await.unwrap();
     let (mut said, mut pieces) = (String::new(), 0);

@@ -33,6 +33,7 @@ fn settings() -> TurnSettings {
         system: None,
         sampling: Sampling::greedy(),
         context: ContextPolicy::Refuse,
+        keep_alive: None,
     }
 }
 

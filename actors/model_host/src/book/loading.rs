@@ -75,7 +75,7 @@ impl Pages {
     pub(crate) fn engine_lost(&mut self, reason: &str, now: Instant) {
         self.phase = Phase::Unloaded;
         self.idle_since = None;
-        let budget = self.config.crash_budget;
+        let budget = self.rules.now().crash_budget;
         let mut lost = Vec::new();
         for live in &mut self.live {
             if let Some(crashes) = live.sequence.crashed(budget) {

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use domain::{
-    ContextPolicy, FinishReason, GenerationError, GenerationEvent, Prompt, RequestId, Sampling,
-    Usage,
+    ContextPolicy, FinishReason, GenerationError, GenerationEvent, KeepAlive, Prompt, RequestId,
+    Sampling, Usage,
 };
 use tokio::time::Instant;
 
@@ -36,6 +36,7 @@ pub(crate) struct Job {
     pub(crate) id: RequestId,
     pub(crate) wish: Wish,
     pub(crate) outlet: Outlet,
+    pub(crate) keep_alive: Option<KeepAlive>,
 }
 
 /// Why a request did not get in.
@@ -67,8 +68,9 @@ impl Book {
         }
         pages.sweep_queue();
         let waiting = pages.queue.len();
-        if waiting >= pages.config.queue.max(1) {
-            let wait = retry_after(waiting, pages.config.max_batch, pages.mean_answer);
+        let rules = pages.rules.now();
+        if waiting >= rules.queue.max(1) {
+            let wait = retry_after(waiting, rules.max_batch, pages.mean_answer);
             return Err(NotIn::Refused(GenerationError::Overloaded {
                 waiting,
                 retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
@@ -77,6 +79,7 @@ impl Book {
         let key = pages.next_key;
         pages.next_key += 1;
         pages.idle_since = None;
+        pages.keep_alive = job.keep_alive;
         pages.queue.push_back(Waiting {
             key,
             wish: job.wish,

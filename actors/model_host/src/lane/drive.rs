@@ -130,7 +130,7 @@ impl Lane {
     fn depart(&mut self, pages: &mut Pages, me: &ActorRef<Self>) {
         let places: Vec<Place> = pages.live.iter().map(place_of).collect();
         // A token's life, stop 6: who moves in this step.
-        let moves = schedule::plan(&places, self.parts.config.prefill_chunk);
+        let moves = schedule::plan(&places, self.parts.rules.now().prefill_chunk);
         if moves.is_empty() {
             return;
         }
@@ -273,9 +273,7 @@ impl Lane {
             (true, false) => Some(pages.idle_since.unwrap_or(now)),
             _ => None,
         };
-        let unload_at = pages
-            .idle_since
-            .map(|since| since + self.parts.config.keep_alive);
+        let unload_at = pages.expires_at();
         pages.failure.take_if(|failure| failure.forget_at <= now);
         let forget_at = pages.failure.as_ref().map(|failure| failure.forget_at);
         let farewell_at = pages.has_farewells().then(|| {
@@ -296,10 +294,8 @@ impl Lane {
 
     /// Whether the model has had nothing to do for `keep_alive`.
     pub(super) fn is_idle_for_long(&self, now: Instant) -> bool {
-        let since = self.book.pages().idle_since;
-        since.is_some_and(|since| {
-            now.saturating_duration_since(since) >= self.parts.config.keep_alive
-        })
+        let expires_at = self.book.pages().expires_at();
+        expires_at.is_some_and(|at| at <= now)
     }
 }
 

@@ -140,6 +140,7 @@ pub fn request(id: &str) -> Request {
             ..Sampling::greedy()
         },
         context: ContextPolicy::Refuse,
+        keep_alive: None,
     }
 }
 
