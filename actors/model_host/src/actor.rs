@@ -5,6 +5,8 @@
 //! lane, whatever it is called; no request is in two books; what a crash of the host could lose lives in its seed (the
 //! roster) and with the lanes (the books).
 
+mod pinning;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +31,7 @@ use crate::lane::{self, Lane, LaneParts, LaneSeed, Poke};
 use crate::lookup::{Asker, Crowds, Found, Looks, answer, look_up, unavailable};
 use crate::messages::{Cancel, Generate, HostStatus, Status, Unload, UnloadError, Warm};
 use crate::outlet::Outlet;
+use crate::pins::Pins;
 use crate::roster::{Roster, Seat};
 use crate::rules::Rules;
 
@@ -70,6 +73,7 @@ pub struct HostSeed {
     deps: ModelHostDeps,
     lanes: Instances<Lane, LaneSeed>,
     roster: Roster,
+    pins: Pins,
     looks: Looks,
 }
 
@@ -83,11 +87,13 @@ pub fn children(config: HostConfig, deps: ModelHostDeps) -> ([ChildSpec; 2], Han
     };
     let (spec, lanes) =
         SupervisorSpec::simple_one_for_one(LANE_SUPERVISOR_ID, lane::MAILBOX, policy);
+    let pins = Pins::new(config.pinned.iter().cloned());
     let seed = HostSeed {
         rules: Rules::new(config),
         deps,
         lanes,
         roster: Roster::default(),
+        pins,
         looks: Looks::default(),
     };
     let (host, handle) = ChildSpec::actor(CHILD_ID, MAILBOX, seed);
@@ -111,16 +117,22 @@ impl Actor for ModelHost {
     type Args = Birth<Self, HostSeed>;
     type Error = Infallible;
 
-    async fn on_start(birth: Self::Args, _: ActorRef<Self>) -> Result<Self, Infallible> {
+    async fn on_start(birth: Self::Args, me: ActorRef<Self>) -> Result<Self, Infallible> {
+        let Birth { seed, mut inbox } = birth;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(pinning::watch(seed.pins.lost(), me.downgrade()));
+        if !seed.pins.all().is_empty() {
+            inbox.set_alarm(Some(Instant::now()));
+        }
         Ok(Self {
-            inbox: birth.inbox,
-            seed: birth.seed,
+            inbox,
+            seed,
             crowds: Crowds::default(),
-            tasks: JoinSet::new(),
+            tasks,
         })
     }
 
-    supervision::receive_from!(inbox);
+    supervision::receive_from!(inbox, alarm);
 }
 
 impl Message<Generate> for ModelHost {
@@ -264,24 +276,25 @@ impl ModelHost {
     /// Into the lane of that file, beginning one if there is none or the old one is ending.
     async fn put(&self, name: &ModelName, found: &Found, job: Job) -> Result<(), GenerationError> {
         let Some(seat) = self.seed.roster.find_file(&found.key, name) else {
-            return self.begin_lane(name, found, job).await;
+            return self.begin_lane(name, found, Some(job)).await;
         };
         match self.enqueue(&seat, job) {
             Ok(()) => Ok(()),
             Err(NotIn::Refused(error)) => Err(error),
             Err(NotIn::Closed(job)) => {
                 drop(seat);
-                self.begin_lane(name, found, *job).await
+                self.begin_lane(name, found, Some(*job)).await
             }
         }
     }
 
-    /// The job is in the book before the lane begins: a lane that begins with nothing to do ends at once.
+    /// The job is in the book before the lane begins: a lane that begins with nothing to do ends at once, unless its model
+    /// is pinned.
     async fn begin_lane(
         &self,
         name: &ModelName,
         found: &Found,
-        job: Job,
+        job: Option<Job>,
     ) -> Result<(), GenerationError> {
         self.make_room()?;
         let HostSeed {
@@ -289,10 +302,13 @@ impl ModelHost {
             deps,
             lanes,
             roster,
+            pins,
             ..
         } = &self.seed;
-        let book = Arc::new(Book::new(name.clone(), rules.clone()));
-        if let Err(NotIn::Refused(error)) = book.enqueue(job, Instant::now()) {
+        let book = Book::new(name.clone(), rules.clone(), pins.of(&found.key));
+        let book = Arc::new(book);
+        let put = job.map(|job| book.enqueue(job, Instant::now()));
+        if let Some(Err(NotIn::Refused(error))) = put {
             return Err(error);
         }
         let label = roster.label(&found.key);

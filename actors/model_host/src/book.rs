@@ -27,6 +27,7 @@ use supervision::WorkGuard;
 use tokio::time::Instant;
 
 use crate::outlet::Outlet;
+use crate::pins::Pin;
 use crate::rules::Rules;
 use farewells::Farewells;
 
@@ -56,6 +57,9 @@ pub(crate) struct Pages {
     pub(crate) idle_since: Option<Instant>,
     /// What the last request wished.
     keep_alive: Option<KeepAlive>,
+    pin: Pin,
+    /// A pinned model that could not be loaded is tried again then.
+    pub(crate) retry_at: Option<Instant>,
     pub(crate) crashes: u32,
     pub(crate) steps: u64,
     /// Sequences that left, so that "did memory come back since?" has an answer.
@@ -66,7 +70,7 @@ pub(crate) struct Pages {
 }
 
 impl Book {
-    pub(crate) fn new(model: ModelName, rules: Rules) -> Self {
+    pub(crate) fn new(model: ModelName, rules: Rules, pin: Pin) -> Self {
         let pages = Pages {
             rules,
             queue: VecDeque::new(),
@@ -78,6 +82,8 @@ impl Book {
             failure: None,
             idle_since: None,
             keep_alive: None,
+            pin,
+            retry_at: None,
             crashes: 0,
             steps: 0,
             ends: 0,
@@ -94,6 +100,11 @@ impl Book {
     /// A panic while it was held crashed its lane; the next life begins with `recover`, so the pages are usable.
     pub(crate) fn pages(&self) -> MutexGuard<'_, Pages> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether its lane is ending.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.pages().closed
     }
 
     /// Closes the book if its lane is one nobody needs; the next request begins another.
@@ -135,7 +146,8 @@ impl Pages {
 
     /// Whether it holds no memory, and nobody waits or is answered: its lane lives on only to remember a failure.
     fn is_spare(&self) -> bool {
-        self.phase == Phase::Unloaded && !self.is_wanted() && !self.has_farewells()
+        let serves = self.is_wanted() || self.has_farewells();
+        self.phase == Phase::Unloaded && !serves && !self.is_pinned()
     }
 }
 
@@ -153,5 +165,6 @@ impl Drop for Book {
             outlet.end(event.clone());
         }
         pages.farewells.flush_once_more();
+        pages.pin.lost();
     }
 }

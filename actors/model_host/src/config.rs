@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::KeepAlive;
+use domain::{KeepAlive, ModelName};
 
 /// The limits of a model host. Zero where at least one is needed counts as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct HostConfig {
     /// Models with a lane at once. Resident ones are bounded by memory; this bounds the small ones. One that failed to
     /// load gives way to the next.
     pub max_models: usize,
+    /// Models that are pinned from the start, as `Pin` would. One that is not here is looked for again each half minute.
+    pub pinned: Vec<ModelName>,
     /// How long a graceful stop waits for live answers. The root's own deadline may be shorter.
     pub drain: Duration,
 }
@@ -36,6 +38,7 @@ impl Default for HostConfig {
             keep_alive: KeepAlive::default(),
             crash_budget: 2,
             max_models: 16,
+            pinned: Vec::new(),
             drain: Duration::from_secs(30),
         }
     }

@@ -1,11 +1,14 @@
 //! Crashes of the host and of a lane outside a step: nobody who was accepted is lost. Apart, because only messages of
 //! the crate's own can make them crash.
 
+use domain::ModelName;
 use kameo::message::{Context, Message};
+use supervision::AskError;
 use testkit::scripted::Answer;
 
 use crate::actor::ModelHost;
 use crate::lane::Lane;
+use crate::messages::{Pin, Unload, UnloadError};
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -89,5 +92,28 @@ async fn a_crash_of_a_lane_during_a_load_loses_no_one() {
     // Had the first load come to its end, nobody would have taken its engine.
     let counts = stage.control.wait_until(|c| c.engines == 1).await;
     assert_eq!(counts.loads, 2);
+    stage.close().await;
+}
+
+/// Neither the host nor the lane remembers anything itself; nobody asks for the model.
+#[tokio::test(start_paused = true)]
+async fn a_pin_outlives_crashes_of_host_and_lane() {
+    let stage = Setting::new(Answer::Counting).start().await;
+    let model = ModelName::new("m");
+    let pin = Pin {
+        model: model.clone(),
+    };
+    stage.host.ask(pin, DEADLINE).await.unwrap();
+    stage.control.wait_until(|c| c.engines == 1).await;
+    stage.host.ask(CrashLanes, DEADLINE).await.unwrap();
+    stage.control.wait_until(|c| c.loads == 2).await;
+    assert!(stage.host.tell(Crash).await.is_ok());
+    let models = stage.models().await;
+    assert!(models[0].pinned, "{models:?}");
+    let refused = stage.host.ask(Unload { model }, DEADLINE).await;
+    assert!(
+        matches!(refused, Err(AskError::Handler(UnloadError::Pinned { .. }))),
+        "{refused:?}"
+    );
     stage.close().await;
 }

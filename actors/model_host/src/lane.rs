@@ -9,6 +9,7 @@
 mod drive;
 mod load;
 mod prepare;
+mod rest;
 pub(crate) mod room;
 mod trip;
 
@@ -218,12 +219,13 @@ impl Message<Unload> for Lane {
     type Reply = Result<(), UnloadError>;
 
     async fn handle(&mut self, wish: Unload, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
-        let (active, waiting) = {
+        let (active, waiting, pinned) = {
             let pages = self.book.pages();
-            (pages.live.len(), pages.queue.len())
+            (pages.live.len(), pages.queue.len(), pages.is_pinned())
         };
         let model = wish.model;
         let answer = match &self.seat {
+            _ if pinned => Err(UnloadError::Pinned { model }),
             Seat::Nobody if active + waiting == 0 => Err(UnloadError::NotLoaded { model }),
             Seat::Home(_) if active + waiting == 0 => {
                 self.unload().await;
@@ -271,6 +273,7 @@ impl Lane {
         pages.weights = Some(weights);
         pages.phase = Phase::Ready;
         pages.failure = None;
+        pages.retry_at = None;
         tracing::info!(model = %self.parts.model, "loaded");
     }
 

@@ -30,6 +30,7 @@ pub mod messages;
 pub mod meters;
 mod outbox;
 mod outlet;
+mod pins;
 mod roster;
 mod rules;
 mod schedule;
@@ -40,5 +41,6 @@ pub use actor::{
 pub use client::{GenerationStream, Request, generate, warm};
 pub use config::HostConfig;
 pub use messages::{
-    Cancel, Generate, HostStatus, ModelState, ModelStatus, Status, Unload, UnloadError, Warm,
+    Cancel, Generate, HostStatus, ModelState, ModelStatus, Pin, PinError, Status, Unload,
+    UnloadError, Unpin, Warm,
 };

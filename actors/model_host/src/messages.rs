@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use domain::{
-    Bytes, ContextPolicy, GenerationEvent, KeepAlive, ModelName, Prompt, RequestId, Sampling,
+    Bytes, ContextPolicy, GenerationError, GenerationEvent, KeepAlive, ModelName, Prompt,
+    RequestId, Sampling,
 };
 use engine::ModelCard;
 use kameo::Reply;
@@ -72,6 +73,12 @@ pub enum UnloadError {
         /// The model.
         model: ModelName,
     },
+    /// It is pinned.
+    #[error("model {model} is pinned and stays: unpin it first")]
+    Pinned {
+        /// The model.
+        model: ModelName,
+    },
     /// It is answering or loading.
     #[error(
         "model {model} is busy ({active} answering, {waiting} waiting): cancel them or try again later"
@@ -92,6 +99,47 @@ pub enum UnloadError {
         /// Why.
         reason: String,
     },
+}
+
+/// Keeps a model: it is loaded and stays, whatever `keep_alive` says and however scarce memory is, until `Unpin`. Answered
+/// with `Result<(), PinError>` when it is pinned; the load may be under way, and one that fails is tried again. Pinning
+/// twice is pinning once. It outlives crashes, not the tree.
+#[derive(Clone, Debug)]
+pub struct Pin {
+    /// Which model.
+    pub model: ModelName,
+}
+
+/// Takes a pin back, under whatever name of the file. The model then goes as others do. Answered with
+/// `Result<(), PinError>`.
+#[derive(Clone, Debug)]
+pub struct Unpin {
+    /// Which model.
+    pub model: ModelName,
+}
+
+/// Why a model was not pinned or unpinned.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum PinError {
+    /// There is no such pin.
+    #[error("model {model} is not pinned: there is nothing to unpin")]
+    NotPinned {
+        /// The model.
+        model: ModelName,
+    },
+    /// As many are pinned as there are places for models.
+    #[error(
+        "model {model} cannot be pinned: {most} models are, which is the limit; unpin one, or raise max_models"
+    )]
+    TooMany {
+        /// The model.
+        model: ModelName,
+        /// The limit.
+        most: usize,
+    },
+    /// It is not here, or there is no place for it.
+    #[error(transparent)]
+    Refused(#[from] GenerationError),
 }
 
 /// Asks for the state of every model this host knows of.
@@ -126,7 +174,9 @@ pub struct ModelStatus {
     pub idle_for: Option<Duration>,
     /// How long it stays with nothing to do: what the last request wished, or what is configured.
     pub keep_alive: KeepAlive,
-    /// When it is let go if nobody asks for it; `None` while it has something to do, is not loaded, or stays for ever.
+    /// Whether it is pinned: then it stays.
+    pub pinned: bool,
+    /// When it is let go if nobody asks for it; `None` while it has something to do, is not loaded, or is to stay.
     pub expires_in: Option<Duration>,
     /// Engine crashes since the lane began.
     pub crashes: u32,

@@ -159,14 +159,16 @@ impl Roster {
             .collect()
     }
 
-    /// The resident models with nothing to do, longest idle first, without `except`.
+    /// The resident models with nothing to do that are not pinned, longest idle first, without `except`.
     pub(crate) fn idle(&self, except: &Path) -> Vec<(ModelName, Handle<Lane>)> {
         let mut idle: Vec<_> = self
             .seats()
             .into_iter()
             .filter(|seat| seat.key != except)
             .filter_map(|seat| {
-                let since = seat.book.pages().idle_since?;
+                let pages = seat.book.pages();
+                let since = pages.idle_since.filter(|_| !pages.is_pinned())?;
+                drop(pages);
                 Some((since, seat.name, seat.lane))
             })
             .collect();
@@ -213,6 +215,7 @@ fn status_of(name: ModelName, lane: ChildState, book: &Book, now: Instant) -> Mo
             .idle_since
             .map(|since| now.saturating_duration_since(since)),
         keep_alive: pages.keep_alive(),
+        pinned: pages.is_pinned(),
         expires_in: pages
             .expires_at()
             .map(|at| at.saturating_duration_since(now)),

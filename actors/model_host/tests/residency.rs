@@ -9,11 +9,20 @@
 
 mod common;
 
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Setting, Stage, hear, request};
-use domain::{Bytes, KeepAlive};
-use paraphym_model_host::{ModelState, Request};
+use common::{DEADLINE, Setting, Stage, hear, request};
+use domain::{Bytes, GenerationError, KeepAlive, ModelName};
+use engine::ModelSource;
+use paraphym_model_host::{
+    LANE_SUPERVISOR_ID, ModelState, ModelStatus, Pin, PinError, Request, ResolveModel, Unload,
+    UnloadError, Unpin,
+};
+use supervision::{AskError, ChildId};
 use testkit::scripted::Answer;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -90,5 +99,162 @@ async fn for_ever_outlasts_a_night_and_a_crash_of_the_engine() {
     let model = stage.models().await.remove(0);
     assert_eq!((model.state, model.crashes), (ModelState::Ready, 1));
     assert_eq!(expiries(&stage).await, [None]);
+    stage.close().await;
+}
+
+fn pin(model: &str) -> Pin {
+    let model = ModelName::new(model);
+    Pin { model }
+}
+
+fn refusal<E: Debug>(answer: Result<(), AskError<E>>) -> E {
+    match answer {
+        Err(AskError::Handler(error)) => error,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn unpin(model: &str) -> Unpin {
+    let model = ModelName::new(model);
+    Unpin { model }
+}
+
+/// Waits, in virtual time, until that model is as wished.
+async fn until(stage: &Stage, model: &str, wished: impl Fn(&ModelStatus) -> bool) -> ModelStatus {
+    for _ in 0..100_000 {
+        let models = stage.models().await;
+        let found = models.into_iter().find(|m| m.name.as_str() == model);
+        if let Some(found) = found.filter(|m| wished(m)) {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {:?}", stage.models().await);
+}
+
+fn ready(model: &ModelStatus) -> bool {
+    model.state == ModelState::Ready
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pinned_model_is_loaded_stays_and_is_no_victim() {
+    let stage = Setting::text("hi").memory(Bytes(3 << 19)).start().await;
+    stage.host.ask(pin("m"), DEADLINE).await.unwrap();
+    until(&stage, "m", ready).await;
+    tokio::time::sleep(60 * MINUTE).await;
+    let model = until(&stage, "m", ready).await;
+    assert!(model.pinned);
+    assert_eq!(model.expires_in, None);
+    // Not for another, not for the asking.
+    let other = Request {
+        model: ModelName::new("other"),
+        ..request("other")
+    };
+    let heard = hear(stage.ask(other).await.unwrap()).await;
+    assert!(
+        matches!(heard.failed(), GenerationError::MemoryExhausted { .. }),
+        "{:?}",
+        heard.end()
+    );
+    let model = ModelName::new("m");
+    let refused = stage
+        .host
+        .ask(
+            Unload {
+                model: model.clone(),
+            },
+            DEADLINE,
+        )
+        .await;
+    assert_eq!(
+        refusal(refused),
+        UnloadError::Pinned {
+            model: model.clone()
+        }
+    );
+    // Unpinned it goes as others do; it has been idle for an hour.
+    stage.host.ask(unpin("m"), DEADLINE).await.unwrap();
+    stage
+        .settle("without leases", |l| l.leased == Bytes::ZERO)
+        .await;
+    let refused = stage.host.ask(unpin("m"), DEADLINE).await;
+    assert_eq!(refusal(refused), PinError::NotPinned { model });
+    assert_eq!(stage.control.counts().loads, 1);
+    stage.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_are_no_more_pins_than_places() {
+    let setting = Setting::text("hi").config(|c| c.max_models = 2);
+    let stage = setting.start().await;
+    for model in ["a", "b", "a"] {
+        stage.host.ask(pin(model), DEADLINE).await.unwrap();
+    }
+    let model = ModelName::new("c");
+    let most = 2;
+    let refused = stage.host.ask(pin("c"), DEADLINE).await;
+    assert_eq!(refusal(refused), PinError::TooMany { model, most });
+    let missing = stage.host.ask(pin("missing"), DEADLINE).await;
+    assert!(
+        matches!(
+            missing,
+            Err(AskError::Handler(PinError::Refused(
+                GenerationError::ModelNotFound { .. }
+            )))
+        ),
+        "{missing:?}"
+    );
+    stage.host.ask(unpin("a"), DEADLINE).await.unwrap();
+    until(&stage, "b", |m| m.pinned && ready(m)).await;
+    stage.close().await;
+}
+
+/// A file that comes after the start: as one that is being pulled.
+struct Later(Arc<AtomicBool>);
+
+impl ResolveModel for Later {
+    fn resolve(&self, model: &ModelName) -> Result<ModelSource, String> {
+        let here = self.0.load(Ordering::Relaxed);
+        let path = PathBuf::from(model.as_str());
+        here.then_some(ModelSource { path })
+            .ok_or("not yet".to_owned())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_pinned_from_the_start_is_loaded_once_it_is_here_and_loads() {
+    let here = Arc::new(AtomicBool::new(false));
+    let setting = Setting::text("hi").config(|c| c.pinned = vec![ModelName::new("m")]);
+    let stage = setting.resolve(Later(Arc::clone(&here))).start().await;
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(stage.models().await, []);
+    // It comes, and its first two loads fail.
+    stage.control.fail_loads(2);
+    here.store(true, Ordering::Relaxed);
+    until(&stage, "m", ready).await;
+    assert_eq!(stage.control.counts().loads, 3);
+    stage.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pin_outlives_its_lane_and_its_supervisor() {
+    let stage = Setting::new(Answer::Counting).start().await;
+    stage.host.ask(pin("m"), DEADLINE).await.unwrap();
+    until(&stage, "m", ready).await;
+    // An engine that crashes: the lane's next life loads it though nobody waits.
+    stage.control.panic_next(3);
+    hear(stage.ask(request("guilty")).await.unwrap())
+        .await
+        .failed();
+    stage.control.wait_until(|c| c.engines == 1).await;
+    until(&stage, "m", |m| ready(m) && m.crashes == 3).await;
+    // All lanes go: the host begins another.
+    let lanes = ChildId::new(LANE_SUPERVISOR_ID);
+    let root = stage.root().supervisor();
+    root.terminate_child(&lanes).await.unwrap();
+    stage.control.wait_until(|c| c.engines == 0).await;
+    root.restart_child(&lanes).await.unwrap();
+    let model = until(&stage, "m", ready).await;
+    assert_eq!((model.crashes, model.pinned), (0, true));
     stage.close().await;
 }

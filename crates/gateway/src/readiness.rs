@@ -118,6 +118,7 @@ mod tests {
             waiting: 0,
             idle_for: None,
             keep_alive: KeepAlive::default(),
+            pinned: false,
             expires_in: None,
             crashes: 0,
         };

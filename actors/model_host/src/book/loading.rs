@@ -13,6 +13,10 @@ use crate::config::load_backoff;
 /// A load that fails this long after the last backoff begins to count anew.
 const FORGET_AFTER: Duration = Duration::from_mins(1);
 
+/// A pinned model for which there was no memory is tried again after this; one whose file is bad not before its backoff
+/// ends. Reading a header and asking for bytes each half minute costs nothing.
+const PIN_RETRY: Duration = Duration::from_secs(30);
+
 /// How far the weights are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Phase {
@@ -32,7 +36,7 @@ pub(crate) struct Failure {
 }
 
 impl Book {
-    /// Called from the loading thread for each part read. Returns whether anyone still waits for it.
+    /// Called from the loading thread for each part read. Returns whether it is still wanted.
     pub(crate) fn load_progress(&self, fraction: f32) -> bool {
         let mut pages = self.pages();
         let before = match pages.phase {
@@ -47,7 +51,7 @@ impl Book {
                 outlet.progress(event.clone());
             }
         }
-        pages.outlets().any(|outlet| !outlet.is_gone())
+        pages.is_pinned() || pages.outlets().any(|outlet| !outlet.is_gone())
     }
 }
 
@@ -69,6 +73,8 @@ impl Pages {
                 failures,
             });
         }
+        let tried_again = self.failure.as_ref().map_or(now, |failure| failure.until);
+        self.retry_at = Some(tried_again.max(now + PIN_RETRY));
     }
 
     /// The engine is gone. Those it crashed on once too often fail, the others begin anew with the next engine.

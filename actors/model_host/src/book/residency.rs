@@ -14,11 +14,16 @@ impl Pages {
         self.keep_alive.unwrap_or(self.rules.now().keep_alive)
     }
 
-    /// When the model is let go; `None` while it has something to do, is not in memory, or stays for ever.
+    /// When the model is let go; `None` while it has something to do, is not in memory, or is to stay.
     pub(crate) fn expires_at(&self) -> Option<Instant> {
         match self.keep_alive() {
-            KeepAlive::For(time) => self.idle_since?.checked_add(time),
-            KeepAlive::Forever => None,
+            KeepAlive::For(time) if !self.is_pinned() => self.idle_since?.checked_add(time),
+            KeepAlive::For(_) | KeepAlive::Forever => None,
         }
+    }
+
+    /// Whether it is to stay loaded whatever comes.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.pin.is_set()
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::load::Load;
 use super::prepare::prepare;
 use super::trip::{Back, EngineCrash, Trip, travel};
-use super::{FAREWELL_FIRST, FAREWELL_MOST, Home, Lane, Loaded, Prepared, Seat};
+use super::{FAREWELL_FIRST, Home, Lane, Loaded, Prepared, Seat};
 use crate::book::{Live, Pages, Phase};
 use crate::live::Heard;
 use crate::meters::Meters;
@@ -45,7 +45,7 @@ impl Lane {
         pages.flush(now);
         self.let_go(&mut pages, now);
         match &self.seat {
-            Seat::Nobody if pages.is_wanted() => self.begin_load(&mut pages, me),
+            Seat::Nobody if self.wants_engine(&pages, now) => self.begin_load(&mut pages, me),
             Seat::Home(_) => {
                 pages.answer_warm(now);
                 self.begin_preparing(&pages, me);
@@ -263,39 +263,6 @@ impl Lane {
         pages.crashes = pages.crashes.saturating_add(1);
         pages.engine_lost(&crash.0, Instant::now());
         pages.guard_farewells(|id| self.inbox.work(id.as_str()));
-    }
-
-    /// Sets the alarm for what comes by time, and closes the book if nothing will.
-    fn rest(&mut self, pages: &mut Pages, now: Instant) {
-        let busy = pages.is_wanted() || self.preparing.is_some();
-        let resident = matches!(self.seat, Seat::Home(_));
-        pages.idle_since = match (resident, busy) {
-            (true, false) => Some(pages.idle_since.unwrap_or(now)),
-            _ => None,
-        };
-        let unload_at = pages.expires_at();
-        pages.failure.take_if(|failure| failure.forget_at <= now);
-        let forget_at = pages.failure.as_ref().map(|failure| failure.forget_at);
-        let farewell_at = pages.has_farewells().then(|| {
-            self.farewell_wait = (self.farewell_wait * 2).min(FAREWELL_MOST);
-            now + self.farewell_wait
-        });
-        let next = [unload_at, forget_at, farewell_at]
-            .into_iter()
-            .flatten()
-            .min();
-        self.inbox.set_alarm(next);
-        if matches!(self.seat, Seat::Nobody) && !busy {
-            // Left over from before a crash, if nobody came back for it.
-            pages.weights = None;
-            pages.closed |= next.is_none();
-        }
-    }
-
-    /// Whether the model has had nothing to do for `keep_alive`.
-    pub(super) fn is_idle_for_long(&self, now: Instant) -> bool {
-        let expires_at = self.book.pages().expires_at();
-        expires_at.is_some_and(|at| at <= now)
     }
 }
 
