@@ -1,4 +1,4 @@
-//! Which models are pinned: loaded, never let go, never a victim.
+//! Shell: which models are pinned (loaded, never let go, never a victim); it wakes the host, and waits for nobody.
 //!
 //! It lives in the host's seed and is the one truth about pins: lanes ask it, so that no crash of a lane or of the host
 //! loses one. A book that is dropped while its model is pinned wakes the host, which begins another lane. Nothing here

@@ -185,14 +185,12 @@ pub(super) async fn watch(lost: Arc<Notify>, host: WeakActorRef<ModelHost>) {
 }
 
 async fn unpin(seed: HostSeed, model: ModelName) -> Result<(), PinError> {
-    let key = match seed.pins.find(&model) {
-        Some(key) => Some(key),
-        None => {
-            let permit = seed.looks.begin()?;
-            let found = look_up(Arc::clone(&seed.deps.resolve), model.clone(), permit).await;
-            found.ok().map(|found| found.key)
-        }
-    };
+    let mut key = seed.pins.find(&model);
+    if key.is_none() {
+        let permit = seed.looks.begin()?;
+        let found = look_up(Arc::clone(&seed.deps.resolve), model.clone(), permit).await;
+        key = found.ok().map(|found| found.key);
+    }
     if !seed.pins.remove(&model, key.as_deref()) {
         return Err(PinError::NotPinned { model });
     }
