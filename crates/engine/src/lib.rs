@@ -18,4 +18,7 @@ pub use model::{
     LoadError, LoadedModel, ModelCard, ModelLoader, ModelSource, TextCodec, TextError,
 };
 pub use speech::{Said, Speech};
-pub use step::{Engine, SequenceId, SequencePlan, StepError, StepInput, StepOutput, TokenId};
+pub use step::{
+    Beginning, Engine, PrefixId, SequenceId, SequencePlan, StepError, StepInput, StepOutput,
+    TokenId,
+};

@@ -13,6 +13,20 @@ pub type TokenId = u32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SequenceId(pub u64);
 
+/// The KV memory of a sequence that was closed, kept for later ones that begin with the same tokens. Never reused within
+/// an engine's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PrefixId(pub u64);
+
+/// Where a sequence begins: behind the first `tokens` tokens of a kept prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// Which prefix.
+    pub prefix: PrefixId,
+    /// How many of its tokens; from 1 to all.
+    pub tokens: u32,
+}
+
 /// What a sequence is opened with.
 #[derive(Clone, Debug)]
 pub struct SequencePlan {
@@ -64,6 +78,19 @@ pub enum StepError {
         /// Tokens it was opened for.
         capacity: u32,
     },
+    /// A prefix that was not kept, or was forgotten.
+    #[error("prefix {0:?} is not kept")]
+    UnknownPrefix(PrefixId),
+    /// Not so many tokens, or none, can be begun with.
+    #[error("prefix {prefix:?} holds {held} tokens; a sequence cannot begin with {wanted} of them")]
+    PrefixTooShort {
+        /// Which prefix.
+        prefix: PrefixId,
+        /// Tokens it holds.
+        held: u32,
+        /// Tokens that were asked for.
+        wanted: u32,
+    },
     /// A token outside the vocabulary.
     #[error("token {token} is outside the vocabulary of {vocabulary}")]
     UnknownToken {
@@ -87,7 +114,10 @@ pub enum StepError {
 ///   opened anew with the same plan and given the same tokens (in any chunking, in any batch) goes on with the same
 ///   token. This is what lets a stream survive a crashed step. Random draws are therefore a pure function of
 ///   (seed, tokens held), never of a generator's state.
-/// * A failed `open` leaves nothing behind.
+/// * A failed `open` or `open_from` leaves nothing behind.
+/// * A sequence opened from a prefix is one that was given those tokens by steps: nothing it says can tell the difference.
+/// * Whoever holds a kept prefix counts all of its KV memory, and whoever holds a sequence all of that sequence's, even
+///   where the engine lets both share pages: so what is counted is never less than what is taken, whoever goes first.
 pub trait Engine: Send + 'static {
     /// Makes room for a sequence.
     ///
@@ -95,8 +125,33 @@ pub trait Engine: Send + 'static {
     /// `DuplicateSequence`, or `Compute` when its memory cannot be had.
     fn open(&mut self, sequence: SequenceId, plan: SequencePlan) -> Result<(), StepError>;
 
+    /// Makes room for a sequence that already holds the first tokens of a kept prefix. The prefix stays as it is.
+    ///
+    /// # Errors
+    /// As `open`; `UnknownPrefix`; `PrefixTooShort`; `CapacityExceeded` when the plan has no room for so many tokens. An
+    /// engine that keeps no prefixes knows none.
+    fn open_from(
+        &mut self,
+        _sequence: SequenceId,
+        _plan: SequencePlan,
+        from: Beginning,
+    ) -> Result<(), StepError> {
+        Err(StepError::UnknownPrefix(from.prefix))
+    }
+
     /// Frees a sequence. Closing an unknown one does nothing.
     fn close(&mut self, sequence: SequenceId);
+
+    /// Closes a sequence and keeps the KV memory of its first `tokens` tokens (all it holds, if they are fewer) as
+    /// `prefix`; the memory of the rest is freed. Returns how many tokens were kept: 0 if the sequence is unknown or the
+    /// engine keeps no prefixes. A prefix of that name that is there already is replaced.
+    fn keep(&mut self, sequence: SequenceId, _prefix: PrefixId, _tokens: u32) -> u32 {
+        self.close(sequence);
+        0
+    }
+
+    /// Frees a kept prefix; sequences that began with it go on. Forgetting an unknown one does nothing.
+    fn forget(&mut self, _prefix: PrefixId) {}
 
     /// Appends each input's tokens and samples where asked; outputs are in the order of the inputs.
     ///

@@ -1,10 +1,16 @@
 //! The engine: live sequences over one model, advanced together, one step at a time.
 //!
 //! Invariants: no thread, no clock, no generator state. A sampled token is a function of the sequence's tokens and its
-//! plan alone.
+//! plan alone, whether they were computed in this sequence or in one whose prefix was kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use domain::Bytes;
-use engine::{Engine, SequenceId, SequencePlan, StepError, StepInput, StepOutput, TokenId};
+use engine::{
+    Beginning, Engine, PrefixId, SequenceId, SequencePlan, StepError, StepInput, StepOutput,
+    TokenId,
+};
 
 use crate::forward::{self, Row, Scratch};
 use crate::kv::KvCache;
@@ -22,9 +28,16 @@ pub struct Decoder {
     model: Model,
     sequences: Vec<Sequence>,
     caches: Vec<KvCache>,
+    prefixes: BTreeMap<PrefixId, Prefix>,
     scratch: Scratch,
     logits: Vec<f32>,
     candidates: Candidates,
+}
+
+/// What is left of a closed sequence.
+struct Prefix {
+    tokens: Vec<TokenId>,
+    cache: KvCache,
 }
 
 /// `sequences[i]` keeps its keys and values in `caches[i]`.
@@ -52,6 +65,7 @@ impl Decoder {
             model,
             sequences: Vec::new(),
             caches: Vec::new(),
+            prefixes: BTreeMap::new(),
             scratch: Scratch::default(),
             logits: Vec::new(),
             candidates: Candidates::default(),
@@ -63,9 +77,18 @@ impl Decoder {
         Bytes(self.model.weights_bytes)
     }
 
-    /// KV memory of all open sequences.
+    /// KV memory of all open sequences and kept prefixes; a page that several hold is counted once.
     pub fn kv_bytes(&self) -> Bytes {
-        Bytes(self.caches.iter().map(KvCache::bytes).sum())
+        let kept = self.prefixes.values().map(|prefix| &prefix.cache);
+        let mut seen = BTreeSet::new();
+        let floats = self
+            .caches
+            .iter()
+            .chain(kept)
+            .flat_map(KvCache::pages)
+            .filter(|page| seen.insert(Arc::as_ptr(page)))
+            .map(|page| page.len() * size_of::<f32>());
+        Bytes(floats.sum::<usize>() as u64)
     }
 
     /// Does a step, but gives the raw logits where [`Engine::step`] samples from them.
@@ -156,7 +179,7 @@ impl Decoder {
                     capacity: sequence.plan.capacity_tokens,
                 });
             }
-            cache.reserve(needed)?;
+            cache.reserve(sequence.tokens.len(), needed)?;
             for &token in &input.tokens {
                 rows.push(Row {
                     cache: index,
@@ -180,14 +203,8 @@ impl Decoder {
     fn index_of(&self, id: SequenceId) -> Option<usize> {
         self.sequences.iter().position(|s| s.id == id)
     }
-}
 
-/// Gets a row of logits, the tokens held, the plan, and which input of the batch asked.
-type TakeLogits<'a> = dyn FnMut(&mut [f32], &[TokenId], &SequencePlan, usize, &mut Candidates) -> Result<(), StepError>
-    + 'a;
-
-impl Engine for Decoder {
-    fn open(&mut self, sequence: SequenceId, plan: SequencePlan) -> Result<(), StepError> {
+    fn check_plan(&self, sequence: SequenceId, plan: &SequencePlan) -> Result<(), StepError> {
         if self.index_of(sequence).is_some() {
             return Err(StepError::DuplicateSequence(sequence));
         }
@@ -199,22 +216,89 @@ impl Engine for Decoder {
                 capacity: context,
             });
         }
+        Ok(())
+    }
+
+    fn begin(&mut self, id: SequenceId, plan: SequencePlan, tokens: Vec<TokenId>, cache: KvCache) {
+        self.caches.push(cache);
+        self.sequences.push(Sequence { id, plan, tokens });
+    }
+
+    fn take(&mut self, id: SequenceId) -> Option<(Sequence, KvCache)> {
+        let index = self.index_of(id)?;
+        let sequence = self.sequences.swap_remove(index);
+        Some((sequence, self.caches.swap_remove(index)))
+    }
+}
+
+/// Gets a row of logits, the tokens held, the plan, and which input of the batch asked.
+type TakeLogits<'a> = dyn FnMut(&mut [f32], &[TokenId], &SequencePlan, usize, &mut Candidates) -> Result<(), StepError>
+    + 'a;
+
+impl Engine for Decoder {
+    fn open(&mut self, sequence: SequenceId, plan: SequencePlan) -> Result<(), StepError> {
+        self.check_plan(sequence, &plan)?;
         let capacity = plan.capacity_tokens as usize;
-        self.caches
-            .push(KvCache::new(&self.model.blueprint, capacity));
-        self.sequences.push(Sequence {
-            id: sequence,
-            plan,
-            tokens: Vec::new(),
-        });
+        let cache = KvCache::new(&self.model.blueprint, capacity);
+        self.begin(sequence, plan, Vec::new(), cache);
+        Ok(())
+    }
+
+    fn open_from(
+        &mut self,
+        sequence: SequenceId,
+        plan: SequencePlan,
+        from: Beginning,
+    ) -> Result<(), StepError> {
+        self.check_plan(sequence, &plan)?;
+        let Beginning { prefix, tokens } = from;
+        let kept = self.prefixes.get(&prefix);
+        let kept = kept.ok_or(StepError::UnknownPrefix(prefix))?;
+        let capacity = plan.capacity_tokens;
+        if tokens > capacity {
+            return Err(StepError::CapacityExceeded {
+                sequence,
+                needed: tokens,
+                capacity,
+            });
+        }
+        let held = kept.tokens.get(..tokens as usize);
+        let held = held.filter(|held| !held.is_empty());
+        let held = held.ok_or(StepError::PrefixTooShort {
+            prefix,
+            held: kept.tokens.len() as u32,
+            wanted: tokens,
+        })?;
+        let (held, cache) = (
+            held.to_vec(),
+            kept.cache.share(tokens as usize, capacity as usize),
+        );
+        self.begin(sequence, plan, held, cache);
         Ok(())
     }
 
     fn close(&mut self, sequence: SequenceId) {
-        if let Some(index) = self.index_of(sequence) {
-            self.sequences.swap_remove(index);
-            self.caches.swap_remove(index);
+        drop(self.take(sequence));
+    }
+
+    fn keep(&mut self, sequence: SequenceId, prefix: PrefixId, tokens: u32) -> u32 {
+        let Some((left, mut cache)) = self.take(sequence) else {
+            return 0;
+        };
+        let mut held = left.tokens;
+        held.truncate(tokens as usize);
+        held.shrink_to_fit();
+        cache.truncate(held.len());
+        let kept = held.len() as u32;
+        if kept > 0 {
+            let tokens = held;
+            self.prefixes.insert(prefix, Prefix { tokens, cache });
         }
+        kept
+    }
+
+    fn forget(&mut self, prefix: PrefixId) {
+        self.prefixes.remove(&prefix);
     }
 
     fn step(&mut self, batch: &[StepInput]) -> Result<Vec<StepOutput>, StepError> {

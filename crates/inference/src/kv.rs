@@ -3,7 +3,12 @@
 //! One page holds [`PAGE_TOKENS`] tokens of every layer as 32 bit floats: `[layer][key|value][head][token][element]`.
 //! 32 bits, because the reference keeps 32, and rounding here would hide differences that matter.
 //!
-//! Invariant: never more pages than the capacity needs; no page outlives its sequence.
+//! Pages are shared between a kept prefix and the sequences that begin with it, and copied by whoever writes into one
+//! that is shared: one page at most, the one in which the common tokens end.
+//!
+//! Invariant: never more pages than the capacity needs; no page outlives those that hold it; a shared page never changes.
+
+use std::sync::Arc;
 
 use engine::StepError;
 
@@ -12,10 +17,13 @@ use crate::blueprint::Blueprint;
 /// Tokens of a page: large enough that a run over it is long, small enough that a short chat wastes little.
 pub const PAGE_TOKENS: usize = 64;
 
-/// The cache of one sequence.
+/// One page.
+pub type Page = Arc<Vec<f32>>;
+
+/// The cache of one sequence, or of a kept prefix.
 #[derive(Debug)]
 pub struct KvCache {
-    pages: Vec<Vec<f32>>,
+    pages: Vec<Page>,
     heads: usize,
     head_width: usize,
     layers: usize,
@@ -48,17 +56,34 @@ impl KvCache {
             .saturating_mul(size_of::<f32>() as u64)
     }
 
-    /// Memory taken now, in bytes.
-    pub fn bytes(&self) -> u64 {
-        let floats: usize = self.pages.iter().map(Vec::len).sum();
-        (floats * size_of::<f32>()) as u64
+    /// An empty cache for up to `capacity` tokens that begins with the first `tokens` tokens of this one, in the same
+    /// pages.
+    #[must_use]
+    pub fn share(&self, tokens: usize, capacity: usize) -> Self {
+        let shared = self.pages.iter().take(tokens.div_ceil(PAGE_TOKENS));
+        Self {
+            pages: shared.map(Arc::clone).collect(),
+            most_pages: capacity.div_ceil(PAGE_TOKENS),
+            ..*self
+        }
     }
 
-    /// Takes the pages that `tokens` tokens need.
+    /// Lets the pages behind the first `tokens` tokens go.
+    pub fn truncate(&mut self, tokens: usize) {
+        self.pages.truncate(tokens.div_ceil(PAGE_TOKENS));
+        self.pages.shrink_to_fit();
+    }
+
+    /// The pages held now.
+    pub fn pages(&self) -> &[Page] {
+        &self.pages
+    }
+
+    /// Takes the pages that `tokens` tokens need, of which the first `held` are there: those behind them can be written.
     ///
     /// # Errors
     /// `Compute` when memory cannot be had or the capacity is exceeded.
-    pub fn reserve(&mut self, tokens: usize) -> Result<(), StepError> {
+    pub fn reserve(&mut self, held: usize, tokens: usize) -> Result<(), StepError> {
         let needed = tokens.div_ceil(PAGE_TOKENS);
         if needed > self.most_pages {
             return Err(StepError::Compute(format!(
@@ -66,13 +91,18 @@ impl KvCache {
                 self.most_pages
             )));
         }
+        for page in self.pages.iter_mut().skip(held / PAGE_TOKENS) {
+            if Arc::get_mut(page).is_none() {
+                let mut own = empty_page(page.len())?;
+                own.extend_from_slice(page);
+                *page = Arc::new(own);
+            }
+        }
         let floats = self.layers * 2 * self.heads * self.run();
         while self.pages.len() < needed {
-            let mut page = Vec::new();
-            page.try_reserve_exact(floats)
-                .map_err(|error| StepError::Compute(format!("no memory for a kv page: {error}")))?;
+            let mut page = empty_page(floats)?;
             page.resize(floats, 0.0);
-            self.pages.push(page);
+            self.pages.push(Arc::new(page));
         }
         Ok(())
     }
@@ -94,6 +124,7 @@ impl KvCache {
                 let target = self
                     .pages
                     .get_mut(position / PAGE_TOKENS)
+                    .and_then(Arc::get_mut)
                     .and_then(|page| page.get_mut(from..from + self.head_width))
                     .ok_or_else(|| {
                         StepError::Compute(format!("no kv page for position {position}"))
@@ -138,4 +169,12 @@ impl KvCache {
     const fn start(&self, layer: usize, side: Side, head: usize) -> usize {
         ((layer * 2 + side as usize) * self.heads + head) * self.run()
     }
+}
+
+/// Room for a page, without anything in it.
+fn empty_page(floats: usize) -> Result<Vec<f32>, StepError> {
+    let mut page = Vec::new();
+    page.try_reserve_exact(floats)
+        .map_err(|error| StepError::Compute(format!("no memory for a kv page: {error}")))?;
+    Ok(page)
 }
