@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use domain::{Bytes, Message};
 use engine::{
-    Engine, LoadError, LoadedModel, ModelCard, ModelLoader, ModelSource, SequenceId, SequencePlan,
-    StepError, StepInput, StepOutput, TextCodec, TextError, TokenId,
+    Beginning, Engine, LoadError, LoadedModel, ModelCard, ModelLoader, ModelSource, PrefixId,
+    SequenceId, SequencePlan, StepError, StepInput, StepOutput, TextCodec, TextError, TokenId,
 };
 
 mod control;
@@ -40,6 +40,9 @@ pub enum Answer {
     Bytes(Vec<u8>),
     /// "7 8 9 …" without end, beginning at the sampling's seed: a different seed says a different text.
     Counting,
+    /// Counts like `Counting`, but from a number that every token of the prompt has a part in: who begins with somebody
+    /// else's prompt says something else.
+    Listening,
 }
 
 impl Answer {
@@ -51,11 +54,27 @@ impl Answer {
             .collect()
     }
 
+    /// The whole text of `tokens` tokens of a listening answer to a prompt of plain text.
+    pub fn listening(prompt: &str, seed: u64, tokens: u32) -> String {
+        let prompt: Vec<TokenId> = prompt.bytes().map(|b| BYTE + u32::from(b)).collect();
+        Self::counting(seed + digest(&prompt), tokens)
+    }
+
     fn words(&self) -> Vec<String> {
         match self {
             Self::Text(text) => text.split_inclusive(' ').map(str::to_owned).collect(),
-            Self::Bytes(_) | Self::Counting => Vec::new(),
+            Self::Bytes(_) | Self::Counting | Self::Listening => Vec::new(),
         }
+    }
+
+    /// The token behind all that is open.
+    fn next(&self, open: &Open) -> TokenId {
+        let seed = open.plan.sampling.seed;
+        let heard = match self {
+            Self::Listening => digest(open.prompt()),
+            Self::Text(_) | Self::Bytes(_) | Self::Counting => 0,
+        };
+        self.token(open.answered(), seed + heard)
     }
 
     /// The token at place `index` of the answer.
@@ -67,9 +86,17 @@ impl Answer {
                 None => END,
             },
             Self::Bytes(bytes) => bytes.get(at).map_or(END, |b| BYTE + u32::from(*b)),
-            Self::Counting => NUMBER + ((seed + index) % u64::from(NUMBERS)) as u32,
+            Self::Counting | Self::Listening => {
+                NUMBER + ((seed + index) % u64::from(NUMBERS)) as u32
+            }
         }
     }
+}
+
+/// A number below [`NUMBERS`] that changes with any token and with their order.
+fn digest(tokens: &[TokenId]) -> u64 {
+    let mix = |sum: u64, token: &TokenId| (sum * 31 + u64::from(*token)) % 999_983;
+    tokens.iter().fold(7, mix) % u64::from(NUMBERS)
 }
 
 /// Loads the scripted model, whatever the path.
@@ -149,6 +176,7 @@ impl ModelLoader for ScriptedLoader {
                 answer: self.answer.clone(),
                 control: self.control.clone(),
                 sequences: BTreeMap::new(),
+                prefixes: BTreeMap::new(),
             }),
             text: Arc::new(ScriptedText::new(&self.answer, self.control.clone())),
         })
@@ -234,6 +262,11 @@ struct Open {
 }
 
 impl Open {
+    fn prompt(&self) -> &[TokenId] {
+        let prompt = self.held.get(..self.plan.prompt_tokens as usize);
+        prompt.unwrap_or(&self.held)
+    }
+
     fn answered(&self) -> u64 {
         (self.held.len() as u64).saturating_sub(u64::from(self.plan.prompt_tokens))
     }
@@ -243,42 +276,73 @@ struct ScriptedEngine {
     answer: Answer,
     control: Control,
     sequences: BTreeMap<SequenceId, Open>,
+    prefixes: BTreeMap<PrefixId, Vec<TokenId>>,
 }
 
 impl Drop for ScriptedEngine {
     fn drop(&mut self) {
         let open = self.sequences.len() as u64;
+        let prefixes = self.prefixes.len() as u64;
         self.control.count(|counts| {
             counts.engines = counts.engines.saturating_sub(1);
             counts.closed += open;
+            counts.forgotten += prefixes;
         });
     }
 }
 
 impl Engine for ScriptedEngine {
     fn open(&mut self, sequence: SequenceId, plan: SequencePlan) -> Result<(), StepError> {
-        if self.sequences.contains_key(&sequence) {
-            return Err(StepError::DuplicateSequence(sequence));
-        }
-        let mut faults = self.control.faults();
-        if faults.refused_opens > 0 {
-            faults.refused_opens -= 1;
-            return Err(StepError::Compute("scripted: no memory".to_owned()));
-        }
-        drop(faults);
-        let held = Vec::new();
-        self.sequences.insert(sequence, Open { plan, held });
-        let open = self.sequences.len();
-        self.control.count(|counts| {
-            counts.opened += 1;
-            counts.most_open = counts.most_open.max(open);
-        });
+        self.begin(sequence, plan, Vec::new())
+    }
+
+    fn open_from(
+        &mut self,
+        sequence: SequenceId,
+        plan: SequencePlan,
+        from: Beginning,
+    ) -> Result<(), StepError> {
+        let Beginning { prefix, tokens } = from;
+        let kept = self.prefixes.get(&prefix);
+        let kept = kept.ok_or(StepError::UnknownPrefix(prefix))?;
+        let held = kept.get(..tokens as usize).filter(|held| !held.is_empty());
+        let held = held.ok_or(StepError::PrefixTooShort {
+            prefix,
+            held: kept.len() as u32,
+            wanted: tokens,
+        })?;
+        self.begin(sequence, plan, held.to_vec())?;
+        self.control
+            .count(|counts| counts.reused += u64::from(tokens));
         Ok(())
     }
 
     fn close(&mut self, sequence: SequenceId) {
         if self.sequences.remove(&sequence).is_some() {
             self.control.count(|counts| counts.closed += 1);
+        }
+    }
+
+    fn keep(&mut self, sequence: SequenceId, prefix: PrefixId, tokens: u32) -> u32 {
+        let Some(mut open) = self.sequences.remove(&sequence) else {
+            return 0;
+        };
+        open.held.truncate(tokens as usize);
+        let kept = open.held.len() as u32;
+        if kept > 0 {
+            self.forget(prefix);
+            self.prefixes.insert(prefix, open.held);
+        }
+        self.control.count(|counts| {
+            counts.closed += 1;
+            counts.kept += u64::from(kept > 0);
+        });
+        kept
+    }
+
+    fn forget(&mut self, prefix: PrefixId) {
+        if self.prefixes.remove(&prefix).is_some() {
+            self.control.count(|counts| counts.forgotten += 1);
         }
     }
 
@@ -292,6 +356,30 @@ impl Engine for ScriptedEngine {
 }
 
 impl ScriptedEngine {
+    fn begin(
+        &mut self,
+        sequence: SequenceId,
+        plan: SequencePlan,
+        held: Vec<TokenId>,
+    ) -> Result<(), StepError> {
+        if self.sequences.contains_key(&sequence) {
+            return Err(StepError::DuplicateSequence(sequence));
+        }
+        let mut faults = self.control.faults();
+        if faults.refused_opens > 0 {
+            faults.refused_opens -= 1;
+            return Err(StepError::Compute("scripted: no memory".to_owned()));
+        }
+        drop(faults);
+        self.sequences.insert(sequence, Open { plan, held });
+        let open = self.sequences.len();
+        self.control.count(|counts| {
+            counts.opened += 1;
+            counts.most_open = counts.most_open.max(open);
+        });
+        Ok(())
+    }
+
     #[allow(clippy::panic, reason = "the panic is the script's")]
     fn begin_step(&self, batch: &[StepInput]) -> Result<(), StepError> {
         let lengths = || batch.iter().map(|input| input.tokens.len());
@@ -345,7 +433,6 @@ impl ScriptedEngine {
         if input.tokens.is_empty() {
             return Err(StepError::EmptyInput(input.sequence));
         }
-        let seed = open.plan.sampling.seed;
         for token in &input.tokens {
             if *token >= VOCABULARY {
                 return Err(StepError::UnknownToken {
@@ -354,7 +441,7 @@ impl ScriptedEngine {
                 });
             }
             let is_answer = open.held.len() >= open.plan.prompt_tokens as usize;
-            if is_answer && *token != self.answer.token(open.answered(), seed) {
+            if is_answer && *token != self.answer.next(open) {
                 let at = open.held.len();
                 let words = format!("token {token} at {at} is not what was said there");
                 return Err(StepError::Compute(words));
@@ -370,9 +457,7 @@ impl ScriptedEngine {
         }
         Ok(StepOutput {
             sequence: input.sequence,
-            token: input
-                .sample
-                .then(|| self.answer.token(open.answered(), seed)),
+            token: input.sample.then(|| self.answer.next(open)),
         })
     }
 }
@@ -445,6 +530,54 @@ mod tests {
         model.engine.open(SequenceId(1), plan(1)).unwrap();
         let wrong = model.engine.step(&[input(&[BYTE, NUMBER + 1], true)]);
         assert!(matches!(wrong, Err(StepError::Compute(_))), "{wrong:?}");
+    }
+
+    #[test]
+    fn keeps_and_begins_again_where_it_was() {
+        let (mut model, control) = load(Answer::Listening);
+        let hear = |model: &mut LoadedModel, tokens: &[TokenId]| {
+            let outputs = model.engine.step(&[input(tokens, true)]).unwrap();
+            model.text.bytes_of(outputs[0].token.unwrap()).to_vec()
+        };
+        let prompt =
+            |text: &str| -> Vec<TokenId> { text.bytes().map(|b| BYTE + u32::from(b)).collect() };
+        let (one, other) = (PrefixId(1), PrefixId(2));
+        model.engine.open(SequenceId(1), plan(6)).unwrap();
+        assert_eq!(
+            hear(&mut model, &prompt("abcdef")),
+            Answer::listening("abcdef", 0, 1).as_bytes()
+        );
+        assert_eq!(model.engine.keep(SequenceId(1), one, 5), 5);
+        for (prefix, tokens) in [(other, 1), (one, 0), (one, 6)] {
+            let from = Beginning { prefix, tokens };
+            assert!(
+                model
+                    .engine
+                    .open_from(SequenceId(1), plan(6), from)
+                    .is_err()
+            );
+        }
+        let from = Beginning {
+            prefix: one,
+            tokens: 3,
+        };
+        model
+            .engine
+            .open_from(SequenceId(1), plan(6), from)
+            .unwrap();
+        model.engine.forget(one);
+        assert_eq!(
+            hear(&mut model, &prompt("xyz")),
+            Answer::listening("abcxyz", 0, 1).as_bytes()
+        );
+        assert_eq!(model.engine.keep(SequenceId(1), other, 100), 6);
+        drop(model);
+        let counts = control.counts();
+        assert_eq!((counts.prefilled, counts.reused), (9, 3));
+        assert_eq!(
+            (counts.kept, counts.forgotten, counts.open_now()),
+            (2, 2, 0)
+        );
     }
 
     #[test]

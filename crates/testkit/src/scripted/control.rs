@@ -15,6 +15,12 @@ pub struct Counts {
     pub sampled: u64,
     /// Tokens appended by inputs of more than one token, or without sampling: prompt reading.
     pub prefilled: u64,
+    /// Tokens that sequences began with instead: those of kept prefixes.
+    pub reused: u64,
+    /// Prefixes kept.
+    pub kept: u64,
+    /// Prefixes forgotten, by `forget`, by being replaced, or with their engine.
+    pub forgotten: u64,
     /// Sequences opened.
     pub opened: u64,
     /// Sequences closed, by `close` or with their engine.
@@ -37,6 +43,11 @@ impl Counts {
     /// Sequences open now.
     pub fn open_now(&self) -> u64 {
         self.opened.saturating_sub(self.closed)
+    }
+
+    /// Prefixes kept now.
+    pub fn kept_now(&self) -> u64 {
+        self.kept.saturating_sub(self.forgotten)
     }
 }
 
