@@ -17,15 +17,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::book::Book;
-use crate::lease::Lease;
 use crate::limit::{self, Probe, Readings};
-use crate::messages::{
-    LedgerStatus, Reasons, Reserve, ReserveError, SetLimit, Status, WatchPressure, Why,
-};
+use crate::messages::{LedgerStatus, Reasons, SetLimit, Status, WatchPressure, Why};
 use crate::meters;
 use crate::orders::{Enlist, EnlistError};
 use crate::pressure::Pressure;
 use crate::reads::Reads;
+
+mod reserving;
 
 /// The name in the tree.
 pub const CHILD_ID: &str = "memory_governor";
@@ -68,7 +67,9 @@ pub struct MemoryGovernor {
     inbox: Inbox<Self>,
     seed: GovernorSeed,
     reads: Reads<ReplySender<LedgerStatus>>,
-    /// A reading, and what wakes this actor when leases were dropped or shrunk, so that the gauges follow. End with the actor.
+    /// When the machine is to be looked at again; `None` while that is under way.
+    look_at: Option<Instant>,
+    /// A reading, and what wakes this actor when leases fell or someone left the line. They end with the actor.
     tasks: JoinSet<()>,
 }
 
@@ -109,6 +110,7 @@ impl Actor for MemoryGovernor {
             inbox,
             seed,
             reads: Reads::default(),
+            look_at: None,
             tasks,
         };
         // Only the first life has to wait: nothing is lent before the machine was looked at once.
@@ -117,9 +119,9 @@ impl Actor for MemoryGovernor {
         } else {
             let readings = look(Arc::clone(&governor.seed.probe)).await;
             governor.seed.book.measured(readings);
-            governor.set_alarm();
+            governor.look_later();
         }
-        governor.show();
+        governor.settle();
         Ok(governor)
     }
 
@@ -136,8 +138,12 @@ async fn look(probe: Arc<dyn Probe>) -> Readings {
 }
 
 impl MemoryGovernor {
-    fn show(&self) {
+    /// After each message: the gauges follow, and the alarm is set for what comes first, a look at the machine or the end
+    /// of someone's patience.
+    fn settle(&mut self) {
         meters::show(&self.seed.book.totals());
+        let next = self.look_at.into_iter().chain(self.seed.book.deadline());
+        self.inbox.set_alarm(next.min());
     }
 
     /// Starts a reading beside the handlers, unless one runs.
@@ -145,6 +151,7 @@ impl MemoryGovernor {
         if !self.reads.begin() {
             return;
         }
+        self.look_at = None;
         // Those that ended; or they would be kept for ever.
         while self.tasks.try_join_next().is_some() {}
         let probe = Arc::clone(&self.seed.probe);
@@ -157,9 +164,8 @@ impl MemoryGovernor {
         });
     }
 
-    fn set_alarm(&mut self) {
-        let next = Instant::now().checked_add(self.seed.poll);
-        self.inbox.set_alarm(next);
+    fn look_later(&mut self) {
+        self.look_at = Instant::now().checked_add(self.seed.poll);
     }
 }
 
@@ -171,7 +177,6 @@ impl Message<Measured> for MemoryGovernor {
 
     async fn handle(&mut self, Measured(readings): Measured, ctx: &mut Context<Self, ()>) {
         self.seed.book.measured(readings);
-        self.show();
         let (served, again) = self.reads.done();
         if !served.is_empty() {
             let status = self.seed.book.status();
@@ -179,10 +184,11 @@ impl Message<Measured> for MemoryGovernor {
                 asker.send(status.clone());
             }
         }
-        self.set_alarm();
+        self.look_later();
         if again {
             self.read(ctx.actor_ref().downgrade());
         }
+        self.settle();
     }
 }
 
@@ -190,11 +196,14 @@ impl Message<AlarmDue> for MemoryGovernor {
     type Reply = ();
 
     async fn handle(&mut self, _: AlarmDue, ctx: &mut Context<Self, ()>) {
-        self.read(ctx.actor_ref().downgrade());
+        if self.look_at.is_some_and(|at| at <= Instant::now()) {
+            self.read(ctx.actor_ref().downgrade());
+        }
+        self.settle();
     }
 }
 
-/// Some leases were dropped or shrunk since the last look.
+/// Some leases were dropped or shrunk, or someone left the line, since the last look.
 struct LeasesFell;
 
 async fn watch_leases(book: Book, governor: WeakActorRef<MemoryGovernor>) {
@@ -213,26 +222,7 @@ impl Message<LeasesFell> for MemoryGovernor {
     type Reply = ();
 
     async fn handle(&mut self, _: LeasesFell, _: &mut Context<Self, ()>) {
-        self.show();
-    }
-}
-
-impl Message<Reserve> for MemoryGovernor {
-    type Reply = Result<Lease, ReserveError>;
-
-    async fn handle(&mut self, wish: Reserve, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
-        let answer = self.seed.book.reserve(&wish);
-        match &answer {
-            Ok(lease) => {
-                tracing::debug!(lease = %lease.id(), owner = wish.owner, purpose = wish.purpose, bytes = %wish.bytes, "leased");
-            }
-            Err(error) => {
-                meters::refused();
-                tracing::debug!(owner = wish.owner, %error, "refused");
-            }
-        }
-        self.show();
-        answer
+        self.settle();
     }
 }
 
@@ -253,12 +243,12 @@ impl Message<SetLimit> for MemoryGovernor {
         ctx: &mut Context<Self, Self::Reply>,
     ) -> Self::Reply {
         self.seed.book.configure(wish.bytes);
-        self.show();
         let (delegated, asker) = ctx.reply_sender();
         if let Some(Err(asker)) = asker.map(|asker| self.reads.join(asker)) {
             asker.send(self.seed.book.status());
         }
         self.read(ctx.actor_ref().downgrade());
+        self.settle();
         delegated
     }
 }
@@ -267,7 +257,7 @@ impl Message<Status> for MemoryGovernor {
     type Reply = LedgerStatus;
 
     async fn handle(&mut self, _: Status, _: &mut Context<Self, LedgerStatus>) -> LedgerStatus {
-        self.show();
+        self.settle();
         self.seed.book.status()
     }
 }

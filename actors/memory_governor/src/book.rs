@@ -1,4 +1,5 @@
-//! Shell: the ledger as the governor's lives share it, with what keeps each entry alive and who hears of pressure.
+//! Shell: the ledger and its line as the governor's lives share them, with what keeps each entry alive and who hears of
+//! pressure.
 //!
 //! It outlives the actor in the actor's seed, and only the actor changes it. Every change is one arithmetic step under a
 //! lock that nobody waits under; after each, what was given back is struck out and the pressure is judged anew.
@@ -12,13 +13,18 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::decisions::{Decided, Decisions};
+use crate::desk::{Desk, Served};
 use crate::lease::{Holder, Lease};
-use crate::ledger::{LeaseId, Ledger};
+use crate::ledger::LeaseId;
 use crate::limit::{self, Readings};
-use crate::messages::{LedgerStatus, Reasons, Reserve, ReserveError};
+use crate::line::WaiterId;
+use crate::messages::{LedgerStatus, Many, Reasons, Reserve, ReserveMany, WaiterInfo};
+use crate::meters;
 use crate::orders::{Enlist, EnlistError};
 use crate::pressure::{BANDS, Fill, Pressure, Source};
+use crate::reserve_error::ReserveError;
 use crate::targets::Targets;
+use crate::waiting::{Asker, Waiting};
 
 #[derive(Clone)]
 pub(crate) struct Book {
@@ -29,8 +35,11 @@ pub(crate) struct Book {
 }
 
 struct Pages {
-    ledger: Ledger,
+    desk: Desk,
     holders: BTreeMap<LeaseId, Holder>,
+    askers: BTreeMap<WaiterId, Asker>,
+    /// Rung by whoever gives a lease back or leaves the line.
+    fell: Arc<Notify>,
     /// `None` before the first measurement.
     readings: Option<Readings>,
     configured: Option<Bytes>,
@@ -43,29 +52,33 @@ struct Pages {
 pub(crate) struct Totals {
     pub(crate) limit: Bytes,
     pub(crate) leased: Bytes,
+    pub(crate) waiting: usize,
     pub(crate) pressure: Pressure,
 }
 
 impl Book {
     pub(crate) fn new(configured: Option<Bytes>) -> Self {
+        let fell = Arc::new(Notify::new());
         Self {
             pages: Arc::new(Mutex::new(Pages {
                 // Nothing is lent before the first measurement.
-                ledger: Ledger::new(Bytes::ZERO),
+                desk: Desk::new(Bytes::ZERO),
                 holders: BTreeMap::new(),
+                askers: BTreeMap::new(),
+                fell: Arc::clone(&fell),
                 readings: None,
                 configured,
                 pressure: Pressure::default(),
                 decisions: Decisions::default(),
                 targets: Targets::default(),
             })),
-            fell: Arc::new(Notify::new()),
+            fell,
             pressure: watch::Sender::new(Pressure::default()),
             opened: Instant::now(),
         }
     }
 
-    /// Resolves when leases were dropped or shrunk since it last did.
+    /// Resolves when leases were dropped or shrunk, or someone left the line, since it last did.
     pub(crate) async fn fallen(&self) {
         self.fell.notified().await;
     }
@@ -96,19 +109,46 @@ impl Book {
 
     pub(crate) fn reserve(&self, wish: &Reserve) -> Result<Lease, ReserveError> {
         self.turn(|pages, at| {
-            let entered = pages
-                .ledger
-                .reserve(&wish.owner, &wish.purpose, wish.bytes)
-                .inspect_err(|error| {
-                    let (limit, left) = (pages.ledger.limit(), pages.ledger.available());
-                    let what = Decided::refused(wish, error, limit, left);
-                    pages.decisions.note(at, what);
-                });
-            let id = entered?;
-            let (lease, holder) = Lease::new(id, wish.bytes, Arc::clone(&self.fell));
-            pages.holders.insert(id, holder);
-            Ok(lease)
+            let entered = pages.desk.reserve(&wish.owner, &wish.purpose, wish.bytes);
+            let id = pages.noted(at, (&wish.owner, &wish.purpose), entered)?;
+            Ok(pages.lease(id, wish.bytes))
         })
+    }
+
+    pub(crate) fn reserve_many(&self, wish: &ReserveMany) -> Result<Many, ReserveError> {
+        let (owner, purpose) = (&wish.owner, &wish.purpose);
+        self.turn(|pages, at| {
+            let entered =
+                pages
+                    .desk
+                    .reserve_many(owner, purpose, wish.each, wish.at_least, wish.at_most);
+            let (id, count) = pages.noted(at, (owner, purpose), entered)?;
+            // It is in the ledger, so it does not overflow.
+            let bytes = wish.each.saturating_mul(count.into());
+            let lease = pages.lease(id, bytes);
+            Ok(Many { lease, count })
+        })
+    }
+
+    /// A place in line; it is served at once if it can be.
+    pub(crate) fn wait(&self, wish: &Reserve, patience: Duration) -> Result<Waiting, ReserveError> {
+        let (owner, purpose) = (&wish.owner, &wish.purpose);
+        self.turn(|pages, at| {
+            let joined = pages.desk.wait(owner, purpose, wish.bytes, at, patience);
+            let id = pages.noted(at, (owner, purpose), joined)?;
+            let deadline = self.opened.checked_add(at.saturating_add(patience));
+            let position = pages.desk.line().len();
+            let bell = Arc::clone(&self.fell);
+            let (waiting, asker) = Waiting::new(purpose, wish.bytes, position, deadline, bell);
+            pages.askers.insert(id, asker);
+            Ok(waiting)
+        })
+    }
+
+    /// When the first of those who wait has waited long enough.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let deadline = self.pages().desk.line().deadline()?;
+        self.opened.checked_add(deadline)
     }
 
     /// Someone offers to let memory go.
@@ -121,7 +161,7 @@ impl Book {
         self.turn(|pages, at| {
             pages.judge(at);
             pages.targets.forget_closed();
-            pages.status()
+            pages.status(at)
         })
     }
 
@@ -143,19 +183,23 @@ impl Book {
         self.turn(|pages, at| {
             pages.judge(at);
             Totals {
-                limit: pages.ledger.limit(),
-                leased: pages.ledger.leased(),
+                limit: pages.desk.ledger().limit(),
+                leased: pages.desk.ledger().leased(),
+                waiting: pages.desk.line().len(),
                 pressure: pages.pressure,
             }
         })
     }
 
-    /// One change: what was given back is struck out before it, and the pressure judged and told after it.
+    /// One change: what was given back is struck out and given to those who wait before it; after it they are served
+    /// again, and the pressure is judged and told.
     fn turn<T>(&self, change: impl FnOnce(&mut Pages, Duration) -> T) -> T {
         let at = self.opened.elapsed();
         let mut pages = self.pages();
         pages.sweep();
+        pages.serve(at);
         let answer = change(&mut pages, at);
+        pages.serve(at);
         pages.judge(at);
         // Under the lock, so that subscribers see the levels in the order in which they were.
         self.pressure.send_if_modified(|told| {
@@ -177,30 +221,94 @@ impl Book {
 
 impl Pages {
     fn sweep(&mut self) {
-        let ledger = &mut self.ledger;
+        let desk = &mut self.desk;
         self.holders.retain(|id, holder| {
             let held = holder.held();
             match held {
-                Some(bytes) => ledger.shrink(*id, bytes),
-                None => ledger.release(*id),
+                Some(bytes) => desk.shrink(*id, bytes),
+                None => desk.release(*id),
             };
             held.is_some()
         });
+        self.askers.retain(|id, asker| {
+            let gone = asker.is_gone();
+            if gone {
+                desk.leave(*id);
+            }
+            !gone
+        });
+    }
+
+    /// Answers those whose turn it is or whose time is over, and tells the others where they stand.
+    fn serve(&mut self, at: Duration) {
+        for served in self.desk.serve(at) {
+            let Served {
+                id,
+                waiter,
+                outcome,
+            } = served;
+            let answer = self
+                .noted(at, (&waiter.owner, &waiter.purpose), outcome)
+                .map(|lease| self.lease(lease, waiter.bytes));
+            let granted = answer.is_ok();
+            // If its asker has just gone, the lease is dropped here, and rings for the next in line.
+            let heard = self
+                .askers
+                .remove(&id)
+                .is_some_and(|asker| asker.answer(answer));
+            if granted && heard && at > waiter.since {
+                let what = Decided::granted(&waiter, at);
+                tracing::debug!("{what}");
+                self.decisions.note(at, what);
+            }
+        }
+        for (before, (id, _)) in self.desk.line().iter().enumerate() {
+            if let Some(asker) = self.askers.get(&id) {
+                asker.move_to(before.saturating_add(1));
+            }
+        }
+    }
+
+    /// The holder's part of what is in the ledger.
+    fn lease(&mut self, id: LeaseId, bytes: Bytes) -> Lease {
+        let (lease, holder) = Lease::new(id, bytes, Arc::clone(&self.fell));
+        self.holders.insert(id, holder);
+        lease
+    }
+
+    /// Writes a refusal down and counts it.
+    fn noted<T>(
+        &mut self,
+        at: Duration,
+        who: (&str, &str),
+        answer: Result<T, ReserveError>,
+    ) -> Result<T, ReserveError> {
+        answer.inspect_err(|error| {
+            meters::refused();
+            let ledger = self.desk.ledger();
+            let figures = (ledger.limit(), ledger.available());
+            let what = Decided::refused(who, error, figures);
+            tracing::debug!("{what}");
+            self.decisions.note(at, what);
+        })
     }
 
     fn relimit(&mut self, at: Duration) {
         let Some(readings) = self.readings else {
             return;
         };
-        let (from, to) = (self.ledger.limit(), limit::limit(readings, self.configured));
+        let (from, to) = (
+            self.desk.ledger().limit(),
+            limit::limit(readings, self.configured),
+        );
         if from == to {
             return;
         }
-        self.ledger.set_limit(to);
+        self.desk.set_limit(to);
         let what = Decided::Budget {
             from,
             to,
-            leased: self.ledger.leased(),
+            leased: self.desk.ledger().leased(),
             readings,
             configured: self.configured,
         };
@@ -210,8 +318,8 @@ impl Pages {
 
     fn judge(&mut self, at: Duration) {
         let ledger = Fill {
-            used: self.ledger.leased(),
-            of: self.ledger.limit(),
+            used: self.desk.ledger().leased(),
+            of: self.desk.ledger().limit(),
         };
         let real = self.readings.unwrap_or_default();
         let fills = [(Source::Ledger, ledger)].into_iter().chain(real.fills());
@@ -228,19 +336,28 @@ impl Pages {
         self.decisions.note(at, what);
     }
 
-    fn status(&self) -> LedgerStatus {
+    fn status(&self, at: Duration) -> LedgerStatus {
+        let waiters = self.desk.line().iter().enumerate();
+        let waiters = waiters.map(|(before, (_, waiter))| WaiterInfo {
+            owner: waiter.owner.clone(),
+            purpose: waiter.purpose.clone(),
+            bytes: waiter.bytes,
+            position: before.saturating_add(1),
+            waited: at.saturating_sub(waiter.since),
+        });
         let readings = self.readings.unwrap_or_default();
-        let (limit, leased) = (self.ledger.limit(), self.ledger.leased());
+        let (limit, leased) = (self.desk.ledger().limit(), self.desk.ledger().leased());
         LedgerStatus {
             limit,
             leased,
-            available: self.ledger.available(),
+            available: self.desk.ledger().available(),
             over: leased.saturating_sub(limit),
             host: readings.host,
             cgroup: readings.cgroup,
             configured: self.configured,
             pressure: self.pressure,
-            leases: self.ledger.leases(),
+            leases: self.desk.ledger().leases(),
+            waiters: waiters.collect(),
             targets: self.targets.infos(),
         }
     }

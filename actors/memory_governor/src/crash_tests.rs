@@ -93,6 +93,8 @@ async fn subscribers_and_reasons_survive_a_crash() {
             Decided::Budget { .. } => "budget",
             Decided::Level { .. } => "level",
             Decided::Refused { .. } => "refused",
+            Decided::Granted { .. } => "granted",
+            Decided::GaveUp { .. } => "gave up",
         })
         .collect();
     assert_eq!(kinds, ["budget", "level", "refused", "level"]);

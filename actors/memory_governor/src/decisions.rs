@@ -10,8 +10,9 @@ use std::time::Duration;
 use domain::Bytes;
 
 use crate::limit::Readings;
-use crate::messages::{Reserve, ReserveError};
+use crate::line::Waiter;
 use crate::pressure::{Level, Pressure};
+use crate::reserve_error::ReserveError;
 
 /// Entries kept: enough for a bad hour, in little more than 100 KiB with the longest words.
 pub const KEPT: usize = 256;
@@ -33,6 +34,36 @@ pub enum Decided {
         available: Bytes,
         /// The budget then.
         limit: Bytes,
+        /// How many waited before it; they were not overtaken.
+        waiting: usize,
+    },
+    /// A lease was granted to one who waited.
+    Granted {
+        /// Who waited.
+        owner: String,
+        /// What for.
+        purpose: String,
+        /// How many bytes.
+        bytes: Bytes,
+        /// How long.
+        waited: Duration,
+    },
+    /// Someone waited to their deadline in vain.
+    GaveUp {
+        /// Who waited.
+        owner: String,
+        /// What for.
+        purpose: String,
+        /// Bytes asked for.
+        needed: Bytes,
+        /// Bytes that were free then.
+        available: Bytes,
+        /// The budget then.
+        limit: Bytes,
+        /// How long.
+        waited: Duration,
+        /// How many were before it.
+        ahead: usize,
     },
     /// The budget changed.
     Budget {
@@ -58,17 +89,40 @@ pub enum Decided {
 
 impl Decided {
     /// The entry for a refusal, when `limit` held and `available` was left.
-    pub fn refused(wish: &Reserve, error: &ReserveError, limit: Bytes, available: Bytes) -> Self {
-        let needed = match error {
-            ReserveError::ZeroBytes { .. } => Bytes::ZERO,
-            ReserveError::Refused { needed, .. } => *needed,
-        };
+    pub fn refused(
+        (owner, purpose): (&str, &str),
+        error: &ReserveError,
+        (limit, available): (Bytes, Bytes),
+    ) -> Self {
+        let (owner, purpose) = (cut(owner), cut(purpose));
+        if let ReserveError::GaveUp { waited, ahead, .. } = error {
+            return Self::GaveUp {
+                owner,
+                purpose,
+                needed: error.needed(),
+                available,
+                limit,
+                waited: *waited,
+                ahead: *ahead,
+            };
+        }
         Self::Refused {
-            owner: cut(&wish.owner),
-            purpose: cut(&wish.purpose),
-            needed,
+            owner,
+            purpose,
+            needed: error.needed(),
             available,
             limit,
+            waiting: error.waiting(),
+        }
+    }
+
+    /// The entry for the end of a wait.
+    pub fn granted(waiter: &Waiter, at: Duration) -> Self {
+        Self::Granted {
+            owner: cut(&waiter.owner),
+            purpose: cut(&waiter.purpose),
+            bytes: waiter.bytes,
+            waited: at.saturating_sub(waiter.since),
         }
     }
 }
@@ -82,9 +136,38 @@ impl fmt::Display for Decided {
                 needed,
                 available,
                 limit,
+                waiting,
+            } => {
+                write!(
+                    f,
+                    "refused {owner} {needed} for {purpose}: {available} available of {limit}"
+                )?;
+                match waiting {
+                    0 => Ok(()),
+                    waiting => write!(f, ", {waiting} wait before it"),
+                }
+            }
+            Self::Granted {
+                owner,
+                purpose,
+                bytes,
+                waited,
             } => write!(
                 f,
-                "refused {owner} {needed} for {purpose}: {available} available of {limit}"
+                "granted {owner} {bytes} for {purpose} after {waited:?} in line"
+            ),
+            Self::GaveUp {
+                owner,
+                purpose,
+                needed,
+                available,
+                limit,
+                waited,
+                ahead,
+            } => write!(
+                f,
+                "{owner} gave up after {waited:?} in line, {ahead} before it: {needed} needed for {purpose}, {available} \
+                 available of {limit}"
             ),
             Self::Budget {
                 from, to, leased, ..
@@ -187,11 +270,7 @@ mod tests {
 
     #[test]
     fn a_refusal_keeps_its_figures_and_the_beginning_of_long_words() {
-        let wish = Reserve {
-            owner: "ü".repeat(100),
-            purpose: "kv".to_owned(),
-            bytes: Bytes(31),
-        };
+        let owner = "ü".repeat(100);
         let zero = ReserveError::ZeroBytes {
             owner: String::new(),
             purpose: String::new(),
@@ -201,17 +280,48 @@ mod tests {
             needed: Bytes(31),
             available: Bytes(30),
             limit: Bytes(100),
+            waiting: 2,
         };
-        for (error, asked) in [(zero, 0), (refused, 31)] {
-            let what = Decided::refused(&wish, &error, Bytes(100), Bytes(30));
+        for (error, asked, tail) in [(zero, 0, ""), (refused, 31, ", 2 wait before it")] {
+            let figures = (Bytes(100), Bytes(30));
+            let what = Decided::refused((&owner, "kv"), &error, figures);
             assert_eq!(
                 what.to_string(),
                 format!(
-                    "refused {} {asked} B for kv: 30 B available of 100 B",
+                    "refused {} {asked} B for kv: 30 B available of 100 B{tail}",
                     "ü".repeat(60)
                 )
             );
         }
+    }
+
+    #[test]
+    fn the_end_of_a_wait_says_how_long_it_was() {
+        let waiter = Waiter {
+            owner: "lane".to_owned(),
+            purpose: "kv".to_owned(),
+            bytes: Bytes(31),
+            since: Duration::from_secs(2),
+            deadline: Duration::from_secs(9),
+        };
+        let granted = Decided::granted(&waiter, Duration::from_secs(5));
+        assert_eq!(
+            granted.to_string(),
+            "granted lane 31 B for kv after 3s in line"
+        );
+        let error = ReserveError::GaveUp {
+            purpose: "kv".to_owned(),
+            needed: Bytes(31),
+            available: Bytes(30),
+            limit: Bytes(100),
+            waited: Duration::from_secs(7),
+            ahead: 1,
+        };
+        let figures = (Bytes(100), Bytes(30));
+        assert_eq!(
+            Decided::refused(("lane", "kv"), &error, figures).to_string(),
+            "lane gave up after 7s in line, 1 before it: 31 B needed for kv, 30 B available of 100 B"
+        );
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::fmt;
 
 use domain::Bytes;
 
-use crate::messages::{LeaseInfo, ReserveError};
+use crate::messages::LeaseInfo;
+use crate::reserve_error::ReserveError;
 
 /// Names one lease for the life of the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,12 +68,7 @@ impl Ledger {
         // 2^64 leases take longer than any machine lives; without an id there is no lease.
         let next_id = self.next_id.checked_add(1);
         let (Some(leased), Some(next_id)) = (fits, next_id) else {
-            return Err(ReserveError::Refused {
-                purpose: purpose.to_owned(),
-                needed: bytes,
-                available: self.available(),
-                limit: self.limit,
-            });
+            return Err(self.refusal(purpose, bytes, 0));
         };
         let id = LeaseId(self.next_id);
         self.next_id = next_id;
@@ -86,6 +82,55 @@ impl Ledger {
             },
         );
         Ok(id)
+    }
+
+    /// Writes one lease down for as many of `each` bytes as fit, and says how many: from `at_least` to `at_most`.
+    ///
+    /// # Errors
+    /// `ZeroBytes` if there is nothing of each, `Count` if the numbers make no sense, or `Refused` with the bytes that
+    /// `at_least` needs; the ledger is then as before.
+    pub fn reserve_many(
+        &mut self,
+        owner: &str,
+        purpose: &str,
+        each: Bytes,
+        at_least: u32,
+        at_most: u32,
+    ) -> Result<(LeaseId, u32), ReserveError> {
+        let wrong = |field, value, way_out: String| ReserveError::Count {
+            purpose: purpose.to_owned(),
+            field,
+            value,
+            way_out,
+        };
+        if at_least == 0 {
+            let way_out = "say how few are of use, at least 1".to_owned();
+            return Err(wrong("at_least", at_least, way_out));
+        }
+        if at_most < at_least {
+            let way_out = format!("at_least is {at_least}, so say {at_least} or more");
+            return Err(wrong("at_most", at_most, way_out));
+        }
+        let fit = self.available().0.checked_div(each.0).unwrap_or_default();
+        let fit = u32::try_from(fit).unwrap_or(u32::MAX);
+        // If fewer fit, this many are refused.
+        let count = fit.clamp(at_least, at_most);
+        let Some(bytes) = each.0.checked_mul(count.into()) else {
+            return Err(self.refusal(purpose, Bytes(u64::MAX), 0));
+        };
+        let id = self.reserve(owner, purpose, Bytes(bytes))?;
+        Ok((id, count))
+    }
+
+    /// The figures of a refusal, now.
+    pub(crate) fn refusal(&self, purpose: &str, needed: Bytes, waiting: usize) -> ReserveError {
+        ReserveError::Refused {
+            purpose: purpose.to_owned(),
+            needed,
+            available: self.available(),
+            limit: self.limit,
+            waiting,
+        }
     }
 
     /// Strikes a lease out and returns its bytes; an unknown or already released one gives nothing back.
@@ -162,6 +207,7 @@ mod tests {
                 needed: Bytes(31),
                 available: Bytes(30),
                 limit: Bytes(100),
+                waiting: 0,
             })
         );
         ledger.reserve("b", "kv", Bytes(30)).unwrap();
@@ -223,6 +269,61 @@ mod tests {
         assert_eq!(ledger.release(id), Bytes::ZERO);
         assert_eq!(ledger.shrink(id, Bytes::ZERO), Bytes::ZERO);
         assert_eq!(ledger.leases(), []);
+    }
+
+    #[test]
+    fn as_many_as_fit_are_one_lease() {
+        let most = u64::MAX;
+        for (limit, taken, each, at_least, at_most, expected) in [
+            (100, 0, 30, 1, 9, Ok(3)),
+            (100, 0, 30, 1, 2, Ok(2)),
+            (100, 40, 30, 2, 2, Ok(2)),
+            (
+                100,
+                41,
+                30,
+                2,
+                2,
+                Err("60 B needed, 59 B available of 100 B"),
+            ),
+            (100, 80, 30, 1, 1, Err("30 B needed, 20 B available")),
+            (100, 0, 30, 4, 9, Err("120 B needed, 100 B is all there is")),
+            (100, 0, 0, 1, 9, Err("0 bytes")),
+            (100, 0, 30, 0, 9, Err("at_least is 0, for kv: say how few")),
+            (
+                100,
+                0,
+                30,
+                3,
+                2,
+                Err("at_most is 2, for kv: at_least is 3, so say 3 or more"),
+            ),
+            (most, 0, 1, 1, u32::MAX, Ok(u32::MAX)),
+            (most - 1, 0, most, 2, 3, Err("is all there is")),
+            (most, 1, most / 2, 1, 9, Ok(2)),
+            (most, 2, most / 2, 1, 9, Ok(1)),
+            (most, 0, most / 2, 3, 9, Err("16777216.0 TiB needed")),
+        ] {
+            let mut ledger = Ledger::new(Bytes(limit));
+            if taken > 0 {
+                ledger.reserve("a", "x", Bytes(taken)).unwrap();
+            }
+            match (
+                ledger.reserve_many("b", "kv", Bytes(each), at_least, at_most),
+                expected,
+            ) {
+                (Ok((_, count)), Ok(expected)) => {
+                    assert_eq!(count, expected);
+                    assert_eq!(ledger.leased(), Bytes(taken + each * u64::from(count)));
+                    assert_eq!(ledger.leases().len(), usize::from(taken > 0) + 1);
+                }
+                (Err(error), Err(expected)) => {
+                    assert!(error.to_string().contains(expected), "{error}");
+                    assert_eq!(ledger.leased(), Bytes(taken));
+                }
+                (answer, expected) => panic!("{answer:?} is not {expected:?}"),
+            }
+        }
     }
 
     #[derive(Clone, Debug)]

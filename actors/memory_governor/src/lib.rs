@@ -2,29 +2,35 @@
 //!
 //! ```text
 //!  asker ── Reserve ──> memory_governor ── Lease (RAII) ──> asker … dropped or shrunk: the bytes are back
+//!  asker ── ReserveWithin ──> a place in line ── positions, then a Lease or why not ──> asker … dropped: has left
 //!                        limit = min(host RAM - reserve, cgroup - reserve, configured), looked at again by the clock
 //!                        pressure = the fullest of ledger, cgroups, host ── watch channel ──> whoever can shrink
 //! ```
 //!
-//! Invariants: no lease is granted beyond the limit, none is counted for more than it holds, and nobody waits here. A limit
-//! may fall below what is leased: then nothing is granted, and nothing taken back.
+//! Invariants: no lease is granted beyond the limit, none is counted for more than it holds, nobody overtakes who
+//! waits, and no handler waits. A limit may fall below what is leased: then nothing is granted, and nothing taken back.
 
 mod actor;
 mod book;
 pub mod cgroup;
+pub mod client;
 #[cfg(test)]
 mod crash_tests;
 pub mod decisions;
+pub mod desk;
 mod lease;
 pub mod ledger;
 pub mod limit;
+pub mod line;
 pub mod messages;
 pub mod meters;
 pub mod orders;
 pub mod pressure;
 mod reads;
+mod reserve_error;
 pub mod response;
 mod targets;
+mod waiting;
 
 pub use actor::{
     CHILD_ID, DEFAULT_POLL, GovernorConfig, GovernorSeed, MIN_POLL, MemoryGovernor, child,
@@ -35,7 +41,10 @@ pub use lease::Lease;
 pub use ledger::{LeaseId, Ledger};
 pub use limit::{FileProbe, Probe};
 pub use messages::{
-    LeaseInfo, LedgerStatus, Reasons, Reserve, ReserveError, SetLimit, Status, WatchPressure, Why,
+    LeaseInfo, LedgerStatus, Many, Reasons, Reserve, ReserveMany, ReserveWithin, SetLimit, Status,
+    WaiterInfo, WatchPressure, Why,
 };
 pub use orders::{Enlist, EnlistError, Order, Receipt, Stage, TargetInfo};
 pub use pressure::{Level, Pressure};
+pub use reserve_error::ReserveError;
+pub use waiting::Waiting;

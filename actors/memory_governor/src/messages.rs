@@ -6,13 +6,15 @@ use domain::Bytes;
 use kameo::Reply;
 
 use crate::decisions::Decision;
+use crate::lease::Lease;
 use crate::ledger::LeaseId;
 use crate::orders::TargetInfo;
 use crate::pressure::Pressure;
 
 /// Asks for `bytes`. Answered with a [`crate::Lease`]: the bytes are taken until it is dropped or shrunk.
 ///
-/// The answer is a `Result<Lease, ReserveError>` and comes at once; nobody waits here for memory to come back.
+/// The answer is a `Result<Lease, ReserveError>` and comes at once. While others wait it is a refusal, whatever is
+/// free: nobody is overtaken.
 #[derive(Clone, Debug)]
 pub struct Reserve {
     /// Who holds the lease, by its name in the tree or by a request id. Shown in `Status`.
@@ -23,32 +25,44 @@ pub struct Reserve {
     pub bytes: Bytes,
 }
 
-/// Why bytes were not leased.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReserveError {
-    /// Zero bytes were asked for.
-    #[error("{owner} asked for 0 bytes for {purpose}: say how many are needed")]
-    ZeroBytes {
-        /// Who asked.
-        owner: String,
-        /// What for.
-        purpose: String,
-    },
-    /// It does not fit now.
-    #[error(
-        "not enough memory for {purpose}: {needed} needed, {available} available of {limit}; \
-         raise the limit, or let something go first"
-    )]
-    Refused {
-        /// What for.
-        purpose: String,
-        /// Bytes asked for.
-        needed: Bytes,
-        /// Bytes that could be leased now.
-        available: Bytes,
-        /// The limit in force.
-        limit: Bytes,
-    },
+/// Asks for as many times `each` bytes as fit, all or nothing between the two bounds: who needs several of a kind need
+/// not try. Answered with [`Many`], or a `ReserveError`, at once and in turn as [`Reserve`].
+#[derive(Clone, Debug)]
+pub struct ReserveMany {
+    /// As of [`Reserve`].
+    pub owner: String,
+    /// As of [`Reserve`].
+    pub purpose: String,
+    /// How many bytes for each. Zero is refused.
+    pub each: Bytes,
+    /// How few are of use; from 1.
+    pub at_least: u32,
+    /// How many are of use; from `at_least`.
+    pub at_most: u32,
+}
+
+/// One lease for several of a kind.
+#[derive(Debug)]
+pub struct Many {
+    /// For all of them together: `count` times `each`.
+    pub lease: Lease,
+    /// How many there are.
+    pub count: u32,
+}
+
+/// Asks for a place in line; [`crate::client::reserve_within`] is the short way. The answer comes at once and is a
+/// `Result<Waiting, ReserveError>`: a [`crate::Waiting`] tells the position, and then the lease or why there is none.
+///
+/// Who waits is served in the order of arrival when leases are dropped or shrunk or the limit rises; one who needs less
+/// does not overtake one who needs more. Refused at once: zero bytes, more than the whole limit (it would hold up
+/// everybody and get nothing), and more than [`crate::line::MOST_WAITING`] who wait. Places outlive the governor's
+/// crashes.
+#[derive(Clone, Debug)]
+pub struct ReserveWithin {
+    /// What is wanted.
+    pub wish: Reserve,
+    /// How long to wait for it. Zero asks for what is free now, in turn.
+    pub patience: Duration,
 }
 
 /// Sets the configured limit, or takes it away. It is in force at once; then the host's and the cgroup's memory are read
@@ -71,7 +85,7 @@ pub struct Status;
 #[derive(Clone, Copy, Debug)]
 pub struct WatchPressure;
 
-/// Asks for the last decisions: every refusal, every change of the budget and of the pressure's level.
+/// Asks for the last decisions: every refusal, every grant to one who waited, every change of the budget and of the pressure's level.
 #[derive(Clone, Copy, Debug)]
 pub struct Why;
 
@@ -109,8 +123,25 @@ pub struct LedgerStatus {
     pub pressure: Pressure,
     /// Every live lease, oldest first.
     pub leases: Vec<LeaseInfo>,
+    /// Who waits, who is next first.
+    pub waiters: Vec<WaiterInfo>,
     /// Who can be asked to let memory go, by name.
     pub targets: Vec<TargetInfo>,
+}
+
+/// One who waits for a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaiterInfo {
+    /// Who.
+    pub owner: String,
+    /// What for.
+    pub purpose: String,
+    /// How many bytes.
+    pub bytes: Bytes,
+    /// 1 is next.
+    pub position: usize,
+    /// How long it has waited.
+    pub waited: Duration,
 }
 
 /// One live lease.

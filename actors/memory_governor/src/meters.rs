@@ -2,13 +2,16 @@
 
 use metrics::{counter, gauge};
 
-pub use telemetry::names::{LEASED_BYTES, LEASES_REFUSED, LIMIT_BYTES, PRESSURE};
+pub use telemetry::names::{
+    LEASED_BYTES, LEASES_REFUSED, LIMIT_BYTES, PRESSURE, RESERVATIONS_WAITING,
+};
 
 use crate::book::Totals;
 
 pub(crate) fn show(totals: &Totals) {
     gauge!(LIMIT_BYTES).set(totals.limit.0 as f64);
     gauge!(LEASED_BYTES).set(totals.leased.0 as f64);
+    gauge!(RESERVATIONS_WAITING).set(totals.waiting as f64);
     gauge!(PRESSURE).set(f64::from(totals.pressure.level.rank()));
 }
 

@@ -110,6 +110,7 @@ async fn a_refusal_names_what_was_needed_and_available() {
             needed: Bytes(301),
             available: Bytes(300),
             limit: Bytes(1000),
+            waiting: 0,
         }
     );
     assert!(matches!(

@@ -21,7 +21,9 @@ pub const LEASED_BYTES: &str = "paraphym_memory_leased_bytes";
 pub const LIMIT_BYTES: &str = "paraphym_memory_limit_bytes";
 /// How scarce memory is: 0 low, 1 normal, 2 high, 3 critical.
 pub const PRESSURE: &str = "paraphym_memory_pressure";
-/// Leases refused.
+/// Reservations waiting in line for memory.
+pub const RESERVATIONS_WAITING: &str = "paraphym_memory_waiting";
+/// Leases refused, those included who waited in vain.
 pub const LEASES_REFUSED: &str = "paraphym_memory_refused_total";
 /// Entries swept, by `cache`.
 pub const CACHE_SWEPT: &str = "paraphym_cache_swept_total";
@@ -76,6 +78,10 @@ pub(crate) fn describe() {
     for (name, help) in [
         (CHILDREN, "Children of a supervisor, by state"),
         (THREADS, "Threads of the process, by role"),
+        (
+            RESERVATIONS_WAITING,
+            "Reservations waiting in line for memory",
+        ),
         (SEQUENCES_ACTIVE, "Sequences being answered"),
         (SEQUENCES_WAITING, "Requests waiting for a sequence"),
         (CONVERSATIONS, "Conversations with a live worker"),
