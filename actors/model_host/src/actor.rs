@@ -5,6 +5,7 @@
 //! lane, whatever it is called; no request is in two books; what a crash of the host could lose lives in its seed (the
 //! roster) and with the lanes (the books).
 
+mod eviction;
 mod pinning;
 
 use std::sync::Arc;
@@ -109,7 +110,7 @@ pub struct ModelHost {
     seed: HostSeed,
     /// Those whose file is being looked for.
     crowds: Crowds,
-    /// Look-ups and unloads under way; they end with the host.
+    /// Look-ups and unloads under way, and the two that listen: they end with the host.
     tasks: JoinSet<()>,
 }
 
@@ -121,6 +122,8 @@ impl Actor for ModelHost {
         let Birth { seed, mut inbox } = birth;
         let mut tasks = JoinSet::new();
         tasks.spawn(pinning::watch(seed.pins.lost(), me.downgrade()));
+        let governor = seed.deps.governor.clone();
+        tasks.spawn(eviction::serve(governor, seed.roster.clone()));
         if !seed.pins.all().is_empty() {
             inbox.set_alarm(Some(Instant::now()));
         }
@@ -317,7 +320,6 @@ impl ModelHost {
                 rules: rules.clone(),
                 model: name.clone(),
                 label: label.clone(),
-                key: found.key.clone(),
                 source: found.source.clone(),
                 loader: Arc::clone(&deps.loader),
                 governor: deps.governor.clone(),
@@ -384,7 +386,7 @@ async fn unload(seed: HostSeed, wish: Unload, asker: Option<ReplySender<Result<(
     let answer = match find(&seed, &model).await {
         None => Err(UnloadError::NotLoaded { model }),
         Some(lane) => match lane.ask(wish, DEADLINE).await {
-            Ok(()) => Ok(()),
+            Ok(_freed) => Ok(()),
             Err(AskError::Handler(error)) => Err(error),
             Err(AskError::Down { .. }) => Err(UnloadError::NotLoaded { model }),
             Err(error) => Err(UnloadError::Unavailable {

@@ -11,7 +11,7 @@ use crate::lane::Lane;
 use crate::messages::{Pin, Unload, UnloadError};
 
 #[path = "../tests/common/mod.rs"]
-mod common;
+pub(crate) mod common;
 
 use common::{DEADLINE, Setting, hear};
 

@@ -14,11 +14,10 @@ pub(crate) mod room;
 mod trip;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ModelName;
+use domain::{Bytes, ModelName};
 use engine::{Engine, ModelLoader, ModelSource, TextCodec};
 use kameo::actor::{Actor, ActorRef, WeakActorRef};
 use kameo::error::{ActorStopReason, Infallible};
@@ -54,8 +53,6 @@ pub(crate) struct LaneParts {
     pub(crate) model: ModelName,
     /// What its series are called.
     pub(crate) label: String,
-    /// Its place in the roster.
-    pub(crate) key: PathBuf,
     pub(crate) source: ModelSource,
     pub(crate) loader: Arc<dyn ModelLoader>,
     pub(crate) governor: Handle<MemoryGovernor>,
@@ -216,7 +213,8 @@ impl Message<Prepared> for Lane {
 }
 
 impl Message<Unload> for Lane {
-    type Reply = Result<(), UnloadError>;
+    /// The bytes that came back.
+    type Reply = Result<Bytes, UnloadError>;
 
     async fn handle(&mut self, wish: Unload, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
         let (active, waiting, pinned) = {
@@ -227,10 +225,7 @@ impl Message<Unload> for Lane {
         let answer = match &self.seat {
             _ if pinned => Err(UnloadError::Pinned { model }),
             Seat::Nobody if active + waiting == 0 => Err(UnloadError::NotLoaded { model }),
-            Seat::Home(_) if active + waiting == 0 => {
-                self.unload().await;
-                Ok(())
-            }
+            Seat::Home(_) if active + waiting == 0 => Ok(self.unload().await),
             _ => Err(UnloadError::Busy {
                 model,
                 active,
@@ -244,9 +239,14 @@ impl Message<Unload> for Lane {
 
 impl Lane {
     /// Lets the engine go, off the worker threads: freeing gigabytes takes a while. The weights' lease goes with it.
-    async fn unload(&mut self) {
-        let Seat::Home(engine) = std::mem::replace(&mut self.seat, Seat::Nobody) else {
-            return;
+    /// Returns the bytes that came back.
+    async fn unload(&mut self) -> Bytes {
+        let engine = match std::mem::replace(&mut self.seat, Seat::Nobody) {
+            Seat::Home(engine) => engine,
+            other => {
+                drop(other);
+                return Bytes::ZERO;
+            }
         };
         self.text = None;
         let weights = {
@@ -255,6 +255,7 @@ impl Lane {
             pages.idle_since = None;
             pages.weights.take()
         };
+        let freed = weights.as_ref().map_or(Bytes::ZERO, |w| w.bytes());
         let dropped = tokio::task::spawn_blocking(move || {
             drop(engine);
             drop(weights);
@@ -262,6 +263,7 @@ impl Lane {
         if let Err(error) = dropped.await {
             tracing::error!(model = %self.parts.model, %error, "the engine crashed while it was dropped");
         }
+        freed
     }
 
     fn move_in(&mut self, resident: Resident) {

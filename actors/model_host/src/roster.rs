@@ -159,12 +159,11 @@ impl Roster {
             .collect()
     }
 
-    /// The resident models with nothing to do that are not pinned, longest idle first, without `except`.
-    pub(crate) fn idle(&self, except: &Path) -> Vec<(ModelName, Handle<Lane>)> {
+    /// The resident models with nothing to do that are not pinned, least recently used first.
+    pub(crate) fn idle(&self) -> Vec<(ModelName, Handle<Lane>)> {
         let mut idle: Vec<_> = self
             .seats()
             .into_iter()
-            .filter(|seat| seat.key != except)
             .filter_map(|seat| {
                 let pages = seat.book.pages();
                 let since = pages.idle_since.filter(|_| !pages.is_pinned())?;

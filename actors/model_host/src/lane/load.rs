@@ -108,7 +108,6 @@ impl Load {
         }
         let model = &self.parts.model;
         let wanted = Wanted {
-            key: &self.parts.key,
             owner: self.parts.name(),
             purpose: format!("the weights of {model}"),
             bytes: card.weights_bytes,

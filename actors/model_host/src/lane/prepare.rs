@@ -40,7 +40,6 @@ pub(crate) async fn prepare(
     .map_err(NoLease::Failed)?;
     let prompt_tokens = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
     let wanted = Wanted {
-        key: &parts.key,
         owner: parts.name(),
         purpose: format!("the conversation of request {id} with {}", parts.model),
         bytes: card.kv_bytes(live::capacity(prompt_tokens, max_tokens, context)),

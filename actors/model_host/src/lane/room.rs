@@ -4,7 +4,6 @@
 //! Runs as a task beside the lane, never in a handler. Two lanes cannot wait for each other here: a lane that wants room
 //! is loading or has someone waiting, so it is not idle, and refuses to unload at once.
 
-use std::path::Path;
 use std::time::Duration;
 
 use domain::{Bytes, GenerationError};
@@ -27,9 +26,7 @@ pub(crate) enum NoLease {
 }
 
 /// Who asks for what.
-pub(crate) struct Wanted<'a> {
-    /// The lane that asks.
-    pub(crate) key: &'a Path,
+pub(crate) struct Wanted {
     pub(crate) owner: String,
     pub(crate) purpose: String,
     pub(crate) bytes: Bytes,
@@ -39,10 +36,9 @@ pub(crate) struct Wanted<'a> {
 pub(crate) async fn reserve(
     governor: &Handle<MemoryGovernor>,
     roster: &Roster,
-    wanted: Wanted<'_>,
+    wanted: Wanted,
 ) -> Result<Lease, NoLease> {
     let Wanted {
-        key,
         owner,
         purpose,
         bytes,
@@ -53,7 +49,7 @@ pub(crate) async fn reserve(
         bytes,
     };
     // Each neighbour is asked once, so this ends.
-    let mut neighbours = roster.idle(key).into_iter();
+    let mut neighbours = roster.idle().into_iter();
     loop {
         let refusal = match governor.ask(wish.clone(), DEADLINE).await {
             Ok(lease) => return Ok(lease),
