@@ -26,9 +26,11 @@ pub mod messages;
 pub mod meters;
 pub mod orders;
 pub mod pressure;
+pub mod psi;
 mod reads;
 mod reserve_error;
 pub mod response;
+pub mod stalls;
 mod targets;
 mod waiting;
 
