@@ -24,6 +24,7 @@ pub mod limit;
 pub mod line;
 pub mod messages;
 pub mod meters;
+pub mod need;
 pub mod orders;
 pub mod pressure;
 pub mod psi;

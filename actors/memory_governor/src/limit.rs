@@ -12,7 +12,9 @@ use std::path::Path;
 use domain::Bytes;
 
 use crate::cgroup;
-use crate::pressure::{Fill, Source};
+use crate::pressure::{Fill, Share, Source};
+use crate::psi;
+use crate::stalls::{Stalls, Trigger};
 
 /// Reads small text files. The real one is [`FileProbe`]; it may block, so it is called on the blocking pool.
 pub trait Probe: Send + Sync + 'static {
@@ -21,6 +23,14 @@ pub trait Probe: Send + Sync + 'static {
     /// # Errors
     /// As the file system says; a file that is not there is simply no limit.
     fn read(&self, path: &Path) -> io::Result<String>;
+
+    /// Begins to listen for stalls, so that nobody has to look all the time. Called within the runtime, and may block.
+    ///
+    /// # Errors
+    /// This machine does not tell of them; then it is looked at by the clock.
+    fn stalls(&self) -> io::Result<Box<dyn Stalls>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// The machine's own files.
@@ -30,6 +40,12 @@ pub struct FileProbe;
 impl Probe for FileProbe {
     fn read(&self, path: &Path) -> io::Result<String> {
         std::fs::read_to_string(path)
+    }
+
+    fn stalls(&self) -> io::Result<Box<dyn Stalls>> {
+        let groups = self.read(Path::new("/proc/self/cgroup"));
+        let trigger = Trigger::register(&psi::files(&groups.unwrap_or_default()))?;
+        Ok(Box::new(trigger))
     }
 }
 
@@ -46,6 +62,8 @@ pub struct Readings {
     pub fullest: Option<Fill>,
     /// What this process has in RAM, where host or cgroup does not tell what is in use.
     pub resident: Option<Bytes>,
+    /// The share of the last ten seconds in which tasks waited for memory, of this process's cgroup or of the machine.
+    pub stalled: Option<Share>,
 }
 
 impl Readings {
@@ -93,14 +111,18 @@ pub fn measure(probe: &dyn Probe) -> Readings {
     let read = |path: &str| probe.read(Path::new(path)).ok();
     let meminfo = read("/proc/meminfo").unwrap_or_default();
     let resident = read("/proc/self/status").and_then(|text| parse_kib(&text, "VmRSS:"));
-    let groups = read("/proc/self/cgroup").map(|text| cgroup::parse_cgroup(&text));
-    let fills = cgroup::fills(probe, &groups.unwrap_or_default(), resident);
+    let groups = read("/proc/self/cgroup").unwrap_or_default();
+    let fills = cgroup::fills(probe, &cgroup::parse_cgroup(&groups), resident);
+    let stall = psi::files(&groups)
+        .iter()
+        .find_map(|file| psi::parse(&probe.read(file).ok()?));
     Readings {
         host: parse_meminfo(&meminfo),
         host_available: parse_kib(&meminfo, "MemAvailable:"),
         cgroup: fills.iter().map(|fill| fill.of).min(),
         fullest: fills.into_iter().max_by_key(|fill| fill.share()),
         resident,
+        stalled: stall.map(|stall| stall.avg10),
     }
 }
 
@@ -190,6 +212,10 @@ mod tests {
             ("/proc/self/cgroup", "0::/user.slice\n"),
             ("/sys/fs/cgroup/user.slice/memory.max", "4294967296\n"),
             ("/sys/fs/cgroup/user.slice/memory.current", "1073741824\n"),
+            (
+                "/proc/pressure/memory",
+                "some avg10=2.50 avg60=0.00 avg300=0.00 total=9\n",
+            ),
         ]));
         let readings = measure(&probe);
         let fullest = Fill {
@@ -204,6 +230,7 @@ mod tests {
                 cgroup: Some(Bytes::mib(4096)),
                 fullest: Some(fullest),
                 resident: Some(Bytes(800 * 1024)),
+                stalled: Some(Share(25)),
             }
         );
         let host = Fill {

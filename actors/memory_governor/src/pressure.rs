@@ -143,6 +143,13 @@ pub const BANDS: Bands = Bands {
     },
 };
 
+/// Where a stall makes it `High`, in thousandths of the last ten seconds: the share the kernel's trigger is set to, and
+/// half of it, so that a stall that comes and goes is one.
+pub const STALL: Band = Band {
+    enter: Share(100),
+    leave: Share(50),
+};
+
 impl Bands {
     const fn of(&self, level: Level) -> Option<Band> {
         match level {
@@ -164,6 +171,8 @@ pub enum Source {
     Cgroup,
     /// The host's RAM: bytes not available.
     Host,
+    /// Time that tasks lost to waiting for memory.
+    Stall,
 }
 
 impl Source {
@@ -173,6 +182,7 @@ impl Source {
             Self::Ledger => "ledger",
             Self::Cgroup => "cgroup",
             Self::Host => "host",
+            Self::Stall => "stall",
         }
     }
 }
@@ -204,6 +214,30 @@ impl Pressure {
             source,
         }
     }
+
+    /// Lifted to `High` when tasks wait for memory, whatever is in use. `before` is what `self` follows on.
+    ///
+    /// Never to `Critical`: a stall says that somebody waits, not that memory is at its end, and may be another program's.
+    /// So caches and idle models go, and nobody is refused for it.
+    #[must_use]
+    pub fn or_stalled(self, before: Self, stalled: Option<Share>) -> Self {
+        let Some(share) = stalled else {
+            return self;
+        };
+        let threshold = if before.source == Source::Stall && before.level == Level::High {
+            STALL.leave
+        } else {
+            STALL.enter
+        };
+        if self.level >= Level::High || share < threshold {
+            return self;
+        }
+        Self {
+            level: Level::High,
+            share,
+            source: Source::Stall,
+        }
+    }
 }
 
 impl fmt::Display for Pressure {
@@ -213,6 +247,7 @@ impl fmt::Display for Pressure {
             Source::Ledger => write!(f, "{level}: {share} of the budget is leased"),
             Source::Cgroup => write!(f, "{level}: {share} of the cgroup's limit is in use"),
             Source::Host => write!(f, "{level}: {share} of the host's RAM is in use"),
+            Source::Stall => write!(f, "{level}: tasks waited for memory for {share} of 10 s"),
         }
     }
 }
@@ -315,6 +350,38 @@ mod tests {
             assert_eq!(pressure.to_string(), text);
         }
         assert_eq!(Pressure::default().after([], &BANDS), Pressure::default());
+    }
+
+    #[test]
+    fn a_stall_is_high_pressure_whatever_is_in_use_and_never_more() {
+        let at = |level, source| Pressure {
+            level,
+            share: Share(1),
+            source,
+        };
+        let (host, stall) = (Source::Host, Source::Stall);
+        let (low, high) = (at(Level::Low, host), at(Level::High, stall));
+        for (before, by_use, stalled, expected) in [
+            (low, low, None, (Level::Low, host)),
+            (low, low, Some(99), (Level::Low, host)),
+            (low, low, Some(100), (Level::High, stall)),
+            (high, low, Some(50), (Level::High, stall)),
+            (high, low, Some(49), (Level::Low, host)),
+            (high, low, None, (Level::Low, host)),
+            (at(Level::High, host), low, Some(60), (Level::Low, host)),
+            (low, at(Level::High, host), Some(900), (Level::High, host)),
+            (
+                high,
+                at(Level::Critical, host),
+                Some(900),
+                (Level::Critical, host),
+            ),
+        ] {
+            let now = by_use.or_stalled(before, stalled.map(Share));
+            assert_eq!((now.level, now.source), expected, "{before} {stalled:?}");
+        }
+        let text = low.or_stalled(low, Some(Share(123))).to_string();
+        assert_eq!(text, "high: tasks waited for memory for 12.3% of 10 s");
     }
 
     fn level() -> impl Strategy<Value = Level> {
