@@ -81,7 +81,7 @@ pub struct Status;
 
 /// Asks to hear of pressure. The answer is a `tokio::sync::watch::Receiver<Pressure>` that holds the present level and
 /// changes when the level does; its figures are those of the moment of the change. It stays good over the governor's
-/// restarts. Do not wait for its end: it may stay open when its tree has stopped.
+/// restarts, and is closed when its tree has stopped.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchPressure;
 

@@ -379,3 +379,27 @@ async fn the_reasons_are_bounded() {
     ));
     tree.stop().await;
 }
+
+/// Whoever watches hears the end: no handle keeps the book when its tree has stopped.
+#[tokio::test(start_paused = true)]
+async fn the_watch_ends_with_the_tree() {
+    let tree = start().await;
+    let mut pressure = tree.governor.ask(WatchPressure, DEADLINE).await.unwrap();
+    let Tree {
+        root,
+        governor,
+        machine,
+    } = tree;
+    let lease = {
+        let wish = Reserve {
+            owner: "a test".to_owned(),
+            purpose: "something".to_owned(),
+            bytes: Bytes(10),
+        };
+        governor.ask(wish, DEADLINE).await.unwrap()
+    };
+    root.stop(DEADLINE).await;
+    let ended = tokio::time::timeout(DEADLINE, pressure.changed()).await;
+    assert!(ended.expect("the watch stays open").is_err());
+    drop((root, governor, lease, machine));
+}

@@ -1,6 +1,6 @@
 //! The top of a tree, and the one place where a task is spawned that no `JoinSet` of a supervisor owns.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
@@ -61,7 +61,8 @@ pub struct StopReport {
 
 /// A running tree. Dropping it asks the tree to stop, but only [`RootHandle::stop`] waits for that and sets a deadline.
 pub struct RootHandle {
-    root: Arc<dyn Child>,
+    /// Held by the root's own task: what its children were started from is freed when it ends, whoever holds this.
+    root: Weak<dyn Child>,
     path: ChildPath,
     supervisor: SupervisorHandle,
     tree: Arc<Tree>,
@@ -91,7 +92,9 @@ pub async fn start_root(
     tokio::select! {
         biased;
         () = bell.rings() => {
-            handle.root.show(ChildState::Up);
+            if let Some(root) = handle.root.upgrade() {
+                root.show(ChildState::Up);
+            }
             handle.announce(Lifecycle::Ready { took: begun.elapsed() });
             Ok(handle)
         }
@@ -124,8 +127,9 @@ fn launch(
         comes_back: false,
     });
     let (sender, ended) = watch::channel(None);
+    let handle = Arc::downgrade(&root);
     let last_words = LastWords {
-        root: root.clone(),
+        root,
         tree: tree.clone(),
         path: path.clone(),
         exit: Exit::Crashed("the root supervisor itself was cut off".to_owned()),
@@ -138,7 +142,7 @@ fn launch(
     )]
     let abort = tokio::spawn(whole_life).abort_handle();
     RootHandle {
-        root,
+        root: handle,
         path,
         supervisor,
         tree,
@@ -193,6 +197,13 @@ async fn end_of(ended: &mut watch::Receiver<Option<Exit>>) -> Exit {
 }
 
 impl RootHandle {
+    /// Nothing is left to ask once the tree has ended.
+    fn ask_stop(&self) {
+        if let Some(root) = self.root.upgrade() {
+            root.ask_stop(StopHow::Drain);
+        }
+    }
+
     fn announce(&self, what: Lifecycle) {
         self.tree.events.announce(LifecycleEvent {
             child: self.path.clone(),
@@ -222,17 +233,21 @@ impl RootHandle {
     pub async fn stop(&self, deadline: Duration) -> StopReport {
         let begun = Instant::now();
         self.tree.open_ledger();
-        self.root.ask_stop(StopHow::Drain);
+        self.ask_stop();
         let mut ended = self.ended.clone();
         let in_time = tokio::time::timeout(deadline, end_of(&mut ended)).await;
         if in_time.is_err() {
-            self.root.kill();
+            if let Some(root) = self.root.upgrade() {
+                root.kill();
+            }
             let killed = tokio::time::timeout(SUPERVISOR_KILL_GRACE, end_of(&mut ended)).await;
             if killed.is_err() {
                 // Something blocks its thread: nothing can stop it, but nobody waits for it any more.
                 self.abort.abort();
-                let abandoned = self.root.down(&DownReason::Stopped);
-                self.tree.abandon(&self.path, &abandoned);
+                if let Some(root) = self.root.upgrade() {
+                    let abandoned = root.down(&DownReason::Stopped);
+                    self.tree.abandon(&self.path, &abandoned);
+                }
             }
         }
         StopReport {
@@ -255,6 +270,6 @@ impl RootHandle {
 
 impl Drop for RootHandle {
     fn drop(&mut self) {
-        self.root.ask_stop(StopHow::Drain);
+        self.ask_stop();
     }
 }

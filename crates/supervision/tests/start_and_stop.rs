@@ -571,7 +571,7 @@ async fn specs_that_can_never_run_are_refused_before_anything_starts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stopped_tree_that_nobody_holds_is_gone_with_its_seeds() {
+async fn a_stopped_tree_frees_its_seeds_whoever_holds_a_handle() {
     let log = Log::default();
     let marker = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
     let seeded = |name| {
@@ -586,7 +586,9 @@ async fn a_stopped_tree_that_nobody_holds_is_gone_with_its_seeds() {
     second.tell(Crash("boom")).await.unwrap();
     assert_eq!(second.ask(Say(2), SECOND).await.unwrap(), 2);
     root.stop(MINUTE).await;
-    drop((root, first, second));
     settle().await;
-    assert_eq!(std::sync::Arc::strong_count(&marker), 1);
+    let held = std::sync::Arc::strong_count(&marker);
+    assert_eq!(held, 1, "the handles hold places, not seeds");
+    assert!(first.ask(Say(3), SECOND).await.is_err());
+    drop((root, first, second));
 }
