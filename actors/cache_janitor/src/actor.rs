@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use domain::Bytes;
 use kameo::actor::{Actor, ActorRef, WeakActorRef};
 use kameo::error::Infallible;
 use kameo::message::{Context, Message};
-use memory_governor::MemoryGovernor;
-use supervision::{Birth, ChildSpec, Handle, Inbox};
+use memory_governor::{Enlist, MemoryGovernor, Order, Stage};
+use supervision::{AlarmDue, AskError, Birth, ChildSpec, Handle, Inbox};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -21,7 +22,8 @@ use crate::meters;
 use crate::order::SweepOrder;
 use crate::registration::Registration;
 use crate::registry::Registry;
-use crate::roster::{CacheId, Errand, Goal, OrderId, Swept};
+use crate::relief::Relief;
+use crate::roster::{self, CacheId, Errand, Goal, OrderId, Swept};
 use crate::sweeps::Ending;
 
 /// The name in the tree.
@@ -31,11 +33,16 @@ const MAILBOX: usize = 64;
 /// How long a cache may take for one sweep: its owner may be in the middle of something, but never for longer than this.
 pub const ANSWER: Duration = Duration::from_secs(10);
 
+/// How long before an order's deadline the governor is told what was freed up to then, so that it hears of it in time.
+const MARGIN: Duration = Duration::from_millis(50);
+/// How long the governor may take to take this janitor into its list: it never waits for anything there.
+const ENLISTING: Duration = Duration::from_secs(10);
+
 /// What outlives the janitor's crashes.
 #[derive(Clone)]
 pub struct JanitorSeed {
     registry: Registry,
-    _governor: Handle<MemoryGovernor>,
+    governor: Handle<MemoryGovernor>,
 }
 
 /// The one janitor of a tree.
@@ -43,7 +50,10 @@ pub struct CacheJanitor {
     inbox: Inbox<Self>,
     me: WeakActorRef<Self>,
     registry: Registry,
-    /// The clock of deadlines, and who listens for the answer of each order under way. They end with this life.
+    /// What the governor asked for and has no answer to yet.
+    relief: Option<(Order, Relief)>,
+    /// The clock of deadlines, who hears the governor's orders, and who listens for the answer of each order under way.
+    /// They end with this life.
     tasks: JoinSet<()>,
 }
 
@@ -51,7 +61,7 @@ pub struct CacheJanitor {
 pub fn child(governor: Handle<MemoryGovernor>) -> (ChildSpec, Handle<CacheJanitor>) {
     let seed = JanitorSeed {
         registry: Registry::default(),
-        _governor: governor,
+        governor,
     };
     ChildSpec::actor(CHILD_ID, MAILBOX, seed)
 }
@@ -61,19 +71,21 @@ impl Actor for CacheJanitor {
     type Error = Infallible;
 
     async fn on_start(birth: Self::Args, me: ActorRef<Self>) -> Result<Self, Infallible> {
-        let registry = birth.seed.registry;
+        let JanitorSeed { registry, governor } = birth.seed;
         registry.turn(|books| books.roster.reborn());
         let mut tasks = JoinSet::new();
         tasks.spawn(watch_deadlines(registry.clone(), me.downgrade()));
+        tasks.spawn(hear_governor(governor, me.downgrade()));
         Ok(Self {
             inbox: birth.inbox,
             me: me.downgrade(),
             registry,
+            relief: None,
             tasks,
         })
     }
 
-    supervision::receive_from!(inbox);
+    supervision::receive_from!(inbox, alarm);
 }
 
 async fn watch_deadlines(registry: Registry, janitor: WeakActorRef<CacheJanitor>) {
@@ -86,6 +98,33 @@ async fn watch_deadlines(registry: Registry, janitor: WeakActorRef<CacheJanitor>
         if janitor.tell(Due(cache)).send().await.is_err() {
             return;
         }
+    }
+}
+
+async fn hear_governor(governor: Handle<MemoryGovernor>, janitor: WeakActorRef<CacheJanitor>) {
+    let mut failures = 0;
+    loop {
+        let (orders, mut received) = mpsc::channel(1);
+        let wish = Enlist {
+            name: CHILD_ID.to_owned(),
+            stage: Stage::Caches,
+            orders,
+        };
+        match governor.ask(wish, ENLISTING).await {
+            Ok(()) => failures = 0,
+            Err(AskError::Down { .. }) => return,
+            Err(error) => tracing::warn!(%error, "the memory governor does not know the caches"),
+        }
+        while let Some(order) = received.recv().await {
+            let Some(janitor) = janitor.upgrade() else {
+                return;
+            };
+            if janitor.tell(Relieve(order)).send().await.is_err() {
+                return;
+            }
+        }
+        failures += 1;
+        tokio::time::sleep(roster::rest(failures)).await;
     }
 }
 
@@ -106,6 +145,9 @@ impl CacheJanitor {
             Err(TrySendError::Full(_)) => self.write_down(&ended(Ending::Full)),
             Err(TrySendError::Closed(_)) => {
                 self.registry.turn(|books| books.roster.remove(id.cache));
+                if let Some((_, relief)) = &mut self.relief {
+                    relief.ended(id, Bytes::ZERO);
+                }
             }
         }
     }
@@ -131,7 +173,36 @@ impl CacheJanitor {
         });
     }
 
-    fn write_down(&self, ended: &Ended) {
+    /// Asks the next caches for what the governor wants, and tells it when nothing more is to come.
+    fn go_on(&mut self) {
+        while let Some((_, relief)) = &mut self.relief {
+            let errands = self.registry.turn(|books| relief.next(&mut books.roster));
+            if errands.is_empty() {
+                break;
+            }
+            for errand in errands {
+                self.send(errand);
+            }
+        }
+        let relief = self.relief.as_ref().map(|(_, relief)| relief);
+        let done = self
+            .registry
+            .turn(|books| relief.is_some_and(|relief| relief.is_done(&books.roster)));
+        if done {
+            self.answer();
+        }
+    }
+
+    /// Tells the governor what was freed up to now.
+    fn answer(&mut self) {
+        self.inbox.set_alarm(None);
+        if let Some((order, relief)) = self.relief.take() {
+            tracing::debug!(wanted = %order.wanted, freed = %relief.freed(), reason = order.reason, "caches were trimmed");
+            order.done(relief.freed());
+        }
+    }
+
+    fn write_down(&mut self, ended: &Ended) {
         let now = Instant::now();
         let took = now.saturating_duration_since(ended.sent);
         let noted = self.registry.turn(|books| {
@@ -141,6 +212,9 @@ impl CacheJanitor {
         let Some(sweep) = noted else {
             return;
         };
+        if let Some((_, relief)) = &mut self.relief {
+            relief.ended(ended.id, ended.ending.freed());
+        }
         meters::swept(&sweep);
         if let Ending::Swept(swept) = sweep.ending {
             tracing::debug!(cache = sweep.cache, ?swept, ?took, "swept");
@@ -177,6 +251,31 @@ impl Message<Ended> for CacheJanitor {
 
     async fn handle(&mut self, ended: Ended, _: &mut Context<Self, ()>) {
         self.write_down(&ended);
+        self.go_on();
+    }
+}
+
+/// The governor wants bytes back.
+pub(crate) struct Relieve(pub(crate) Order);
+
+impl Message<Relieve> for CacheJanitor {
+    type Reply = ();
+
+    /// A second order means that the governor does not wait for the first any more.
+    async fn handle(&mut self, Relieve(order): Relieve, _: &mut Context<Self, ()>) {
+        self.answer();
+        let relief = Relief::new(order.wanted);
+        self.inbox.set_alarm(order.until().checked_sub(MARGIN));
+        self.relief = Some((order, relief));
+        self.go_on();
+    }
+}
+
+impl Message<AlarmDue> for CacheJanitor {
+    type Reply = ();
+
+    async fn handle(&mut self, _: AlarmDue, _: &mut Context<Self, ()>) {
+        self.answer();
     }
 }
 

@@ -5,12 +5,15 @@
 //!        │  Registration::holds: entries, bytes, next deadline (never waits)
 //!        ▼
 //!  deadlines (DelayQueue) ── due ──> cache_janitor ── SweepOrder ──> owner ── done(Swept)
+//!  memory_governor ────── Order ───> cache_janitor ── SweepOrder ──> owners, until enough is freed
 //! ```
 //!
 //! Invariants: nothing wakes when nothing is due, no cache has two orders at once, no cache is asked again at once after
 //! it did not answer, and nothing here holds a single entry of any cache.
 
 mod actor;
+#[cfg(test)]
+mod actor_tests;
 mod deadlines;
 pub mod entries;
 pub mod messages;
@@ -18,6 +21,7 @@ pub mod meters;
 pub mod order;
 mod registration;
 mod registry;
+pub mod relief;
 pub mod roster;
 pub mod sweeps;
 

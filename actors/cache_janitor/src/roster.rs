@@ -3,6 +3,7 @@
 //! Invariants: a cache has at most one order that counts; one that failed rests before it is asked again, longer each
 //! time; every change of the moment at which a cache is to be asked is noted, so that who keeps the deadlines sees it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -73,7 +74,7 @@ impl Swept {
 pub struct CacheId(u64);
 
 /// An order that was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OrderId {
     /// To whom.
     pub cache: CacheId,
@@ -89,6 +90,15 @@ pub struct Errand<T> {
     pub goal: Goal,
     /// The way to the cache.
     pub to: T,
+}
+
+/// What could be had from a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stock {
+    /// Which.
+    pub id: CacheId,
+    /// What it holds, as its owner said last.
+    pub bytes: Bytes,
 }
 
 struct Cache<T> {
@@ -252,6 +262,28 @@ impl<T: Clone> Roster<T> {
             self.change(id, |cache| cache.owes = None);
             self.moved.insert(id);
         }
+    }
+
+    /// Caches that hold something, in the order in which they are to give it up: those that answer before those that did
+    /// not, then what would expire soonest, then what holds most.
+    pub fn stocks(&self) -> Vec<Stock> {
+        let full = self
+            .caches
+            .iter()
+            .filter(|(_, cache)| cache.held.bytes > Bytes::ZERO);
+        let mut full: Vec<_> = full.collect();
+        full.sort_by_key(|(id, cache)| {
+            let Held {
+                bytes, next_due, ..
+            } = cache.held;
+            let never = next_due.is_none();
+            (cache.failures > 0, never, next_due, Reverse(bytes), **id)
+        });
+        let stock = |(id, cache): (&CacheId, &Cache<T>)| Stock {
+            id: *id,
+            bytes: cache.held.bytes,
+        };
+        full.into_iter().map(stock).collect()
     }
 
     /// Whether a deadline moved that nobody has taken note of.

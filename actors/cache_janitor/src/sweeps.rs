@@ -5,6 +5,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use domain::Bytes;
+
 use crate::roster::{Goal, Swept};
 
 /// Sweeps kept: enough for a bad hour of some caches, in less than 100 KiB with the longest names.
@@ -21,6 +23,16 @@ pub enum Ending {
     Silent,
     /// The cache's channel was full: an earlier order still lies there.
     Full,
+}
+
+impl Ending {
+    /// What it freed, as far as is known.
+    pub fn freed(self) -> Bytes {
+        match self {
+            Self::Swept(swept) => swept.freed_bytes,
+            Self::Dropped | Self::Silent | Self::Full => Bytes::ZERO,
+        }
+    }
 }
 
 /// One sweep.

@@ -3,6 +3,7 @@
 //! ```text
 //!   root
 //!    ├ memory_governor
+//!    ├ cache_janitor
 //!    ├ lane_supervisor ── lane*
 //!    ├ model_host
 //!    ├ agent_supervisor ── agent_worker*

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_worker::client::Agents;
+use cache_janitor::CacheJanitor;
 use domain::Bytes;
 use engine::ModelLoader;
 use memory_governor::{DEFAULT_POLL, GovernorConfig, MemoryGovernor, Probe};
@@ -45,6 +46,8 @@ pub struct Tree {
     pub spec: SupervisorSpec,
     /// Byte leases.
     pub governor: Handle<MemoryGovernor>,
+    /// Sweeps.
+    pub janitor: Handle<CacheJanitor>,
     /// Model access.
     pub models: Handle<ModelHost>,
     /// Conversations.
@@ -59,6 +62,7 @@ impl Tree {
             poll: config.memory_poll.unwrap_or(DEFAULT_POLL),
         };
         let (governor_spec, governor) = memory_governor::child_with(memory, parts.probe);
+        let (janitor_spec, janitor) = cache_janitor::child(governor.clone());
         let deps = ModelHostDeps {
             loader: parts.loader,
             resolve: parts.resolve,
@@ -71,13 +75,15 @@ impl Tree {
         let mut spec = SupervisorSpec::new("root")
             .strategy(Strategy::OneForOne)
             .intensity(RESTARTS_MAX, PERIOD)
-            .child(governor_spec);
+            .child(governor_spec)
+            .child(janitor_spec);
         for child in model_specs.into_iter().chain(agent_specs) {
             spec = spec.child(child);
         }
         Self {
             spec,
             governor,
+            janitor,
             models,
             agents,
         }
