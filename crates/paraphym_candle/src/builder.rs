@@ -177,22 +177,17 @@ impl Builder {
             address = Some(gateway.address);
         }
         let events = self.seed.map_or_else(Events::default, Events::with_seed);
-        let Tree {
-            spec,
-            governor,
-            models,
-            agents,
-        } = tree;
-        let root = ChildPath::root(spec.id());
+        let root = ChildPath::root(tree.spec.id());
         let edge = edge.map(|(bind, id)| (bind, root.join(&id)));
-        let root = start_root(spec, events)
+        let root = start_root(tree.spec, events)
             .await
             .map_err(|error| not_started(error, edge))?;
         Ok(Paraphym::new(Parts {
             root,
-            governor,
-            models,
-            agents,
+            governor: tree.governor,
+            janitor: tree.janitor,
+            models: tree.models,
+            agents: tree.agents,
             store,
             loader,
             runtime,

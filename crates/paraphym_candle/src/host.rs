@@ -9,6 +9,7 @@ use std::time::Duration;
 use agent_worker::client::Agents;
 use agent_worker::settings::TurnSettings;
 use agent_worker::stream::TurnStream;
+use cache_janitor::{CacheJanitor, JanitorStatus};
 use domain::{
     ContextPolicy, ConversationId, GenerationError, Message, ModelName, Prompt, RequestId, Sampling,
 };
@@ -41,6 +42,7 @@ pub struct Paraphym {
 pub(crate) struct Parts {
     pub(crate) root: RootHandle,
     pub(crate) governor: Handle<MemoryGovernor>,
+    pub(crate) janitor: Handle<CacheJanitor>,
     pub(crate) models: Handle<ModelHost>,
     pub(crate) agents: Agents,
     pub(crate) store: Store,
@@ -227,6 +229,19 @@ impl Paraphym {
             .ask(memory_governor::Status, DEADLINE)
             .await;
         asked.map_err(|error| unavailable("memory_governor", &error))
+    }
+
+    /// The caches: what each holds, when it is swept next, and the last sweeps.
+    ///
+    /// # Errors
+    /// The janitor does not answer.
+    pub async fn caches(&self) -> Result<JanitorStatus, GenerationError> {
+        let asked = self
+            .parts
+            .janitor
+            .ask(cache_janitor::Status, DEADLINE)
+            .await;
+        asked.map_err(|error| unavailable("cache_janitor", &error))
     }
 
     /// Tree, memory, models, threads.

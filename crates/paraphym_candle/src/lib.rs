@@ -41,6 +41,7 @@ mod upkeep;
 pub use agent_worker::settings::TurnSettings;
 pub use agent_worker::stream::TurnStream;
 pub use builder::{Builder, StartError};
+pub use cache_janitor::{CacheStatus, JanitorStatus};
 pub use doctor::{Check, DoctorReport, Verdict};
 pub use domain::{
     Bytes, ContextPolicy, ConversationId, FieldError, FinishReason, GenerationError,
