@@ -51,7 +51,7 @@ async fn crashes_in_a_row_open_the_breaker_for_all_and_one_probe_closes_it() {
     let wait = refused(&stage, 3).await;
     assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1));
     // The lane is back: it is the breaker that refuses.
-    tokio::time::sleep(wait - Duration::from_millis(1)).await;
+    tokio::time::sleep(wait.saturating_sub(Duration::from_millis(1))).await;
     refused(&stage, 4).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     let load = stage.control.gate_load(1);
