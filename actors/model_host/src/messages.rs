@@ -164,7 +164,8 @@ pub struct ModelStatus {
     pub card: Option<ModelCard>,
     /// How far it is.
     pub state: ModelState,
-    /// Bytes leased for its weights now.
+    /// Bytes leased for it now, conversations apart: its weights, its tokenizer, what it works in; while it loads, the
+    /// most that takes.
     pub weights_bytes: Bytes,
     /// Bytes leased for the KV memory of its live sequences now.
     pub kv_leased: Bytes,

@@ -35,7 +35,7 @@ pub struct ModelCard {
     /// Memory it takes beside its weights as long as it is loaded: tokens and their texts, and what the largest step
     /// works in.
     pub work_bytes: Bytes,
-    /// The most memory it takes while it is loaded, the weights and all else together. At least [`Self::resident_bytes`].
+    /// The most memory it takes while it is loaded, the weights and all else together.
     pub load_bytes: Bytes,
     /// Memory one token of one sequence takes.
     pub kv_bytes_per_token: Bytes,
@@ -47,6 +47,11 @@ impl ModelCard {
     /// Memory it takes once loaded, without any sequence.
     pub fn resident_bytes(&self) -> Bytes {
         self.weights_bytes.saturating_add(self.work_bytes)
+    }
+
+    /// The most memory it takes without any sequence, be it while it is loaded or afterwards.
+    pub fn most_bytes(&self) -> Bytes {
+        self.load_bytes.max(self.resident_bytes())
     }
 
     /// KV memory of a sequence of up to `tokens` tokens, in whole pages.
