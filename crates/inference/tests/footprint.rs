@@ -5,7 +5,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test stops at the first surprise"
+    clippy::print_stdout,
+    reason = "a test stops at the first surprise, and its figures are worth reading"
 )]
 
 mod support;
@@ -72,9 +73,9 @@ fn a_model_takes_what_its_card_says_and_no_more_while_it_loads() {
         feed_forward: 1024,
         more_tokens: 3800,
     };
-    let model = TinyModel::qwen2().weights(Format::F32).sized(sizes);
+    let written = TinyModel::qwen2().weights(Format::F32).sized(sizes);
     let test = "a_model_takes_what_its_card_says_and_no_more_while_it_loads";
-    let Some(source) = model_of(test, &model) else {
+    let Some(source) = model_of(test, &written) else {
         return;
     };
     let loader = GgufLoader::new();
@@ -82,7 +83,7 @@ fn a_model_takes_what_its_card_says_and_no_more_while_it_loads() {
     let before = anonymous();
     let since = || anonymous().saturating_sub(before);
     let mut most = Bytes::ZERO;
-    let mut loaded = loader
+    let mut model = loader
         .load(&source, &mut |_| {
             most = most.max(since());
             ControlFlow::Continue(())
@@ -97,8 +98,8 @@ fn a_model_takes_what_its_card_says_and_no_more_while_it_loads() {
     );
     let (sequence, tokens) = (SequenceId(1), [3; 250]);
     let plan = plan(256, 250, Sampling::default());
-    loaded.engine.open(sequence, plan).unwrap();
-    loaded.engine.step(&[input(1, &tokens, true)]).unwrap();
+    model.engine.open(sequence, plan).unwrap();
+    model.engine.step(&[input(1, &tokens, true)]).unwrap();
     let at_work = card.resident_bytes().saturating_add(card.kv_bytes(256));
     assert_known("at work", since(), at_work);
 }
@@ -109,23 +110,23 @@ fn a_large_vocabulary_is_counted() {
         more_tokens: 150_000,
         ..Sizes::TINY
     };
-    let model = TinyModel::llama().sized(sizes);
-    let Some(source) = model_of("a_large_vocabulary_is_counted", &model) else {
+    let written = TinyModel::llama().sized(sizes);
+    let Some(source) = model_of("a_large_vocabulary_is_counted", &written) else {
         return;
     };
     let loader = GgufLoader::new();
     let card = loader.inspect(&source).unwrap();
     let before = anonymous();
-    let mut loaded = loader
+    let mut model = loader
         .load(&source, &mut |_| ControlFlow::Continue(()))
         .unwrap();
     let ids = 1..=16;
     for id in ids.clone() {
         let plan = plan(64, 1, Sampling::default());
-        loaded.engine.open(SequenceId(id), plan).unwrap();
+        model.engine.open(SequenceId(id), plan).unwrap();
     }
     let batch: Vec<_> = ids.map(|id| input(id, &[3], true)).collect();
-    loaded.engine.step(&batch).unwrap();
+    model.engine.step(&batch).unwrap();
     let taken = anonymous().saturating_sub(before);
     let known = card.resident_bytes();
     let known = known.saturating_add(card.kv_bytes(64).saturating_mul(16));
