@@ -20,8 +20,9 @@ use crate::messages::{
     Update,
 };
 use crate::news::{News, Subscription};
+use crate::patience::perform;
 use crate::revisions::{Author, PlanError, Revision};
-use crate::store::Store;
+use crate::store::{Store, Wish};
 
 /// The name in the tree.
 pub const CHILD_ID: &str = "chat_config";
@@ -64,14 +65,8 @@ pub fn child(store: Store, clock: Clock) -> (ChildSpec, Handle<ChatConfig>) {
 
 type Asker = ReplySender<Result<Current, ConfigError>>;
 
-/// Something that ends in a revision.
-enum Wish {
-    Update(Update),
-    Rollback(Rollback),
-    Reload(Reload),
-}
-
 struct Job {
+    author: Author,
     wish: Wish,
     /// Nobody, if this actor asked itself.
     asker: Option<Asker>,
@@ -81,7 +76,7 @@ struct Job {
 
 /// The disk is done.
 struct Written {
-    planned: Result<Option<Revision>, ConfigError>,
+    done: Result<Arc<Revision>, ConfigError>,
     asker: Option<Asker>,
     guard: WorkGuard,
 }
@@ -109,83 +104,64 @@ impl Actor for ChatConfig {
 
 impl ChatConfig {
     fn read_again(&mut self) {
-        let wish = Wish::Reload(Reload {
-            who: CHILD_ID.to_owned(),
-        });
-        let guard = self.inbox.work("reading the settings file");
-        self.waiting.push_front(Job {
-            wish,
-            asker: None,
-            guard,
-        });
+        let job = self.job(CHILD_ID, Wish::Reload, "reading the settings file", None);
+        self.waiting.push_front(job);
         self.work();
     }
 
-    fn accept(&mut self, wish: Wish, label: &str, asker: Option<Asker>) {
+    fn job(&self, who: &str, wish: Wish, label: &str, asker: Option<Asker>) -> Job {
+        let at = (self.seed.clock)();
+        Job {
+            author: Author {
+                who: who.to_owned(),
+                at,
+            },
+            wish,
+            asker,
+            guard: self.inbox.work(label),
+        }
+    }
+
+    fn accept(&mut self, who: &str, wish: Wish, label: &str, asker: Option<Asker>) {
         let waiting = self.waiting.len();
         if waiting >= WAITING {
             return answer(asker, Err(ConfigError::Busy { waiting }));
         }
-        let guard = self.inbox.work(label);
-        self.waiting.push_back(Job { wish, asker, guard });
+        let job = self.job(who, wish, label, asker);
+        self.waiting.push_back(job);
         self.work();
     }
 
     /// Takes up what waits until the disk has something to do.
     fn work(&mut self) {
         while !self.writing
-            && let Some(Job { wish, asker, guard }) = self.waiting.pop_front()
+            && let Some(job) = self.waiting.pop_front()
         {
-            let (store, at) = (self.seed.store.clone(), (self.seed.clock)());
-            let planned = match wish {
-                Wish::Update(wish) => {
-                    let author = Author { who: wish.who, at };
-                    let revisions = store.revisions();
-                    revisions.update(author, wish.expected, &wish.changes)
+            // What is too late now will not be in time after a look at the disk.
+            let late = match job.wish {
+                Wish::Update { expected, .. } | Wish::Rollback { expected, .. } => {
+                    self.seed.store.revisions().expect(expected).err()
                 }
-                Wish::Rollback(wish) => {
-                    let author = Author { who: wish.who, at };
-                    let revisions = store.revisions();
-                    revisions.roll_back(author, wish.expected, wish.to)
-                }
-                Wish::Reload(wish) => {
-                    let author = Author { who: wish.who, at };
-                    self.on_disk(asker, guard, move || store.reload(author));
-                    continue;
-                }
+                Wish::Reload => None,
             };
-            match planned {
-                Ok(Some(planned)) => self.on_disk(asker, guard, move || {
-                    store.write(&planned)?;
-                    Ok(Some(planned))
-                }),
-                Ok(None) => answer(asker, Ok(Current(store.current()))),
-                Err(error) => answer(asker, Err(error.into())),
+            match late {
+                Some(error) => answer(job.asker, Err(error.into())),
+                None => self.on_disk(job),
             }
         }
     }
 
-    fn on_disk<F>(&mut self, asker: Option<Asker>, guard: WorkGuard, job: F)
-    where
-        F: FnOnce() -> Result<Option<Revision>, ConfigError> + Send + 'static,
-    {
+    fn on_disk(&mut self, job: Job) {
         self.writing = true;
         let me = self.me.clone();
-        let path = self.seed.store.path();
+        let store = self.seed.store.clone();
         while self.tasks.try_join_next().is_some() {}
         self.tasks.spawn(async move {
-            let planned = tokio::task::spawn_blocking(job).await;
-            let planned = planned.unwrap_or_else(|error| {
-                Err(ConfigError::File(FileError::Disk {
-                    path,
-                    verb: "written",
-                    reason: error.to_string(),
-                }))
-            });
+            let done = perform(&store, job.author, job.wish).await;
             let written = Written {
-                planned,
-                asker,
-                guard,
+                done,
+                asker: job.asker,
+                guard: job.guard,
             };
             if let Some(me) = me.upgrade()
                 && let Err(error) = me.tell(written).send().await
@@ -194,6 +170,27 @@ impl ChatConfig {
             }
         });
     }
+
+    /// Tells everybody of the revisions they have not heard of: this process's own, and those of others that were found
+    /// in the file.
+    fn spread(&self) {
+        let told = self.seed.news.told();
+        let news: Vec<Arc<Revision>> = {
+            let revisions = self.seed.store.revisions();
+            let fresh = revisions.history().filter(|one| one.number > told);
+            fresh.cloned().collect()
+        };
+        for revision in news {
+            let fields: Vec<&str> = revision.changed.iter().map(|c| c.field.as_str()).collect();
+            tracing::info!(
+                revision = revision.number,
+                who = revision.who,
+                ?fields,
+                "settings changed"
+            );
+            self.seed.news.tell(&revision);
+        }
+    }
 }
 
 impl Message<Written> for ChatConfig {
@@ -201,48 +198,19 @@ impl Message<Written> for ChatConfig {
 
     async fn handle(&mut self, written: Written, _: &mut Context<Self, ()>) {
         self.writing = false;
-        let Written {
-            planned,
-            asker,
-            guard,
-        } = written;
-        let result = match planned {
-            Ok(None) => Ok(Current(self.seed.store.current())),
-            Ok(Some(planned)) => self.take(planned),
-            Err(error) => {
-                let failed = matches!(error, ConfigError::File(FileError::Disk { .. }));
-                if failed && asker.is_some() {
-                    self.read_again();
-                }
-                Err(error)
+        let Written { done, asker, guard } = written;
+        self.spread();
+        if let Err(error) = &done {
+            let failed = matches!(error, ConfigError::File(FileError::Disk { .. }));
+            if failed && asker.is_some() {
+                self.read_again();
+            } else if asker.is_none() {
+                tracing::warn!(%error, "the settings file was not taken over; the running settings stay");
             }
-        };
-        if let (Err(error), None) = (&result, &asker) {
-            tracing::warn!(%error, "the settings file was not taken over; the running settings stay");
         }
-        answer(asker, result);
+        answer(asker, done.map(Current));
         drop(guard);
         self.work();
-    }
-}
-
-impl ChatConfig {
-    fn take(&self, planned: Revision) -> Result<Current, ConfigError> {
-        let expected = planned.number.saturating_sub(1);
-        let taken = self.seed.store.revisions().commit(planned);
-        let Some(revision) = taken else {
-            let current = self.seed.store.current().number;
-            return Err(PlanError::Conflict { expected, current }.into());
-        };
-        let fields: Vec<&str> = revision.changed.iter().map(|c| c.field.as_str()).collect();
-        tracing::info!(
-            revision = revision.number,
-            who = revision.who,
-            ?fields,
-            "settings changed"
-        );
-        self.seed.news.tell(&revision);
-        Ok(Current(revision))
     }
 }
 
@@ -262,7 +230,13 @@ impl Message<Update> for ChatConfig {
             let most = CHANGES;
             answer(asker, Err(ConfigError::TooMany { given, most }));
         } else {
-            self.accept(Wish::Update(wish), "writing a change of settings", asker);
+            let Update {
+                who,
+                expected,
+                changes,
+            } = wish;
+            let wish = Wish::Update { expected, changes };
+            self.accept(&who, wish, "writing a change of settings", asker);
         }
         delegated
     }
@@ -277,7 +251,9 @@ impl Message<Rollback> for ChatConfig {
         ctx: &mut Context<Self, Self::Reply>,
     ) -> Self::Reply {
         let (delegated, asker) = ctx.reply_sender();
-        self.accept(Wish::Rollback(wish), "writing former settings", asker);
+        let Rollback { who, expected, to } = wish;
+        let wish = Wish::Rollback { expected, to };
+        self.accept(&who, wish, "writing former settings", asker);
         delegated
     }
 }
@@ -287,7 +263,7 @@ impl Message<Reload> for ChatConfig {
 
     async fn handle(&mut self, wish: Reload, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
         let (delegated, asker) = ctx.reply_sender();
-        self.accept(Wish::Reload(wish), "reading the settings file", asker);
+        self.accept(&wish.who, Wish::Reload, "reading the settings file", asker);
         delegated
     }
 }

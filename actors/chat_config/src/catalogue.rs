@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+use crate::effect::{Effect, effect};
 use crate::flat::{Flat, flatten_known};
 use crate::settings::Settings;
 use crate::units::{Size, Span};
@@ -25,6 +26,8 @@ pub struct Entry {
     pub allowed: String,
     /// Its value unless it is set; null if there is none.
     pub default: Value,
+    /// When a change of it is felt.
+    pub effect: Effect,
     /// Its values are shown nowhere but in the file and to those who run with them.
     pub secret: bool,
     /// It takes text and no number: `model.name=7` is the model named 7.
@@ -49,7 +52,7 @@ impl Catalogue {
         let entries = flatten_known(&defaults)
             .into_iter()
             .map(|(path, default)| {
-                let entry = entry(at(&schema, &path), default);
+                let entry = entry(&path, at(&schema, &path), default);
                 (path, entry)
             })
             .collect();
@@ -132,13 +135,14 @@ fn at<'a>(schema: &'a Value, path: &str) -> &'a Value {
     })
 }
 
-fn entry(schema: &Value, default: Value) -> Entry {
+fn entry(path: &str, schema: &Value, default: Value) -> Entry {
     let text = |key: &str| schema.get(key).and_then(Value::as_str);
     let kinds = kinds(schema);
     Entry {
         help: text("description").unwrap_or_default().replace('\n', " "),
         allowed: text("x-allowed").map_or_else(|| allowed(schema, &kinds), str::to_owned),
         default,
+        effect: effect(path).unwrap_or(Effect::NextStart),
         secret: schema.get("x-secret") == Some(&Value::Bool(true)),
         is_text: !words(schema).is_empty()
             || (kinds.contains(&"string") && !kinds.contains(&"integer")),

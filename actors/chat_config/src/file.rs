@@ -3,23 +3,31 @@
 //! Nothing here waits for anything but the disk, and no step leaves the folder without a readable file.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Former forms kept as `config.toml.1` (the latest) to `config.toml.5`.
 pub const BACKUPS: u32 = 5;
-/// The largest file that is read. All settings at their longest are less than half of it.
+/// The largest settings file that is read. All settings at their longest are less than half of it.
 const LARGEST: u64 = 1 << 20;
+/// The largest history that is kept beside it: some twenty of the longest settings, or thousands of usual ones.
+pub(crate) const LARGEST_HISTORY: usize = 4 << 20;
 
 /// What a disk does, one step a method, so that a test can fail or stop at each.
 pub trait Disk: Send + Sync + 'static {
     /// The whole file.
     ///
     /// # Errors
-    /// As the system says; `NotFound` if there is none.
-    fn read(&self, path: &Path) -> io::Result<String>;
+    /// As the system says; `NotFound` if there is none, `FileTooLarge` if it has more than `most` bytes.
+    fn read(&self, path: &Path, most: u64) -> io::Result<String>;
+    /// Takes a lock that only one process has at a time; `None` if another has it. Never waits. The system takes it back
+    /// from a process that died, so no lock is ever stale.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn lock(&self, path: &Path) -> io::Result<Option<Lock>>;
     /// Makes or empties a file that only its owner may read, writes it and waits until it is on the disk.
     ///
     /// # Errors
@@ -40,6 +48,24 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// As the system says.
     fn sync(&self, folder: &Path) -> io::Result<()>;
+    /// Makes a folder and those above it, where they are missing.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn make_folder(&self, folder: &Path) -> io::Result<()>;
+}
+
+/// Holds a lock until it is dropped.
+#[derive(Debug, Default)]
+pub struct Lock {
+    _file: Option<File>,
+}
+
+impl Lock {
+    /// Of a disk that only one process can see.
+    pub const fn alone() -> Self {
+        Self { _file: None }
+    }
 }
 
 /// The machine's disk.
@@ -47,18 +73,35 @@ pub trait Disk: Send + Sync + 'static {
 pub struct RealDisk;
 
 impl Disk for RealDisk {
-    fn read(&self, path: &Path) -> io::Result<String> {
+    fn read(&self, path: &Path, most: u64) -> io::Result<String> {
         let mut text = String::new();
         let read = File::open(path)?
-            .take(LARGEST + 1)
+            .take(most.saturating_add(1))
             .read_to_string(&mut text)?;
-        if read as u64 > LARGEST {
+        if read as u64 > most {
             return Err(io::Error::new(
                 io::ErrorKind::FileTooLarge,
-                "it is larger than 1 MiB",
+                format!("it is larger than {} MiB", most >> 20),
             ));
         }
         Ok(text)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock { _file: Some(file) })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            // Some network file systems have no locks; what was read last is compared before each write all the same.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                Ok(Some(Lock::alone()))
+            }
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     fn write(&self, path: &Path, text: &str) -> io::Result<()> {
@@ -83,6 +126,10 @@ impl Disk for RealDisk {
     fn sync(&self, folder: &Path) -> io::Result<()> {
         File::open(folder)?.sync_all()
     }
+
+    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)
+    }
 }
 
 /// Why a file was not read or written. A refused write has changed nothing that is read.
@@ -98,9 +145,17 @@ pub enum FileError {
         /// The system's words.
         reason: String,
     },
-    /// Someone edited it since it was read last.
-    #[error("{path} was changed by hand since it was read: reload the settings, then change them")]
+    /// Someone edited it since it was read last, and it is not accepted as it is.
+    #[error(
+        "{path} was changed by hand since it was read: look at it, mend it if it is refused, then change the settings"
+    )]
     Edited {
+        /// The settings file.
+        path: String,
+    },
+    /// Another process is writing.
+    #[error("{path} is being written by another process: try again in a moment")]
+    Locked {
         /// The settings file.
         path: String,
     },
@@ -129,11 +184,52 @@ impl SettingsFile {
     /// # Errors
     /// `Disk`, also if it is larger than 1 MiB or no UTF-8.
     pub fn read(&self) -> Result<Option<String>, FileError> {
-        match self.disk.read(&self.path) {
+        match self.disk.read(&self.path, LARGEST) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.failed("read", &error)),
         }
+    }
+
+    /// Keeps other processes from writing until the lock is dropped; makes the folder if there is none. Never waits.
+    ///
+    /// # Errors
+    /// `Locked` if another process has it; `Disk`.
+    pub fn lock(&self) -> Result<Lock, FileError> {
+        let path = self.real();
+        let lock = self
+            .disk
+            .make_folder(folder(&path))
+            .and_then(|()| self.disk.lock(&beside(&path, "lock")));
+        match lock {
+            Ok(Some(lock)) => Ok(lock),
+            Ok(None) => Err(FileError::Locked {
+                path: self.path.display().to_string(),
+            }),
+            Err(error) => Err(self.failed("locked", &error)),
+        }
+    }
+
+    /// What is told of its former revisions; empty if there is nothing.
+    pub(crate) fn history(&self) -> io::Result<String> {
+        let path = beside(&self.real(), "history");
+        match self.disk.read(&path, LARGEST_HISTORY as u64) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            other => other,
+        }
+    }
+
+    /// Replaces that, whole.
+    pub(crate) fn write_history(&self, text: &str) -> io::Result<()> {
+        let path = beside(&self.real(), "history");
+        let fresh = beside(&path, "new");
+        self.disk.write(&fresh, text)?;
+        self.disk.rename(&fresh, &path)
+    }
+
+    /// A link stays a link: what it leads to is replaced, and what is kept beside it lies there.
+    fn real(&self) -> PathBuf {
+        fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone())
     }
 
     /// Replaces `known` (what was read or written last; `None` if there was no file) by `text`.
@@ -151,13 +247,9 @@ impl SettingsFile {
 
     /// The new text is on the disk before its name is; the old one has a second name before it loses its first.
     fn write(&self, text: &str, has_former: bool) -> io::Result<()> {
-        // A link stays a link: what it leads to is replaced.
-        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        fs::create_dir_all(folder)?;
+        let path = self.real();
+        let folder = folder(&path);
+        self.disk.make_folder(folder)?;
         let fresh = beside(&path, "new");
         self.disk.write(&fresh, text)?;
         if has_former {
@@ -184,6 +276,14 @@ impl SettingsFile {
             verb,
             reason: error.to_string(),
         }
+    }
+}
+
+/// Where a file lies.
+pub(crate) fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 

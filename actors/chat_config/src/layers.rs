@@ -14,9 +14,26 @@ use crate::check::{Given, check, unknown};
 use crate::flat::{Flat, nest};
 use crate::refusal::{Origin, Refusal, Refusals};
 
-/// How names of environment variables begin. Only names with a double underscore are settings:
-/// `PARAPHYM_LIMITS__ANSWERS` is `limits.answers`.
+/// How names of environment variables begin. Those with a double underscore are settings: `PARAPHYM_LIMITS__ANSWERS` is
+/// `limits.answers`. So are a few short ones, such as `PARAPHYM_MODEL`.
 pub const ENVIRONMENT_PREFIX: &str = "PARAPHYM_";
+
+/// Variables with a name of their own, from before there were sections. They win over the long names.
+const SHORT_NAMES: [(&str, &str); 13] = [
+    ("PARAPHYM_BIND", "realtime.bind"),
+    ("PARAPHYM_LOG", "telemetry.log"),
+    ("PARAPHYM_MAX_TOKENS", "model.max_tokens"),
+    ("PARAPHYM_MEMORY_LIMIT", "memory.limit"),
+    ("PARAPHYM_MIN_P", "model.min_p"),
+    ("PARAPHYM_MODEL", "model.name"),
+    ("PARAPHYM_MODELS_DIR", "model.models_dir"),
+    ("PARAPHYM_REPETITION_PENALTY", "model.repetition_penalty"),
+    ("PARAPHYM_SEED", "model.seed"),
+    ("PARAPHYM_SYSTEM", "chat.system"),
+    ("PARAPHYM_TEMPERATURE", "model.temperature"),
+    ("PARAPHYM_TOP_K", "model.top_k"),
+    ("PARAPHYM_TOP_P", "model.top_p"),
+];
 
 /// What lies above the file and never changes while the process runs, and where the file is.
 #[derive(Clone, Debug)]
@@ -46,7 +63,7 @@ impl Layers {
                 Some((Origin::Environment(name), path, value))
             })
             .collect();
-        above.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+        above.sort_by_key(|(origin, ..)| (is_short(origin), origin.clone()));
         for flag in flags {
             match flag.split_once('=') {
                 Some((key, text)) => {
@@ -161,8 +178,15 @@ fn unreadable(error: &toml::de::Error, text: &str) -> String {
 
 /// `limits.answers` of `PARAPHYM_LIMITS__ANSWERS`; `None` for what is no setting.
 fn path_of(name: &str) -> Option<String> {
+    if let Some((_, path)) = SHORT_NAMES.iter().find(|(short, _)| *short == name) {
+        return Some((*path).to_owned());
+    }
     let (section, key) = name.strip_prefix(ENVIRONMENT_PREFIX)?.split_once("__")?;
     Some(format!("{section}.{}", key.replace("__", ".")).to_lowercase())
+}
+
+fn is_short(origin: &Origin) -> bool {
+    matches!(origin, Origin::Environment(name) if SHORT_NAMES.iter().any(|(short, _)| short == name))
 }
 
 /// The value that `text` is for this setting: text where text is wanted, else whatever TOML takes it for.
@@ -246,7 +270,9 @@ mod tests {
                 ("PARAPHYM_LIMITS__ANSWERS", "5"),
                 ("PARAPHYM_MODEL__NAME", "7"),
                 ("PARAPHYM_CHAT__IDLE", "90s"),
-                ("PARAPHYM_MODEL", "not a setting"),
+                ("PARAPHYM_TEST_MODEL", "not a setting"),
+                ("PARAPHYM_TEMPERATURE", "0.5"),
+                ("PARAPHYM_MODEL__TEMPERATURE", "0.6"),
                 ("PATH", "/bin"),
             ],
             &["limits.answers=6", "model.stop=[\"a\"]"],
@@ -265,6 +291,7 @@ mod tests {
                 serde_json::json!(["a"]),
                 "from the flag model.stop",
             ),
+            ("model.temperature", 0.5.into(), "from PARAPHYM_TEMPERATURE"),
             ("ui.font_px", 14.into(), "by default"),
         ] {
             let (found, from) = &given[path];

@@ -12,11 +12,16 @@ mod actor;
 mod catalogue;
 mod check;
 pub mod client;
+mod effect;
 pub mod file;
 mod flat;
+mod history;
+mod instructions;
 mod layers;
+mod memory_disk;
 pub mod messages;
 mod news;
+pub mod patience;
 mod refusal;
 mod revisions;
 pub mod settings;
@@ -25,7 +30,9 @@ mod units;
 
 pub use actor::{CHILD_ID, ChatConfig, Clock, ConfigSeed, WAITING, child};
 pub use catalogue::{Catalogue, Entry};
+pub use effect::Effect;
 pub use flat::{Flat, to_toml};
+pub use instructions::instructions;
 pub use layers::{ENVIRONMENT_PREFIX, Layers};
 pub use messages::{
     ConfigError, Current, Diff, Differences, Get, History, Reload, Revised, Rollback, Subscribe,
@@ -35,5 +42,5 @@ pub use news::{Heard, NEWS, Subscription};
 pub use refusal::{Origin, Refusal, Refusals};
 pub use revisions::{Author, Cause, Change, Changed, HISTORY, PlanError, Revision, Revisions};
 pub use settings::Settings;
-pub use store::Store;
+pub use store::{Store, Wish};
 pub use units::{Size, Span, UnitError};

@@ -17,7 +17,8 @@ pub const NEWS: usize = 256;
 pub enum Heard {
     /// A new revision holds. Numbers come in order; one is left out only after `Missed`.
     Revised(Arc<Revision>),
-    /// The subscriber was too slow, and so many revisions are gone. Those that follow are still told.
+    /// The subscriber was too slow, or another process made more revisions than the history keeps: so many are gone. Those
+    /// that follow are still told.
     Missed {
         /// How many.
         count: u64,
@@ -29,15 +30,37 @@ pub enum Heard {
 pub struct Subscription {
     news: broadcast::Receiver<Arc<Revision>>,
     latest: watch::Receiver<Arc<Revision>>,
+    /// The number of the last revision heard of.
+    seen: u64,
+    /// What comes after a gap that was just told.
+    held: Option<Arc<Revision>>,
 }
 
 impl Subscription {
     /// Waits for the next revision; `None` when the settings are gone for good. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Heard> {
-        match self.news.recv().await {
-            Ok(revision) => Some(Heard::Revised(revision)),
-            Err(RecvError::Lagged(count)) => Some(Heard::Missed { count }),
-            Err(RecvError::Closed) => None,
+        let revision = match self.held.take() {
+            Some(held) => held,
+            None => self.receive().await?,
+        };
+        let gap = revision.number.saturating_sub(self.seen.saturating_add(1));
+        if gap > 0 {
+            self.seen = revision.number.saturating_sub(1);
+            self.held = Some(revision);
+            return Some(Heard::Missed { count: gap });
+        }
+        self.seen = revision.number;
+        Some(Heard::Revised(revision))
+    }
+
+    /// The next that is still there; the numbers tell what is not.
+    async fn receive(&mut self) -> Option<Arc<Revision>> {
+        loop {
+            match self.news.recv().await {
+                Ok(revision) => return Some(revision),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
         }
     }
 
@@ -62,6 +85,11 @@ impl News {
         }
     }
 
+    /// The number of the revision that was told last.
+    pub(crate) fn told(&self) -> u64 {
+        self.latest.borrow().number
+    }
+
     pub(crate) fn tell(&self, revision: &Arc<Revision>) {
         self.latest.send_replace(Arc::clone(revision));
         // Nobody listening is no failure.
@@ -72,6 +100,8 @@ impl News {
         Subscription {
             news: self.news.subscribe(),
             latest: self.latest.subscribe(),
+            seen: self.told(),
+            held: None,
         }
     }
 }

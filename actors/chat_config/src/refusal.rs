@@ -85,6 +85,12 @@ impl Refusals {
         (!refusals.is_empty()).then_some(Self(refusals))
     }
 
+    /// A file that could not even be looked at.
+    pub fn unreadable(file: PathBuf, reason: String) -> Self {
+        let origin = Origin::File(file);
+        Refusal::Unreadable { origin, reason }.into()
+    }
+
     /// One by one, in the order of their paths.
     pub fn iter(&self) -> impl Iterator<Item = &Refusal> {
         self.0.iter()

@@ -83,7 +83,7 @@ pub struct Changed {
 /// One accepted state of all settings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Revision {
-    /// From 1, each one more than the last; counted anew by each process.
+    /// From 1, each one more than the last; counted for the file, by whichever process changes it.
     pub number: u64,
     /// When it was accepted.
     pub at: SystemTime,
@@ -98,6 +98,8 @@ pub struct Revision {
     /// What the file sets.
     own: Flat,
     origins: BTreeMap<String, Origin>,
+    /// The revision it was planned on.
+    base: u64,
 }
 
 impl Revision {
@@ -192,6 +194,7 @@ impl Revisions {
             settings: Arc::new(settings),
             own,
             origins: origins(given),
+            base: 0,
         });
         Ok(Self {
             catalogue,
@@ -286,7 +289,7 @@ impl Revisions {
         }
         match Refusals::of(refusals) {
             Some(refusals) => Err(PlanError::Refused(refusals)),
-            None => self.plan(author, Cause::Updated, own),
+            None => self.plan(self.next(), author, Cause::Updated, own),
         }
     }
 
@@ -302,7 +305,7 @@ impl Revisions {
     ) -> Result<Option<Revision>, PlanError> {
         self.expect(expected)?;
         let own = self.revision(to)?.own.clone();
-        self.plan(author, Cause::RolledBack { to }, own)
+        self.plan(self.next(), author, Cause::RolledBack { to }, own)
     }
 
     /// The revision that a file with this text would make; `None` if it sets what is set.
@@ -311,13 +314,14 @@ impl Revisions {
     /// All that is wrong with the file.
     pub fn reload(&self, author: Author, text: &str) -> Result<Option<Revision>, PlanError> {
         let own = self.layers.read(&self.catalogue, text);
-        self.plan(author, Cause::Reloaded, own.map_err(PlanError::Refused)?)
+        let own = own.map_err(PlanError::Refused)?;
+        self.plan(self.next(), author, Cause::Reloaded, own)
     }
 
     /// Takes a planned revision, which then holds. Returns it, or `None` if it was planned on another than the present
     /// one: it is dropped then.
     pub fn commit(&mut self, planned: Revision) -> Option<Arc<Revision>> {
-        if planned.number != self.current.number.saturating_add(1) {
+        if planned.base != self.current.number {
             return None;
         }
         let planned = Arc::new(planned);
@@ -329,7 +333,8 @@ impl Revisions {
         Some(planned)
     }
 
-    fn expect(&self, expected: Option<u64>) -> Result<(), PlanError> {
+    /// Refuses what was made for another revision than the one that holds.
+    pub(crate) fn expect(&self, expected: Option<u64>) -> Result<(), PlanError> {
         let current = self.current.number;
         match expected {
             Some(expected) if expected != current => Err(PlanError::Conflict { expected, current }),
@@ -373,15 +378,37 @@ impl Revisions {
         }
     }
 
-    fn plan(&self, author: Author, cause: Cause, own: Flat) -> Result<Option<Revision>, PlanError> {
+    fn next(&self) -> u64 {
+        self.current.number.saturating_add(1)
+    }
+
+    fn plan(
+        &self,
+        number: u64,
+        author: Author,
+        cause: Cause,
+        own: Flat,
+    ) -> Result<Option<Revision>, PlanError> {
         if own == self.current.own {
             return Ok(None);
         }
+        let built = self.built(number, author, cause, own);
+        built.map(Some).map_err(PlanError::Refused)
+    }
+
+    /// A revision on the present one.
+    fn built(
+        &self,
+        number: u64,
+        author: Author,
+        cause: Cause,
+        own: Flat,
+    ) -> Result<Revision, Refusals> {
         let origin = Origin::File(self.layers.file().to_owned());
         let given = self.layers.merge(&self.catalogue, &own, &origin);
-        let settings = check(&self.catalogue, &given).map_err(PlanError::Refused)?;
-        Ok(Some(Revision {
-            number: self.current.number.saturating_add(1),
+        let settings = check(&self.catalogue, &given)?;
+        Ok(Revision {
+            number,
             at: author.at,
             who: cut(author.who),
             cause,
@@ -389,7 +416,8 @@ impl Revisions {
             settings: Arc::new(settings),
             own,
             origins: origins(given),
-        }))
+            base: self.current.number,
+        })
     }
 }
 
@@ -420,5 +448,6 @@ fn differences(catalogue: &Catalogue, from: &Settings, to: &Settings) -> Vec<Cha
         .collect()
 }
 
+mod others;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ mod realtime;
 mod telemetry;
 mod ui;
 
-pub use behaviour::{Behaviour, ErrorHandling, Flow, FollowUp};
+pub use behaviour::{Behaviour, Flow, FollowUp};
 pub use chat::{Chat, Overflow};
 pub use limits::Limits;
 pub use memory::Memory;

@@ -1,16 +1,19 @@
 //! The settings and their file together, in the actor's seed: what a crash must not lose.
 //!
-//! A file is read and written by one at a time, also by what a former life left behind on the blocking pool.
+//! A file is read and written by one at a time: by one thread of a process, and by one process. What another did meanwhile
+//! is taken over before anything else is done, so nobody writes over what they did not see.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::catalogue::Catalogue;
-use crate::file::{Disk, FileError, SettingsFile};
+use crate::file::{Disk, FileError, LARGEST_HISTORY, Lock, SettingsFile};
 use crate::flat::to_toml;
+use crate::history::{self, Record};
 use crate::layers::Layers;
+use crate::memory_disk::MemoryDisk;
 use crate::messages::ConfigError;
 use crate::refusal::{Origin, Refusal, Refusals};
-use crate::revisions::{Author, Revision, Revisions};
+use crate::revisions::{Author, Change, Changed, PlanError, Revision, Revisions};
 
 /// The settings of one process: opened before the tree starts, so that a bad file is told to whoever starts it.
 #[derive(Clone)]
@@ -20,14 +23,39 @@ pub struct Store {
     file: Arc<Mutex<Known>>,
 }
 
+/// Looks at a file that others are writing before what was seen last is taken: far more than processes that write at once.
+const LOOKS: u32 = 100;
+
 struct Known {
     file: SettingsFile,
     text: Option<String>,
+    history: String,
+}
+
+/// Something that may end in a revision.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wish {
+    /// Changes, all or none.
+    Update {
+        /// The revision they were made for; `None` takes any.
+        expected: Option<u64>,
+        /// What to change.
+        changes: Vec<Change>,
+    },
+    /// Back to an earlier revision, by making a new one.
+    Rollback {
+        /// As above.
+        expected: Option<u64>,
+        /// The revision to go back to.
+        to: u64,
+    },
+    /// Whatever others did to the file.
+    Reload,
 }
 
 impl Store {
-    /// Reads the file that `layers` names and checks everything. Waits for the disk: call it before there are actors, or
-    /// on the blocking pool.
+    /// Reads the file that `layers` names and checks everything. `author` is who noticed what nobody wrote down. Works on
+    /// the disk, without waiting for other processes: call it before there are actors, or on the blocking pool.
     ///
     /// # Errors
     /// All that is wrong with the file, or that it cannot be read. No file at all is an empty one.
@@ -38,21 +66,74 @@ impl Store {
         author: Author,
     ) -> Result<Self, Refusals> {
         let file = SettingsFile::new(layers.file().to_owned(), disk);
-        let text = file.read().map_err(|error| Refusal::Unreadable {
+        let unreadable = |error: FileError| Refusal::Unreadable {
             origin: Origin::File(layers.file().to_owned()),
             reason: error.to_string(),
-        })?;
+        };
+        let Found {
+            text,
+            history,
+            lock,
+        } = look(&file).map_err(unreadable)?;
+        let (records, bad) = history::parse(&history);
+        if bad > 0 {
+            tracing::warn!(lines = bad, "the history of the settings is damaged there");
+        }
         let found = text.as_deref().unwrap_or_default();
-        let revisions = Revisions::start(catalogue, layers, found, author)?;
-        Ok(Self {
+        let revisions = Revisions::resume(catalogue, layers, &records, found, author)?;
+        let noticed =
+            records.last().map(|record| record.number) != Some(revisions.current().number);
+        let store = Self {
             revisions: Arc::new(Mutex::new(revisions)),
-            file: Arc::new(Mutex::new(Known { file, text })),
-        })
+            file: Arc::new(Mutex::new(Known {
+                file,
+                text,
+                history,
+            })),
+        };
+        if noticed && lock.is_some() {
+            store.record(&mut store.known());
+        }
+        drop(lock);
+        Ok(store)
+    }
+
+    /// The defaults, what `environment` and `flags` say (see [`Layers::new`]), and what is changed while the process
+    /// runs: there is no file.
+    ///
+    /// # Errors
+    /// All that is wrong with the environment and the flags.
+    pub fn without_file(
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[String],
+        author: Author,
+    ) -> Result<Self, Refusals> {
+        let catalogue = Arc::new(Catalogue::new());
+        let layers = Layers::new(&catalogue, "(no settings file)".into(), environment, flags)?;
+        Self::open(catalogue, layers, Arc::new(MemoryDisk::default()), author)
     }
 
     /// The revision that holds.
     pub fn current(&self) -> Arc<Revision> {
         Arc::clone(self.revisions().current())
+    }
+
+    /// What can be set.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::clone(self.revisions().catalogue())
+    }
+
+    /// All revisions that are kept, oldest first; the last one holds.
+    pub fn history(&self) -> Vec<Arc<Revision>> {
+        self.revisions().history().cloned().collect()
+    }
+
+    /// What is different between two revisions that are kept.
+    ///
+    /// # Errors
+    /// `NoRevision`.
+    pub fn diff(&self, from: u64, to: u64) -> Result<Vec<Changed>, PlanError> {
+        self.revisions().diff(from, to)
     }
 
     /// Where the file is, for people.
@@ -67,27 +148,145 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes down what a planned revision sets. Waits for the disk.
-    pub(crate) fn write(&self, planned: &Revision) -> Result<(), ConfigError> {
-        let mut known = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = to_toml(planned.own()).map_err(|error| FileError::Disk {
-            path: known.file.path().display().to_string(),
-            verb: "written",
-            reason: error.to_string(),
-        })?;
-        known.file.replace(known.text.as_deref(), &text)?;
-        known.text = Some(text);
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over what others did, then does what is wished for, and writes it down. Answers with the revision that then
+    /// holds. Works on the disk, without waiting for other processes: see [`crate::patience::perform`].
+    ///
+    /// # Errors
+    /// `File` with `Locked` if another process writes just now; nothing was done then. What a wish or the file is refused
+    /// for. If the disk failed half way, a reload tells what came of it.
+    pub fn perform(&self, author: &Author, wish: &Wish) -> Result<Arc<Revision>, ConfigError> {
+        let mut known = self.known();
+        let _lock = known.file.lock()?;
+        match self.catch_up(&mut known, author) {
+            // What somebody is still editing is not written over.
+            Err(ConfigError::Plan(PlanError::Refused(_))) if *wish != Wish::Reload => {
+                let path = self.path();
+                return Err(FileError::Edited { path }.into());
+            }
+            other => other?,
+        }
+        let planned = self.plan(author, wish)?;
+        if let Some(planned) = planned {
+            let text = to_toml(planned.own()).map_err(|error| self.failed(&error))?;
+            // A file without a history is taken for the first revision: this one is not.
+            if known.history.is_empty() {
+                self.record(&mut known);
+            }
+            known.file.replace(known.text.as_deref(), &text)?;
+            known.text = Some(text);
+            self.revisions().commit(planned);
+            self.record(&mut known);
+        }
+        Ok(self.current())
+    }
+
+    fn plan(&self, author: &Author, wish: &Wish) -> Result<Option<Revision>, PlanError> {
+        let revisions = self.revisions();
+        match wish {
+            Wish::Update { expected, changes } => {
+                revisions.update(author.clone(), *expected, changes)
+            }
+            Wish::Rollback { expected, to } => revisions.roll_back(author.clone(), *expected, *to),
+            Wish::Reload => Ok(None),
+        }
+    }
+
+    /// Only a file that is accepted becomes known.
+    fn catch_up(&self, known: &mut Known, author: &Author) -> Result<(), ConfigError> {
+        let text = known.file.read()?;
+        let history = history_of(&known.file);
+        if text == known.text && history == known.history {
+            return Ok(());
+        }
+        let (records, _) = history::parse(&history);
+        let found = text.as_deref().unwrap_or_default();
+        let taken = self
+            .revisions()
+            .catch_up(&records, found, author.clone())
+            .map_err(PlanError::Refused)?;
+        known.text = text;
+        known.history = history;
+        if taken && last(&records) != self.current().number {
+            self.record(known);
+        }
         Ok(())
     }
 
-    /// Reads the file and plans the revision that it makes. Only a file that is accepted becomes known: another would be
-    /// written over by the next update. Waits for the disk.
-    pub(crate) fn reload(&self, author: Author) -> Result<Option<Revision>, ConfigError> {
-        let mut known = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = known.file.read()?;
-        let found = text.as_deref().unwrap_or_default();
-        let planned = self.revisions().reload(author, found)?;
-        known.text = text;
-        Ok(planned)
+    /// Writes the history down. Where that fails the settings hold all the same; the next process will not know who made
+    /// them.
+    fn record(&self, known: &mut Known) {
+        let text = history::print(self.revisions().history(), LARGEST_HISTORY);
+        let text = text.unwrap_or_default();
+        match known.file.write_history(&text) {
+            Ok(()) => known.history = text,
+            Err(error) => {
+                tracing::warn!(%error, "the history of the settings could not be written");
+            }
+        }
     }
+
+    fn failed(&self, error: &dyn std::error::Error) -> FileError {
+        FileError::Disk {
+            path: self.path(),
+            verb: "written",
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// What lies on the disk: the file, and the history that belongs to it.
+struct Found {
+    text: Option<String>,
+    history: String,
+    /// None where another process writes, or nothing can be locked: then what is found may not be written down.
+    lock: Option<Lock>,
+}
+
+/// Looks until nobody writes between one look and the next: the file may then be ahead of its history by the revision that
+/// is just being written, and never behind.
+fn look(file: &SettingsFile) -> Result<Found, FileError> {
+    let mut looks = 0;
+    loop {
+        let history = history_of(file);
+        let text = file.read()?;
+        if text.is_none() && history.is_empty() {
+            // Nothing to write down, so no lock file is left where nothing was set.
+            return Ok(Found {
+                text,
+                history,
+                lock: None,
+            });
+        }
+        if let Ok(lock) = file.lock() {
+            return Ok(Found {
+                text: file.read()?,
+                history: history_of(file),
+                lock: Some(lock),
+            });
+        }
+        looks += 1;
+        if history == history_of(file) || looks >= LOOKS {
+            return Ok(Found {
+                text,
+                history,
+                lock: None,
+            });
+        }
+    }
+}
+
+fn last(records: &[Record]) -> u64 {
+    records.last().map_or(0, |record| record.number)
+}
+
+/// What is told of former revisions. One that cannot be read is begun anew: it decides nothing.
+fn history_of(file: &SettingsFile) -> String {
+    file.history().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the history of the settings cannot be read; it begins anew");
+        String::new()
+    })
 }

@@ -19,7 +19,7 @@ use supervision::{Events, Handle, RootHandle, SupervisorSpec, start_root};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use chat_config::file::{Disk, FileError};
+use chat_config::file::{Disk, FileError, Lock};
 use chat_config::{
     Author, Catalogue, Cause, Change, ChatConfig, ConfigError, Heard, Layers, PlanError, Refusal,
     Revision, Rollback, Store, Update, WAITING, client,
@@ -59,7 +59,15 @@ impl Memory {
 }
 
 impl Disk for Memory {
-    fn read(&self, path: &Path) -> io::Result<String> {
+    fn lock(&self, _: &Path) -> io::Result<Option<Lock>> {
+        Ok(Some(Lock::alone()))
+    }
+
+    fn make_folder(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn read(&self, path: &Path, _: u64) -> io::Result<String> {
         let files = self.files.lock().unwrap();
         files
             .get(path)

@@ -8,63 +8,58 @@
 )]
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use paraphym_chat_config as chat_config;
 
-use chat_config::file::{RealDisk, SettingsFile};
-use chat_config::{Author, Catalogue, Change, Layers, Revisions, to_toml};
+use chat_config::file::RealDisk;
+use chat_config::{Author, Catalogue, Change, HISTORY, Layers, Store, Wish};
 
 const ROUNDS: usize = 50;
 const FOLDER: &str = "CHAT_CONFIG_KILL_FOLDER";
 
-fn open(file: &SettingsFile) -> (Revisions, Option<String>) {
-    let catalogue = Arc::new(Catalogue::new());
-    let layers = Layers::new(&catalogue, file.path().to_owned(), [], &[]).unwrap();
-    let text = file.read().unwrap();
-    let author = Author {
-        who: "start".to_owned(),
+fn author() -> Author {
+    Author {
+        who: "child".to_owned(),
         at: SystemTime::UNIX_EPOCH,
-    };
-    let found = text.as_deref().unwrap_or_default();
-    let revisions = Revisions::start(catalogue, layers, found, author).unwrap();
-    (revisions, text)
+    }
+}
+
+fn open(file: &Path) -> Store {
+    let catalogue = Arc::new(Catalogue::new());
+    let layers = Layers::new(&catalogue, file.to_owned(), [], &[]).unwrap();
+    Store::open(catalogue, layers, Arc::new(RealDisk), author()).unwrap()
 }
 
 /// Counts the seed up for ever and says each number before and after it is written.
-fn write_for_ever(file: &SettingsFile) {
-    let (mut revisions, mut known) = open(file);
+fn write_for_ever(file: &Path) {
+    let store = open(file);
     let mut out = std::io::stdout();
     loop {
-        let next = revisions.current().settings.model.seed + 1;
-        let change = Change::Set {
-            key: "model.seed".to_owned(),
-            value: next.into(),
+        let next = store.current().settings.model.seed + 1;
+        let wish = Wish::Update {
+            expected: None,
+            changes: vec![Change::Set {
+                key: "model.seed".to_owned(),
+                value: next.into(),
+            }],
         };
-        let author = Author {
-            who: "child".to_owned(),
-            at: SystemTime::UNIX_EPOCH,
-        };
-        let planned = revisions.update(author, None, &[change]).unwrap().unwrap();
-        let text = to_toml(planned.own()).unwrap();
         writeln!(out, "begin {next}").unwrap();
-        file.replace(known.as_deref(), &text).unwrap();
+        store.perform(&author(), &wish).unwrap();
         writeln!(out, "done {next}").unwrap();
-        revisions.commit(planned).unwrap();
-        known = Some(text);
     }
 }
 
 #[test]
 fn a_file_whose_writer_was_killed_can_be_read() {
     if let Some(folder) = std::env::var_os(FOLDER) {
-        let path = std::path::Path::new(&folder).join("config.toml");
-        write_for_ever(&SettingsFile::new(path, Arc::new(RealDisk)));
+        write_for_ever(&Path::new(&folder).join("config.toml"));
     }
     let folder = tempfile::tempdir().unwrap();
-    let file = SettingsFile::new(folder.path().join("config.toml"), Arc::new(RealDisk));
+    let file = folder.path().join("config.toml");
     for round in 0..ROUNDS {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "a_file_whose_writer_was_killed_can_be_read"])
@@ -85,7 +80,8 @@ fn a_file_whose_writer_was_killed_can_be_read() {
         let last = said.last().unwrap_or(heard);
         let (word, number) = last.split_once(' ').unwrap();
         let number: u64 = number.parse().unwrap();
-        let seed = open(&file).0.current().settings.model.seed;
+        let revision = open(&file).current();
+        let seed = revision.settings.model.seed;
         // Written and not yet said, or begun and not yet written: never anything else.
         let possible = if word == "begin" {
             [number - 1, number]
@@ -93,7 +89,10 @@ fn a_file_whose_writer_was_killed_can_be_read() {
             [number, number]
         };
         assert!(possible.contains(&seed), "{last}: found {seed}");
+        // One that was written and not put into the history is noticed: the count goes on.
+        assert_eq!(revision.number, seed + 1);
     }
-    let (revisions, _) = open(&file);
-    assert!(revisions.current().settings.model.seed >= ROUNDS as u64);
+    let store = open(&file);
+    assert!(store.current().settings.model.seed >= ROUNDS as u64);
+    assert_eq!(store.history().len(), HISTORY);
 }

@@ -28,7 +28,6 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::book::{Book, Phase};
-use crate::breaker::What;
 use crate::live::Sequence;
 use crate::messages::{Unload, UnloadError};
 use crate::meters::Meters;
@@ -275,7 +274,7 @@ impl Lane {
         pages.card = Some(model.card);
         pages.weights = Some(weights);
         pages.phase = Phase::Ready;
-        pages.breaker.worked(What::Load);
+        pages.failure = None;
         pages.retry_at = None;
         tracing::info!(model = %self.parts.model, "loaded");
     }

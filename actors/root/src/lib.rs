@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   root
+//!    ├ chat_config
 //!    ├ memory_governor
 //!    ├ cache_janitor
 //!    ├ lane_supervisor ── lane*
 //!    ├ model_host
 //!    ├ agent_supervisor ── agent_worker*
-//!    └ edges, as the composition root hands them in: telemetry, gateway
+//!    └ edges, as the composition root hands them in: settings_applier, telemetry, gateway
 //! ```
 //!
 //! Invariants: this crate has no behaviour. It starts nothing and waits for nothing; it only says what is to be

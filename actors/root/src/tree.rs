@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use agent_worker::client::Agents;
 use cache_janitor::CacheJanitor;
+use chat_config::ChatConfig;
 use domain::Bytes;
 use engine::ModelLoader;
 use memory_governor::{DEFAULT_POLL, GovernorConfig, MemoryGovernor, Probe};
@@ -38,12 +39,18 @@ pub struct TreeParts {
     pub resolve: Arc<dyn ResolveModel>,
     /// Tells how much memory there is.
     pub probe: Arc<dyn Probe>,
+    /// The settings, opened.
+    pub settings: chat_config::Store,
+    /// The wall clock, for the history of settings.
+    pub clock: chat_config::Clock,
 }
 
 /// The tree before it is started, and the handles that will answer once it is.
 pub struct Tree {
     /// The root and its inner children. Edges are added behind them with `SupervisorSpec::child`.
     pub spec: SupervisorSpec,
+    /// Settings.
+    pub settings: Handle<ChatConfig>,
     /// Byte leases.
     pub governor: Handle<MemoryGovernor>,
     /// Sweeps.
@@ -61,6 +68,7 @@ impl Tree {
             limit: config.memory_limit,
             poll: config.memory_poll.unwrap_or(DEFAULT_POLL),
         };
+        let (settings_spec, settings) = chat_config::child(parts.settings, parts.clock);
         let (governor_spec, governor) = memory_governor::child_with(memory, parts.probe);
         let (janitor_spec, janitor) = cache_janitor::child(governor.clone());
         let deps = ModelHostDeps {
@@ -75,6 +83,7 @@ impl Tree {
         let mut spec = SupervisorSpec::new("root")
             .strategy(Strategy::OneForOne)
             .intensity(RESTARTS_MAX, PERIOD)
+            .child(settings_spec)
             .child(governor_spec)
             .child(janitor_spec);
         for child in model_specs.into_iter().chain(agent_specs) {
@@ -82,6 +91,7 @@ impl Tree {
         }
         Self {
             spec,
+            settings,
             governor,
             janitor,
             models,

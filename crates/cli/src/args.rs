@@ -40,37 +40,35 @@ Examples:
 Exit status: 0 answered, 1 failed, 2 bad usage, 129 hung up, 130 interrupted,
 143 terminated.";
 
-/// What holds for every command.
-#[derive(Clone, Debug, Args)]
+/// What holds for every command. What can be set for good is only a flag here: variables are read with the settings.
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Machine {
-    /// Where models lie [default: $XDG_DATA_HOME/paraphym/models]
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "PARAPHYM_MODELS_DIR",
-        hide_env_values = true,
-        global = true
-    )]
+    /// Where models lie [default: $XDG_DATA_HOME/paraphym/models] [env: PARAPHYM_MODELS_DIR]
+    #[arg(long, value_name = "DIR", global = true)]
     pub(crate) models_dir: Option<PathBuf>,
-    /// The most memory models may take, for example 2GiB [default: what the machine has]
+    /// The most memory models may take, for example 2GiB [default: what the machine has] [env: PARAPHYM_MEMORY_LIMIT]
     #[arg(
         long,
         value_name = "SIZE",
-        env = "PARAPHYM_MEMORY_LIMIT",
         value_parser = parse_size,
-        hide_env_values = true,
         global = true
     )]
     pub(crate) memory_limit: Option<Bytes>,
-    /// What is logged on standard error, for example info or supervision=debug,warn
+    /// What is logged on standard error, for example info or supervision=debug,warn [env: PARAPHYM_LOG]
+    #[arg(long, value_name = "FILTER", global = true)]
+    pub(crate) log: Option<String>,
+    /// The settings file [default: $XDG_CONFIG_HOME/paraphym/config.toml]
     #[arg(
         long,
-        value_name = "FILTER",
-        env = "PARAPHYM_LOG",
+        value_name = "FILE",
+        env = "PARAPHYM_CONFIG",
         hide_env_values = true,
         global = true
     )]
-    pub(crate) log: Option<String>,
+    pub(crate) config: Option<PathBuf>,
+    /// Sets one setting for this command alone, such as model.keep_alive=1h; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
+    pub(crate) settings: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -103,69 +101,53 @@ Examples:
   curl -s localhost:7007/v1/chat/completions -H 'content-type: application/json' \\
     -d '{\"model\":\"smollm2-135m-instruct\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}'")]
     Serve(Serve),
+    /// Settings: show, change, undo, check
+    #[command(
+        arg_required_else_help = true,
+        after_help = "\
+Examples:
+  paraphym config get model.temperature
+  paraphym config set model.temperature=0.7 chat.idle=15m
+  paraphym config set --expect 12 memory.limit=4GiB
+  paraphym config edit
+  paraphym config history
+  paraphym config rollback 11
+
+Flags win over variables (PARAPHYM_MODEL__TEMPERATURE=0.7), these over the file, and the file over the
+defaults. A running server takes over what is changed."
+    )]
+    Config(Configs),
 }
 
 /// Which model answers, and how.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Args)]
 pub(crate) struct Choices {
-    /// A name from `paraphym model list`, the path of a GGUF file, or hf:OWNER/REPO/FILE.gguf
-    #[arg(short, long, value_name = "NAME|PATH", env = "PARAPHYM_MODEL", value_parser = model_name, hide_env_values = true)]
+    /// A name from `paraphym model list`, the path of a GGUF file, or hf:OWNER/REPO/FILE.gguf [env: PARAPHYM_MODEL]
+    #[arg(short, long, value_name = "NAME|PATH", value_parser = model_name)]
     pub(crate) model: Option<ModelName>,
-    /// Standing instructions
-    #[arg(
-        short,
-        long,
-        value_name = "TEXT",
-        env = "PARAPHYM_SYSTEM",
-        hide_env_values = true
-    )]
+    /// Standing instructions [env: PARAPHYM_SYSTEM]
+    #[arg(short, long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
-    /// 0 always takes the likeliest word; 2 is wild [default: 0.2]
-    #[arg(
-        short,
-        long,
-        value_name = "0..2",
-        env = "PARAPHYM_TEMPERATURE",
-        hide_env_values = true
-    )]
+    /// 0 always takes the likeliest word; 2 is wild [default: 0.2] [env: PARAPHYM_TEMPERATURE]
+    #[arg(short, long, value_name = "0..2")]
     pub(crate) temperature: Option<f32>,
-    /// At most this many tokens are answered [default: 512]
-    #[arg(
-        long,
-        value_name = "N",
-        env = "PARAPHYM_MAX_TOKENS",
-        hide_env_values = true
-    )]
+    /// At most this many tokens are answered [default: 512] [env: PARAPHYM_MAX_TOKENS]
+    #[arg(long, value_name = "N")]
     pub(crate) max_tokens: Option<u32>,
-    /// The same seed and question give the same answer [default: 0]
-    #[arg(long, value_name = "N", env = "PARAPHYM_SEED", hide_env_values = true)]
+    /// The same seed and question give the same answer [default: 0] [env: PARAPHYM_SEED]
+    #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// Choose among the N likeliest tokens; 0 is all
-    #[arg(long, value_name = "N", env = "PARAPHYM_TOP_K", hide_env_values = true)]
+    /// Choose among the N likeliest tokens; 0 is all [env: PARAPHYM_TOP_K]
+    #[arg(long, value_name = "N")]
     pub(crate) top_k: Option<u32>,
-    /// Choose among the likeliest tokens that together have this probability
-    #[arg(
-        long,
-        value_name = "0..1",
-        env = "PARAPHYM_TOP_P",
-        hide_env_values = true
-    )]
+    /// Choose among the likeliest tokens that together have this probability [env: PARAPHYM_TOP_P]
+    #[arg(long, value_name = "0..1")]
     pub(crate) top_p: Option<f32>,
-    /// Leave out tokens less likely than this share of the likeliest
-    #[arg(
-        long,
-        value_name = "0..1",
-        env = "PARAPHYM_MIN_P",
-        hide_env_values = true
-    )]
+    /// Leave out tokens less likely than this share of the likeliest [env: PARAPHYM_MIN_P]
+    #[arg(long, value_name = "0..1")]
     pub(crate) min_p: Option<f32>,
-    /// Above 1, words already said become less likely [default: 1.1]
-    #[arg(
-        long,
-        value_name = "0.5..2",
-        env = "PARAPHYM_REPETITION_PENALTY",
-        hide_env_values = true
-    )]
+    /// Above 1, words already said become less likely [default: 1.1] [env: PARAPHYM_REPETITION_PENALTY]
+    #[arg(long, value_name = "0.5..2")]
     pub(crate) repetition_penalty: Option<f32>,
     /// Always the likeliest token, without any penalty: what a reference implementation would say
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "min_p", "repetition_penalty"])]
@@ -191,6 +173,94 @@ pub(crate) struct Ask {
 pub(crate) struct Chat {
     #[command(flatten)]
     pub(crate) choices: Choices,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Configs {
+    #[command(subcommand)]
+    pub(crate) action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Show settings, and where each value comes from
+    Get {
+        /// A setting such as model.temperature, or a section such as model [default: all]
+        key: Option<String>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change settings, all of them or none
+    Set {
+        /// What to set, such as model.temperature=0.7
+        #[arg(value_name = "KEY=VALUE", required = true)]
+        changes: Vec<String>,
+        #[command(flatten)]
+        expect: Expect,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take settings, or whole sections, back to their defaults
+    Reset {
+        /// Settings or sections
+        #[arg(value_name = "KEY", required = true)]
+        keys: Vec<String>,
+        #[command(flatten)]
+        expect: Expect,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Edit the file with $VISUAL or $EDITOR; it is checked before it holds
+    Edit,
+    /// Show what is different between two revisions
+    Diff {
+        /// A revision [default: the one before the last]
+        from: Option<u64>,
+        /// Another [default: the one that holds]
+        to: Option<u64>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show who changed what, and when
+    History {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Go back to an earlier revision, by making a new one
+    Rollback {
+        /// A number from `paraphym config history`
+        #[arg(value_name = "REVISION")]
+        to: u64,
+        #[command(flatten)]
+        expect: Expect,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the settings, or a file that is none yet
+    Check {
+        /// A file to check instead
+        file: Option<PathBuf>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// The JSON Schema of the file, for editors
+    Schema,
+    /// Where the file is
+    Path,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Expect {
+    /// Refuse if another revision than this one holds: somebody else was faster
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) expect: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -244,8 +314,8 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
-    /// Which model to look for
-    #[arg(short, long, value_name = "NAME|PATH", env = "PARAPHYM_MODEL", value_parser = model_name, hide_env_values = true)]
+    /// Which model to look for [env: PARAPHYM_MODEL]
+    #[arg(short, long, value_name = "NAME|PATH", value_parser = model_name)]
     pub(crate) model: Option<ModelName>,
     /// As JSON
     #[arg(long)]
@@ -254,17 +324,11 @@ pub(crate) struct Doctor {
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// The address to listen on
-    #[arg(
-        long,
-        value_name = "ADDR",
-        default_value = "127.0.0.1:7007",
-        env = "PARAPHYM_BIND",
-        hide_env_values = true
-    )]
-    pub(crate) bind: SocketAddr,
-    /// The model that answers when a request names none
-    #[arg(short, long, value_name = "NAME|PATH", env = "PARAPHYM_MODEL", value_parser = model_name, hide_env_values = true)]
+    /// The address to listen on [default: 127.0.0.1:7007] [env: PARAPHYM_BIND]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) bind: Option<SocketAddr>,
+    /// The model that answers when a request names none [env: PARAPHYM_MODEL]
+    #[arg(short, long, value_name = "NAME|PATH", value_parser = model_name)]
     pub(crate) model: Option<ModelName>,
 }
 
@@ -349,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_listens_on_the_loopback_interface_unless_told() {
+    fn the_server_listens_where_the_settings_say_unless_told() {
         let Ok(Cli {
             command: Command::Serve(serve),
             ..
@@ -357,6 +421,6 @@ mod tests {
         else {
             panic!("not serve");
         };
-        assert_eq!(serve.bind, "127.0.0.1:7007".parse().unwrap());
+        assert_eq!(serve.bind, None);
     }
 }

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::os::unix::fs::FileTypeExt;
 
-use domain::ConversationId;
+use domain::{ConversationId, Sampling};
 use paraphym_candle::TurnSettings;
 use tokio::io::AsyncReadExt;
 
@@ -15,7 +15,7 @@ use crate::fetch::ensure;
 use crate::out::note;
 use crate::progress::SILENCE;
 use crate::render;
-use crate::stage::{Stage, leave_now, named};
+use crate::stage::{Stage, leave_now};
 
 /// More than this on standard input is no question: no model here has a window for it.
 const INPUT_MAX: u64 = 1 << 20;
@@ -35,16 +35,21 @@ pub(crate) async fn run(stage: &mut Stage, ask: &Ask) -> Result<(), Failure> {
 
 /// `told` becomes true when the answer's own last event was shown.
 async fn answered(stage: &mut Stage, ask: &Ask, told: &mut bool) -> Result<(), Failure> {
-    let sampling = sampling(&ask.choices)?;
+    // What is wrong with what was typed is said before anything is read or loaded.
+    sampling(&Sampling::default(), &ask.choices)?;
     let question = question(stage, &ask.text.join(" ")).await?;
-    let model = named(ask.choices.model.as_ref());
+    let model = stage.named(ask.choices.model.as_ref());
     let store = stage.store()?;
     ensure(stage, &store, &model).await?;
     let host = stage.builder(&model).start().await?;
+    let usual = host.turn_settings();
     let settings = TurnSettings {
-        system: ask.choices.system.clone(),
-        sampling,
-        ..TurnSettings::new(model)
+        system: ask.choices.system.clone().or(usual.system),
+        // These were checked above, and the settings when they were read.
+        sampling: sampling(&usual.sampling, &ask.choices)?,
+        context: usual.context,
+        keep_alive: usual.keep_alive,
+        model,
     };
     let conversation = ConversationId::new("ask");
     // A token's life, stop 1: a question becomes a turn of a conversation.

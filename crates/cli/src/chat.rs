@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anstyle::AnsiColor;
-use domain::{ConversationId, ModelName};
+use domain::{ConversationId, ModelName, Sampling};
 use model_store::Store;
 use paraphym_candle::Paraphym;
 use paraphym_candle::signals::Signal;
@@ -23,7 +23,7 @@ use crate::fetch::ensure;
 use crate::out::{note, tell};
 use crate::presses::Meaning;
 use crate::render::table;
-use crate::stage::{Stage, leave_now, named};
+use crate::stage::{Stage, leave_now};
 use crate::unfinished::Unfinished;
 use command::{COMMANDS, Line, parse};
 use lines::{Lines, Read};
@@ -54,15 +54,16 @@ enum Left {
 
 /// Talks until one side leaves.
 pub(crate) async fn run(stage: &mut Stage, args: &args::Chat) -> Result<(), Failure> {
-    let sampling = sampling(&args.choices)?;
-    let model = named(args.choices.model.as_ref());
+    // What is wrong with what was typed is said before anything is loaded.
+    sampling(&Sampling::default(), &args.choices)?;
+    let model = stage.named(args.choices.model.as_ref());
     let store = stage.store()?;
     ensure(stage, &store, &model).await?;
     let host = stage.builder(&model).start().await?;
     let mut chat = Chat {
         store,
         lines: Lines::open(),
-        session: Session::new(model, args.choices.system.clone(), sampling),
+        session: Session::new(model, args.choices.clone()),
         conversation: ConversationId::new("chat"),
         saved: BTreeSet::new(),
         host: &host,
@@ -104,10 +105,12 @@ impl Chat<'_> {
                         return Ok(Left::Terminated(rest));
                     }
                 }
-                Line::Do(command) => match self.session.apply(command) {
-                    Effect::Leave => return Ok(Left::Goodbye),
-                    effect => self.carry_out(effect).await?,
-                },
+                Line::Do(command) => {
+                    match self.session.apply(command, &self.host.turn_settings()) {
+                        Effect::Leave => return Ok(Left::Goodbye),
+                        effect => self.carry_out(effect).await?,
+                    }
+                }
             }
         }
     }
@@ -152,7 +155,7 @@ impl Chat<'_> {
 
     /// Answers a text; what is left of the answer when SIGTERM or SIGHUP came.
     async fn answer(&mut self, text: &str) -> Result<Option<Unfinished>, Failure> {
-        let settings = self.session.settings();
+        let settings = self.session.settings(self.host.turn_settings());
         match self.host.ask(&self.conversation, text, settings).await {
             Ok(stream) => match answer::show(self.stage, stream, false).await? {
                 Ending::Given => {}

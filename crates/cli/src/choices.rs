@@ -1,85 +1,59 @@
-//! From what was typed to what a turn is run with: the command line's own defaults, checked by field.
+//! From what was typed to what a turn is run with: on top of the settings, checked by field.
 
 use domain::{FieldError, Sampling};
 
 use crate::args::Choices;
 
-/// What small instruct models are told to use (SmolLM2's model card). The seed is fixed unless one is chosen, so the
-/// same question still gets the same answer; without any chance a model of this size goes in circles.
-const TEMPERATURE: f32 = 0.2;
-
-/// Sampling at a temperature, with the limits that suit it. At zero only the penalty keeps a small model from
-/// repeating itself.
-fn at(temperature: f32) -> Sampling {
-    if temperature == 0.0 {
-        return Sampling {
-            repetition_penalty: 1.1,
-            ..Sampling::greedy()
-        };
-    }
-    Sampling {
-        temperature,
-        ..Sampling::default()
-    }
-}
-
-/// The sampling that was asked for.
+/// The sampling that was asked for, on top of what the settings say.
 ///
 /// # Errors
 /// The first field out of its range.
-pub(crate) fn sampling(choices: &Choices) -> Result<Sampling, FieldError> {
-    let mut sampling = if choices.greedy {
-        Sampling::greedy()
-    } else {
-        at(choices.temperature.unwrap_or(TEMPERATURE))
-    };
+pub(crate) fn sampling(usual: &Sampling, choices: &Choices) -> Result<Sampling, FieldError> {
+    let mut sampling = usual.clone();
+    if choices.greedy {
+        sampling = Sampling {
+            seed: usual.seed,
+            max_tokens: usual.max_tokens,
+            stop: usual.stop.clone(),
+            ..Sampling::greedy()
+        };
+    }
     let set = |field: &mut f32, value: Option<f32>| {
         if let Some(value) = value {
             *field = value;
         }
     };
+    set(&mut sampling.temperature, choices.temperature);
     set(&mut sampling.top_p, choices.top_p);
     set(&mut sampling.min_p, choices.min_p);
     set(&mut sampling.repetition_penalty, choices.repetition_penalty);
     sampling.top_k = choices.top_k.unwrap_or(sampling.top_k);
     sampling.seed = choices.seed.unwrap_or(sampling.seed);
     sampling.max_tokens = choices.max_tokens.unwrap_or(sampling.max_tokens);
-    sampling.stop.clone_from(&choices.stop);
+    if !choices.stop.is_empty() {
+        sampling.stop.clone_from(&choices.stop);
+    }
     sampling.validate()?;
     Ok(sampling)
-}
-
-/// `sampling` with another temperature, as `/temperature` sets it.
-///
-/// # Errors
-/// A temperature out of its range.
-pub(crate) fn with_temperature(
-    sampling: &Sampling,
-    temperature: f32,
-) -> Result<Sampling, FieldError> {
-    let changed = Sampling {
-        seed: sampling.seed,
-        max_tokens: sampling.max_tokens,
-        stop: sampling.stop.clone(),
-        ..at(temperature)
-    };
-    changed.validate()?;
-    Ok(changed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn usual(choices: &Choices) -> Result<Sampling, FieldError> {
+        sampling(&Sampling::default(), choices)
+    }
+
     #[test]
     fn the_default_is_the_same_each_time_and_does_not_go_in_circles() {
-        let chosen = sampling(&Choices::default()).unwrap();
+        let chosen = usual(&Choices::default()).unwrap();
         assert_eq!((chosen.temperature, chosen.seed), (0.2, 0));
         let zero = Choices {
             temperature: Some(0.0),
             ..Choices::default()
         };
-        let chosen = sampling(&zero).unwrap();
+        let chosen = usual(&zero).unwrap();
         assert_eq!((chosen.temperature, chosen.repetition_penalty), (0.0, 1.1));
     }
 
@@ -107,12 +81,12 @@ mod tests {
             stop: vec!["x".into()],
             ..Sampling::default()
         };
-        assert_eq!(sampling(&choices), Ok(expected));
+        assert_eq!(usual(&choices), Ok(expected));
         let greedy = Choices {
             greedy: true,
             ..Choices::default()
         };
-        assert_eq!(sampling(&greedy), Ok(Sampling::greedy()));
+        assert_eq!(usual(&greedy), Ok(Sampling::greedy()));
     }
 
     #[test]
@@ -129,22 +103,28 @@ mod tests {
         for (field, spoil) in cases {
             let mut choices = Choices::default();
             spoil(&mut choices);
-            assert_eq!(sampling(&choices).map_err(|e| e.field), Err(field));
+            assert_eq!(usual(&choices).map_err(|e| e.field), Err(field));
         }
     }
 
     #[test]
-    fn a_new_temperature_keeps_what_was_chosen_beside_it() {
-        let before = Sampling {
+    fn what_is_not_chosen_is_as_the_settings_say() {
+        let usual = Sampling {
+            temperature: 1.5,
             seed: 3,
             max_tokens: 9,
+            stop: vec!["x".into()],
             ..Sampling::default()
         };
-        let after = with_temperature(&before, 0.0).unwrap();
+        assert_eq!(sampling(&usual, &Choices::default()), Ok(usual.clone()));
+        let greedy = Choices {
+            greedy: true,
+            ..Choices::default()
+        };
+        let chosen = sampling(&usual, &greedy).unwrap();
         assert_eq!(
-            (after.temperature, after.seed, after.max_tokens),
+            (chosen.temperature, chosen.seed, chosen.max_tokens),
             (0.0, 3, 9)
         );
-        assert!(with_temperature(&before, 2.5).is_err());
     }
 }

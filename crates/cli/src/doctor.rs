@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use crate::args::Doctor;
 use crate::failure::Failure;
 use crate::model::verdict_words;
-use crate::stage::{Stage, named};
+use crate::stage::Stage;
 
 /// Looks at everything; fails if something does.
 pub(crate) async fn run(stage: &mut Stage, args: &Doctor) -> Result<(), Failure> {
-    let model = named(args.model.as_ref());
+    let model = stage.named(args.model.as_ref());
     let host = stage.builder(&model).start().await?;
     let report = stage.unless_signalled(host.doctor()).await;
     let report = match report {

@@ -111,6 +111,7 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Store(error) => error.into(),
+            StartError::Settings(refusals) => crate::settings::refused(&refusals),
             StartError::Gateway(error) => Self::usage(
                 error,
                 "--bind takes an address of this machine, such as 127.0.0.1:7007",

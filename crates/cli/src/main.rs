@@ -8,6 +8,7 @@ mod args;
 mod ask;
 mod chat;
 mod choices;
+mod config;
 mod doctor;
 mod failure;
 mod fetch;
@@ -17,6 +18,7 @@ mod presses;
 mod progress;
 mod render;
 mod serve;
+mod settings;
 mod size;
 mod stage;
 mod unfinished;
@@ -29,7 +31,7 @@ use telemetry::{LogFormat, init_logging, log_panics};
 
 use crate::args::{Cli, Command};
 use crate::failure::Failure;
-use crate::stage::Stage;
+use crate::stage::{Settings, Stage};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -40,9 +42,11 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
         }
     };
-    let result = logging(&cli).and_then(|()| {
-        paraphym_candle::run(&RuntimeOptions::default(), |runtime| command(cli, runtime))
-            .map_err(|error| Failure::failed(error, "run `paraphym doctor`"))?
+    let result = settings(&cli).and_then(|settings| {
+        paraphym_candle::run(&RuntimeOptions::default(), |runtime| {
+            command(cli, settings, runtime)
+        })
+        .map_err(|error| Failure::failed(error, "run `paraphym doctor`"))?
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -60,25 +64,39 @@ const SERVING: &str = "warn,paraphym_supervision[{restarts}]=info,kameo=off";
 /// A command keeps quiet unless something is wrong.
 const ASKING: &str = "error,kameo=off";
 
-fn logging(cli: &Cli) -> Result<(), Failure> {
-    let default = match cli.command {
+/// Opens the settings and the log. A file that is wrong must not keep anybody from mending it.
+fn settings(cli: &Cli) -> Result<Settings, Failure> {
+    let usual = match cli.command {
         Command::Serve(_) => SERVING,
         _ => ASKING,
     };
-    let filter = cli.machine.log.as_deref().unwrap_or(default);
-    init_logging(filter, LogFormat::Text).map_err(|error| Failure::usage(error, ""))?;
+    let store = match cli.command {
+        Command::Config(_) => None,
+        _ => Some(settings::open(&cli.machine)?),
+    };
+    let set = store
+        .as_ref()
+        .and_then(|store| store.current().settings.telemetry.log.clone());
+    let filter = cli.machine.log.clone().or(set);
+    let filter = filter.as_deref().unwrap_or(usual);
+    let control =
+        init_logging(filter, LogFormat::Text).map_err(|error| Failure::usage(error, ""))?;
     log_panics("paraphym-");
-    Ok(())
+    Ok(Settings {
+        store,
+        log: Some((control, usual)),
+    })
 }
 
-async fn command(cli: Cli, runtime: Runtime) -> Result<(), Failure> {
-    let mut stage = Stage::new(cli.machine, runtime)?;
+async fn command(cli: Cli, settings: Settings, runtime: Runtime) -> Result<(), Failure> {
+    let mut stage = Stage::new(cli.machine, settings, runtime)?;
     match &cli.command {
         Command::Ask(args) => ask::run(&mut stage, args).await,
         Command::Chat(args) => chat::run(&mut stage, args).await,
         Command::Model(args) => model::run(&mut stage, &args.action).await,
         Command::Doctor(args) => doctor::run(&mut stage, args).await,
         Command::Serve(args) => serve::run(&mut stage, args).await,
+        Command::Config(args) => config::run(&mut stage, &args.action).await,
     }
 }
 

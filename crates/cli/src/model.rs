@@ -11,7 +11,7 @@ use crate::args::ModelAction;
 use crate::failure::Failure;
 use crate::fetch;
 use crate::render::{failed_event, pull_event, table};
-use crate::stage::{Stage, named};
+use crate::stage::Stage;
 
 pub(crate) use show::verdict_words;
 
@@ -19,7 +19,10 @@ pub(crate) use show::verdict_words;
 pub(crate) async fn run(stage: &mut Stage, action: &ModelAction) -> Result<(), Failure> {
     let store = stage.store()?;
     match action {
-        ModelAction::Pull { name, json } => pull(stage, &store, &named(name.as_ref()), *json).await,
+        ModelAction::Pull { name, json } => {
+            let name = stage.named(name.as_ref());
+            pull(stage, &store, &name, *json).await
+        }
         ModelAction::List { json } => list(stage, &store, *json).await,
         ModelAction::Show { name, json } => show::show(stage, &store, name, *json).await,
         ModelAction::Rm { name, json } => {

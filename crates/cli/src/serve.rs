@@ -4,11 +4,11 @@ use crate::args::Serve;
 use crate::failure::Failure;
 use crate::fetch::ensure;
 use crate::out::{note, tell};
-use crate::stage::{Stage, named};
+use crate::stage::Stage;
 
 /// Serves until a signal comes or the tree gives up.
 pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> {
-    let model = named(args.model.as_ref());
+    let model = stage.named(args.model.as_ref());
     let store = stage.store()?;
     match ensure(stage, &store, &model).await {
         Ok(()) => {}
@@ -24,7 +24,8 @@ pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> 
             note("serving without it; requests may name another model");
         }
     }
-    let host = stage.builder(&model).serve(args.bind).start().await?;
+    let bind = args.bind.unwrap_or(stage.first().realtime.bind);
+    let host = stage.builder(&model).serve(bind).start().await?;
     match stage.unless_signalled(host.address()).await {
         Ok(Some(address)) => note(&format!("listening on http://{address}")),
         Ok(None) => note("not listening"),

@@ -1,13 +1,17 @@
 //! What every command has: where it writes, what it hears from outside, the machine's settings. And how it ends.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ModelName;
 use model_store::{Store, StoreConfig};
 use paraphym_candle::signals::{Signal, Signals};
 use paraphym_candle::{Builder, DEFAULT_MODEL, Paraphym, Runtime};
+
+use telemetry::LogControl;
 
 use crate::args::Machine;
 use crate::failure::Failure;
@@ -21,18 +25,30 @@ use crate::unfinished::Unfinished;
 const DRAIN: Duration = Duration::from_secs(4);
 
 /// What every command has.
-#[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) out: Out,
     pub(crate) signals: Signals,
     pub(crate) presses: Presses,
     pub(crate) machine: Machine,
+    settings: Settings,
     runtime: Runtime,
+}
+
+/// What a command is run with; the commands about settings open them themselves.
+#[derive(Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) store: Option<chat_config::Store>,
+    /// The log, and what it shows where the settings do not say.
+    pub(crate) log: Option<(LogControl, &'static str)>,
 }
 
 impl Stage {
     /// Listens for signals from now on.
-    pub(crate) fn new(machine: Machine, runtime: Runtime) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        machine: Machine,
+        settings: Settings,
+        runtime: Runtime,
+    ) -> Result<Self, Failure> {
         let signals = Signals::listen().map_err(|error| {
             Failure::failed(
                 format_args!("signals cannot be heard: {error}"),
@@ -44,15 +60,28 @@ impl Stage {
             signals,
             presses: Presses::default(),
             machine,
+            settings,
             runtime,
         })
     }
 
+    /// The settings, as they were when the command began.
+    pub(crate) fn first(&self) -> Arc<chat_config::settings::Settings> {
+        let store = self.settings.store.as_ref();
+        store.map_or_else(Arc::default, |store| Arc::clone(&store.current().settings))
+    }
+
+    /// The model that was named, or the one of the settings, or the default one.
+    pub(crate) fn named(&self, model: Option<&ModelName>) -> ModelName {
+        let set = || self.first().model.name.clone().map(ModelName::new);
+        let named = model.cloned().or_else(set);
+        named.unwrap_or_else(|| ModelName::new(DEFAULT_MODEL))
+    }
+
     /// The models on disk.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
-        Ok(Store::open(StoreConfig::at(
-            self.machine.models_dir.clone(),
-        ))?)
+        let dir = self.first().model.models_dir.clone();
+        Ok(Store::open(StoreConfig::at(dir.map(PathBuf::from)))?)
     }
 
     /// The host, before its start.
@@ -60,11 +89,11 @@ impl Stage {
         let mut builder = Paraphym::builder()
             .runtime(self.runtime.clone())
             .model(model.clone());
-        if let Some(dir) = &self.machine.models_dir {
-            builder = builder.models_dir(dir.clone());
+        if let Some(store) = &self.settings.store {
+            builder = builder.settings(store.clone());
         }
-        if let Some(limit) = self.machine.memory_limit {
-            builder = builder.memory_limit(limit);
+        if let Some((control, usual)) = &self.settings.log {
+            builder = builder.log(control.clone(), *usual);
         }
         builder
     }
@@ -133,13 +162,6 @@ async fn next_of(unfinished: &mut Option<Unfinished>, out: &mut Out) {
         Some(rest) => rest.go_on(out).await,
         None => std::future::pending().await,
     }
-}
-
-/// The model that was named, or the default one.
-pub(crate) fn named(model: Option<&ModelName>) -> ModelName {
-    model
-        .cloned()
-        .unwrap_or_else(|| ModelName::new(DEFAULT_MODEL))
 }
 
 /// Ends the process here and now. Two cases have no other way: the third Ctrl-C asks for exactly this, and a thread

@@ -26,10 +26,11 @@ pub struct Sampling {
 }
 
 impl Default for Sampling {
-    /// Mild sampling that suits small chat models.
+    /// What small instruct models are told to use (SmolLM2's model card: a temperature of 0.2), with a penalty and bounds
+    /// that keep them from going in circles. The seed is fixed, so the same question gets the same answer.
     fn default() -> Self {
         Self {
-            temperature: 0.7,
+            temperature: 0.2,
             top_k: 40,
             top_p: 0.95,
             min_p: 0.05,

@@ -43,7 +43,7 @@ impl Record {
 
 /// A moment as `2026-03-01T12:00:00Z`. Days to dates by Howard Hinnant's `civil_from_days`
 /// (<https://howardhinnant.github.io/date_algorithms.html>).
-pub(crate) fn rfc3339(moment: SystemTime) -> String {
+pub fn rfc3339(moment: SystemTime) -> String {
     let seconds = moment
         .duration_since(UNIX_EPOCH)
         .unwrap_or(Duration::ZERO)

@@ -5,21 +5,26 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use agent_worker::settings::Config;
+use chat_config::Refusals;
+use chat_config::settings::Settings;
 use domain::{Bytes, ModelName};
 use engine::ModelLoader;
 use gateway::{GatewayConfig, GatewayDeps, GatewayError};
 use inference::GgufLoader;
 use memory_governor::FileProbe;
+use model_host::HostConfig;
 use model_store::{DEFAULT_MODEL, Store, StoreConfig, StoreError};
 use root::{Tree, TreeConfig, TreeParts};
 use runtime::{RunError, Runtime};
 use supervision::{ChildPath, Events, StartTreeError, start_root};
-use telemetry::{Metrics, MetricsError};
+use telemetry::{LogControl, Metrics, MetricsError};
 
 use crate::host::{Paraphym, Parts};
 use crate::listing::Listing;
 use crate::resolve::FromStore;
-use crate::upkeep;
+use crate::settings::{self, Source};
+use crate::{applier, upkeep};
 
 /// Why the host did not start.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +35,9 @@ pub enum StartError {
     /// The models' folder cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Settings that are not accepted, or a file that cannot be read.
+    #[error(transparent)]
+    Settings(#[from] Refusals),
     /// A setting of the HTTP edge is not accepted.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
@@ -47,11 +55,17 @@ pub enum StartError {
 }
 
 /// Chooses, then starts. Everything has a default.
+///
+/// What is chosen here holds for good; everything else is as the settings say, and those change while it runs.
 #[must_use]
 pub struct Builder {
-    model: ModelName,
+    settings: Source,
+    log: Option<(LogControl, String)>,
+    model: Option<ModelName>,
     models_dir: Option<PathBuf>,
-    tree: TreeConfig,
+    memory_limit: Option<Bytes>,
+    models: Option<HostConfig>,
+    agents: Option<Config>,
     bind: Option<SocketAddr>,
     loader: Option<Arc<dyn ModelLoader>>,
     runtime: Option<Runtime>,
@@ -61,9 +75,13 @@ pub struct Builder {
 impl Default for Builder {
     fn default() -> Self {
         Self {
-            model: ModelName::new(DEFAULT_MODEL),
+            settings: Source::Nowhere,
+            log: None,
+            model: None,
             models_dir: None,
-            tree: TreeConfig::default(),
+            memory_limit: None,
+            models: None,
+            agents: None,
             bind: None,
             loader: None,
             runtime: None,
@@ -73,9 +91,28 @@ impl Default for Builder {
 }
 
 impl Builder {
+    /// The settings file, which need not exist, and above it the environment (`PARAPHYM_MODEL__TEMPERATURE`). Without one
+    /// the settings are the defaults, and what is changed is forgotten with the process.
+    pub fn config_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.settings = Source::File(file.into());
+        self
+    }
+
+    /// Settings that were opened already.
+    pub fn settings(mut self, store: chat_config::Store) -> Self {
+        self.settings = Source::Opened(store);
+        self
+    }
+
+    /// The log of the process, so that `telemetry.log` holds at once; `usual` is its filter where the settings name none.
+    pub fn log(mut self, control: LogControl, usual: impl Into<String>) -> Self {
+        self.log = Some((control, usual.into()));
+        self
+    }
+
     /// The model that answers when none is named: a catalogue name, a name in the models' folder, or a path.
     pub fn model(mut self, model: impl Into<ModelName>) -> Self {
-        self.model = model.into();
+        self.model = Some(model.into());
         self
     }
 
@@ -87,19 +124,19 @@ impl Builder {
 
     /// The most memory models may take, weights and caches together. Host and cgroup bound it in any case.
     pub fn memory_limit(mut self, limit: Bytes) -> Self {
-        self.tree.memory_limit = Some(limit);
+        self.memory_limit = Some(limit);
         self
     }
 
     /// The bounds of model access: batch, queue, keep-alive.
-    pub fn models(mut self, config: model_host::HostConfig) -> Self {
-        self.tree.models = config;
+    pub fn models(mut self, config: HostConfig) -> Self {
+        self.models = Some(config);
         self
     }
 
     /// The bounds of conversations.
-    pub fn agents(mut self, config: agent_worker::settings::Config) -> Self {
-        self.tree.agents = config;
+    pub fn agents(mut self, config: Config) -> Self {
+        self.agents = Some(config);
         self
     }
 
@@ -137,39 +174,41 @@ impl Builder {
             None => Runtime::ambient().await?,
         };
         warn_if_unconfined(&runtime);
-        let store = Store::open(StoreConfig::at(self.models_dir))?;
+        let settings = self.settings.open().await?;
+        let first = Arc::clone(&settings.current().settings);
+        let (model, store) = place(self.model, self.models_dir, &first)?;
         let loader = self.loader.unwrap_or_else(|| Arc::new(GgufLoader::new()));
-        let metrics = match Metrics::install() {
-            Ok(metrics) => Some(metrics),
-            // The app's own recorder gets our numbers; there is nothing for us to render.
-            Err(MetricsError::Foreign) => None,
-            Err(error) => {
-                tracing::warn!(%error, "there will be no metrics");
-                None
-            }
-        };
+        let metrics = installed();
+        let clock: chat_config::Clock = Arc::new(SystemTime::now);
         let parts = TreeParts {
             loader: Arc::clone(&loader),
             resolve: Arc::new(FromStore(store.clone())),
             probe: Arc::new(FileProbe),
+            settings: settings.clone(),
+            clock: Arc::clone(&clock),
         };
-        let max_models = self.tree.models.max_models;
-        let mut tree = Tree::new(self.tree, parts);
-        tree.spec = tree
-            .spec
-            .child(upkeep::child(runtime.clone(), metrics.clone()));
+        let config = bounds(self.memory_limit, self.models, self.agents, &first);
+        let max_models = config.models.max_models;
+        let mut tree = Tree::new(config, parts);
+        let applier = applier::child(applier::Parts {
+            settings: tree.settings.clone(),
+            governor: tree.governor.clone(),
+            limit_is_fixed: self.memory_limit.is_some(),
+            log: self.log,
+        });
+        let upkeep = upkeep::child(runtime.clone(), metrics.clone());
+        tree.spec = tree.spec.child(applier).child(upkeep);
         let (mut address, mut edge) = (None, None);
         if let Some(bind) = self.bind {
             let (listing_spec, listing) = Listing::of(store.clone());
             let deps = GatewayDeps {
                 host: tree.models.clone(),
-                metrics: Arc::new(move || {
-                    metrics.as_ref().map(Metrics::render).unwrap_or_default()
-                }),
+                metrics: rendered(metrics),
                 models: listing.reader(),
-                clock: Arc::new(SystemTime::now),
+                clock,
             };
-            let mut config = GatewayConfig::new(bind, self.model.clone());
+            let mut config = GatewayConfig::new(bind, model.clone());
+            settings::edge(&first, &mut config);
             config.max_models = max_models;
             let gateway = gateway::child(config, deps)?;
             edge = Some((bind, gateway.spec.id().clone()));
@@ -177,13 +216,14 @@ impl Builder {
             address = Some(gateway.address);
         }
         let events = self.seed.map_or_else(Events::default, Events::with_seed);
-        let root = ChildPath::root(tree.spec.id());
-        let edge = edge.map(|(bind, id)| (bind, root.join(&id)));
+        let path = ChildPath::root(tree.spec.id());
+        let edge = edge.map(|(bind, id)| (bind, path.join(&id)));
         let root = start_root(tree.spec, events)
             .await
             .map_err(|error| not_started(error, edge))?;
         Ok(Paraphym::new(Parts {
             root,
+            settings: (tree.settings, settings),
             governor: tree.governor,
             janitor: tree.janitor,
             models: tree.models,
@@ -191,10 +231,55 @@ impl Builder {
             store,
             loader,
             runtime,
-            model: self.model,
+            model,
             address,
         }))
     }
+}
+
+/// The process's metrics, where they are ours to render.
+fn installed() -> Option<Metrics> {
+    match Metrics::install() {
+        Ok(metrics) => Some(metrics),
+        // The app's own recorder gets our numbers; there is nothing for us to render.
+        Err(MetricsError::Foreign) => None,
+        Err(error) => {
+            tracing::warn!(%error, "there will be no metrics");
+            None
+        }
+    }
+}
+
+/// The bounds of the tree; what the app chose wins.
+fn bounds(
+    limit: Option<Bytes>,
+    models: Option<HostConfig>,
+    agents: Option<Config>,
+    settings: &Settings,
+) -> TreeConfig {
+    TreeConfig {
+        memory_limit: limit.or_else(|| settings::memory_limit(settings)),
+        memory_poll: Some(settings::memory_poll(settings)),
+        models: models.unwrap_or_else(|| settings::host(settings)),
+        agents: agents.unwrap_or_else(|| settings::agents(settings)),
+    }
+}
+
+fn rendered(metrics: Option<Metrics>) -> Arc<dyn Fn() -> String + Send + Sync> {
+    Arc::new(move || metrics.as_ref().map(Metrics::render).unwrap_or_default())
+}
+
+/// The model that answers when none is named, and where models lie; what the app chose wins.
+fn place(
+    model: Option<ModelName>,
+    dir: Option<PathBuf>,
+    settings: &Settings,
+) -> Result<(ModelName, Store), StoreError> {
+    let set = &settings.model;
+    let model = model.or_else(|| set.name.clone().map(ModelName::new));
+    let model = model.unwrap_or_else(|| ModelName::new(DEFAULT_MODEL));
+    let dir = dir.or_else(|| set.models_dir.clone().map(PathBuf::from));
+    Ok((model, Store::open(StoreConfig::at(dir))?))
 }
 
 /// A tree that failed at its HTTP edge failed for the address that was chosen: that has a cure of its own.

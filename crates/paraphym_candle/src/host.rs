@@ -10,8 +10,9 @@ use agent_worker::client::Agents;
 use agent_worker::settings::TurnSettings;
 use agent_worker::stream::TurnStream;
 use cache_janitor::{CacheJanitor, JanitorStatus};
+use chat_config::{ChatConfig, Revision};
 use domain::{
-    ContextPolicy, ConversationId, GenerationError, Message, ModelName, Prompt, RequestId, Sampling,
+    ContextPolicy, ConversationId, GenerationError, Message, ModelName, Prompt, RequestId,
 };
 use engine::{ModelCard, ModelLoader};
 use memory_governor::{LedgerStatus, MemoryGovernor};
@@ -26,6 +27,7 @@ use tokio::sync::{broadcast, watch};
 use crate::builder::Builder;
 use crate::doctor::{self, DoctorReport};
 use crate::inspect::inspect_with;
+use crate::settings::{sampling, turn};
 
 /// How long `shutdown` lets running answers finish.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -41,6 +43,7 @@ pub struct Paraphym {
 /// What the builder hands over.
 pub(crate) struct Parts {
     pub(crate) root: RootHandle,
+    pub(crate) settings: (Handle<ChatConfig>, chat_config::Store),
     pub(crate) governor: Handle<MemoryGovernor>,
     pub(crate) janitor: Handle<CacheJanitor>,
     pub(crate) models: Handle<ModelHost>,
@@ -87,7 +90,7 @@ impl Paraphym {
         }
     }
 
-    /// Asks the default model one thing, without history, with default sampling. The stream ends with exactly one
+    /// Asks the default model one thing, without history, as the settings say tokens are chosen. The stream ends with exactly one
     /// `Finished` or `Failed`; dropping it stops the computing within one step.
     ///
     /// # Errors
@@ -100,11 +103,26 @@ impl Paraphym {
             id: self.next_id("prompt"),
             model: self.parts.model.clone(),
             prompt: Prompt::Chat(vec![Message::user(text)]),
-            sampling: Sampling::default(),
+            sampling: sampling(&self.settings().settings),
             context: ContextPolicy::Refuse,
             keep_alive: None,
         };
         self.generate(request).await
+    }
+
+    /// The settings that hold, with where each value came from.
+    pub fn settings(&self) -> Arc<Revision> {
+        self.parts.settings.1.current()
+    }
+
+    /// The keeper of settings: [`chat_config::client`] changes them, reads their history and subscribes.
+    pub fn config(&self) -> &Handle<ChatConfig> {
+        &self.parts.settings.0
+    }
+
+    /// What a turn is run with, by the settings that hold now.
+    pub fn turn_settings(&self) -> TurnSettings {
+        turn(&self.settings().settings, self.parts.model.clone())
     }
 
     /// Asks a model with every choice open, without a conversation.

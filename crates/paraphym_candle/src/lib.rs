@@ -30,18 +30,22 @@
 //! Invariants: this crate decides nothing. It joins the parts, starts the tree and stops it; dropping [`Paraphym`]
 //! without [`Paraphym::shutdown`] stops it too, without waiting.
 
+mod applier;
 mod builder;
 mod doctor;
 mod host;
 mod inspect;
 mod listing;
 mod resolve;
+mod settings;
 mod upkeep;
 
 pub use agent_worker::settings::TurnSettings;
 pub use agent_worker::stream::TurnStream;
 pub use builder::{Builder, StartError};
 pub use cache_janitor::{CacheStatus, JanitorStatus};
+/// Settings: their catalogue, revisions, and how to change them.
+pub use chat_config;
 pub use doctor::{Check, DoctorReport, Verdict};
 pub use domain::{
     Bytes, ContextPolicy, ConversationId, FieldError, FinishReason, GenerationError,

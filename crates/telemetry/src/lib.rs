@@ -7,5 +7,5 @@ mod logging;
 mod metrics;
 pub mod names;
 
-pub use logging::{LogError, LogFormat, init_logging, log_panics};
+pub use logging::{LogControl, LogError, LogFormat, check_filter, init_logging, log_panics};
 pub use metrics::{Metrics, MetricsError};

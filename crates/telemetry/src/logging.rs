@@ -3,7 +3,9 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,25 +31,68 @@ pub enum LogError {
     /// The process has a subscriber already.
     #[error("logging is set up already")]
     Twice,
+    /// The subscriber is no more.
+    #[error("nothing is logged any more")]
+    Gone,
 }
 
-/// Sends log lines that pass `filter` (as in `info` or `supervision=debug,warn`) to standard error.
+/// Changes what is logged while the process runs. Cloning gives another hold on the same log.
+#[derive(Clone)]
+pub struct LogControl {
+    filter: reload::Handle<EnvFilter, Registry>,
+}
+
+impl std::fmt::Debug for LogControl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogControl").finish_non_exhaustive()
+    }
+}
+
+impl LogControl {
+    /// Lets through what passes `filter` from now on.
+    ///
+    /// # Errors
+    /// `Filter` if it does not parse: what held before holds on. `Gone` if nothing logs any more.
+    pub fn set(&self, filter: &str) -> Result<(), LogError> {
+        self.filter
+            .reload(parsed(filter)?)
+            .map_err(|_| LogError::Gone)
+    }
+}
+
+/// Whether this is a filter, such as `info` or `supervision=debug,warn`.
+///
+/// # Errors
+/// `Filter`, with the parser's words.
+pub fn check_filter(filter: &str) -> Result<(), LogError> {
+    parsed(filter).map(drop)
+}
+
+fn parsed(filter: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::try_new(filter).map_err(|error| LogError::Filter {
+        filter: filter.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// Sends log lines that pass `filter` (as in `info` or `supervision=debug,warn`) to standard error. The answer changes the
+/// filter later on.
 ///
 /// # Errors
 /// `Filter` if it does not parse, `Twice` if the process logs already.
-pub fn init_logging(filter: &str, format: LogFormat) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| LogError::Filter {
-        filter: filter.to_owned(),
-        reason: error.to_string(),
-    })?;
+pub fn init_logging(filter: &str, format: LogFormat) -> Result<LogControl, LogError> {
+    let (filter, control) = reload::Layer::new(parsed(filter)?);
     let LogFormat::Text = format;
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(colours)
+        .with_ansi(colours);
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
         .try_init()
-        .map_err(|_| LogError::Twice)
+        .map_err(|_| LogError::Twice)?;
+    Ok(LogControl { filter: control })
 }
 
 /// Lets a panic on a thread of the runtime be a log line: there a supervisor answers for it. A panic anywhere else is

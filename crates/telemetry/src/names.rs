@@ -66,7 +66,10 @@ pub(crate) fn describe() {
         ),
         (LEASES_REFUSED, "Leases the memory budget refused"),
         (CACHE_SWEPT, "Entries swept out of a cache"),
-        (CACHE_UNANSWERED, "Orders to sweep a cache that it did not carry out"),
+        (
+            CACHE_UNANSWERED,
+            "Orders to sweep a cache that it did not carry out",
+        ),
         (TOKENS_GENERATED, "Tokens generated"),
         (TOKENS_PROMPT, "Prompt tokens read"),
         (ENGINE_CRASHES, "Engine steps that crashed"),

@@ -1,5 +1,4 @@
-//! Scripted engine, scene and a cgroup for tests.
+//! Scripted engine and scene for tests.
 
-pub mod memory_cgroup;
 pub mod scene;
 pub mod scripted;

@@ -120,8 +120,6 @@ impl ScriptedLoader {
                 context_tokens: 256,
                 vocabulary: VOCABULARY,
                 weights_bytes: Bytes::mib(1),
-                work_bytes: Bytes::ZERO,
-                load_bytes: Bytes::mib(1),
                 kv_bytes_per_token: Bytes(1024),
                 kv_page_tokens: 16,
             },

@@ -22,8 +22,12 @@ impl Failing {
 }
 
 impl Disk for Failing {
-    fn read(&self, path: &Path) -> io::Result<String> {
-        RealDisk.read(path)
+    fn read(&self, path: &Path, most: u64) -> io::Result<String> {
+        RealDisk.read(path, most)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {
+        RealDisk.lock(path)
     }
 
     fn write(&self, path: &Path, text: &str) -> io::Result<()> {
@@ -45,6 +49,10 @@ impl Disk for Failing {
     fn sync(&self, folder: &Path) -> io::Result<()> {
         self.step()?;
         RealDisk.sync(folder)
+    }
+
+    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        RealDisk.make_folder(folder)
     }
 }
 
@@ -143,4 +151,15 @@ fn what_cannot_be_a_settings_file_is_not_read() {
     assert!(error.contains("larger than 1 MiB"), "{error}");
     fs::write(file.path(), [0xff, 0xfe]).unwrap();
     assert!(file.read().is_err());
+}
+
+#[test]
+fn one_process_writes_at_a_time() {
+    let folder = TempDir::new().unwrap();
+    let one = file(&folder, RealDisk);
+    let other = file(&folder, RealDisk);
+    let lock = one.lock().unwrap();
+    assert!(matches!(other.lock(), Err(FileError::Locked { .. })));
+    drop(lock);
+    assert!(other.lock().is_ok());
 }

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Behaviour {
-    /// How readily the assistant brings up something itself. 0 to 1; 0.5 by default.
+    /// How readily the assistant brings up something itself; up to 0.2 and from 0.8 on it is told. 0 to 1; 0.5 by default.
     #[garde(range(min = 0.0, max = 1.0))]
     pub proactivity: f64,
-    /// How often it asks back. 0 to 1; 0.3 by default.
+    /// How often it asks back; up to 0.2 and from 0.8 on it is told. 0 to 1; 0.3 by default.
     #[garde(range(min = 0.0, max = 1.0))]
     pub question_frequency: f64,
     /// How a conversation flows: natural (the default), structured, adaptive or guided.
@@ -20,9 +20,6 @@ pub struct Behaviour {
     /// How it follows up: contextual (the default), consistent, adaptive or minimal.
     #[garde(skip)]
     pub follow_up: FollowUp,
-    /// How failures are told: graceful (the default), verbose, silent or strict.
-    #[garde(skip)]
-    pub error_handling: ErrorHandling,
 }
 
 /// How a conversation flows.
@@ -57,22 +54,6 @@ pub enum FollowUp {
     Minimal,
 }
 
-/// How failures are told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(inline)]
-pub enum ErrorHandling {
-    /// In plain words, with a way out.
-    #[default]
-    Graceful,
-    /// With everything known.
-    Verbose,
-    /// In the log alone.
-    Silent,
-    /// As failures of the whole turn.
-    Strict,
-}
-
 impl Default for Behaviour {
     fn default() -> Self {
         Self {
@@ -80,7 +61,6 @@ impl Default for Behaviour {
             question_frequency: 0.3,
             flow: Flow::default(),
             follow_up: FollowUp::default(),
-            error_handling: ErrorHandling::default(),
         }
     }
 }

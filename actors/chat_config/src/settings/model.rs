@@ -62,6 +62,9 @@ pub struct Model {
     /// Models with a place at once. 1 to 1000; 16 by default.
     #[garde(range(min = 1, max = 1000))]
     pub max_models: u32,
+    /// Models that are loaded at the start and stay, as names or paths. At most 64 of 1 to 4096 bytes; none by default.
+    #[garde(length(max = 64), inner(length(min = 1, max = 4096)))]
+    pub pinned: Vec<String>,
     /// How long a graceful stop waits for live answers. 0 to 10m; 30s by default.
     #[garde(range(min = 0, max = 600_000))]
     pub drain: Span,
@@ -87,6 +90,7 @@ impl Default for Model {
             keep_alive: Span::from_secs(300),
             crash_budget: 2,
             max_models: 16,
+            pinned: Vec::new(),
             drain: Span::from_secs(30),
         }
     }

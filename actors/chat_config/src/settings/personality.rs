@@ -22,16 +22,16 @@ pub struct Personality {
     /// How much is said: concise, balanced (the default) or detailed.
     #[garde(skip)]
     pub verbosity: Verbosity,
-    /// Share of creativity. 0 to 1; 0.5 by default.
+    /// Share of creativity; up to 0.2 and from 0.8 on it is told. 0 to 1; 0.5 by default.
     #[garde(range(min = 0.0, max = 1.0))]
     pub creativity: f64,
-    /// Share of formality. 0 to 1; 0.5 by default.
+    /// Share of formality; up to 0.2 and from 0.8 on it is told. 0 to 1; 0.5 by default.
     #[garde(range(min = 0.0, max = 1.0))]
     pub formality: f64,
-    /// Share of humour. 0 to 1; 0.3 by default.
+    /// Share of humour; up to 0.2 and from 0.8 on it is told. 0 to 1; 0.3 by default.
     #[garde(range(min = 0.0, max = 1.0))]
     pub humour: f64,
-    /// Share of empathy. 0 to 1; 0.7 by default.
+    /// Share of empathy; up to 0.2 and from 0.8 on it is told. 0 to 1; 0.7 by default.
     #[garde(range(min = 0.0, max = 1.0))]
     pub empathy: f64,
     /// Traits in a word or two each. At most 32 of 1 to 100 bytes; none by default.

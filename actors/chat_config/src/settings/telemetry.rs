@@ -10,6 +10,12 @@ use serde::{Deserialize, Serialize};
 pub struct Telemetry {
     /// What is logged on standard error, such as info or supervision=debug,warn. 1 to 1000 bytes; the built-in choice by
     /// default.
-    #[garde(inner(length(min = 1, max = 1000)))]
+    #[garde(inner(length(min = 1, max = 1000), custom(filter)))]
+    #[schemars(extend("x-allowed" = "a log filter of 1 to 1000 bytes, such as info or supervision=debug,warn"))]
     pub log: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "garde passes references")]
+fn filter(text: &str, (): &()) -> garde::Result {
+    telemetry::check_filter(text).map_err(garde::Error::new)
 }

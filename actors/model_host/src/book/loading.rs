@@ -8,10 +8,13 @@ use domain::{GenerationError, GenerationEvent};
 use tokio::time::Instant;
 
 use super::{Book, Pages};
-use crate::breaker::What;
+use crate::config::load_backoff;
 
-/// A pinned model for which there was no memory is tried again after this; one whose breaker is open not before it
-/// may try. Reading a header and asking for bytes each half minute costs nothing.
+/// A load that fails this long after the last backoff begins to count anew.
+const FORGET_AFTER: Duration = Duration::from_mins(1);
+
+/// A pinned model for which there was no memory is tried again after this; one whose file is bad not before its backoff
+/// ends. Reading a header and asking for bytes each half minute costs nothing.
 const PIN_RETRY: Duration = Duration::from_secs(30);
 
 /// How far the weights are.
@@ -20,6 +23,16 @@ pub(crate) enum Phase {
     Unloaded,
     Loading { fraction: f32 },
     Ready,
+}
+
+/// The last load failed.
+pub(crate) struct Failure {
+    pub(crate) error: GenerationError,
+    /// Until then it is not tried again.
+    pub(crate) until: Instant,
+    /// Until then it counts: a failure soon after this one is one more in a row.
+    pub(crate) forget_at: Instant,
+    failures: u32,
 }
 
 impl Book {
@@ -51,15 +64,22 @@ impl Pages {
         self.fail_waiting(now, |_| true, error);
         self.fail_live(error, now);
         if matches!(error, GenerationError::LoadFailed { .. }) {
-            self.fail(What::Load, &error.to_string(), now);
+            let failures = self.failure.as_ref().map_or(0, |f| f.failures) + 1;
+            let until = now + load_backoff(failures);
+            self.failure = Some(Failure {
+                error: error.clone(),
+                until,
+                forget_at: until + FORGET_AFTER,
+                failures,
+            });
         }
-        self.retry_at = Some(now + PIN_RETRY);
+        let tried_again = self.failure.as_ref().map_or(now, |failure| failure.until);
+        self.retry_at = Some(tried_again.max(now + PIN_RETRY));
     }
 
     /// The engine is gone. Those it crashed on once too often fail, the others begin anew with the next engine.
     pub(crate) fn engine_lost(&mut self, reason: &str, now: Instant) {
-        // Who hears of the crash twice, in this life and in the next, counts it once.
-        let was_ready = std::mem::replace(&mut self.phase, Phase::Unloaded) == Phase::Ready;
+        self.phase = Phase::Unloaded;
         self.idle_since = None;
         let budget = self.rules.now().crash_budget;
         let mut lost = Vec::new();
@@ -76,9 +96,6 @@ impl Pages {
                 let error = GenerationError::EngineCrashed { crashes, reason };
                 self.part(live, GenerationEvent::Failed(error), now, None);
             }
-        }
-        if was_ready {
-            self.fail(What::Answer, reason, now);
         }
     }
 }

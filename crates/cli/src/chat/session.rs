@@ -2,18 +2,20 @@
 
 use std::path::PathBuf;
 
-use domain::{ModelName, Sampling};
+use domain::{FieldError, ModelName};
 use paraphym_candle::TurnSettings;
 
 use super::command::Command;
-use crate::choices::with_temperature;
+use crate::args::Choices;
+use crate::choices::sampling;
 
-/// The choices of the next turn.
+/// The choices of the next turn: what was typed. All else is as the settings say when the turn begins.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Session {
     pub(super) model: ModelName,
-    system: Option<String>,
-    sampling: Sampling,
+    choices: Choices,
+    /// The instructions were dropped, those of the settings too.
+    no_system: bool,
 }
 
 /// What a command needs done outside.
@@ -30,25 +32,30 @@ pub(super) enum Effect {
 }
 
 impl Session {
-    pub(super) const fn new(model: ModelName, system: Option<String>, sampling: Sampling) -> Self {
+    pub(super) const fn new(model: ModelName, choices: Choices) -> Self {
         Self {
             model,
-            system,
-            sampling,
+            choices,
+            no_system: false,
         }
     }
 
-    /// What the next turn is run with.
-    pub(super) fn settings(&self) -> TurnSettings {
+    /// What the next turn is run with, where the settings say this.
+    pub(super) fn settings(&self, usual: TurnSettings) -> TurnSettings {
+        let sampling = sampling(&usual.sampling, &self.choices).unwrap_or(usual.sampling);
+        let system = self.choices.system.clone().or(usual.system);
         TurnSettings {
-            system: self.system.clone(),
-            sampling: self.sampling.clone(),
-            ..TurnSettings::new(self.model.clone())
+            model: self.model.clone(),
+            system: system.filter(|_| !self.no_system),
+            sampling,
+            context: usual.context,
+            keep_alive: usual.keep_alive,
         }
     }
 
     /// Takes a command; a refused one changes nothing.
-    pub(super) fn apply(&mut self, command: Command) -> Effect {
+    pub(super) fn apply(&mut self, command: Command, usual: &TurnSettings) -> Effect {
+        let now = self.settings(usual.clone());
         match command {
             Command::Help => Effect::Help,
             Command::Clear => Effect::ClearHistory,
@@ -57,50 +64,54 @@ impl Session {
             Command::Exit => Effect::Leave,
             Command::Model(Some(model)) => Effect::ChooseModel(model),
             Command::Model(None) => Effect::Say(format!("the model is {}", self.model)),
-            Command::System(None) => Effect::Say(match &self.system {
+            Command::System(None) => Effect::Say(match &now.system {
                 Some(text) => format!("the instructions are: {text}"),
                 None => "there are no instructions".to_owned(),
             }),
             Command::System(Some(text)) => {
-                self.system = Some(text);
+                self.choices.system = Some(text);
+                self.no_system = false;
                 Effect::Say("the instructions hold from the next turn on".to_owned())
             }
             Command::NoSystem => {
-                self.system = None;
+                self.no_system = true;
                 Effect::Say("there are no instructions any more".to_owned())
             }
             Command::Temperature(None) => {
-                Effect::Say(format!("the temperature is {}", self.sampling.temperature))
+                Effect::Say(format!("the temperature is {}", now.sampling.temperature))
             }
             Command::Temperature(Some(temperature)) => {
-                let changed = with_temperature(&self.sampling, temperature);
-                self.take(changed, &format!("the temperature is now {temperature}"))
+                let changed = Choices {
+                    temperature: Some(temperature),
+                    greedy: false,
+                    ..self.choices.clone()
+                };
+                let said = format!("the temperature is now {temperature}");
+                self.take(changed, usual, said)
             }
             Command::Tokens(None) => Effect::Say(format!(
                 "an answer has at most {} tokens",
-                self.sampling.max_tokens
+                now.sampling.max_tokens
             )),
             Command::Tokens(Some(max_tokens)) => {
-                let changed = Sampling {
-                    max_tokens,
-                    ..self.sampling.clone()
+                let changed = Choices {
+                    max_tokens: Some(max_tokens),
+                    ..self.choices.clone()
                 };
-                let changed = changed.validate().map(|()| changed);
-                self.take(
-                    changed,
-                    &format!("an answer has now at most {max_tokens} tokens"),
-                )
+                let said = format!("an answer has now at most {max_tokens} tokens");
+                self.take(changed, usual, said)
             }
         }
     }
 
-    fn take(&mut self, changed: Result<Sampling, domain::FieldError>, said: &str) -> Effect {
-        match changed {
-            Ok(sampling) => {
-                self.sampling = sampling;
-                Effect::Say(said.to_owned())
+    fn take(&mut self, changed: Choices, usual: &TurnSettings, said: String) -> Effect {
+        let wrong: Option<FieldError> = sampling(&usual.sampling, &changed).err();
+        match wrong {
+            None => {
+                self.choices = changed;
+                Effect::Say(said)
             }
-            Err(error) => Effect::Say(error.to_string()),
+            Some(error) => Effect::Say(error.to_string()),
         }
     }
 }
@@ -111,12 +122,20 @@ mod tests {
     use super::*;
 
     fn session() -> Session {
-        Session::new(ModelName::new("tiny"), None, Sampling::greedy())
+        let choices = Choices {
+            greedy: true,
+            ..Choices::default()
+        };
+        Session::new(ModelName::new("tiny"), choices)
+    }
+
+    fn usual() -> TurnSettings {
+        TurnSettings::new(ModelName::new("usual"))
     }
 
     fn apply(session: &mut Session, line: &str) -> Effect {
         match parse(line) {
-            Line::Do(command) => session.apply(command),
+            Line::Do(command) => session.apply(command, &usual()),
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -143,14 +162,35 @@ mod tests {
                 "{line}"
             );
         }
-        let settings = session.settings();
+        let settings = session.settings(usual());
         assert_eq!(settings.system.as_deref(), Some("Be brief."));
         assert_eq!(
             (settings.sampling.temperature, settings.sampling.max_tokens),
             (0.5, 64)
         );
         apply(&mut session, "/system off");
-        assert_eq!(session.settings().system, None);
+        assert_eq!(session.settings(usual()).system, None);
+    }
+
+    #[test]
+    fn a_change_of_settings_holds_for_the_next_turn_unless_something_else_was_chosen() {
+        let mut session = Session::new(ModelName::new("tiny"), Choices::default());
+        apply(&mut session, "/tokens 64");
+        let mut settings = usual();
+        settings.system = Some("Be kind.".into());
+        settings.sampling.temperature = 1.0;
+        settings.sampling.max_tokens = 5;
+        let turn = session.settings(settings.clone());
+        assert_eq!(turn.system.as_deref(), Some("Be kind."));
+        assert_eq!(
+            (turn.sampling.temperature, turn.sampling.max_tokens),
+            (1.0, 64)
+        );
+        apply(&mut session, "/system off");
+        assert_eq!(session.settings(settings.clone()).system, None);
+        apply(&mut session, "/system Be brief.");
+        let turn = session.settings(settings);
+        assert_eq!(turn.system.as_deref(), Some("Be brief."));
     }
 
     #[test]

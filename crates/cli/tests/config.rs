@@ -1,0 +1,416 @@
+//! `paraphym config` from outside: what is set holds for the next process, what is wrong is named, and two who change
+//! settings at once do not undo each other.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a broken fixture should fail the test at once"
+)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A home of its own for every test.
+struct Home(TempDir);
+
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_paraphym"));
+        command
+            .arg("config")
+            .args(args)
+            .env_clear()
+            .env("HOME", self.0.path())
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("USER", "ada")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        ran(&mut self.command(args))
+    }
+
+    /// Succeeds; its standard output.
+    fn say(&self, args: &[&str]) -> String {
+        let ran = self.run(args);
+        assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
+        assert!(!ran.out.contains('\u{1b}'), "colours in a pipe: {args:?}");
+        ran.out
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let out = self.say(&[args, &["--json"]].concat());
+        assert_eq!(out.lines().count(), 1, "{out}");
+        serde_json::from_str(&out).unwrap()
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join(".config/paraphym/config.toml")
+    }
+
+    fn write(&self, text: &str) {
+        fs::create_dir_all(self.file().parent().unwrap()).unwrap();
+        fs::write(self.file(), text).unwrap();
+    }
+
+    /// An editor: what it does with the file, as shell words, `$1` being the file.
+    fn editor(&self, script: &str) -> String {
+        let path = self.0.path().join("editor");
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+fn ran(command: &mut Command) -> Ran {
+    let output = command.output().unwrap();
+    Ran {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// One `error:` line, one `hint:` line, and nothing that only a programmer reads.
+fn assert_refused(ran: &Ran, code: i32, parts: &[&str]) {
+    let err = &ran.err;
+    assert_eq!(ran.code, Some(code), "{err}");
+    let errors: Vec<&str> = err.lines().filter(|l| l.starts_with("error: ")).collect();
+    assert_eq!(errors.len(), 1, "{err}");
+    for part in parts {
+        assert!(err.contains(part), "{part} is missing in: {err}");
+    }
+    for word in ["panicked", "backtrace", "Err(", "{ "] {
+        assert!(!err.contains(word), "{word} in: {err}");
+    }
+}
+
+#[test]
+fn a_setting_is_shown_with_where_it_comes_from() {
+    let home = Home::new();
+    let all = home.say(&["get"]);
+    assert!(all.contains("model.temperature") && all.contains("by default"));
+    assert!(!home.file().exists(), "looking leaves nothing behind");
+    home.write("[model]\ntop_k = 5\n[chat]\nsystem = \"hush\"\n");
+    let mut command = home.command(&["get", "model", "--json", "--set", "model.seed=9"]);
+    let ran = ran(command
+        .env("PARAPHYM_MODEL__TOP_P", "0.5")
+        .env("PARAPHYM_TEMPERATURE", "0.9"));
+    let found: Value = serde_json::from_str(&ran.out).unwrap();
+    for (key, value, kind) in [
+        ("model.top_k", 5.into(), "file"),
+        ("model.top_p", 0.5.into(), "environment"),
+        ("model.temperature", 0.9.into(), "environment"),
+        ("model.seed", 9.into(), "flag"),
+        ("model.min_p", 0.05.into(), "default"),
+    ] {
+        let settings = found["settings"].as_array().unwrap();
+        let setting = settings.iter().find(|one| one["key"] == key).unwrap();
+        assert_eq!(
+            (&setting["value"], setting["origin"]["kind"].as_str()),
+            (&value, Some(kind))
+        );
+    }
+    let one = home.say(&["get", "model.top_k"]);
+    for part in [
+        "model.top_k = 5",
+        "config.toml",
+        "a whole number from 0",
+        "with the next turn",
+    ] {
+        assert!(one.contains(part), "{part} is missing in {one}");
+    }
+    // A list is for anybody's eyes; who names a secret wants to see it.
+    assert!(!home.say(&["get"]).contains("hush") && !home.say(&["get", "--json"]).contains("hush"));
+    assert!(home.say(&["get", "chat.system"]).contains("hush"));
+    assert_refused(
+        &home.run(&["get", "model.temprature"]),
+        2,
+        &["did you mean model.temperature?"],
+    );
+}
+
+#[test]
+fn what_is_set_holds_in_the_next_process_and_can_be_undone() {
+    let home = Home::new();
+    let made = home.json(&["set", "model.temperature=0.7", "chat.idle=90s"]);
+    assert_eq!(made["revision"], 2);
+    assert_eq!(made["changed"].as_array().unwrap().len(), 2);
+    assert!(
+        fs::read_to_string(home.file())
+            .unwrap()
+            .contains("temperature = 0.7")
+    );
+    assert_eq!(
+        home.json(&["get", "model.temperature"])["settings"][0]["value"],
+        0.7
+    );
+    let said = home.say(&["set", "model.temperature=0.9"]);
+    assert!(
+        said.contains("revision 3") && said.contains("0.7 -> 0.9"),
+        "{said}"
+    );
+    assert!(
+        home.say(&["set", "model.temperature=0.9"])
+            .contains("nothing to change")
+    );
+    assert!(home.say(&["reset", "chat"]).contains("chat.idle"));
+
+    let history = home.json(&["history"]);
+    let told: Vec<(u64, &str, &str)> = history["revisions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            let text = |key: &str| one[key].as_str().unwrap();
+            (
+                one["revision"].as_u64().unwrap(),
+                text("who"),
+                text("cause"),
+            )
+        })
+        .collect();
+    let expected = [
+        (4, "ada", "updated"),
+        (3, "ada", "updated"),
+        (2, "ada", "updated"),
+        (1, "ada", "started"),
+    ];
+    assert_eq!(told, expected);
+    assert!(home.say(&["history"]).contains("model.temperature"));
+
+    let diff = home.json(&["diff", "1", "3"]);
+    assert_eq!(diff["changed"].as_array().unwrap().len(), 2);
+    assert!(home.say(&["diff"]).contains("chat.idle"));
+    assert!(home.say(&["diff", "4"]).contains("nothing is different"));
+    assert_eq!(home.json(&["rollback", "2"])["revision"], 5);
+    assert_eq!(
+        home.json(&["get", "model.temperature"])["settings"][0]["value"],
+        0.7
+    );
+    assert_refused(
+        &home.run(&["rollback", "77"]),
+        2,
+        &["revision 77 is not kept", "1 to 5"],
+    );
+    assert_refused(&home.run(&["diff", "77"]), 2, &["revision 77 is not kept"]);
+}
+
+#[test]
+fn two_who_change_settings_conflict_cleanly() {
+    let home = Home::new();
+    home.say(&["set", "model.seed=1"]);
+    let late = home.run(&["set", "--expect", "1", "model.seed=2"]);
+    assert_refused(
+        &late,
+        1,
+        &[
+            "revision 2",
+            "somebody else was faster",
+            "--expect 2",
+            "config diff 1",
+        ],
+    );
+    assert_eq!(home.json(&["get", "model.seed"])["settings"][0]["value"], 1);
+    assert_eq!(
+        home.json(&["set", "--expect", "2", "model.seed=2"])["revision"],
+        3
+    );
+
+    // Without a number everybody's change is made, one after another: of many at once none is lost.
+    let keys = [
+        "model.top_k",
+        "model.queue",
+        "chat.waiting_turns",
+        "limits.answers",
+        "ui.font_px",
+        "model.max_tokens",
+    ];
+    let writers: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            home.command(&["set", &format!("{key}=33")])
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for mut writer in writers {
+        assert!(writer.wait().unwrap().success());
+    }
+    for key in keys {
+        assert_eq!(
+            home.json(&["get", key])["settings"][0]["value"],
+            33,
+            "{key}"
+        );
+    }
+    assert_eq!(home.json(&["get", "ui"])["revision"], 9);
+}
+
+#[test]
+fn what_is_wrong_is_refused_by_field_and_changes_nothing() {
+    let home = Home::new();
+    home.say(&["set", "model.seed=1"]);
+    let before = fs::read_to_string(home.file()).unwrap();
+    for (args, parts) in [
+        (
+            &["set", "ui.theme=pink", "model.seed=2"][..],
+            &["ui.theme = \"pink\"", "one of system, light", "hint:"][..],
+        ),
+        (
+            &["set", "model.sed=2"],
+            &["model.sed", "did you mean model.seed?"],
+        ),
+        (&["set", "model.seed"], &["KEY=VALUE"]),
+        (
+            &["set", "telemetry.log=a=b=c"],
+            &["telemetry.log", "a log filter"],
+        ),
+        (&["reset", "nothing"], &["nothing", "is no setting"]),
+        (
+            &["get", "--set", "model.seed=x"],
+            &["model.seed = \"x\" (from the flag model.seed)"],
+        ),
+    ] {
+        assert_refused(&home.run(args), 2, parts);
+    }
+    assert_eq!(fs::read_to_string(home.file()).unwrap(), before);
+    let held = ran(home
+        .command(&["set", "model.seed=5"])
+        .env("PARAPHYM_SEED", "3"));
+    assert_refused(&held, 1, &["model.seed is held from PARAPHYM_SEED"]);
+    let ran = home.run(&["set", "--json", "ui.theme=pink"]);
+    let event: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(
+        (ran.code, event["event"].as_str()),
+        (Some(2), Some("failed"))
+    );
+    let lost = home.run(&["get", "--config", "/nowhere/config.toml"]);
+    assert_refused(&lost, 1, &["/nowhere/config.toml is not here"]);
+}
+
+#[test]
+fn a_file_is_checked_without_holding() {
+    let home = Home::new();
+    assert!(home.say(&["check"]).contains("0 settings"));
+    let file = home.0.path().join("draft.toml");
+    let name = file.to_str().unwrap();
+    fs::write(&file, "[model]\nseed = 4\n").unwrap();
+    assert_eq!(home.json(&["check", name])["set"], 1);
+    fs::write(&file, "[model]\nseed = -4\nsed = 1\n").unwrap();
+    let wrong = home.run(&["check", name]);
+    assert_refused(
+        &wrong,
+        2,
+        &["2 mistakes", "model.seed = -4", "did you mean model.seed?"],
+    );
+    fs::write(&file, "[model\n").unwrap();
+    assert_refused(&home.run(&["check", name]), 2, &["line 1 is no TOML"]);
+    assert_refused(
+        &home.run(&["check", "/nowhere"]),
+        2,
+        &["/nowhere is not here"],
+    );
+    // A file that is wrong keeps nobody from looking for what is wrong, nor from mending it.
+    home.write("[model]\nseed = -4\n");
+    assert_refused(&home.run(&["check"]), 2, &["model.seed = -4"]);
+    assert_refused(
+        &home.run(&["set", "model.top_k=1"]),
+        2,
+        &["model.seed = -4", "config edit"],
+    );
+    let editor = home.editor("sed -i s/-4/4/ \"$1\"");
+    let ran = ran(home.command(&["edit"]).env("EDITOR", editor));
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert_eq!(home.json(&["get", "model.seed"])["settings"][0]["value"], 4);
+}
+
+#[test]
+fn the_schema_and_the_path_are_for_other_programs() {
+    let home = Home::new();
+    let schema: Value = serde_json::from_str(&home.say(&["schema"])).unwrap();
+    assert!(schema["properties"]["model"]["properties"]["temperature"].is_object());
+    assert_eq!(home.say(&["path"]).trim(), home.file().to_str().unwrap());
+    let mut command = home.command(&["path"]);
+    let named = ran(command.env("PARAPHYM_CONFIG", "/etc/paraphym.toml"));
+    assert_eq!(named.out, "/etc/paraphym.toml\n");
+}
+
+#[test]
+fn an_edit_keeps_comments_and_is_a_revision() {
+    let home = Home::new();
+    let editor = home.editor("printf '[model]\\n# mine\\nseed = 8\\n' > \"$1\"");
+    let edit = |visual: &str| ran(home.command(&["edit"]).env("VISUAL", visual));
+    let made = edit(&editor);
+    assert_eq!(
+        (made.code, made.out.as_str()),
+        (Some(0), "revision 1\n"),
+        "{}",
+        made.err
+    );
+    assert!(fs::read_to_string(home.file()).unwrap().contains("# mine"));
+    let same = edit(&editor);
+    assert!(same.out.contains("nothing was changed"));
+    // An editor with an argument of its own.
+    let made = edit("sed -i s/8/9/");
+    assert_eq!(made.out, "revision 2\n", "{}", made.err);
+    assert_eq!(home.json(&["history"])["revisions"][0]["who"], "ada");
+    let left = fs::read_dir(home.file().parent().unwrap()).unwrap();
+    let copies = left.filter(|one| {
+        one.as_ref()
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .contains("edit")
+    });
+    assert_eq!(copies.count(), 0);
+}
+
+#[test]
+fn an_edit_that_is_wrong_or_too_late_changes_nothing_and_is_kept() {
+    let home = Home::new();
+    home.write("[model]\nseed = 8\n");
+    let edit = |script: &str| {
+        let editor = home.editor(script);
+        ran(home.command(&["edit"]).env("EDITOR", editor))
+    };
+    let kept = |ran: &Ran| {
+        let (_, path) = ran.err.split_once("kept in ").unwrap();
+        fs::read_to_string(path.trim()).unwrap()
+    };
+    let wrong = edit("echo 'seed = -1' >> \"$1\"");
+    assert_refused(&wrong, 1, &["nothing was changed", "kept in"]);
+    assert!(kept(&wrong).contains("seed = -1"));
+    let real = home.file();
+    let late = edit(&format!(
+        "echo 'top_k = 1' >> \"$1\"; echo '# other' >> '{}'",
+        real.display()
+    ));
+    assert_refused(&late, 1, &["somebody else changed the settings"]);
+    assert!(kept(&late).contains("top_k = 1"));
+    assert_eq!(
+        fs::read_to_string(&real).unwrap(),
+        "[model]\nseed = 8\n# other\n"
+    );
+    assert_refused(&edit("exit 3"), 1, &["ended with exit status: 3"]);
+    let none = home.run(&["edit"]);
+    assert_refused(&none, 2, &["neither VISUAL nor EDITOR", "EDITOR=nano"]);
+}

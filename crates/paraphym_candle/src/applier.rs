@@ -1,0 +1,90 @@
+//! Why: a setting that was changed must be felt where it is used. A child of the tree hears of every revision and tells
+//! the parts that can change while they run; the others read theirs at the start or with each turn.
+//!
+//! Invariants: nothing is decided here, and nothing is remembered that a crash could lose: a new life tells everything
+//! that holds.
+
+use std::time::Duration;
+
+use chat_config::settings::Settings;
+use chat_config::{ChatConfig, client};
+use domain::Bytes;
+use memory_governor::{MemoryGovernor, SetLimit};
+use supervision::{ChildSpec, Handle, TaskContext, TaskError};
+use telemetry::LogControl;
+
+use crate::settings::memory_limit;
+
+/// Longer than a read of the machine's memory takes, and a restart of the part that is told.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What is told, and whether the app chose it for good.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) settings: Handle<ChatConfig>,
+    pub(crate) governor: Handle<MemoryGovernor>,
+    /// The app set a limit in words of its own.
+    pub(crate) limit_is_fixed: bool,
+    /// The log, and the filter where the settings name none.
+    pub(crate) log: Option<(LogControl, String)>,
+}
+
+#[derive(Default, PartialEq)]
+enum Limit {
+    #[default]
+    NotTold,
+    Told(Option<Bytes>),
+}
+
+/// What was told last.
+#[derive(Default)]
+struct Told {
+    limit: Limit,
+    log: Option<String>,
+}
+
+/// The child `settings_applier`.
+pub(crate) fn child(parts: Parts) -> ChildSpec {
+    ChildSpec::task("settings_applier", move |context: TaskContext| {
+        let parts = parts.clone();
+        async move { apply_all(&parts, context).await }
+    })
+}
+
+async fn apply_all(parts: &Parts, context: TaskContext) -> Result<(), TaskError> {
+    let mut news = client::subscribe(&parts.settings).await?;
+    let mut told = Told::default();
+    parts.tell(&mut told, &news.latest().settings).await;
+    context.ready();
+    let mut stopping = std::pin::pin!(context.stopping());
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut stopping => return Ok(()),
+            // Whether it was one or several that were missed: what holds now is what counts.
+            heard = news.next() => if heard.is_none() { return Ok(()) },
+        }
+        parts.tell(&mut told, &news.latest().settings).await;
+    }
+}
+
+impl Parts {
+    async fn tell(&self, told: &mut Told, settings: &Settings) {
+        let limit = memory_limit(settings);
+        if !self.limit_is_fixed && told.limit != Limit::Told(limit) {
+            match self.governor.ask(SetLimit { bytes: limit }, DEADLINE).await {
+                Ok(_) => told.limit = Limit::Told(limit),
+                Err(error) => tracing::warn!(%error, "memory.limit was not taken over"),
+            }
+        }
+        if let Some((control, usual)) = &self.log {
+            let filter = settings.telemetry.log.as_ref().unwrap_or(usual);
+            if told.log.as_ref() != Some(filter) {
+                match control.set(filter) {
+                    Ok(()) => told.log = Some(filter.clone()),
+                    Err(error) => tracing::warn!(%error, "telemetry.log was not taken over"),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Settings in the words of the parts that use them: the one place that knows both. Each part keeps its own bounds and
+//! defaults for those who use it alone; a test here says that they are the same.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use agent_worker::settings::TurnSettings;
+use chat_config::file::RealDisk;
+use chat_config::settings::{Overflow, Settings};
+use chat_config::{Author, Catalogue, Layers, Refusals, Store};
+use domain::{Bytes, ContextPolicy, KeepAlive, ModelName, Sampling};
+use gateway::{GatewayConfig, Limits};
+use model_host::HostConfig;
+
+/// Where the settings come from.
+pub(crate) enum Source {
+    /// The defaults.
+    Nowhere,
+    /// A file, and the environment above it.
+    File(PathBuf),
+    /// Opened already.
+    Opened(Store),
+}
+
+/// Who opens the settings; shown in their history.
+const OPENER: &str = "the start";
+
+impl Source {
+    /// The settings, read and checked.
+    pub(crate) async fn open(self) -> Result<Store, Refusals> {
+        let author = Author {
+            who: OPENER.to_owned(),
+            at: SystemTime::now(),
+        };
+        match self {
+            Self::Nowhere => Store::without_file([], &[], author),
+            Self::Opened(store) => Ok(store),
+            Self::File(file) => {
+                let shown = file.clone();
+                let opened = tokio::task::spawn_blocking(move || {
+                    let catalogue = Arc::new(Catalogue::new());
+                    let layers = Layers::new(&catalogue, file, environment(), &[])?;
+                    Store::open(catalogue, layers, Arc::new(RealDisk), author)
+                });
+                let opened = opened.await;
+                opened.unwrap_or_else(|error| Err(Refusals::unreadable(shown, error.to_string())))
+            }
+        }
+    }
+}
+
+/// The environment as text; what is no text is no setting of ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+pub(crate) fn sampling(settings: &Settings) -> Sampling {
+    let model = &settings.model;
+    Sampling {
+        temperature: model.temperature as f32,
+        top_k: model.top_k,
+        top_p: model.top_p as f32,
+        min_p: model.min_p as f32,
+        repetition_penalty: model.repetition_penalty as f32,
+        repetition_window: model.repetition_window,
+        seed: model.seed,
+        max_tokens: model.max_tokens,
+        stop: model.stop.clone(),
+    }
+}
+
+/// What a turn is run with where its asker says nothing.
+pub(crate) fn turn(settings: &Settings, model: ModelName) -> TurnSettings {
+    TurnSettings {
+        system: chat_config::instructions(settings),
+        sampling: sampling(settings),
+        context: match settings.chat.context {
+            Overflow::DropOldest => ContextPolicy::DropOldest,
+            Overflow::Refuse => ContextPolicy::Refuse,
+        },
+        ..TurnSettings::new(model)
+    }
+}
+
+pub(crate) fn host(settings: &Settings) -> HostConfig {
+    let model = &settings.model;
+    HostConfig {
+        max_batch: count(model.max_batch),
+        queue: count(model.queue),
+        prefill_chunk: count(model.prefill_chunk),
+        keep_alive: KeepAlive::For(model.keep_alive.duration()),
+        crash_budget: model.crash_budget,
+        max_models: count(model.max_models),
+        pinned: model.pinned.iter().map(ModelName::new).collect(),
+        drain: model.drain.duration(),
+    }
+}
+
+pub(crate) fn agents(settings: &Settings) -> agent_worker::settings::Config {
+    let chat = &settings.chat;
+    agent_worker::settings::Config {
+        waiting_turns: count(chat.waiting_turns),
+        text_chars: count(chat.text_chars),
+        history_chars: count(chat.history_chars),
+        idle: chat.idle.duration(),
+        drain: chat.drain.duration(),
+        crashes_per_minute: chat.crashes_per_minute,
+        live_conversations: count(chat.live_conversations),
+        kept_conversations: count(chat.kept_conversations),
+    }
+}
+
+pub(crate) fn memory_limit(settings: &Settings) -> Option<Bytes> {
+    settings.memory.limit.map(|limit| Bytes(limit.as_bytes()))
+}
+
+pub(crate) fn memory_poll(settings: &Settings) -> Duration {
+    settings.memory.poll.duration()
+}
+
+/// Where to listen is said by whoever starts the server.
+pub(crate) fn edge(settings: &Settings, config: &mut GatewayConfig) {
+    let (limits, realtime) = (&settings.limits, &settings.realtime);
+    config.sampling = sampling(settings);
+    config.drain = realtime.drain.duration();
+    config.limits = Limits {
+        connections: count(limits.connections),
+        answers: count(limits.answers),
+        body_bytes: usize::try_from(limits.body_bytes.as_bytes()).unwrap_or(usize::MAX),
+        head_time: limits.head_time.duration(),
+        body_time: limits.body_time.duration(),
+        write_time: realtime.write_time.duration(),
+        ping: realtime.ping.duration(),
+        last_word: realtime.last_word.duration(),
+        probe_time: limits.probe_time.duration(),
+    };
+}
+
+fn count(n: u32) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use memory_governor::GovernorConfig;
+
+    use super::*;
+
+    #[test]
+    fn every_part_has_the_same_defaults_as_the_settings() {
+        let settings = Settings::default();
+        assert_eq!(sampling(&settings), Sampling::default());
+        let model = ModelName::new("m");
+        assert_eq!(
+            turn(&settings, model.clone()),
+            TurnSettings::new(model.clone())
+        );
+        assert_eq!(host(&settings), HostConfig::default());
+        assert_eq!(agents(&settings), agent_worker::settings::Config::default());
+        let governor = GovernorConfig::default();
+        assert_eq!(memory_limit(&settings), governor.limit);
+        assert_eq!(memory_poll(&settings), governor.poll);
+        let plain = GatewayConfig::new(settings.realtime.bind, model);
+        let mut config = plain.clone();
+        edge(&settings, &mut config);
+        assert_eq!(format!("{config:?}"), format!("{plain:?}"));
+    }
+
+    /// Each setting of these sections reaches the part it is for: a changed one changes something.
+    #[test]
+    fn no_setting_is_lost_on_its_way() {
+        let catalogue = Catalogue::new();
+        let shape = |settings: &Settings| {
+            let model = ModelName::new("m");
+            let mut config = GatewayConfig::new(settings.realtime.bind, model.clone());
+            edge(settings, &mut config);
+            format!(
+                "{:?}{:?}{:?}{config:?}{:?}{:?}",
+                turn(settings, model),
+                host(settings),
+                agents(settings),
+                memory_limit(settings),
+                memory_poll(settings),
+            )
+        };
+        let usual = shape(&Settings::default());
+        // Taken by whoever starts the process, before there is a tree.
+        let elsewhere = ["model.name", "model.models_dir", "telemetry.log"];
+        let sections = [
+            "chat",
+            "personality",
+            "behaviour",
+            "model",
+            "memory",
+            "limits",
+            "realtime",
+        ];
+        let paths = sections
+            .iter()
+            .flat_map(|section| catalogue.in_section(section));
+        for path in paths.filter(|path| !elsewhere.contains(path)) {
+            let entry = catalogue.get(path).unwrap();
+            let other = other(&entry.default, &entry.allowed);
+            let flag = format!("{path}={other}");
+            let layers = Layers::new(&catalogue, "x".into(), [], &[flag]).unwrap();
+            let author = Author {
+                who: "test".to_owned(),
+                at: SystemTime::UNIX_EPOCH,
+            };
+            let revisions =
+                chat_config::Revisions::start(Arc::new(Catalogue::new()), layers, "", author);
+            let changed = shape(&revisions.unwrap().current().settings);
+            assert_ne!(changed, usual, "{path} = {other} changes nothing");
+        }
+    }
+
+    /// Another value than the default that is accepted.
+    fn other(default: &serde_json::Value, allowed: &str) -> String {
+        if let Some(words) = allowed.strip_prefix("one of ") {
+            let default = default.as_str().unwrap();
+            return words
+                .split(", ")
+                .find(|word| *word != default)
+                .unwrap()
+                .to_owned();
+        }
+        if allowed.contains("loopback") {
+            return "127.0.0.1:9".to_owned();
+        }
+        if allowed.starts_with("a time") {
+            let low = allowed.split_whitespace().nth(3).unwrap();
+            return low.to_owned();
+        }
+        if allowed.starts_with("a size") {
+            return "5MiB".to_owned();
+        }
+        if allowed.starts_with("a list") {
+            return "[\"word\"]".to_owned();
+        }
+        if allowed.starts_with("text") {
+            return "Say du.".to_owned();
+        }
+        if default.is_f64() {
+            return "1.0".to_owned();
+        }
+        (default.as_u64().unwrap() + 1).to_string()
+    }
+}
