@@ -10,6 +10,7 @@
 //! (or has gone); a live sequence holds its KV lease until it leaves. The lock is held for one handler's bookkeeping and
 //! never across a wait.
 
+mod failing;
 mod farewells;
 mod loading;
 mod queue;
@@ -26,12 +27,13 @@ use memory_governor::Lease;
 use supervision::WorkGuard;
 use tokio::time::Instant;
 
+use crate::breaker::Breaker;
 use crate::outlet::Outlet;
 use crate::pins::Pin;
 use crate::rules::Rules;
 use farewells::Farewells;
 
-pub(crate) use loading::{Failure, Phase};
+pub(crate) use loading::Phase;
 pub(crate) use queue::{Ask, Job, NotIn, Waiting, Wish};
 pub(crate) use seats::Live;
 
@@ -40,12 +42,12 @@ const FIRST_MEAN: Duration = Duration::from_secs(2);
 
 /// One lane's book.
 pub(crate) struct Book {
-    model: ModelName,
     pages: Mutex<Pages>,
 }
 
 /// What is written in it.
 pub(crate) struct Pages {
+    model: ModelName,
     rules: Rules,
     pub(crate) queue: VecDeque<Waiting>,
     pub(crate) live: Vec<Live>,
@@ -53,7 +55,7 @@ pub(crate) struct Pages {
     pub(crate) phase: Phase,
     pub(crate) card: Option<ModelCard>,
     pub(crate) weights: Option<Arc<Lease>>,
-    pub(crate) failure: Option<Failure>,
+    pub(crate) breaker: Breaker,
     pub(crate) idle_since: Option<Instant>,
     /// What the last request wished.
     keep_alive: Option<KeepAlive>,
@@ -72,6 +74,7 @@ pub(crate) struct Pages {
 impl Book {
     pub(crate) fn new(model: ModelName, rules: Rules, pin: Pin) -> Self {
         let pages = Pages {
+            model,
             rules,
             queue: VecDeque::new(),
             live: Vec::new(),
@@ -79,7 +82,7 @@ impl Book {
             phase: Phase::Unloaded,
             card: None,
             weights: None,
-            failure: None,
+            breaker: Breaker::default(),
             idle_since: None,
             keep_alive: None,
             pin,
@@ -92,7 +95,6 @@ impl Book {
             mean_answer: FIRST_MEAN,
         };
         Self {
-            model,
             pages: Mutex::new(pages),
         }
     }
@@ -154,8 +156,8 @@ impl Pages {
 impl Drop for Book {
     /// The lane is down for good.
     fn drop(&mut self) {
-        let part = format!("the lane of model {}", self.model);
         let pages = self.pages.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let part = format!("the lane of model {}", pages.model);
         let event = GenerationEvent::Failed(GenerationError::Unavailable {
             part,
             reason: "it was stopped before the answer was complete".to_owned(),

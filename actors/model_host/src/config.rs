@@ -20,6 +20,9 @@ pub struct HostConfig {
     /// Engine crashes a request may survive; one more and it fails. Two: a crash that follows the request about will
     /// have happened three times, and one that was chance will not.
     pub crash_budget: u32,
+    /// Engine crashes without a finished answer between them after which a model rests. Six: two requests given up one
+    /// after the other are the model's fault and not theirs. A load that fails is enough by itself.
+    pub breaker_crashes: u32,
     /// Models with a lane at once. Resident ones are bounded by memory; this bounds the small ones. One that failed to
     /// load gives way to the next.
     pub max_models: usize,
@@ -37,22 +40,12 @@ impl Default for HostConfig {
             prefill_chunk: 32,
             keep_alive: KeepAlive::default(),
             crash_budget: 2,
+            breaker_crashes: 6,
             max_models: 16,
             pinned: Vec::new(),
             drain: Duration::from_secs(30),
         }
     }
-}
-
-/// After a failed load, requests fail with the same reason for this long, doubling up to the second: reading a broken
-/// file for every request would be slower than saying so, and a mended one is found within a minute.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_MOST: Duration = Duration::from_mins(1);
-
-/// How long after the `failures`th failed load in a row (from 1) the next request may try again.
-pub(crate) fn load_backoff(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(10);
-    RETRY_FIRST.saturating_mul(1 << doublings).min(RETRY_MOST)
 }
 
 /// A guess at when there is room: each batch ahead takes about as long as an answer took lately.
@@ -66,14 +59,6 @@ pub(crate) fn retry_after(waiting: usize, max_batch: usize, mean_answer: Duratio
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn load_backoff_doubles_to_a_minute() {
-        let seconds: Vec<u64> = [1, 2, 3, 6, 7, 8, u32::MAX]
-            .map(|n| load_backoff(n).as_secs())
-            .to_vec();
-        assert_eq!(seconds, [1, 2, 4, 32, 60, 60, 60]);
-    }
 
     #[test]
     fn the_guess_grows_with_the_queue_and_is_bounded() {

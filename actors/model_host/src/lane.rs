@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::book::{Book, Phase};
+use crate::breaker::What;
 use crate::live::Sequence;
 use crate::messages::{Unload, UnloadError};
 use crate::meters::Meters;
@@ -274,7 +275,7 @@ impl Lane {
         pages.card = Some(model.card);
         pages.weights = Some(weights);
         pages.phase = Phase::Ready;
-        pages.failure = None;
+        pages.breaker.worked(What::Load);
         pages.retry_at = None;
         tracing::info!(model = %self.parts.model, "loaded");
     }

@@ -18,6 +18,7 @@ extern crate self as paraphym_model_host;
 
 mod actor;
 mod book;
+mod breaker;
 pub mod client;
 mod config;
 #[cfg(test)]
@@ -38,6 +39,7 @@ mod schedule;
 pub use actor::{
     CHILD_ID, HostSeed, LANE_SUPERVISOR_ID, ModelHost, ModelHostDeps, ResolveModel, children,
 };
+pub use breaker::BreakerState;
 pub use client::{GenerationStream, Request, generate, warm};
 pub use config::HostConfig;
 pub use messages::{

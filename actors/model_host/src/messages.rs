@@ -13,6 +13,8 @@ use engine::ModelCard;
 use kameo::Reply;
 use tokio::sync::mpsc;
 
+use crate::breaker::BreakerState;
+
 /// Asks for an answer. Accepted or refused at once (`Result<(), GenerationError>`): a field out of range, an unknown
 /// model or a full queue is refused here and nothing is sent; everything later comes as an event, exactly one of them
 /// terminal. Dropping the receiver cancels, and compute stops within one step.
@@ -162,7 +164,8 @@ pub struct ModelStatus {
     pub card: Option<ModelCard>,
     /// How far it is.
     pub state: ModelState,
-    /// Bytes leased for its weights now.
+    /// Bytes leased for it now, conversations apart: its weights, its tokenizer, what it works in; while it loads, the
+    /// most that takes.
     pub weights_bytes: Bytes,
     /// Bytes leased for the KV memory of its live sequences now.
     pub kv_leased: Bytes,
@@ -178,6 +181,8 @@ pub struct ModelStatus {
     pub pinned: bool,
     /// When it is let go if nobody asks for it; `None` while it has something to do, is not loaded, or is to stay.
     pub expires_in: Option<Duration>,
+    /// Whether requests are let in, after failures.
+    pub breaker: BreakerState,
     /// Engine crashes since the lane began.
     pub crashes: u32,
 }
@@ -194,11 +199,18 @@ pub enum ModelState {
     },
     /// In memory.
     Ready,
-    /// Its last load failed; until `retry_in` has passed, requests fail with the same reason at once.
+    /// Its last load failed; until `retry_in` has passed, requests are refused with the same reason at once.
     LoadFailed {
         /// What was wrong.
         reason: String,
         /// When the next request tries again.
+        retry_in: Duration,
+    },
+    /// Its engine crashed again and again; until `retry_in` has passed, requests are refused at once.
+    CircuitOpen {
+        /// What was wrong last.
+        reason: String,
+        /// When a request is let in to try.
         retry_in: Duration,
     },
     /// Its engine crashed and is waiting to be started anew.

@@ -69,6 +69,7 @@ pub(crate) fn refused(error: &GenerationError) {
         GenerationError::Invalid(_) => "invalid",
         GenerationError::ModelNotFound { .. } => "model_not_found",
         GenerationError::LoadFailed { .. } => "load_failed",
+        GenerationError::CircuitOpen { .. } => "circuit_open",
         GenerationError::Overloaded { .. } => "overloaded",
         GenerationError::MemoryExhausted { .. } => "memory_exhausted",
         GenerationError::ContextOverflow { .. } => "context_overflow",

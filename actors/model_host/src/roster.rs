@@ -13,6 +13,7 @@ use supervision::{ChildState, Handle};
 use tokio::time::Instant;
 
 use crate::book::{Book, Phase};
+use crate::breaker::What;
 use crate::lane::Lane;
 use crate::messages::{ModelState, ModelStatus};
 
@@ -189,16 +190,20 @@ impl Roster {
 
 fn status_of(name: ModelName, lane: ChildState, book: &Book, now: Instant) -> ModelStatus {
     let pages = book.pages();
-    let failed = pages.failure.as_ref().filter(|f| f.until > now);
-    let state = match (lane, pages.phase, failed) {
+    let rests = pages.breaker.rests_until(now).map(|until| {
+        let (what, reason) = pages.breaker.last();
+        let (reason, retry_in) = (reason.to_owned(), until.saturating_duration_since(now));
+        match what {
+            What::Load => ModelState::LoadFailed { reason, retry_in },
+            What::Answer => ModelState::CircuitOpen { reason, retry_in },
+        }
+    });
+    let state = match (lane, pages.phase, rests) {
         (ChildState::BackingOff, ..) => ModelState::BackingOff,
         (ChildState::Stopping | ChildState::Down, ..) => ModelState::Stopping,
         (_, Phase::Ready, _) => ModelState::Ready,
         (_, Phase::Loading { fraction }, _) => ModelState::Loading { fraction },
-        (_, Phase::Unloaded, Some(failure)) => ModelState::LoadFailed {
-            reason: failure.error.to_string(),
-            retry_in: failure.until.saturating_duration_since(now),
-        },
+        (_, Phase::Unloaded, Some(rests)) => rests,
         (_, Phase::Unloaded, None) => ModelState::Unloaded,
     };
     let weights = pages.weights.as_ref().map(|lease| lease.bytes());
@@ -218,6 +223,7 @@ fn status_of(name: ModelName, lane: ChildState, book: &Book, now: Instant) -> Mo
         expires_in: pages
             .expires_at()
             .map(|at| at.saturating_duration_since(now)),
+        breaker: pages.breaker.state(now),
         crashes: pages.crashes,
     }
 }

@@ -160,10 +160,16 @@ async fn a_failed_load_is_told_to_all_who_wait_and_tried_again_later() {
         assert!(reason.contains("scripted failure"), "{reason}");
     }
     let refused = stage.ask(request("d")).await.unwrap_err();
-    assert!(
-        matches!(refused, GenerationError::LoadFailed { .. }),
-        "{refused}"
-    );
+    let GenerationError::CircuitOpen {
+        retry_after_ms,
+        reason,
+        ..
+    } = refused
+    else {
+        panic!("{refused}");
+    };
+    assert!((1..=1000).contains(&retry_after_ms), "{retry_after_ms}");
+    assert!(reason.contains("scripted failure"), "{reason}");
     let now = stage.models().await[0].state.clone();
     assert!(matches!(now, ModelState::LoadFailed { .. }), "{now:?}");
     assert_eq!(stage.control.counts().loads, 1);

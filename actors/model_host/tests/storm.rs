@@ -80,6 +80,7 @@ fn may_happen(error: &GenerationError) -> bool {
     matches!(
         error,
         GenerationError::Cancelled
+            | GenerationError::CircuitOpen { .. }
             | GenerationError::EngineCrashed { .. }
             | GenerationError::LoadFailed { .. }
             | GenerationError::MemoryExhausted { .. }

@@ -111,6 +111,16 @@ pub enum GenerationError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The model failed again and again and is left alone for a while.
+    #[error("model {model} failed and rests ({reason}); try again in {retry_after_ms} ms")]
+    CircuitOpen {
+        /// The model asked for.
+        model: ModelName,
+        /// What went wrong last.
+        reason: String,
+        /// When a request is let in to try, in milliseconds.
+        retry_after_ms: u64,
+    },
     /// The queue is full.
     #[error("busy: {waiting} requests are waiting; try again in {retry_after_ms} ms")]
     Overloaded {

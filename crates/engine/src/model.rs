@@ -32,6 +32,11 @@ pub struct ModelCard {
     pub vocabulary: u32,
     /// Memory the weights take once loaded.
     pub weights_bytes: Bytes,
+    /// Memory it takes beside its weights as long as it is loaded: tokens and their texts, and what the largest step
+    /// works in.
+    pub work_bytes: Bytes,
+    /// The most memory it takes while it is loaded, the weights and all else together.
+    pub load_bytes: Bytes,
     /// Memory one token of one sequence takes.
     pub kv_bytes_per_token: Bytes,
     /// KV memory is taken in pages of this many tokens.
@@ -39,6 +44,16 @@ pub struct ModelCard {
 }
 
 impl ModelCard {
+    /// Memory it takes once loaded, without any sequence.
+    pub fn resident_bytes(&self) -> Bytes {
+        self.weights_bytes.saturating_add(self.work_bytes)
+    }
+
+    /// The most memory it takes without any sequence, be it while it is loaded or afterwards.
+    pub fn most_bytes(&self) -> Bytes {
+        self.load_bytes.max(self.resident_bytes())
+    }
+
     /// KV memory of a sequence of up to `tokens` tokens, in whole pages.
     pub fn kv_bytes(&self, tokens: u32) -> Bytes {
         let page = u64::from(self.kv_page_tokens.max(1));

@@ -177,6 +177,10 @@ impl From<&GenerationError> for ApiError {
             G::Overloaded { retry_after_ms, .. } => {
                 later("overloaded", retry_after_ms.div_ceil(1000).max(1), 429)
             }
+            G::CircuitOpen { retry_after_ms, .. } => Self {
+                param: Some("model".into()),
+                ..later("circuit_open", retry_after_ms.div_ceil(1000).max(1), 503)
+            },
             G::MemoryExhausted { .. } => later("memory_exhausted", 10, 503),
             G::Unavailable { .. } => later("unavailable", 1, 503),
             G::EngineCrashed { .. } => Self::new(500, Some("engine_crashed"), says),
@@ -207,6 +211,11 @@ mod tests {
             GenerationError::LoadFailed {
                 model: model(),
                 reason: reason(),
+            },
+            GenerationError::CircuitOpen {
+                model: model(),
+                reason: reason(),
+                retry_after_ms: 2001,
             },
             GenerationError::ContextOverflow {
                 prompt_tokens: 9,
@@ -248,6 +257,7 @@ mod tests {
                 "400 invalid_request_error top_p - 0",
                 "404 not_found_error model model_not_found 0",
                 "500 api_error model model_load_failed 0",
+                "503 api_error model circuit_open 3",
                 "400 invalid_request_error messages context_length_exceeded 0",
                 "429 rate_limit_error - overloaded 2",
                 "429 rate_limit_error - overloaded 1",

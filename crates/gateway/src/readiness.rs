@@ -49,6 +49,10 @@ impl Readiness {
                 let reason = format!("{reason}; the next try is due in {} s", retry_in.as_secs());
                 Self::not(model, "load_failed", reason)
             }
+            Some(ModelState::CircuitOpen { reason, retry_in }) => {
+                let reason = format!("{reason}; the next try is due in {} s", retry_in.as_secs());
+                Self::not(model, "circuit_open", reason)
+            }
             Some(ModelState::BackingOff) => {
                 let reason = "its engine crashed and is being started again; try again in a second";
                 Self::not(model, "backing_off", reason.into())
@@ -94,7 +98,7 @@ impl Readiness {
 fn holds_place(lane: &ModelStatus) -> bool {
     let empty = matches!(
         lane.state,
-        ModelState::Unloaded | ModelState::LoadFailed { .. }
+        ModelState::Unloaded | ModelState::LoadFailed { .. } | ModelState::CircuitOpen { .. }
     );
     !empty || lane.active + lane.waiting > 0
 }
@@ -104,6 +108,7 @@ mod tests {
     use std::time::Duration;
 
     use domain::{Bytes, KeepAlive};
+    use model_host::BreakerState;
 
     use super::*;
 
@@ -120,6 +125,7 @@ mod tests {
             keep_alive: KeepAlive::default(),
             pinned: false,
             expires_in: None,
+            breaker: BreakerState::Closed,
             crashes: 0,
         };
         HostStatus { models: vec![lane] }
@@ -131,11 +137,16 @@ mod tests {
             reason: "bad file".into(),
             retry_in: Duration::from_secs(3),
         };
+        let open = ModelState::CircuitOpen {
+            reason: "crashed".into(),
+            retry_in: Duration::from_secs(3),
+        };
         for (state, ready, word) in [
             (ModelState::Ready, true, "loaded"),
             (ModelState::Loading { fraction: 0.5 }, true, "loading"),
             (ModelState::Unloaded, true, "unloaded"),
             (failed, false, "load_failed"),
+            (open, false, "circuit_open"),
             (ModelState::BackingOff, false, "backing_off"),
             (ModelState::Stopping, false, "stopping"),
         ] {

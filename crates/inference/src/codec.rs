@@ -19,6 +19,15 @@ use crate::vocabulary::{Kind, Spelling, Vocabulary};
 /// Plane 16 is private use: no character anyone means lies there.
 const GUARDS: std::ops::RangeInclusive<char> = '\u{100000}'..='\u{10fffd}';
 
+/// What a token takes beside its text: a string each in the header, in the vocabulary and in the two tables of the
+/// tokenizer (24 bytes and what the allocator adds), and its places in those tables. Its text is in all four.
+const TOKEN_BYTES: u64 = 190;
+const TOKEN_COPIES: u64 = 4;
+/// A merge is a string in the header, two in the list the tokenizer is built from, and four numbers in its table. The
+/// sums are held against real measurements (`tests/footprint.rs`).
+const MERGE_BYTES: u64 = 190;
+const MERGE_COPIES: u64 = 2;
+
 /// Tokenizer and chat template of one model; immutable.
 pub struct Codec {
     vocabulary: Vocabulary,
@@ -79,6 +88,28 @@ impl Codec {
             adds_end: flag("tokenizer.ggml.add_eos_token")?.unwrap_or(false),
             vocabulary,
         })
+    }
+
+    /// Memory of tokenizer and vocabulary, with what building them leaves behind in the allocator's small blocks: a
+    /// sum over the tokens and merges of the file.
+    ///
+    /// # Errors
+    /// `Malformed` where they are not lists of texts.
+    pub fn bytes_needed(file: &GgufFile) -> Result<u64, LoadError> {
+        let tokens = file.texts("tokenizer.ggml.tokens")?;
+        let merges = match file.field("tokenizer.ggml.merges") {
+            None => &[],
+            Some(_) => file.texts("tokenizer.ggml.merges")?,
+        };
+        let of = |texts: &[String], each: u64, copies: u64| {
+            let sum = |all: u64, text: &String| {
+                let text = copies.saturating_mul(text.len() as u64);
+                all.saturating_add(each).saturating_add(text)
+            };
+            texts.iter().fold(0, sum)
+        };
+        let tokens = of(tokens, TOKEN_BYTES, TOKEN_COPIES);
+        Ok(tokens.saturating_add(of(merges, MERGE_BYTES, MERGE_COPIES)))
     }
 
     fn encode_words(&self, text: &str, tokens: &mut Vec<TokenId>) -> Result<(), TextError> {

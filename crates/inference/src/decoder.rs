@@ -12,6 +12,7 @@ use engine::{
     TokenId,
 };
 
+use crate::blueprint::Blueprint;
 use crate::forward::{self, Row, Scratch};
 use crate::kv::KvCache;
 use crate::model::Model;
@@ -75,6 +76,22 @@ impl Decoder {
     /// Memory of the weights.
     pub fn weights_bytes(&self) -> Bytes {
         Bytes(self.model.weights_bytes)
+    }
+
+    /// What the largest step of such a model works in, beside weights and keys and values: the rows that pass through a
+    /// layer at once, the logits of those that sample, and the candidates among them.
+    pub fn bytes_at_work(blueprint: &Blueprint) -> u64 {
+        let float = size_of::<f32>();
+        let row = forward::floats_of_row(blueprint).saturating_mul(float);
+        let rows = row.saturating_mul(ROWS_AT_ONCE);
+        let logits = blueprint.vocabulary.saturating_mul(float);
+        let candidates = blueprint
+            .vocabulary
+            .saturating_mul(size_of::<(TokenId, f32)>());
+        let all = rows
+            .saturating_add(logits.saturating_mul(LOGITS_AT_ONCE))
+            .saturating_add(candidates);
+        all as u64
     }
 
     /// KV memory of all open sequences and kept prefixes; a page that several hold is counted once.

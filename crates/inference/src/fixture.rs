@@ -13,13 +13,40 @@ use crate::blueprint::Architecture;
 use crate::format::Format;
 use crate::vocabulary::character_of_byte;
 
-const WIDTH: usize = 64;
-const HEADS: usize = 4;
-const KV_HEADS: usize = 2;
-const HEAD_WIDTH: usize = WIDTH / HEADS;
-const LAYERS: usize = 2;
-const FEED_FORWARD: usize = 128;
 const ALIGNMENT: usize = 32;
+
+/// How large a model is made. Memory without much computing is a wide model with few layers and an output of its own:
+/// an embedding is looked up, not multiplied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Width of the residual stream. A multiple of 32, as all widths here.
+    pub width: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; `heads` is a multiple of it.
+    pub kv_heads: usize,
+    /// Elements of a head.
+    pub head_width: usize,
+    /// Transformer blocks.
+    pub layers: usize,
+    /// Width inside the feed-forward part.
+    pub feed_forward: usize,
+    /// Tokens beside those the tokenizer needs: no text becomes them, but an answer may hold them.
+    pub more_tokens: usize,
+}
+
+impl Sizes {
+    /// About 100 KB in a file.
+    pub const TINY: Self = Self {
+        width: 64,
+        heads: 4,
+        kv_heads: 2,
+        head_width: 16,
+        layers: 2,
+        feed_forward: 128,
+        more_tokens: 0,
+    };
+}
 
 /// Merges of the tiny byte-level tokenizer, in order.
 const MERGES: [(&str, &str); 12] = [
@@ -73,6 +100,7 @@ pub struct TinyModel {
     tied: bool,
     sentence: bool,
     context: u32,
+    sizes: Sizes,
     without: Vec<String>,
     fields: Vec<(String, Field)>,
 }
@@ -87,6 +115,7 @@ impl TinyModel {
             tied: true,
             sentence: false,
             context: 512,
+            sizes: Sizes::TINY,
             without: Vec::new(),
             fields: Vec::new(),
         }
@@ -131,6 +160,13 @@ impl TinyModel {
         self
     }
 
+    /// Other sizes than [`Sizes::TINY`].
+    #[must_use]
+    pub fn sized(mut self, sizes: Sizes) -> Self {
+        self.sizes = sizes;
+        self
+    }
+
     /// A `SentencePiece` tokenizer instead of byte-level BPE, as Llama 2 and Mistral have it.
     #[must_use]
     pub fn sentencepiece(mut self) -> Self {
@@ -152,7 +188,7 @@ impl TinyModel {
         self
     }
 
-    /// Writes the file; it is about 100 KB.
+    /// Writes the file.
     ///
     /// # Errors
     /// The system's, or a format that does not fit.
@@ -208,22 +244,22 @@ impl TinyModel {
                 text(self.architecture.name()),
             ),
             ("general.name".to_owned(), text("tiny")),
-            (own("block_count"), number(LAYERS)),
+            (own("block_count"), number(self.sizes.layers)),
             (own("context_length"), Field::Number(self.context)),
-            (own("embedding_length"), number(WIDTH)),
-            (own("feed_forward_length"), number(FEED_FORWARD)),
-            (own("attention.head_count"), number(HEADS)),
-            (own("attention.head_count_kv"), number(KV_HEADS)),
-            (own("attention.key_length"), number(HEAD_WIDTH)),
+            (own("embedding_length"), number(self.sizes.width)),
+            (own("feed_forward_length"), number(self.sizes.feed_forward)),
+            (own("attention.head_count"), number(self.sizes.heads)),
+            (own("attention.head_count_kv"), number(self.sizes.kv_heads)),
+            (own("attention.key_length"), number(self.sizes.head_width)),
             (own("attention.layer_norm_rms_epsilon"), Field::Float(1e-5)),
             (own("rope.freq_base"), Field::Float(10_000.0)),
-            (own("rope.dimension_count"), number(HEAD_WIDTH)),
+            (own("rope.dimension_count"), number(self.sizes.head_width)),
             ("tokenizer.chat_template".to_owned(), text(CHAT_TEMPLATE)),
         ];
         fields.extend(if self.sentence {
-            sentence_fields()
+            sentence_fields(self.sizes.more_tokens)
         } else {
-            byte_level_fields()
+            byte_level_fields(self.sizes.more_tokens)
         });
         for (name, value) in &self.fields {
             fields.retain(|(known, _)| known != name);
@@ -234,37 +270,46 @@ impl TinyModel {
     }
 
     fn vocabulary(&self) -> usize {
-        if self.sentence {
+        let needed = if self.sentence {
             3 + 256 + PIECES.len()
         } else {
             CONTROLS.len() + 256 + MERGES.len()
-        }
+        };
+        needed + self.sizes.more_tokens
     }
 
     fn all_tensors(&self) -> io::Result<Vec<Written>> {
-        let head = HEAD_WIDTH;
-        let (queries, keys) = (HEADS * head, KV_HEADS * head);
+        let Sizes {
+            width,
+            heads,
+            kv_heads,
+            head_width: head,
+            layers,
+            feed_forward,
+            ..
+        } = self.sizes;
+        let (queries, keys) = (heads * head, kv_heads * head);
         let vocabulary = self.vocabulary();
         let mut plan: Vec<(String, Vec<usize>)> = vec![
-            ("token_embd.weight".to_owned(), vec![vocabulary, WIDTH]),
-            ("output_norm.weight".to_owned(), vec![WIDTH]),
+            ("token_embd.weight".to_owned(), vec![vocabulary, width]),
+            ("output_norm.weight".to_owned(), vec![width]),
         ];
         if !self.tied {
-            plan.push(("output.weight".to_owned(), vec![vocabulary, WIDTH]));
+            plan.push(("output.weight".to_owned(), vec![vocabulary, width]));
         }
-        for layer in 0..LAYERS {
+        for layer in 0..layers {
             let mut add = |tail: &str, shape: &[usize]| {
                 plan.push((format!("blk.{layer}.{tail}"), shape.to_vec()));
             };
-            add("attn_norm.weight", &[WIDTH]);
-            add("attn_q.weight", &[queries, WIDTH]);
-            add("attn_k.weight", &[keys, WIDTH]);
-            add("attn_v.weight", &[keys, WIDTH]);
-            add("attn_output.weight", &[WIDTH, queries]);
-            add("ffn_norm.weight", &[WIDTH]);
-            add("ffn_gate.weight", &[FEED_FORWARD, WIDTH]);
-            add("ffn_up.weight", &[FEED_FORWARD, WIDTH]);
-            add("ffn_down.weight", &[WIDTH, FEED_FORWARD]);
+            add("attn_norm.weight", &[width]);
+            add("attn_q.weight", &[queries, width]);
+            add("attn_k.weight", &[keys, width]);
+            add("attn_v.weight", &[keys, width]);
+            add("attn_output.weight", &[width, queries]);
+            add("ffn_norm.weight", &[width]);
+            add("ffn_gate.weight", &[feed_forward, width]);
+            add("ffn_up.weight", &[feed_forward, width]);
+            add("ffn_down.weight", &[width, feed_forward]);
             match self.architecture {
                 Architecture::Llama => {}
                 Architecture::Qwen2 => {
@@ -318,10 +363,11 @@ impl TinyModel {
 /// `ChatML`, as `SmolLM2` writes it.
 const CHAT_TEMPLATE: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
-fn byte_level_fields() -> Vec<(String, Field)> {
+fn byte_level_fields(more: usize) -> Vec<(String, Field)> {
     let mut tokens: Vec<String> = CONTROLS.iter().map(ToString::to_string).collect();
     tokens.extend((0..=255u8).map(|byte| character_of_byte(byte).to_string()));
     tokens.extend(MERGES.iter().map(|(left, right)| format!("{left}{right}")));
+    tokens.extend((0..more).map(|n| format!("Ġmore{n}")));
     let merges = MERGES.iter().map(|(l, r)| format!("{l} {r}")).collect();
     let mut kinds = vec![1; tokens.len()];
     for kind in kinds.iter_mut().take(CONTROLS.len()) {
@@ -339,12 +385,13 @@ fn byte_level_fields() -> Vec<(String, Field)> {
     ])
 }
 
-fn sentence_fields() -> Vec<(String, Field)> {
+fn sentence_fields(more: usize) -> Vec<(String, Field)> {
     let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>"].map(str::to_owned).to_vec();
     let mut kinds = vec![2, 3, 3];
     tokens.extend((0..=255u8).map(|byte| format!("<0x{byte:02X}>")));
     kinds.resize(tokens.len(), 6);
     tokens.extend(PIECES.iter().map(ToString::to_string));
+    tokens.extend((0..more).map(|n| format!("▁more{n}")));
     kinds.resize(tokens.len(), 1);
     // Longer pieces score better.
     let scores = tokens.iter().map(|t| t.chars().count() as f32).collect();

@@ -11,6 +11,7 @@
 
 use engine::{StepError, TokenId};
 
+use crate::blueprint::Blueprint;
 use crate::kv::KvCache;
 use crate::matrix::Matrix;
 use crate::model::{Layer, Model};
@@ -42,6 +43,20 @@ pub struct Scratch {
     up: Vec<f32>,
     scores: Vec<f32>,
     angles: Angles,
+}
+
+/// Floats that [`Scratch`] holds for each row at most. Activations that candle rewrites for quantised weights are of one
+/// matrix at a time, and count as one more row of the widest kind.
+pub(crate) fn floats_of_row(sizes: &Blueprint) -> usize {
+    // residual, normed, projected; queries, attended; keys, values; gate, up; cos, sin.
+    let streams = sizes.width.saturating_mul(3);
+    let heads = sizes.query_width().saturating_mul(2);
+    let kv = sizes.kv_width().saturating_mul(2);
+    let inner = sizes.feed_forward.saturating_mul(2);
+    let rewritten = sizes.width.max(sizes.feed_forward).max(sizes.query_width());
+    [streams, heads, kv, inner, sizes.rope_width, rewritten]
+        .into_iter()
+        .fold(0, usize::saturating_add)
 }
 
 /// Runs the rows through all layers; what each becomes stays in `scratch` for [`logits`]. The rows of a sequence must

@@ -92,6 +92,10 @@ fn card(file: &GgufFile, blueprint: &Blueprint) -> Result<ModelCard, LoadError> 
         .max_by_key(|(_, elements)| *elements)
         .map(|(format, _)| format)
         .unwrap_or_default();
+    let weights = Model::bytes_needed(blueprint, file)?;
+    let text = Codec::bytes_needed(file)?;
+    let work = text.saturating_add(Decoder::bytes_at_work(blueprint));
+    let loading = Model::bytes_while_loading(blueprint, file)?;
     Ok(ModelCard {
         name,
         architecture: blueprint.architecture.name().to_owned(),
@@ -99,7 +103,13 @@ fn card(file: &GgufFile, blueprint: &Blueprint) -> Result<ModelCard, LoadError> 
         quantisation,
         context_tokens: blueprint.context,
         vocabulary: blueprint.vocabulary as u32,
-        weights_bytes: Bytes(Model::bytes_needed(blueprint, file)?),
+        weights_bytes: Bytes(weights),
+        work_bytes: Bytes(work),
+        load_bytes: Bytes(
+            loading
+                .saturating_add(text)
+                .max(weights.saturating_add(work)),
+        ),
         kv_bytes_per_token: Bytes(KvCache::bytes_per_token(blueprint)),
         kv_page_tokens: PAGE_TOKENS as u32,
     })

@@ -62,6 +62,27 @@ impl Model {
         Ok(tensors.into_iter().map(resident_bytes).sum())
     }
 
+    /// The most memory that the weights take while they are read: what is read already, and one tensor twice, as it
+    /// lies in the file and as it stays. Those outside the layers, which are the large ones, are read first.
+    ///
+    /// # Errors
+    /// `Malformed` for a missing tensor.
+    pub fn bytes_while_loading(blueprint: &Blueprint, file: &GgufFile) -> Result<u64, LoadError> {
+        let outside = outside_layers(blueprint);
+        let (mut read, mut most) = (0u64, 0u64);
+        for name in &outside {
+            let Some(tensor) = file.tensor(name) else {
+                return Err(file.malformed(format!("tensor `{name}` is missing")));
+            };
+            read = read.saturating_add(resident_bytes(tensor));
+            most = most.max(read.saturating_add(staged_bytes(tensor.bytes)));
+        }
+        let of_layers = file.tensors().filter(|(name, _)| !outside.contains(name));
+        let largest = of_layers.map(|(_, tensor)| tensor.bytes).max();
+        let total = Self::bytes_needed(blueprint, file)?;
+        Ok(most.max(total.saturating_add(staged_bytes(largest.unwrap_or(0)))))
+    }
+
     /// Reads all weights, telling `progress` after each tensor.
     ///
     /// # Errors
@@ -141,6 +162,23 @@ fn read_layer(
     })
 }
 
+/// The tensors that are read before the layers, in this order.
+fn outside_layers(blueprint: &Blueprint) -> Vec<&'static str> {
+    let output = (!blueprint.tied_output).then_some("output.weight");
+    let names = ["token_embd.weight", "output_norm.weight"].into_iter();
+    names.chain(output).collect()
+}
+
+/// A buffer is used again for a tensor of half its size or more; a smaller one gets one of its own, and this one goes.
+const fn fits_again(capacity: usize, needed: usize) -> bool {
+    capacity >= needed && capacity / 2 <= needed
+}
+
+/// What the buffer for a tensor of `bytes` bytes takes at most; see [`fits_again`].
+const fn staged_bytes(bytes: u64) -> u64 {
+    bytes.saturating_add(7).saturating_mul(2).saturating_add(1)
+}
+
 fn resident_bytes(tensor: &TensorInfo) -> u64 {
     if tensor.shape.len() == 1 {
         tensor.elements.saturating_mul(size_of::<f32>() as u64)
@@ -204,7 +242,13 @@ impl Tensors<'_> {
         let rows = usize::try_from(rows).map_err(|_| too_large())?;
         let columns = usize::try_from(columns).map_err(|_| too_large())?;
         // 7 bytes more, so that the data can begin at a multiple of 8 wherever the buffer lies.
-        self.staging.resize(bytes.saturating_add(7), 0);
+        let needed = bytes.saturating_add(7);
+        if !fits_again(self.staging.capacity(), needed) {
+            // Gone before there is another.
+            self.staging = Vec::new();
+            self.staging.reserve_exact(needed);
+        }
+        self.staging.resize(needed, 0);
         let shift = self.staging.as_ptr().align_offset(8);
         let Some(target) = self.staging.get_mut(shift..shift.saturating_add(bytes)) else {
             return Err(too_large());

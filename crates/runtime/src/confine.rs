@@ -8,6 +8,7 @@
 
 use std::env;
 
+use crate::allocator::give_back_large_blocks;
 use crate::census::tasks;
 
 const WANTED: [(&str, &str); 2] = [
@@ -31,11 +32,13 @@ impl Confinement {
     }
 }
 
-/// Tells the libraries to stay on our threads. Call it first in `main`, before any other thread exists; `run` does.
+/// Tells the libraries to stay on our threads, and the allocator to give back large blocks. Call it first in `main`,
+/// before any other thread exists; `run` does.
 ///
 /// A variable that is already set is left as it is. While the process has other threads nothing is written, because
 /// one of them might be reading the environment; what is then missing is in the answer.
 pub fn confine() -> Confinement {
+    give_back_large_blocks();
     // Where there is no `/proc` the count is 0, and the sentence above is all there is.
     let alone = tasks().len() <= 1;
     let mut confinement = look();

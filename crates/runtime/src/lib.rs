@@ -9,6 +9,7 @@
 //! Invariants: there is no other place that builds a runtime; nothing here starts a thread except tokio itself; after
 //! `run` returns, none of its threads is left.
 
+mod allocator;
 mod census;
 mod confine;
 mod own;

@@ -120,6 +120,8 @@ impl ScriptedLoader {
                 context_tokens: 256,
                 vocabulary: VOCABULARY,
                 weights_bytes: Bytes::mib(1),
+                work_bytes: Bytes::ZERO,
+                load_bytes: Bytes::mib(1),
                 kv_bytes_per_token: Bytes(1024),
                 kv_page_tokens: 16,
             },

@@ -8,13 +8,10 @@ use domain::{GenerationError, GenerationEvent};
 use tokio::time::Instant;
 
 use super::{Book, Pages};
-use crate::config::load_backoff;
+use crate::breaker::What;
 
-/// A load that fails this long after the last backoff begins to count anew.
-const FORGET_AFTER: Duration = Duration::from_mins(1);
-
-/// A pinned model for which there was no memory is tried again after this; one whose file is bad not before its backoff
-/// ends. Reading a header and asking for bytes each half minute costs nothing.
+/// A pinned model for which there was no memory is tried again after this; one whose breaker is open not before it
+/// may try. Reading a header and asking for bytes each half minute costs nothing.
 const PIN_RETRY: Duration = Duration::from_secs(30);
 
 /// How far the weights are.
@@ -23,16 +20,6 @@ pub(crate) enum Phase {
     Unloaded,
     Loading { fraction: f32 },
     Ready,
-}
-
-/// The last load failed.
-pub(crate) struct Failure {
-    pub(crate) error: GenerationError,
-    /// Until then it is not tried again.
-    pub(crate) until: Instant,
-    /// Until then it counts: a failure soon after this one is one more in a row.
-    pub(crate) forget_at: Instant,
-    failures: u32,
 }
 
 impl Book {
@@ -64,22 +51,15 @@ impl Pages {
         self.fail_waiting(now, |_| true, error);
         self.fail_live(error, now);
         if matches!(error, GenerationError::LoadFailed { .. }) {
-            let failures = self.failure.as_ref().map_or(0, |f| f.failures) + 1;
-            let until = now + load_backoff(failures);
-            self.failure = Some(Failure {
-                error: error.clone(),
-                until,
-                forget_at: until + FORGET_AFTER,
-                failures,
-            });
+            self.fail(What::Load, &error.to_string(), now);
         }
-        let tried_again = self.failure.as_ref().map_or(now, |failure| failure.until);
-        self.retry_at = Some(tried_again.max(now + PIN_RETRY));
+        self.retry_at = Some(now + PIN_RETRY);
     }
 
     /// The engine is gone. Those it crashed on once too often fail, the others begin anew with the next engine.
     pub(crate) fn engine_lost(&mut self, reason: &str, now: Instant) {
-        self.phase = Phase::Unloaded;
+        // Who hears of the crash twice, in this life and in the next, counts it once.
+        let was_ready = std::mem::replace(&mut self.phase, Phase::Unloaded) == Phase::Ready;
         self.idle_since = None;
         let budget = self.rules.now().crash_budget;
         let mut lost = Vec::new();
@@ -96,6 +76,9 @@ impl Pages {
                 let error = GenerationError::EngineCrashed { crashes, reason };
                 self.part(live, GenerationEvent::Failed(error), now, None);
             }
+        }
+        if was_ready {
+            self.fail(What::Answer, reason, now);
         }
     }
 }

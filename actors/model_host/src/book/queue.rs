@@ -63,9 +63,6 @@ impl Book {
         if pages.closed {
             return Err(NotIn::Closed(Box::new(job)));
         }
-        if let Some(failure) = pages.failure.as_ref().filter(|f| f.until > now) {
-            return Err(NotIn::Refused(failure.error.clone()));
-        }
         pages.sweep_queue();
         let waiting = pages.queue.len();
         let rules = pages.rules.now();
@@ -77,6 +74,7 @@ impl Book {
             }));
         }
         let key = pages.next_key;
+        pages.admit_by_breaker(key, now).map_err(NotIn::Refused)?;
         pages.next_key += 1;
         pages.idle_since = None;
         pages.keep_alive = job.keep_alive;

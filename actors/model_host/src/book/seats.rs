@@ -11,6 +11,7 @@ use supervision::WorkGuard;
 use tokio::time::Instant;
 
 use super::Pages;
+use crate::breaker::What;
 use crate::live::Sequence;
 use crate::outlet::Outlet;
 
@@ -96,6 +97,7 @@ impl Pages {
         drop(kv);
         self.ends += 1;
         if matches!(event, GenerationEvent::Finished { .. }) {
+            self.breaker.worked(What::Answer);
             // A mean that follows the last dozen answers.
             let took = now.saturating_duration_since(since);
             self.mean_answer = (self.mean_answer.saturating_mul(7) + took) / 8;

@@ -45,7 +45,7 @@ impl Lane {
         pages.flush(now);
         self.let_go(&mut pages, now);
         match &self.seat {
-            Seat::Nobody if self.wants_engine(&pages, now) => self.begin_load(&mut pages, me),
+            Seat::Nobody if self.wants_engine(&mut pages, now) => self.begin_load(&mut pages, me),
             Seat::Home(_) => {
                 pages.answer_warm(now);
                 self.begin_preparing(&pages, me);

@@ -1,6 +1,6 @@
 //! Reading a model into memory: its header, a lease for its weights, then the weights, all on the blocking pool.
 //!
-//! Invariants: no weights without a lease; the load ends at the next tensor once nobody waits for it or its lane is gone.
+//! Invariants: no weights without a lease, and none without room for the moment when a tensor is there twice; the load ends at the next tensor once nobody waits for it or its lane is gone.
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +26,14 @@ const LOOKS: u32 = 200;
 pub(crate) struct Resident {
     pub(crate) model: LoadedModel,
     pub(crate) weights: Arc<Lease>,
+}
+
+/// What a load is covered by: the most it takes for a moment, which is more than what stays.
+struct Room {
+    /// Shrunk to what stays when the load is done.
+    weights: Arc<Lease>,
+    /// What is needed beyond a lease kept from before a crash.
+    more: Option<Lease>,
 }
 
 /// Why there is none.
@@ -80,42 +88,75 @@ impl Load {
         if let Some(book) = self.book.upgrade() {
             book.pages().card = Some(card.clone());
         }
-        let weights = self.weights(&card).await?;
+        let Room { weights, more } = self.room(&card).await?;
         let parts = self.parts.clone();
         let (book, cancelled) = (self.book.clone(), Arc::clone(&self.cancelled));
-        let held = Arc::clone(&weights);
+        let held = (Arc::clone(&weights), more);
         let model = self
             .on_blocking_thread(move || {
-                // The lease stays until the thread is done, even if the lane is gone by then.
+                // The leases stay until the thread is done, even if the lane is gone by then.
                 let _held = held;
                 parts.loader.load(&parts.source, &mut |fraction| {
                     go_on(&book, &cancelled, fraction)
                 })
             })
             .await?;
+        weights.shrink_to(card.resident_bytes());
         Ok(Resident { model, weights })
     }
 
-    async fn weights(&mut self, card: &ModelCard) -> Result<Arc<Lease>, NotLoaded> {
+    async fn room(&mut self, card: &ModelCard) -> Result<Room, NotLoaded> {
         if card.weights_bytes == Bytes::ZERO {
             return Err(self.failed(&"its header says that it has no weights"));
         }
-        let fits = |lease: &Arc<Lease>| lease.bytes() == card.weights_bytes;
-        if let Some(lease) = self.weights.take().filter(fits)
-            && is_ours_alone(&lease).await
-        {
-            return Ok(lease);
+        if let Some(room) = self.kept_room(card).await? {
+            return Ok(room);
         }
+        let lease = self.reserve(card.most_bytes()).await;
+        match lease {
+            Ok(lease) => Ok(Room {
+                weights: Arc::new(lease),
+                more: None,
+            }),
+            Err(NoLease::NoRoom(error) | NoLease::Failed(error)) => Err(NotLoaded::Failed(error)),
+        }
+    }
+
+    /// The lease from before a crash, and what the load takes beyond it. Where that much more is not to be had, the kept
+    /// one is let go, and the load waits its turn for the whole.
+    async fn kept_room(&mut self, card: &ModelCard) -> Result<Option<Room>, NotLoaded> {
+        let fits = |lease: &Arc<Lease>| lease.bytes() == card.resident_bytes();
+        let Some(weights) = self.weights.take().filter(fits) else {
+            return Ok(None);
+        };
+        if !is_ours_alone(&weights).await {
+            return Ok(None);
+        }
+        let beyond = card.most_bytes().saturating_sub(card.resident_bytes());
+        if beyond == Bytes::ZERO {
+            return Ok(Some(Room {
+                weights,
+                more: None,
+            }));
+        }
+        match self.reserve(beyond).await {
+            Ok(more) => Ok(Some(Room {
+                weights,
+                more: Some(more),
+            })),
+            Err(NoLease::NoRoom(_)) => Ok(None),
+            Err(NoLease::Failed(error)) => Err(NotLoaded::Failed(error)),
+        }
+    }
+
+    async fn reserve(&self, bytes: Bytes) -> Result<Lease, NoLease> {
         let model = &self.parts.model;
         let wanted = Wanted {
             owner: self.parts.name(),
             purpose: format!("the weights of {model}"),
-            bytes: card.weights_bytes,
+            bytes,
         };
-        match room::reserve(&self.parts.governor, &self.parts.roster, wanted).await {
-            Ok(lease) => Ok(Arc::new(lease)),
-            Err(NoLease::NoRoom(error) | NoLease::Failed(error)) => Err(NotLoaded::Failed(error)),
-        }
+        room::reserve(&self.parts.governor, &self.parts.roster, wanted).await
     }
 
     async fn on_blocking_thread<T: Send + 'static>(

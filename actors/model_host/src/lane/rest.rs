@@ -9,9 +9,8 @@ use crate::book::Pages;
 
 impl Lane {
     /// Whether a model that is not in memory is to be loaded now: someone waits for it, or it is pinned.
-    pub(super) fn wants_engine(&self, pages: &Pages, now: Instant) -> bool {
-        let for_its_pin = pages.is_pinned() && !self.inbox.is_stopping();
-        pages.is_wanted() || (for_its_pin && pages.retry_at.is_none_or(|at| at <= now))
+    pub(super) fn wants_engine(&self, pages: &mut Pages, now: Instant) -> bool {
+        pages.is_wanted() || (!self.inbox.is_stopping() && pages.may_load_unasked(now))
     }
 
     /// Sets the alarm for what comes by time, and closes the book if nothing will.
@@ -24,9 +23,9 @@ impl Lane {
         };
         let pinned = pages.is_pinned();
         let nobody = matches!(self.seat, Seat::Nobody);
-        let retry_at = pages.retry_at.filter(|_| nobody && pinned);
-        pages.failure.take_if(|failure| failure.forget_at <= now);
-        let forget_at = pages.failure.as_ref().map(|failure| failure.forget_at);
+        let retry_at = pages.load_unasked_at(now).filter(|_| nobody);
+        pages.settle_breaker(now);
+        let forget_at = pages.breaker.forget_at();
         let farewell_at = pages.has_farewells().then(|| {
             self.farewell_wait = (self.farewell_wait * 2).min(FAREWELL_MOST);
             now + self.farewell_wait

@@ -1,0 +1,134 @@
+//! What a model's card says of its memory is what the process really takes: while it loads, once loaded, at work.
+//! Measured as anonymous memory, in a process of its own for each case: one that never wrote a model, and whose allocator
+//! gives back what is freed, as `runtime::confine` tells it in the product.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops at the first surprise, and its figures are worth reading"
+)]
+
+mod support;
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::Command;
+
+use domain::{Bytes, Sampling};
+use engine::{ModelLoader, ModelSource, SequenceId};
+use paraphym_inference::GgufLoader;
+use paraphym_inference::fixture::{Sizes, TinyModel};
+use paraphym_inference::format::Format;
+use support::{input, on_disk, plan};
+
+fn anonymous() -> Bytes {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:"));
+    let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();
+    Bytes(kib.parse::<u64>().unwrap() * 1024)
+}
+
+/// The model that this process is to measure. In the first process there is none: there it is written, and this test
+/// begins again in a second one.
+fn model_of(test: &str, model: &TinyModel) -> Option<ModelSource> {
+    if let Some(path) = std::env::var_os("FOOTPRINT_OF") {
+        return Some(ModelSource {
+            path: PathBuf::from(path),
+        });
+    }
+    let written = on_disk(model);
+    let second = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env("FOOTPRINT_OF", &written.source.path)
+        .env("MALLOC_MMAP_THRESHOLD_", "131072")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&second.stdout);
+    let wrong = String::from_utf8_lossy(&second.stderr);
+    assert!(second.status.success(), "{said}{wrong}");
+    assert!(said.contains("1 passed"), "{said}");
+    println!("{said}");
+    None
+}
+
+/// `real` is at most `said`, and not so much less that the card would be useless.
+fn assert_known(what: &str, real: Bytes, said: Bytes) {
+    println!("{what}: {real} are taken, {said} were known");
+    assert!(real <= said, "{what}: {real} are taken, {said} were known");
+    assert!(
+        said.0 < real.0 / 5 * 6 + Bytes::mib(4).0,
+        "{what}: {real} are taken, as much as {said} were asked for"
+    );
+}
+
+#[test]
+fn a_model_takes_what_its_card_says_and_no_more_while_it_loads() {
+    let sizes = Sizes {
+        width: 1024,
+        heads: 8,
+        kv_heads: 8,
+        head_width: 64,
+        layers: 3,
+        feed_forward: 1024,
+        more_tokens: 3800,
+    };
+    let written = TinyModel::qwen2().weights(Format::F32).sized(sizes);
+    let test = "a_model_takes_what_its_card_says_and_no_more_while_it_loads";
+    let Some(source) = model_of(test, &written) else {
+        return;
+    };
+    let loader = GgufLoader::new();
+    let card = loader.inspect(&source).unwrap();
+    let before = anonymous();
+    let since = || anonymous().saturating_sub(before);
+    let mut most = Bytes::ZERO;
+    let mut model = loader
+        .load(&source, &mut |_| {
+            most = most.max(since());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_known("while it loads", most, card.load_bytes);
+    let idle = since();
+    assert!(
+        idle >= card.weights_bytes,
+        "{idle} with {} of weights",
+        card.weights_bytes
+    );
+    let (sequence, tokens) = (SequenceId(1), [3; 250]);
+    let plan = plan(256, 250, Sampling::default());
+    model.engine.open(sequence, plan).unwrap();
+    model.engine.step(&[input(1, &tokens, true)]).unwrap();
+    let at_work = card.resident_bytes().saturating_add(card.kv_bytes(256));
+    assert_known("at work", since(), at_work);
+}
+
+#[test]
+fn a_large_vocabulary_is_counted() {
+    let sizes = Sizes {
+        more_tokens: 150_000,
+        ..Sizes::TINY
+    };
+    let written = TinyModel::llama().sized(sizes);
+    let Some(source) = model_of("a_large_vocabulary_is_counted", &written) else {
+        return;
+    };
+    let loader = GgufLoader::new();
+    let card = loader.inspect(&source).unwrap();
+    let before = anonymous();
+    let mut model = loader
+        .load(&source, &mut |_| ControlFlow::Continue(()))
+        .unwrap();
+    let ids = 1..=16;
+    for id in ids.clone() {
+        let plan = plan(64, 1, Sampling::default());
+        model.engine.open(SequenceId(id), plan).unwrap();
+    }
+    let batch: Vec<_> = ids.map(|id| input(id, &[3], true)).collect();
+    model.engine.step(&batch).unwrap();
+    let taken = anonymous().saturating_sub(before);
+    let known = card.resident_bytes();
+    let known = known.saturating_add(card.kv_bytes(64).saturating_mul(16));
+    assert_known("with 150 000 tokens", taken, known);
+}
