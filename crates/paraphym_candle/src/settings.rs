@@ -95,6 +95,8 @@ pub(crate) fn host(settings: &Settings) -> HostConfig {
         max_models: count(model.max_models),
         pinned: model.pinned.iter().map(ModelName::new).collect(),
         drain: model.drain.duration(),
+        // Bounds that are no settings.
+        ..HostConfig::default()
     }
 }
 
