@@ -22,21 +22,26 @@ struct Files {
     limit: &'static str,
     /// What is charged, the page cache included.
     usage: &'static str,
-    /// The field of `memory.stat` that says how much of it the kernel can drop at once, children included.
-    droppable: &'static str,
+    /// The fields of `memory.stat` that together are the page cache, children included.
+    cached: [&'static str; 2],
+    /// Those that say how much of that cannot go at once, or is missed at once: mapped (the program itself), dirty, on
+    /// its way to the disk.
+    kept: [&'static str; 3],
 }
 
 const V2: Files = Files {
     mount: "/sys/fs/cgroup",
     limit: "memory.max",
     usage: "memory.current",
-    droppable: "inactive_file",
+    cached: ["inactive_file", "active_file"],
+    kept: ["file_mapped", "file_dirty", "file_writeback"],
 };
 const V1: Files = Files {
     mount: "/sys/fs/cgroup/memory",
     limit: "memory.limit_in_bytes",
     usage: "memory.usage_in_bytes",
-    droppable: "total_inactive_file",
+    cached: ["total_inactive_file", "total_active_file"],
+    kept: ["total_mapped_file", "total_dirty", "total_writeback"],
 };
 
 /// One hierarchy this process is in.
@@ -84,8 +89,9 @@ pub fn parse_stat(text: &str, field: &str) -> Option<Bytes> {
 
 /// Every group with a limit, from this process's own up to the roots: how much of it is in use.
 ///
-/// In use is what is charged less the inactive page cache, which the kernel drops before it kills anyone (the "working
-/// set" by which Kubernetes evicts). `resident` stands in where the group does not tell.
+/// In use is what is charged less the page cache that the kernel drops before it kills anyone. The active part of it is
+/// dropped as well: a model file that was read once stays there, twice as large as need be, until someone wants the
+/// room, and would look like pressure for ever. `resident` stands in where the group does not tell.
 pub fn fills(probe: &dyn Probe, memberships: &[Membership], resident: Option<Bytes>) -> Vec<Fill> {
     let read = |file: PathBuf| probe.read(&file).ok();
     memberships
@@ -94,16 +100,23 @@ pub fn fills(probe: &dyn Probe, memberships: &[Membership], resident: Option<Byt
         .filter_map(|(files, folder)| {
             let of = parse_limit(&read(folder.join(files.limit))?)?;
             let usage = read(folder.join(files.usage)).and_then(|text| parse_bytes(&text));
-            let droppable = read(folder.join("memory.stat"))
-                .and_then(|text| parse_stat(&text, files.droppable))
-                .unwrap_or(Bytes::ZERO);
-            let used = usage.map(|usage| usage.saturating_sub(droppable));
+            let stat = read(folder.join("memory.stat")).unwrap_or_default();
+            let used = usage.map(|usage| usage.saturating_sub(droppable(files, &stat)));
             Some(Fill {
                 used: used.or(resident).unwrap_or(Bytes::ZERO),
                 of,
             })
         })
         .collect()
+}
+
+/// The part of the page cache that can be had back at once.
+fn droppable(files: &Files, stat: &str) -> Bytes {
+    let sum = |fields: &[&str]| -> Bytes {
+        let found = fields.iter().filter_map(|field| parse_stat(stat, field));
+        found.fold(Bytes::ZERO, Bytes::saturating_add)
+    };
+    sum(&files.cached).saturating_sub(sum(&files.kept))
 }
 
 fn parse_bytes(text: &str) -> Option<Bytes> {
@@ -248,19 +261,19 @@ mod tests {
         u64,
     );
 
-    const USES: [Use; 6] = [
+    const USES: [Use; 7] = [
         (
-            "v2: the inactive page cache is not in use",
+            "v2: what the page cache can drop is not in use",
             &[
                 ("/sys/fs/cgroup/memory.max", "1000"),
                 ("/sys/fs/cgroup/memory.current", "900\n"),
                 (
                     "/sys/fs/cgroup/memory.stat",
-                    "anon 300\nfile 600\ninactive_file 500\n",
+                    "anon 300\nfile 600\nfile_mapped 40\nfile_dirty 7\nfile_writeback 3\ninactive_file 500\nactive_file 100\n",
                 ),
             ],
             Some(77),
-            400,
+            350,
         ),
         (
             "v1: the children's counts, too",
@@ -269,11 +282,11 @@ mod tests {
                 ("/sys/fs/cgroup/memory/memory.usage_in_bytes", "900\n"),
                 (
                     "/sys/fs/cgroup/memory/memory.stat",
-                    "inactive_file 5\ntotal_inactive_file 100\n",
+                    "inactive_file 5\ntotal_mapped_file 10\ntotal_inactive_file 100\ntotal_active_file 30\n",
                 ),
             ],
             Some(77),
-            800,
+            780,
         ),
         (
             "without memory.stat all of it is in use",
@@ -293,6 +306,19 @@ mod tests {
             ],
             Some(77),
             0,
+        ),
+        (
+            "all of the cache is mapped",
+            &[
+                ("/sys/fs/cgroup/memory.max", "1000"),
+                ("/sys/fs/cgroup/memory.current", "900"),
+                (
+                    "/sys/fs/cgroup/memory.stat",
+                    "inactive_file 100\nactive_file 200\nfile_mapped 301",
+                ),
+            ],
+            Some(77),
+            900,
         ),
         (
             "a group that does not tell",
