@@ -24,6 +24,8 @@ use crate::orders::{Enlist, EnlistError};
 use crate::pressure::Pressure;
 use crate::reads::Reads;
 
+#[cfg(test)]
+pub(crate) mod crashing;
 mod reserving;
 
 /// The name in the tree.

@@ -17,7 +17,7 @@ const TRIES: u32 = 3;
 /// Takes a place in line.
 ///
 /// # Errors
-/// `Handler` with the refusal; otherwise the governor cannot be reached within 10 s.
+/// `Handler` with the refusal; otherwise the governor cannot be reached within 15 s.
 pub async fn wait_in_line(
     governor: &Handle<MemoryGovernor>,
     wish: Reserve,
@@ -42,7 +42,7 @@ pub async fn wait_in_line(
 ///
 /// # Errors
 /// `Handler` with the refusal, `GaveUp` after `patience`; otherwise the governor cannot be reached, and this is told
-/// 10 s after `patience` at the latest.
+/// 15 s after `patience` at the latest.
 pub async fn reserve_within(
     governor: &Handle<MemoryGovernor>,
     wish: Reserve,

@@ -1,4 +1,4 @@
-//! A crash of the governor loses no lease. Apart, because only a message of the crate's own can make it crash.
+//! A crash of the governor loses no lease and nobody's place in line. Apart, because only a message of the crate's own can make it crash.
 
 use std::io;
 use std::path::Path;
@@ -11,11 +11,11 @@ use supervision::{Events, SupervisorSpec, start_root};
 use tokio::sync::mpsc;
 
 use crate::{
-    Decided, Enlist, FileProbe, Level, MemoryGovernor, Probe, Reserve, Stage, Status,
-    WatchPressure, Why, child,
+    Decided, Enlist, FileProbe, Level, MemoryGovernor, Probe, Reserve, ReserveError, Stage, Status,
+    WatchPressure, Why, child, client,
 };
 
-struct Crash;
+pub(crate) struct Crash;
 
 impl Message<Crash> for MemoryGovernor {
     type Reply = ();
@@ -55,7 +55,7 @@ async fn leases_survive_a_crash_and_are_returned_after_it() {
 }
 
 /// A machine that tells nothing: only the ledger counts.
-struct Nowhere;
+pub(crate) struct Nowhere;
 
 impl Probe for Nowhere {
     fn read(&self, _: &Path) -> io::Result<String> {
@@ -121,5 +121,48 @@ async fn who_enlisted_stays_enlisted_over_a_crash() {
     drop(receiver);
     let targets = governor.ask(Status, deadline).await.unwrap().targets;
     assert_eq!(targets, [], "nobody is there to be asked");
+    root.stop(deadline).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_keeps_the_place_over_a_crash() {
+    let deadline = Duration::from_mins(1);
+    let (spec, governor) = child(Some(Bytes(1000)), Arc::new(Nowhere));
+    let tree = SupervisorSpec::new("root").child(spec);
+    let root = start_root(tree, Events::with_seed(1)).await.unwrap();
+    let wish = |owner: &str, bytes| Reserve {
+        owner: owner.to_owned(),
+        purpose: "something".to_owned(),
+        bytes: Bytes(bytes),
+    };
+    let held = governor.ask(wish("holder", 600), deadline).await.unwrap();
+    let wait = |owner, bytes, patience| {
+        let governor = governor.clone();
+        async move {
+            let wish = wish(owner, bytes);
+            client::wait_in_line(&governor, wish, patience).await
+        }
+    };
+    let first = wait("first", 500, deadline).await.unwrap();
+    // Over before the governor is there again.
+    let moment = Duration::from_millis(1);
+    let hasty = wait("hasty", 500, moment).await.unwrap();
+    let last = wait("last", 500, deadline).await.unwrap();
+    governor.tell(Crash).await.unwrap();
+    let hasty = hasty.granted().await.unwrap_err();
+    assert!(
+        matches!(&hasty, ReserveError::GaveUp { waited, ahead: 1, .. } if *waited > moment),
+        "{hasty}"
+    );
+    assert_eq!((first.position(), last.position()), (1, 2));
+    // Both at once, while it rests: the next life serves them before anyone else.
+    governor.tell(Crash).await.unwrap();
+    drop(held);
+    assert!(governor.ask(wish("late", 1), deadline).await.is_err());
+    let (first, last) = (first.granted().await, last.granted().await);
+    assert!(first.is_ok() && last.is_ok());
+    let status = governor.ask(Status, deadline).await.unwrap();
+    assert_eq!((status.leased, status.waiters.len()), (Bytes(1000), 0));
+    drop((first, last));
     root.stop(deadline).await;
 }

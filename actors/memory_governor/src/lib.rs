@@ -13,6 +13,8 @@
 mod actor;
 mod book;
 pub mod cgroup;
+#[cfg(test)]
+mod churn_tests;
 pub mod client;
 #[cfg(test)]
 mod crash_tests;

@@ -14,8 +14,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::lease::Lease;
 use crate::reserve_error::ReserveError;
 
-/// The governor answers in microseconds and a crash costs it a second or two; beyond this after the deadline it is gone.
-pub(crate) const GRACE: Duration = Duration::from_secs(10);
+/// The governor answers in microseconds, and after a crash it rests for at most 10 s (`supervision::Backoff`); who hears
+/// nothing for longer than that is not waited for.
+pub(crate) const GRACE: Duration = Duration::from_secs(15);
 
 /// A place in line; dropping it gives it up, and those behind move up.
 #[must_use = "dropping this leaves the line"]
