@@ -3,6 +3,7 @@
 //! Invariants: no handler waits, every order ends within its deadline, and nothing is kept here that a crash could lose:
 //! the registered caches live in the seed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Bytes;
@@ -10,6 +11,7 @@ use kameo::actor::{Actor, ActorRef, WeakActorRef};
 use kameo::error::Infallible;
 use kameo::message::{Context, Message};
 use memory_governor::{Enlist, MemoryGovernor, Order, Stage};
+use runtime::{Clock, CoarseClock};
 use supervision::{AlarmDue, AskError, Birth, ChildSpec, Handle, Inbox};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
@@ -24,7 +26,7 @@ use crate::registration::Registration;
 use crate::registry::Registry;
 use crate::relief::Relief;
 use crate::roster::{self, CacheId, Errand, Goal, OrderId, Swept};
-use crate::sweeps::Ending;
+use crate::sweeps::{Ending, Sweep};
 
 /// The name in the tree.
 pub const CHILD_ID: &str = "cache_janitor";
@@ -42,6 +44,7 @@ const ENLISTING: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct JanitorSeed {
     registry: Registry,
+    clock: Arc<dyn Clock>,
     governor: Handle<MemoryGovernor>,
 }
 
@@ -50,6 +53,7 @@ pub struct CacheJanitor {
     inbox: Inbox<Self>,
     me: WeakActorRef<Self>,
     registry: Registry,
+    clock: Arc<dyn Clock>,
     /// What the governor asked for and has no answer to yet.
     relief: Option<(Order, Relief)>,
     /// The clock of deadlines, who hears the governor's orders, and who listens for the answer of each order under way.
@@ -59,8 +63,17 @@ pub struct CacheJanitor {
 
 /// The janitor's place in the tree and its handle. When memory is short, `governor` says so.
 pub fn child(governor: Handle<MemoryGovernor>) -> (ChildSpec, Handle<CacheJanitor>) {
+    child_with(governor, Arc::new(CoarseClock::default()))
+}
+
+/// The same, and `clock` stamps the sweeps.
+pub fn child_with(
+    governor: Handle<MemoryGovernor>,
+    clock: Arc<dyn Clock>,
+) -> (ChildSpec, Handle<CacheJanitor>) {
     let seed = JanitorSeed {
         registry: Registry::default(),
+        clock,
         governor,
     };
     ChildSpec::actor(CHILD_ID, MAILBOX, seed)
@@ -71,7 +84,11 @@ impl Actor for CacheJanitor {
     type Error = Infallible;
 
     async fn on_start(birth: Self::Args, me: ActorRef<Self>) -> Result<Self, Infallible> {
-        let JanitorSeed { registry, governor } = birth.seed;
+        let JanitorSeed {
+            registry,
+            clock,
+            governor,
+        } = birth.seed;
         registry.turn(|books| books.roster.reborn());
         let mut tasks = JoinSet::new();
         tasks.spawn(watch_deadlines(registry.clone(), me.downgrade()));
@@ -80,6 +97,7 @@ impl Actor for CacheJanitor {
             inbox: birth.inbox,
             me: me.downgrade(),
             registry,
+            clock,
             relief: None,
             tasks,
         })
@@ -204,10 +222,24 @@ impl CacheJanitor {
 
     fn write_down(&mut self, ended: &Ended) {
         let now = Instant::now();
-        let took = now.saturating_duration_since(ended.sent);
+        let (at, took) = (
+            self.clock.stamp(),
+            now.saturating_duration_since(ended.sent),
+        );
         let noted = self.registry.turn(|books| {
-            let name = books.roster.ended(ended.id, ended.ending, now)?;
-            Some(books.sweeps.note(name, ended.goal, ended.ending, took))
+            let cache = books.roster.ended(ended.id, ended.ending, now)?;
+            let sweep = books.sweeps.note(Sweep {
+                number: 0,
+                cache,
+                goal: ended.goal,
+                ending: ended.ending,
+                at,
+                took,
+            });
+            if let Ending::Swept(_) = sweep.ending {
+                books.roster.remember(ended.id.cache, &sweep);
+            }
+            Some(sweep)
         });
         let Some(sweep) = noted else {
             return;

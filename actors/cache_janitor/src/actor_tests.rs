@@ -7,6 +7,7 @@ use domain::Bytes;
 use kameo::message::{Context, Message};
 use memory_governor::orders::Receipt;
 use memory_governor::{FileProbe, GovernorConfig, MemoryGovernor, Order, TargetInfo};
+use runtime::clock::{ManualClock, Stamp};
 use supervision::{Handle, SupervisorSpec};
 use testkit::scene::Scene;
 use tokio::sync::{Notify, mpsc};
@@ -15,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::actor::Relieve;
 use crate::{
     ANSWER, CacheJanitor, Ending, Held, JanitorStatus, Register, Registration, Status, SweepOrder,
-    Swept, child,
+    Swept, child_with,
 };
 
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -35,6 +36,7 @@ struct Stage {
     scene: Scene,
     governor: Handle<MemoryGovernor>,
     janitor: Handle<CacheJanitor>,
+    clock: Arc<ManualClock>,
 }
 
 async fn start() -> Stage {
@@ -43,13 +45,15 @@ async fn start() -> Stage {
         poll: 10_000 * HOUR,
     };
     let (governor_spec, governor) = memory_governor::child_with(config, Arc::new(FileProbe));
-    let (spec, janitor) = child(governor.clone());
+    let clock = Arc::new(ManualClock::default());
+    let (spec, janitor) = child_with(governor.clone(), clock.clone());
     let tree = SupervisorSpec::new("root").child(governor_spec).child(spec);
     let scene = Scene::start(tree).await.unwrap();
     Stage {
         scene,
         governor,
         janitor,
+        clock,
     }
 }
 
@@ -204,5 +208,23 @@ async fn the_governor_knows_whom_to_ask_after_a_crash_too() {
         assert_eq!(status.unwrap().targets, std::slice::from_ref(&janitor));
         assert!(stage.janitor.ask(Crash, DEADLINE).await.is_err());
     }
+    stage.scene.stop().await;
+}
+
+/// Somebody sets the wall clock back while a sweep is under way: it took as long as it took, and its stamp is honest.
+#[tokio::test(start_paused = true)]
+async fn a_sweep_is_stamped_by_the_wall_clock_and_timed_by_the_other() {
+    let stage = start().await;
+    stage.clock.set_wall(Stamp(5000));
+    let (_a, mut orders) = stage.register("a", 30, Instant::now()).await;
+    let order = orders.recv().await.unwrap();
+    sleep(Duration::from_secs(3)).await;
+    stage.clock.set_wall(Stamp(-5000));
+    order.done(freed(30, 0, Instant::now()));
+    sleep(Duration::from_millis(1)).await;
+    let status = stage.status().await;
+    let last = status.caches[0].last.as_ref().unwrap();
+    assert_eq!((last.at, last.took), (Stamp(-5000), Duration::from_secs(3)));
+    assert_eq!(status.sweeps.last(), Some(last));
     stage.scene.stop().await;
 }

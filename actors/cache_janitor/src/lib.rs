@@ -25,7 +25,7 @@ pub mod relief;
 pub mod roster;
 pub mod sweeps;
 
-pub use actor::{ANSWER, CHILD_ID, CacheJanitor, JanitorSeed, child};
+pub use actor::{ANSWER, CHILD_ID, CacheJanitor, JanitorSeed, child, child_with};
 pub use entries::{Bounds, Entries};
 pub use messages::{CacheStatus, JanitorStatus, Register, RegisterError, Status};
 pub use order::SweepOrder;

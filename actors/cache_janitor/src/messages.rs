@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::order::SweepOrder;
-use crate::roster::{Held, NAME, Swept};
+use crate::roster::{Held, NAME};
 use crate::sweeps::Sweep;
 
 /// Puts a cache under the janitor's care. Answered with a [`crate::Registration`]: the cache is swept until it is
@@ -72,6 +72,6 @@ pub struct CacheStatus {
     pub sweeping: bool,
     /// Failures to answer, or to drop what is due, in a row.
     pub failures: u32,
-    /// What its last answer was.
-    pub last: Option<Swept>,
+    /// The last sweep that it carried out.
+    pub last: Option<Sweep>,
 }

@@ -11,7 +11,7 @@ use domain::Bytes;
 use tokio::time::Instant;
 
 use crate::messages::{CacheStatus, RegisterError};
-use crate::sweeps::Ending;
+use crate::sweeps::{Ending, Sweep};
 
 /// Caches at once: some for each model that is resident, and the few that a process has once.
 pub const CACHES: usize = 256;
@@ -110,7 +110,8 @@ struct Cache<T> {
     /// Not asked by a deadline before this.
     rests_until: Option<Instant>,
     failures: u32,
-    last: Option<Swept>,
+    /// The last sweep it carried out.
+    last: Option<Sweep>,
     /// When it is to be asked, as was last noted.
     noted: Option<Instant>,
 }
@@ -238,10 +239,7 @@ impl<T: Clone> Roster<T> {
         cache.owes = None;
         let overdue = cache.held.next_due.is_some_and(|due| due <= now);
         let mended = match ending {
-            Ending::Swept(swept) => {
-                cache.last = Some(swept);
-                swept.swept > 0 || !overdue
-            }
+            Ending::Swept(swept) => swept.swept > 0 || !overdue,
             _ => false,
         };
         cache.failures = if mended {
@@ -253,6 +251,13 @@ impl<T: Clone> Roster<T> {
         let name = cache.name.clone();
         self.note(id.cache);
         Some(name)
+    }
+
+    /// What to show as the last sweep that this cache carried out.
+    pub fn remember(&mut self, id: CacheId, sweep: &Sweep) {
+        if let Some(cache) = self.caches.get_mut(&id) {
+            cache.last = Some(sweep.clone());
+        }
     }
 
     /// A new life of the janitor: what the last one had sent is not waited for any more, and every deadline is noted.
@@ -306,7 +311,7 @@ impl<T: Clone> Roster<T> {
             asked_next: cache.noted,
             sweeping: cache.owes.is_some(),
             failures: cache.failures,
-            last: cache.last,
+            last: cache.last.clone(),
         };
         self.caches.values().map(status).collect()
     }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use domain::Bytes;
+use runtime::clock::Stamp;
 
 use crate::roster::{Goal, Swept};
 
@@ -46,6 +47,8 @@ pub struct Sweep {
     pub goal: Goal,
     /// How it ended.
     pub ending: Ending,
+    /// When it ended.
+    pub at: Stamp,
     /// From the order to its end.
     pub took: Duration,
 }
@@ -58,19 +61,13 @@ pub struct Sweeps {
 }
 
 impl Sweeps {
-    /// Writes a sweep down.
-    pub fn note(&mut self, cache: String, goal: Goal, ending: Ending, took: Duration) -> Sweep {
+    /// Writes a sweep down, and gives it its number.
+    pub fn note(&mut self, mut sweep: Sweep) -> Sweep {
         self.count += 1;
+        sweep.number = self.count;
         if self.entries.len() >= KEPT {
             self.entries.pop_front();
         }
-        let sweep = Sweep {
-            number: self.count,
-            cache,
-            goal,
-            ending,
-            took,
-        };
         self.entries.push_back(sweep.clone());
         sweep
     }
@@ -83,5 +80,29 @@ impl Sweeps {
     /// How many are not kept any more.
     pub fn forgotten(&self) -> u64 {
         self.count.saturating_sub(self.entries.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_are_kept_and_the_others_counted() {
+        let mut sweeps = Sweeps::default();
+        let sweep = Sweep {
+            number: 0,
+            cache: "a".to_owned(),
+            goal: Goal::default(),
+            ending: Ending::Silent,
+            at: Stamp(0),
+            took: Duration::ZERO,
+        };
+        for number in 1..=KEPT as u64 + 3 {
+            assert_eq!(sweeps.note(sweep.clone()).number, number);
+        }
+        let kept = sweeps.kept();
+        assert_eq!((kept.len(), kept[0].number), (KEPT, 4));
+        assert_eq!(sweeps.forgotten(), 3);
     }
 }

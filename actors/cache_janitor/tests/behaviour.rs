@@ -101,7 +101,12 @@ async fn nothing_wakes_while_nothing_is_due_and_then_each_is_swept_at_its_deadli
     tokio::time::sleep(HOUR).await;
     let status = stage.status().await;
     assert_eq!(status.sweeps.len(), 3);
-    assert!(status.caches.iter().all(|c| c.last == Some(swept())));
+    assert!(
+        status
+            .caches
+            .iter()
+            .all(|c| c.last.as_ref().unwrap().ending == Ending::Swept(swept()))
+    );
     assert!(status.caches.iter().all(|c| c.held == Held::default()));
     // Three deadlines hours away: each on its way down the wheel, and none after that.
     let woken = status.wakes - after.wakes;

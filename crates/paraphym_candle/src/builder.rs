@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use agent_worker::settings::Config;
 use chat_config::Refusals;
@@ -16,7 +15,7 @@ use memory_governor::FileProbe;
 use model_host::HostConfig;
 use model_store::{DEFAULT_MODEL, Store, StoreConfig, StoreError};
 use root::{Tree, TreeConfig, TreeParts};
-use runtime::{RunError, Runtime};
+use runtime::{Clock, CoarseClock, RunError, Runtime};
 use supervision::{ChildPath, Events, StartTreeError, start_root};
 use telemetry::{LogControl, Metrics, MetricsError};
 
@@ -179,7 +178,7 @@ impl Builder {
         let (model, store) = place(self.model, self.models_dir, &first)?;
         let loader = self.loader.unwrap_or_else(|| Arc::new(GgufLoader::new()));
         let metrics = installed();
-        let clock: chat_config::Clock = Arc::new(SystemTime::now);
+        let clock: chat_config::Clock = Arc::new(|| CoarseClock::default().stamp().system_time());
         let parts = TreeParts {
             loader: Arc::clone(&loader),
             resolve: Arc::new(FromStore(store.clone())),

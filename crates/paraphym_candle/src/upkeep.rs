@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use runtime::{Role, Runtime};
+use runtime::{Clock, CoarseClock, Role, Runtime};
 use supervision::{ChildSpec, TaskContext, TaskError};
 use telemetry::Metrics;
 
@@ -16,6 +16,8 @@ pub(crate) fn child(runtime: Runtime, metrics: Option<Metrics>) -> ChildSpec {
         let (runtime, metrics) = (runtime.clone(), metrics.clone());
         async move {
             context.ready();
+            let staleness = CoarseClock::default().staleness().as_secs_f64();
+            metrics::gauge!(telemetry::names::CLOCK_STALENESS_SECONDS).set(staleness);
             let mut stopping = std::pin::pin!(context.stopping());
             loop {
                 count_threads(&runtime);

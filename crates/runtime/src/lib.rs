@@ -3,6 +3,7 @@
 //! ```text
 //!   run(main) ──> confine() ──> the one tokio runtime ──> main(Runtime)      a binary
 //!   Runtime::ambient()      ──> the runtime we are already in                an app that embeds us
+//!   CoarseClock             ──> the kernel's last tick                       stamps and intervals without a thread
 //!   Runtime::census()       ──> main · worker · blocking · host · foreign    what the process really has
 //! ```
 //!
@@ -11,10 +12,12 @@
 
 mod allocator;
 mod census;
+pub mod clock;
 mod confine;
 mod own;
 pub mod signals;
 
 pub use census::{Census, Role, ThreadInfo};
+pub use clock::{Clock, CoarseClock};
 pub use confine::{Confinement, confine};
 pub use own::{RunError, Runtime, RuntimeOptions, run};

@@ -15,6 +15,8 @@ pub const STUCK: &str = "paraphym_supervision_stuck_total";
 pub const CHILDREN: &str = "paraphym_supervision_children";
 /// Threads of the process, by `role`: main, worker, blocking, host, foreign.
 pub const THREADS: &str = "paraphym_threads";
+/// How old a reading of the coarse clock may be.
+pub const CLOCK_STALENESS_SECONDS: &str = "paraphym_clock_staleness_seconds";
 /// Bytes leased from the memory budget.
 pub const LEASED_BYTES: &str = "paraphym_memory_leased_bytes";
 /// The memory budget.
@@ -96,6 +98,11 @@ pub(crate) fn describe() {
     ] {
         describe_gauge!(name, help);
     }
+    describe_gauge!(
+        CLOCK_STALENESS_SECONDS,
+        Unit::Seconds,
+        "How old a stamp may be when it is made"
+    );
     describe_gauge!(
         LEASED_BYTES,
         Unit::Bytes,
