@@ -134,8 +134,8 @@ impl Actor for MemoryGovernor {
 async fn look(probe: Arc<dyn Probe>) -> Readings {
     let read = tokio::task::spawn_blocking(move || limit::measure(&*probe)).await;
     read.unwrap_or_else(|error| {
-        tracing::error!(%error, "the memory probe crashed; only the configured limit holds");
-        Readings::default()
+        tracing::error!(%error, "the memory probe crashed; the limits known before hold");
+        Readings::failed()
     })
 }
 

@@ -95,7 +95,7 @@ impl Book {
 
     pub(crate) fn measured(&self, readings: Readings) {
         self.turn(|pages, at| {
-            pages.readings = Some(readings);
+            pages.readings = Some(readings.after(pages.readings.unwrap_or_default()));
             pages.relimit(at);
         });
     }

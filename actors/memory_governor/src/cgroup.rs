@@ -6,6 +6,7 @@
 //! Sources: cgroups(7), the kernel's `cgroup-v2.rst` (`memory.max`, `memory.current`, `memory.stat`) and
 //! `cgroup-v1/memory.rst` (`memory.limit_in_bytes`, `memory.usage_in_bytes`).
 
+use std::io;
 use std::path::PathBuf;
 
 use domain::Bytes;
@@ -87,18 +88,27 @@ pub fn parse_stat(text: &str, field: &str) -> Option<Bytes> {
     number.trim().parse().ok().map(Bytes)
 }
 
-/// Every group with a limit, from this process's own up to the roots: how much of it is in use.
+/// Every group with a limit, from this process's own up to the roots: how much of it is in use; and whether every limit
+/// could be read. A limit's file that is not there is no limit.
 ///
 /// In use is what is charged less the page cache that the kernel drops before it kills anyone. The active part of it is
 /// dropped as well: a model file that was read once stays there, twice as large as need be, until someone wants the
 /// room, and would look like pressure for ever. `resident` stands in where the group does not tell.
-pub fn fills(probe: &dyn Probe, memberships: &[Membership], resident: Option<Bytes>) -> Vec<Fill> {
+pub fn fills(
+    probe: &dyn Probe,
+    memberships: &[Membership],
+    resident: Option<Bytes>,
+) -> (Vec<Fill>, bool) {
     let read = |file: PathBuf| probe.read(&file).ok();
-    memberships
+    let mut all_read = true;
+    let fills = memberships
         .iter()
         .flat_map(|group| folders(group).into_iter().map(|f| (group.files, f)))
         .filter_map(|(files, folder)| {
-            let of = parse_limit(&read(folder.join(files.limit))?)?;
+            let text = probe.read(&folder.join(files.limit)).inspect_err(|error| {
+                all_read &= error.kind() == io::ErrorKind::NotFound;
+            });
+            let of = parse_limit(&text.ok()?)?;
             let usage = read(folder.join(files.usage)).and_then(|text| parse_bytes(&text));
             let stat = read(folder.join("memory.stat")).unwrap_or_default();
             let used = usage.map(|usage| usage.saturating_sub(droppable(files, &stat)));
@@ -107,7 +117,8 @@ pub fn fills(probe: &dyn Probe, memberships: &[Membership], resident: Option<Byt
                 of,
             })
         })
-        .collect()
+        .collect();
+    (fills, all_read)
 }
 
 /// The part of the page cache that can be had back at once.
@@ -249,7 +260,9 @@ mod tests {
             let probe = Disk(files.iter().copied().collect());
             let text = probe.read(Path::new("/proc/self/cgroup"));
             let groups = parse_cgroup(&text.unwrap_or_default());
-            let tightest = fills(&probe, &groups, None).iter().map(|f| f.of).min();
+            let (fills, all_read) = fills(&probe, &groups, None);
+            assert!(all_read, "{name}");
+            let tightest = fills.iter().map(|f| f.of).min();
             assert_eq!(tightest, expected, "{name}");
         }
     }
@@ -346,7 +359,7 @@ mod tests {
                 used: Bytes(used),
                 of: Bytes(1000),
             };
-            let fills = fills(&probe, &groups, resident.map(Bytes));
+            let (fills, _) = fills(&probe, &groups, resident.map(Bytes));
             assert_eq!(fills, [expected], "{name}");
         }
     }

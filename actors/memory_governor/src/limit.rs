@@ -64,9 +64,36 @@ pub struct Readings {
     pub resident: Option<Bytes>,
     /// The share of the last ten seconds in which tasks waited for memory, of this process's cgroup or of the machine.
     pub stalled: Option<Share>,
+    /// A group's limit could not be read: `cgroup` may lack the tightest. A file that is not there is no limit, not this.
+    pub groups_unread: bool,
 }
 
 impl Readings {
+    /// What a reading says that read nothing.
+    pub fn failed() -> Self {
+        Self {
+            groups_unread: true,
+            ..Self::default()
+        }
+    }
+
+    /// What is believed after this reading, if `before` was believed: a limit that could not be read is what it was
+    /// last. What is in use is believed only as long as it can be read.
+    #[must_use]
+    pub fn after(self, before: Self) -> Self {
+        let cgroup = if self.groups_unread {
+            self.cgroup.into_iter().chain(before.cgroup).min()
+        } else {
+            self.cgroup
+        };
+        Self {
+            // No host loses its RAM: that nothing was read is always a failure.
+            host: self.host.or(before.host),
+            cgroup,
+            ..self
+        }
+    }
+
     /// What is really in use.
     pub fn fills(&self) -> impl Iterator<Item = (Source, Fill)> {
         let cgroup = self.fullest.map(|fill| (Source::Cgroup, fill));
@@ -111,8 +138,10 @@ pub fn measure(probe: &dyn Probe) -> Readings {
     let read = |path: &str| probe.read(Path::new(path)).ok();
     let meminfo = read("/proc/meminfo").unwrap_or_default();
     let resident = read("/proc/self/status").and_then(|text| parse_kib(&text, "VmRSS:"));
-    let groups = read("/proc/self/cgroup").unwrap_or_default();
-    let fills = cgroup::fills(probe, &cgroup::parse_cgroup(&groups), resident);
+    let groups = read("/proc/self/cgroup");
+    let groups_known = groups.is_some();
+    let groups = groups.unwrap_or_default();
+    let (fills, all_read) = cgroup::fills(probe, &cgroup::parse_cgroup(&groups), resident);
     let stall = psi::files(&groups)
         .iter()
         .find_map(|file| psi::parse(&probe.read(file).ok()?));
@@ -123,6 +152,7 @@ pub fn measure(probe: &dyn Probe) -> Readings {
         fullest: fills.into_iter().max_by_key(|fill| fill.share()),
         resident,
         stalled: stall.map(|stall| stall.avg10),
+        groups_unread: !(groups_known && all_read),
     }
 }
 
@@ -231,6 +261,7 @@ mod tests {
                 fullest: Some(fullest),
                 resident: Some(Bytes(800 * 1024)),
                 stalled: Some(Share(25)),
+                groups_unread: false,
             }
         );
         let host = Fill {
@@ -239,6 +270,54 @@ mod tests {
         };
         let fills: Vec<_> = readings.fills().collect();
         assert_eq!(fills, [(Source::Cgroup, fullest), (Source::Host, host)]);
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_read_is_what_it_was() {
+        let reading = |host, cgroup, groups_unread| Readings {
+            host: Some(Bytes(host)).filter(|b| b.0 > 0),
+            cgroup: Some(Bytes(cgroup)).filter(|b| b.0 > 0),
+            groups_unread,
+            ..Readings::default()
+        };
+        let before = reading(100, 50, false);
+        for (now, expected) in [
+            (Readings::failed(), reading(100, 50, true)),
+            (reading(0, 0, false), reading(100, 0, false)),
+            (reading(80, 0, true), reading(80, 50, true)),
+            (reading(80, 60, true), reading(80, 50, true)),
+            (reading(80, 40, true), reading(80, 40, true)),
+            (reading(80, 60, false), reading(80, 60, false)),
+        ] {
+            assert_eq!(now.after(before), expected, "{now:?}");
+            assert_eq!(now.after(Readings::default()), now, "nothing was known");
+        }
+        assert_eq!(Readings::failed().fills().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_no_limit_and_one_that_cannot_be_read_is_a_failure() {
+        struct Groups(io::ErrorKind);
+        impl Probe for Groups {
+            fn read(&self, path: &Path) -> io::Result<String> {
+                match path.to_str() {
+                    Some("/proc/self/cgroup") => Ok("0::/app\n".to_owned()),
+                    Some("/sys/fs/cgroup/memory.max") => Ok("4096\n".to_owned()),
+                    _ => Err(self.0.into()),
+                }
+            }
+        }
+        for (error, unread) in [
+            (io::ErrorKind::NotFound, false),
+            (io::ErrorKind::PermissionDenied, true),
+            (io::ErrorKind::Other, true),
+        ] {
+            let readings = measure(&Groups(error));
+            assert_eq!(readings.cgroup, Some(Bytes(4096)));
+            assert_eq!(readings.groups_unread, unread, "{error:?}");
+        }
+        let nothing = Files(BTreeMap::new());
+        assert!(measure(&nothing).groups_unread, "no one knows the groups");
     }
 
     #[test]

@@ -179,15 +179,30 @@ async fn a_limit_below_what_is_leased_takes_nothing_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_panics_leaves_the_configured_limit() {
+async fn a_probe_that_panics_leaves_the_limits_known_before() {
     let tree = start(Some(Bytes(1000))).await;
     tree.machine.0.store(0, Ordering::SeqCst);
-    let wish = SetLimit {
-        bytes: Some(Bytes(900)),
-    };
-    let status = tree.governor.ask(wish, DEADLINE).await.unwrap();
-    assert_eq!((status.limit, status.host), (Bytes(900), None));
+    for (configured, limit) in [(Some(900), 900), (None, 700 * 1024)] {
+        let wish = SetLimit {
+            bytes: configured.map(Bytes),
+        };
+        let status = tree.governor.ask(wish, DEADLINE).await.unwrap();
+        assert_eq!(status.limit, Bytes(limit), "the host is what it was");
+        assert_eq!(status.host, Some(Bytes(800 * 1024)));
+    }
     tree.stop().await;
+}
+
+/// Nothing was known before: then only what was configured holds.
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_never_read_anything_leaves_the_configured_limit() {
+    let machine = Machine::default();
+    let (child, governor) = memory_governor::child(Some(Bytes(1000)), Arc::new(machine));
+    let spec = SupervisorSpec::new("root").child(child);
+    let root = start_root(spec, Events::with_seed(1)).await.unwrap();
+    let status = governor.ask(Status, DEADLINE).await.unwrap();
+    assert_eq!((status.limit, status.host), (Bytes(1000), None));
+    root.stop(DEADLINE).await;
 }
 
 #[tokio::test(start_paused = true)]
