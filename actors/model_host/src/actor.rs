@@ -11,7 +11,7 @@ mod pinning;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{GenerationError, GenerationEvent, KeepAlive, ModelName, RequestId};
+use domain::{FieldError, GenerationError, GenerationEvent, KeepAlive, ModelName, RequestId};
 use engine::{ModelLoader, ModelSource};
 use kameo::actor::{Actor, ActorRef};
 use kameo::error::Infallible;
@@ -30,7 +30,7 @@ use crate::config::HostConfig;
 use crate::lane::room::DEADLINE;
 use crate::lane::{self, Lane, LaneParts, LaneSeed, Poke};
 use crate::lookup::{Asker, Crowds, Found, Looks, answer, look_up, unavailable};
-use crate::messages::{Cancel, Generate, HostStatus, Status, Unload, UnloadError, Warm};
+use crate::messages::{Cancel, Generate, HostStatus, SetLimits, Status, Unload, UnloadError, Warm};
 use crate::outlet::Outlet;
 use crate::pins::Pins;
 use crate::roster::{Roster, Seat};
@@ -218,6 +218,18 @@ impl Message<Unload> for ModelHost {
         while self.tasks.try_join_next().is_some() {}
         self.tasks.spawn(unload(self.seed.clone(), wish, asker));
         delegated
+    }
+}
+
+impl Message<SetLimits> for ModelHost {
+    type Reply = Result<(), FieldError>;
+
+    async fn handle(&mut self, wish: SetLimits, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
+        self.seed.rules.set(wish)?;
+        for (_, lane, _) in self.seed.roster.all() {
+            poke(&lane);
+        }
+        Ok(())
     }
 }
 

@@ -28,8 +28,10 @@ use supervision::WorkGuard;
 use tokio::time::Instant;
 
 use crate::breaker::Breaker;
+use crate::config::Limits;
 use crate::outlet::Outlet;
 use crate::pins::Pin;
+use crate::roster::NAMES;
 use crate::rules::Rules;
 use farewells::Farewells;
 
@@ -47,7 +49,10 @@ pub(crate) struct Book {
 
 /// What is written in it.
 pub(crate) struct Pages {
+    /// What it was first asked for as.
     model: ModelName,
+    /// Its other names.
+    aliases: Vec<ModelName>,
     rules: Rules,
     pub(crate) queue: VecDeque<Waiting>,
     pub(crate) live: Vec<Live>,
@@ -75,6 +80,7 @@ impl Book {
     pub(crate) fn new(model: ModelName, rules: Rules, pin: Pin) -> Self {
         let pages = Pages {
             model,
+            aliases: Vec::new(),
             rules,
             queue: VecDeque::new(),
             live: Vec::new(),
@@ -104,6 +110,14 @@ impl Book {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// It was asked for by this name, too. A lane remembers sixteen; names are the client's to invent.
+    pub(crate) fn know_as(&self, name: &ModelName) {
+        let mut pages = self.pages();
+        if pages.model != *name && pages.aliases.len() < NAMES && !pages.aliases.contains(name) {
+            pages.aliases.push(name.clone());
+        }
+    }
+
     /// Whether its lane is ending.
     pub(crate) fn is_closed(&self) -> bool {
         self.pages().closed
@@ -118,6 +132,13 @@ impl Book {
 }
 
 impl Pages {
+    /// The limits that hold for it now.
+    pub(crate) fn limits(&self) -> Limits {
+        self.rules
+            .now()
+            .limits(std::iter::once(&self.model).chain(&self.aliases))
+    }
+
     fn outlets(&mut self) -> impl Iterator<Item = &mut Outlet> {
         let waiting = self.queue.iter_mut().map(|w| &mut w.outlet);
         waiting.chain(self.live.iter_mut().map(|l| &mut l.outlet))

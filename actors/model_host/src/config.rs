@@ -1,8 +1,20 @@
 //! How much of everything: each limit with its reason.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::{KeepAlive, ModelName};
+
+/// One model's own limits; where it has none the host's hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModelLimits {
+    /// Sequences it answers at once.
+    pub max_batch: Option<usize>,
+    /// Requests that wait for it.
+    pub queue: Option<usize>,
+    /// How long it stays in memory with nothing to do.
+    pub keep_alive: Option<KeepAlive>,
+}
 
 /// The limits of a model host. Zero where at least one is needed counts as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +40,8 @@ pub struct HostConfig {
     pub max_models: usize,
     /// Models that are pinned from the start, as `Pin` would. One that is not here is looked for again each half minute.
     pub pinned: Vec<ModelName>,
+    /// Models with limits of their own, under any name of theirs.
+    pub models: BTreeMap<ModelName, ModelLimits>,
     /// How long a graceful stop waits for live answers. The root's own deadline may be shorter.
     pub drain: Duration,
 }
@@ -43,7 +57,31 @@ impl Default for HostConfig {
             breaker_crashes: 6,
             max_models: 16,
             pinned: Vec::new(),
+            models: BTreeMap::new(),
             drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The limits that hold for one model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// At least 1.
+    pub(crate) max_batch: usize,
+    /// At least 1.
+    pub(crate) queue: usize,
+    pub(crate) keep_alive: KeepAlive,
+}
+
+impl HostConfig {
+    /// Those of a model known by these names: of the first that has its own.
+    pub(crate) fn limits<'a>(&self, names: impl IntoIterator<Item = &'a ModelName>) -> Limits {
+        let own = names.into_iter().find_map(|name| self.models.get(name));
+        let own = own.copied().unwrap_or_default();
+        Limits {
+            max_batch: own.max_batch.unwrap_or(self.max_batch).max(1),
+            queue: own.queue.unwrap_or(self.queue).max(1),
+            keep_alive: own.keep_alive.unwrap_or(self.keep_alive),
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Crashes of the host and of a lane outside a step: nobody who was accepted is lost. Apart, because only messages of
 //! the crate's own can make them crash.
 
-use domain::ModelName;
+use domain::{KeepAlive, ModelName};
 use kameo::message::{Context, Message};
 use supervision::AskError;
 use testkit::scripted::Answer;
 
 use crate::actor::ModelHost;
 use crate::lane::Lane;
-use crate::messages::{Pin, Unload, UnloadError};
+use crate::messages::{Pin, SetLimits, Unload, UnloadError};
 
 #[path = "../tests/common/mod.rs"]
 pub(crate) mod common;
@@ -92,6 +92,23 @@ async fn a_crash_of_a_lane_during_a_load_loses_no_one() {
     // Had the first load come to its end, nobody would have taken its engine.
     let counts = stage.control.wait_until(|c| c.engines == 1).await;
     assert_eq!(counts.loads, 2);
+    stage.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_outlive_crashes_of_host_and_lane() {
+    let stage = Setting::new(Answer::Counting).start().await;
+    stage.count(1, 5).await;
+    let keep_alive = Some(KeepAlive::Forever);
+    let limits = SetLimits {
+        keep_alive,
+        ..SetLimits::default()
+    };
+    stage.host.ask(limits, DEADLINE).await.unwrap();
+    stage.host.ask(CrashLanes, DEADLINE).await.unwrap();
+    assert!(stage.host.tell(Crash).await.is_ok());
+    hear(stage.count(2, 5).await).await.finished();
+    assert_eq!(stage.models().await[0].keep_alive, KeepAlive::Forever);
     stage.close().await;
 }
 

@@ -41,8 +41,8 @@ pub use actor::{
 };
 pub use breaker::BreakerState;
 pub use client::{GenerationStream, Request, generate, warm};
-pub use config::HostConfig;
+pub use config::{HostConfig, ModelLimits};
 pub use messages::{
-    Cancel, Generate, HostStatus, ModelState, ModelStatus, Pin, PinError, Status, Unload,
-    UnloadError, Unpin, Warm,
+    Cancel, Generate, HostStatus, ModelState, ModelStatus, Pin, PinError, SetLimits, Status,
+    Unload, UnloadError, Unpin, Warm,
 };

@@ -3,6 +3,7 @@
 //! `Generate` and `Warm` carry the sender of a bounded channel; [`crate::client`] makes both ends and gives the reader's
 //! end as a stream. The sender never waits for the reader: what a slow reader has not taken is merged, not lost.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::{
@@ -14,6 +15,7 @@ use kameo::Reply;
 use tokio::sync::mpsc;
 
 use crate::breaker::BreakerState;
+use crate::config::ModelLimits;
 
 /// Asks for an answer. Accepted or refused at once (`Result<(), GenerationError>`): a field out of range, an unknown
 /// model or a full queue is refused here and nothing is sent; everything later comes as an event, exactly one of them
@@ -142,6 +144,29 @@ pub enum PinError {
     /// It is not here, or there is no place for it.
     #[error(transparent)]
     Refused(#[from] GenerationError),
+}
+
+/// Changes limits while everything runs; `None` leaves one as it is. In force at once: who waits and now has room is let
+/// in, and an idle model that now stays too long is let go. A limit that falls takes nothing from those who are in:
+/// it holds for who comes next. Answered with `Result<(), FieldError>`; a value out of its range changes nothing at all.
+/// It outlives crashes, not the tree.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetLimits {
+    /// `HostConfig::max_batch`, from 1.
+    pub max_batch: Option<usize>,
+    /// `HostConfig::queue`, from 1.
+    pub queue: Option<usize>,
+    /// `HostConfig::prefill_chunk`, from 1.
+    pub prefill_chunk: Option<usize>,
+    /// `HostConfig::keep_alive`.
+    pub keep_alive: Option<KeepAlive>,
+    /// `HostConfig::crash_budget`.
+    pub crash_budget: Option<u32>,
+    /// `HostConfig::max_models`, from 1.
+    pub max_models: Option<usize>,
+    /// `HostConfig::models`: all of them, those that are not named have none of their own any more. At most 1000, each
+    /// number from 1.
+    pub models: Option<BTreeMap<ModelName, ModelLimits>>,
 }
 
 /// Asks for the state of every model this host knows of.

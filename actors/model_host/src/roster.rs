@@ -19,7 +19,7 @@ use crate::messages::{ModelState, ModelStatus};
 
 /// The names a lane is known by beside its first. A name more is looked up each time: that costs a look at the disk, and
 /// names are the client's to invent.
-const NAMES: usize = 16;
+pub(crate) const NAMES: usize = 16;
 
 struct Entry {
     /// What it was asked for as; the first is what it is shown as.
@@ -126,6 +126,8 @@ impl Roster {
         if entry.names.len() < NAMES && !entry.names.contains(name) {
             entry.names.push(name.clone());
         }
+        drop(entries);
+        seat.book.know_as(name);
         Some(seat)
     }
 

@@ -152,7 +152,9 @@ async fn a_pinned_model_is_tried_again_when_its_rest_is_over() {
     while !matches!(stage.models().await[0].state, ModelState::LoadFailed { .. }) {
         tokio::task::yield_now().await;
     }
-    stage.control.wait_until(|c| c.engines == 1).await;
+    while stage.models().await[0].state != ModelState::Ready {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     assert_eq!(stage.control.counts().loads, 8);
     assert_eq!(
         hear(stage.ask(request("a")).await.unwrap()).await.text,

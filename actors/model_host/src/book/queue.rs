@@ -65,9 +65,9 @@ impl Book {
         }
         pages.sweep_queue();
         let waiting = pages.queue.len();
-        let rules = pages.rules.now();
-        if waiting >= rules.queue.max(1) {
-            let wait = retry_after(waiting, rules.max_batch, pages.mean_answer);
+        let limits = pages.limits();
+        if waiting >= limits.queue {
+            let wait = retry_after(waiting, limits.max_batch, pages.mean_answer);
             return Err(NotIn::Refused(GenerationError::Overloaded {
                 waiting,
                 retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),

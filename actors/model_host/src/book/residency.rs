@@ -11,7 +11,7 @@ use super::Pages;
 impl Pages {
     /// What holds now.
     pub(crate) fn keep_alive(&self) -> KeepAlive {
-        self.keep_alive.unwrap_or(self.rules.now().keep_alive)
+        self.keep_alive.unwrap_or_else(|| self.limits().keep_alive)
     }
 
     /// When the model is let go; `None` while it has something to do, is not in memory, or is to stay.

@@ -31,7 +31,7 @@ pub(crate) struct Live {
 impl Pages {
     /// Whether one more may become live.
     pub(crate) fn has_seat(&self) -> bool {
-        self.live.len() < self.rules.now().max_batch.max(1) && !self.farewells.is_full()
+        self.live.len() < self.limits().max_batch && !self.farewells.is_full()
     }
 
     /// The leases an engine computes with: its weights', and those of all it may have open.
