@@ -11,9 +11,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Setting, Stage, counting, hear, request};
+use common::{DEADLINE, Setting, Stage, counting, hear, request};
 use domain::{Bytes, GenerationError};
-use paraphym_model_host::{BreakerState, ModelState};
+use paraphym_model_host::{BreakerState, ModelState, Pin};
 use testkit::scripted::Answer;
 
 /// The time to come again, of one who is refused because the model rests.
@@ -142,23 +142,26 @@ async fn a_load_without_memory_or_without_askers_is_no_failure() {
     stage.close().await;
 }
 
-/// A pinned model nobody asks for is its own probe; whoever asks meanwhile is refused, not let in beside it.
+/// A pinned model nobody asks for is its own probe.
 #[tokio::test(start_paused = true)]
 async fn a_pinned_model_is_tried_again_when_its_rest_is_over() {
-    let setting = Setting::text("well").config(|c| c.pinned = vec![request("").model]);
-    let stage = setting.start().await;
+    let stage = Setting::text("well").start().await;
     stage.control.fail_loads(7);
-    stage.control.wait_until(|c| c.loads == 1).await;
-    while !matches!(stage.models().await[0].state, ModelState::LoadFailed { .. }) {
-        tokio::task::yield_now().await;
+    let model = request("").model;
+    stage.host.ask(Pin { model }, DEADLINE).await.unwrap();
+    let mut failed = 0;
+    for _ in 0..100_000 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let state = stage.models().await.remove(0).state;
+        failed += u32::from(matches!(state, ModelState::LoadFailed { .. }));
+        if state == ModelState::Ready {
+            break;
+        }
     }
-    while stage.models().await[0].state != ModelState::Ready {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    // It rested for more than two minutes in all.
+    assert!(failed > 12_000, "{failed}");
     assert_eq!(stage.control.counts().loads, 8);
-    assert_eq!(
-        hear(stage.ask(request("a")).await.unwrap()).await.text,
-        "well"
-    );
+    let heard = hear(stage.ask(request("a")).await.unwrap()).await;
+    assert_eq!(heard.text, "well");
     stage.close().await;
 }
