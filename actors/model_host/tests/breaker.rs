@@ -152,9 +152,9 @@ async fn a_pinned_model_is_tried_again_when_its_rest_is_over() {
     let mut failed = 0;
     for _ in 0..100_000 {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        let state = stage.models().await.remove(0).state;
-        failed += u32::from(matches!(state, ModelState::LoadFailed { .. }));
-        if state == ModelState::Ready {
+        let model = stage.models().await.remove(0);
+        failed += u32::from(matches!(model.state, ModelState::LoadFailed { .. }));
+        if model.state == ModelState::Ready {
             break;
         }
     }
