@@ -7,83 +7,19 @@
     reason = "a test may stop at the first surprise"
 )]
 
-use std::io;
-use std::path::Path;
+mod common;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
+use common::{DEADLINE, Machine, start, start_limited, wish};
 use domain::Bytes;
-use memory_governor::{
-    Lease, LedgerStatus, Level, MemoryGovernor, Probe, Reserve, ReserveError, SetLimit, Status,
-    WatchPressure,
-};
+use memory_governor::{Level, ReserveError, SetLimit, Status, WatchPressure};
 use paraphym_memory_governor as memory_governor;
-use supervision::{AskError, Events, Handle, RootHandle, SupervisorSpec, start_root};
-
-const DEADLINE: Duration = Duration::from_secs(5);
-
-/// A machine whose RAM the test sets, in KiB; zero makes the probe panic.
-#[derive(Clone, Default)]
-struct Machine(Arc<AtomicU64>);
-
-impl Probe for Machine {
-    fn read(&self, path: &Path) -> io::Result<String> {
-        let kib = self.0.load(Ordering::SeqCst);
-        assert!(kib > 0, "scripted panic");
-        match path.to_str() {
-            Some("/proc/meminfo") => Ok(format!("MemTotal: {kib} kB\n")),
-            _ => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-}
-
-struct Tree {
-    root: RootHandle,
-    governor: Handle<MemoryGovernor>,
-    machine: Machine,
-}
-
-/// A machine of 800 KiB, of which an eighth is kept back: 700 KiB to lease.
-async fn start(configured: Option<Bytes>) -> Tree {
-    let machine = Machine(Arc::new(AtomicU64::new(800)));
-    let (child, governor) = memory_governor::child(configured, Arc::new(machine.clone()));
-    let spec = SupervisorSpec::new("root").child(child);
-    let root = start_root(spec, Events::with_seed(1)).await.unwrap();
-    Tree {
-        root,
-        governor,
-        machine,
-    }
-}
-
-impl Tree {
-    async fn reserve(&self, bytes: u64) -> Result<Lease, ReserveError> {
-        let wish = Reserve {
-            owner: "a test".to_owned(),
-            purpose: "something".to_owned(),
-            bytes: Bytes(bytes),
-        };
-        match self.governor.ask(wish, DEADLINE).await {
-            Ok(lease) => Ok(lease),
-            Err(AskError::Handler(error)) => Err(error),
-            Err(other) => panic!("{other}"),
-        }
-    }
-
-    async fn status(&self) -> LedgerStatus {
-        self.governor.ask(Status, DEADLINE).await.unwrap()
-    }
-
-    async fn stop(self) {
-        let report = self.root.stop(DEADLINE).await;
-        assert_eq!(report.abandoned, []);
-    }
-}
+use supervision::{Events, SupervisorSpec, start_root};
 
 #[tokio::test(start_paused = true)]
 async fn bytes_are_taken_until_the_lease_is_dropped() {
-    let tree = start(None).await;
+    let tree = start().await;
     let lease = tree.reserve(1024).await.unwrap();
     assert_eq!(lease.bytes(), Bytes(1024));
     let status = tree.status().await;
@@ -101,7 +37,7 @@ async fn bytes_are_taken_until_the_lease_is_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_names_what_was_needed_and_available() {
-    let tree = start(Some(Bytes(1000))).await;
+    let tree = start_limited(1000).await;
     let _held = tree.reserve(700).await.unwrap();
     assert_eq!(
         tree.reserve(301).await.unwrap_err(),
@@ -123,7 +59,7 @@ async fn a_refusal_names_what_was_needed_and_available() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_gives_a_part_back_without_a_message() {
-    let tree = start(Some(Bytes(1000))).await;
+    let tree = start_limited(1000).await;
     let lease = tree.reserve(950).await.unwrap();
     let mut pressure = tree.governor.ask(WatchPressure, DEADLINE).await.unwrap();
     assert_eq!(pressure.borrow_and_update().level, Level::Critical);
@@ -147,7 +83,7 @@ async fn a_lease_gives_a_part_back_without_a_message() {
 
 #[tokio::test(start_paused = true)]
 async fn dropped_bytes_can_be_leased_at_once() {
-    let tree = start(Some(Bytes(1000))).await;
+    let tree = start_limited(1000).await;
     for _ in 0..1000 {
         drop(tree.reserve(1000).await.unwrap());
     }
@@ -157,9 +93,9 @@ async fn dropped_bytes_can_be_leased_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_below_what_is_leased_takes_nothing_away() {
-    let tree = start(None).await;
+    let tree = start().await;
     let lease = tree.reserve(600 * 1024).await.unwrap();
-    tree.machine.0.store(400, Ordering::SeqCst);
+    tree.machine.ram(400, 400);
     let wish = SetLimit {
         bytes: Some(Bytes(100)),
     };
@@ -180,8 +116,8 @@ async fn a_limit_below_what_is_leased_takes_nothing_away() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_panics_leaves_the_limits_known_before() {
-    let tree = start(Some(Bytes(1000))).await;
-    tree.machine.0.store(0, Ordering::SeqCst);
+    let tree = start_limited(1000).await;
+    tree.machine.panics();
     for (configured, limit) in [(Some(900), 900), (None, 700 * 1024)] {
         let wish = SetLimit {
             bytes: configured.map(Bytes),
@@ -197,6 +133,7 @@ async fn a_probe_that_panics_leaves_the_limits_known_before() {
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_never_read_anything_leaves_the_configured_limit() {
     let machine = Machine::default();
+    machine.panics();
     let (child, governor) = memory_governor::child(Some(Bytes(1000)), Arc::new(machine));
     let spec = SupervisorSpec::new("root").child(child);
     let root = start_root(spec, Events::with_seed(1)).await.unwrap();
@@ -207,7 +144,7 @@ async fn a_probe_that_never_read_anything_leaves_the_configured_limit() {
 
 #[tokio::test(start_paused = true)]
 async fn leases_outlive_the_governor_and_may_be_dropped_anywhere() {
-    let tree = start(None).await;
+    let tree = start().await;
     let lease = tree.reserve(10).await.unwrap();
     let other = tree.reserve(20).await.unwrap();
     tokio::task::spawn_blocking(move || drop(lease))
@@ -221,12 +158,8 @@ async fn leases_outlive_the_governor_and_may_be_dropped_anywhere() {
 /// An asker who gave up does not keep what it was given.
 #[tokio::test(start_paused = true)]
 async fn an_answer_nobody_waits_for_gives_its_bytes_back() {
-    let tree = start(None).await;
-    let wish = Reserve {
-        owner: "gone".to_owned(),
-        purpose: "nothing any more".to_owned(),
-        bytes: Bytes(10),
-    };
+    let tree = start().await;
+    let wish = wish("gone", 10);
     tree.governor.tell(wish).await.unwrap();
     assert_eq!(tree.status().await.leased, Bytes::ZERO);
     tree.stop().await;

@@ -7,134 +7,24 @@
     reason = "a test may stop at the first surprise"
 )]
 
-use std::collections::BTreeMap;
-use std::io;
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+mod common;
+
 use std::time::Duration;
 
+use common::{DEADLINE, KIB, Tree, start, start_with};
 use domain::Bytes;
 use memory_governor::decisions::KEPT;
 use memory_governor::pressure::{Share, Source};
 use memory_governor::{
-    Decided, GovernorConfig, Lease, LedgerStatus, Level, MIN_POLL, MemoryGovernor, Probe, Reasons,
-    Reserve, ReserveError, SetLimit, Status, WatchPressure, Why,
+    Decided, GovernorConfig, Level, MIN_POLL, Reserve, ReserveError, SetLimit, WatchPressure,
 };
 use paraphym_memory_governor as memory_governor;
-use supervision::{AskError, Events, Handle, RootHandle, SupervisorSpec, start_root};
-use tokio::sync::mpsc;
 use tokio::time::{advance, sleep};
 
-const DEADLINE: Duration = Duration::from_mins(1);
-const KIB: u64 = 1024;
 /// A look at the machine, and a moment for what it starts.
 const POLL: Duration = Duration::from_millis(5001);
 /// Not yet.
 const BEFORE_POLL: Duration = Duration::from_millis(4999);
-
-/// A machine as its files say it is.
-#[derive(Clone, Default)]
-struct Machine(Arc<Inner>);
-
-#[derive(Default)]
-struct Inner {
-    files: Mutex<BTreeMap<String, String>>,
-    /// How often it was looked at.
-    looks: AtomicUsize,
-    /// The next look waits until the other end is dropped.
-    gate: Mutex<Option<mpsc::Receiver<()>>>,
-}
-
-impl Machine {
-    fn write(&self, path: &str, text: &str) {
-        let mut files = self.0.files.lock().unwrap();
-        files.insert(path.to_owned(), text.to_owned());
-    }
-
-    fn ram(&self, total_kib: u64, available_kib: u64) {
-        let text = format!("MemTotal: {total_kib} kB\nMemAvailable: {available_kib} kB\n");
-        self.write("/proc/meminfo", &text);
-    }
-
-    /// The next look hangs until what this returns is dropped.
-    fn hang(&self) -> mpsc::Sender<()> {
-        let (open, gate) = mpsc::channel(1);
-        *self.0.gate.lock().unwrap() = Some(gate);
-        open
-    }
-
-    fn looks(&self) -> usize {
-        self.0.looks.load(Ordering::SeqCst)
-    }
-}
-
-impl Probe for Machine {
-    fn read(&self, path: &Path) -> io::Result<String> {
-        if path == Path::new("/proc/meminfo") {
-            self.0.looks.fetch_add(1, Ordering::SeqCst);
-            let gate = self.0.gate.lock().unwrap().take();
-            if let Some(mut gate) = gate {
-                assert_eq!(gate.blocking_recv(), None, "nothing is ever sent");
-            }
-        }
-        let files = self.0.files.lock().unwrap();
-        let text = path.to_str().and_then(|path| files.get(path)).cloned();
-        text.ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-}
-
-struct Tree {
-    root: RootHandle,
-    governor: Handle<MemoryGovernor>,
-    machine: Machine,
-}
-
-/// A machine of 800 KiB, all free: an eighth is kept back, 700 KiB to lease.
-async fn start() -> Tree {
-    start_with(GovernorConfig::default()).await
-}
-
-async fn start_with(config: GovernorConfig) -> Tree {
-    let machine = Machine::default();
-    machine.ram(800, 800);
-    let (child, governor) = memory_governor::child_with(config, Arc::new(machine.clone()));
-    let spec = SupervisorSpec::new("root").child(child);
-    let root = start_root(spec, Events::with_seed(1)).await.unwrap();
-    Tree {
-        root,
-        governor,
-        machine,
-    }
-}
-
-impl Tree {
-    async fn reserve(&self, bytes: u64) -> Result<Lease, ReserveError> {
-        let wish = Reserve {
-            owner: "a test".to_owned(),
-            purpose: "something".to_owned(),
-            bytes: Bytes(bytes),
-        };
-        match self.governor.ask(wish, DEADLINE).await {
-            Ok(lease) => Ok(lease),
-            Err(AskError::Handler(error)) => Err(error),
-            Err(other) => panic!("{other}"),
-        }
-    }
-
-    async fn status(&self) -> LedgerStatus {
-        self.governor.ask(Status, DEADLINE).await.unwrap()
-    }
-
-    async fn why(&self) -> Reasons {
-        self.governor.ask(Why, DEADLINE).await.unwrap()
-    }
-
-    async fn stop(self) {
-        let report = self.root.stop(DEADLINE).await;
-        assert_eq!(report.abandoned, []);
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn the_budget_follows_the_machine_at_the_interval() {

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ struct Inner {
     looks: AtomicUsize,
     /// The next look waits until the other end is dropped.
     gate: Mutex<Option<mpsc::Receiver<()>>>,
+    /// Whoever looks from now on panics.
+    panics: AtomicBool,
 }
 
 impl Machine {
@@ -57,6 +59,11 @@ impl Machine {
         open
     }
 
+    /// Every look from now on panics.
+    pub fn panics(&self) {
+        self.0.panics.store(true, Ordering::SeqCst);
+    }
+
     pub fn looks(&self) -> usize {
         self.0.looks.load(Ordering::SeqCst)
     }
@@ -64,6 +71,7 @@ impl Machine {
 
 impl Probe for Machine {
     fn read(&self, path: &Path) -> io::Result<String> {
+        assert!(!self.0.panics.load(Ordering::SeqCst), "scripted panic");
         if path == Path::new("/proc/meminfo") {
             self.0.looks.fetch_add(1, Ordering::SeqCst);
             let gate = self.0.gate.lock().unwrap().take();
