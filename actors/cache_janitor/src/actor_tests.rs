@@ -201,6 +201,8 @@ async fn the_governor_knows_whom_to_ask_after_a_crash_too() {
     let janitor = TargetInfo {
         name: crate::CHILD_ID.to_owned(),
         stage: memory_governor::Stage::Caches,
+        order: None,
+        last: None,
     };
     for _ in 0..2 {
         sleep(Duration::from_mins(1)).await;

@@ -1,7 +1,8 @@
 //! The governor's shell: it measures the machine on the blocking pool and writes into the book what it is told.
 //!
 //! Invariants: no handler waits for memory to come back or for a file, at most one reading of the machine runs at a
-//! time, and nothing is kept here that a crash could lose: the book lives in the seed.
+//! time, nobody looks at a calm machine by the clock while the kernel tells of stalls, and nothing is kept here that a
+//! crash could lose: the book lives in the seed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::reads::Reads;
 
 #[cfg(test)]
 pub(crate) mod crashing;
+mod listening;
 mod reserving;
 
 /// The name in the tree.
@@ -35,6 +37,9 @@ const MAILBOX: usize = 64;
 /// How often the machine is looked at if nothing else is configured. Memory fills in seconds, not in milliseconds; a
 /// look is a wake-up and some small files.
 pub const DEFAULT_POLL: Duration = Duration::from_secs(5);
+/// From an answer to an order for the machine's sake to the look at what it did: what was freed is given back to the
+/// system by then. Also what a target that promises more than it does is held to.
+const AFTER_RELIEF: Duration = Duration::from_secs(1);
 /// The shortest interval: a shorter one is taken for this.
 pub const MIN_POLL: Duration = Duration::from_millis(100);
 
@@ -43,7 +48,8 @@ pub const MIN_POLL: Duration = Duration::from_millis(100);
 pub struct GovernorConfig {
     /// The most bytes that may be leased; host and cgroup alone decide if absent.
     pub limit: Option<Bytes>,
-    /// From the end of one look at the machine to the beginning of the next. At least [`MIN_POLL`].
+    /// From the end of one look at the machine to the beginning of the next. At least [`MIN_POLL`]. Where the kernel
+    /// tells of stalls, a calm machine is looked at when it tells, or when someone asks and the last look is older.
     pub poll: Duration,
 }
 
@@ -68,10 +74,16 @@ pub struct GovernorSeed {
 pub struct MemoryGovernor {
     inbox: Inbox<Self>,
     seed: GovernorSeed,
+    me: WeakActorRef<Self>,
     reads: Reads<ReplySender<LedgerStatus>>,
-    /// When the machine is to be looked at again; `None` while that is under way.
+    /// When the machine is to be looked at again; `None` while that is under way, or the kernel would tell.
     look_at: Option<Instant>,
-    /// A reading, and what wakes this actor when leases fell or someone left the line. They end with the actor.
+    /// When it was last looked at in this life.
+    looked: Option<Instant>,
+    /// The kernel tells this life of stalls.
+    told: bool,
+    /// A reading, who listens for stalls, and what wakes this actor when leases fell, someone left the line or an order
+    /// was answered. They end with the actor.
     tasks: JoinSet<()>,
 }
 
@@ -108,20 +120,23 @@ impl Actor for MemoryGovernor {
         let Birth { seed, inbox, .. } = birth;
         let mut tasks = JoinSet::new();
         tasks.spawn(watch_leases(seed.book.clone(), me.downgrade()));
+        tasks.spawn(listening::listen(Arc::clone(&seed.probe), me.downgrade()));
         let mut governor = Self {
             inbox,
             seed,
+            me: me.downgrade(),
             reads: Reads::default(),
             look_at: None,
+            looked: None,
+            told: false,
             tasks,
         };
         // Only the first life has to wait: nothing is lent before the machine was looked at once.
         if governor.seed.book.is_measured() {
-            governor.read(me.downgrade());
+            governor.read();
         } else {
             let readings = look(Arc::clone(&governor.seed.probe)).await;
-            governor.seed.book.measured(readings);
-            governor.look_later();
+            governor.measured(readings);
         }
         governor.settle();
         Ok(governor)
@@ -140,23 +155,36 @@ async fn look(probe: Arc<dyn Probe>) -> Readings {
 }
 
 impl MemoryGovernor {
-    /// After each message: the gauges follow, and the alarm is set for what comes first, a look at the machine or the end
-    /// of someone's patience.
+    /// After each message: the gauges follow, and the alarm is set for what comes first, a look at the machine, the
+    /// deadline of an order, or the end of someone's patience.
     fn settle(&mut self) {
         meters::show(&self.seed.book.totals());
+        if self.seed.book.take_look() {
+            let soon = Instant::now().checked_add(AFTER_RELIEF);
+            self.look_at = self.look_at.into_iter().chain(soon).min();
+        }
         let next = self.look_at.into_iter().chain(self.seed.book.deadline());
         self.inbox.set_alarm(next.min());
     }
 
+    /// After each question, too: what is answered from may be old, so that the next answer is not.
+    fn settle_asked(&mut self) {
+        let is_old = |at: Instant| at.elapsed() >= self.seed.poll;
+        if self.told && self.looked.is_some_and(is_old) {
+            self.read();
+        }
+        self.settle();
+    }
+
     /// Starts a reading beside the handlers, unless one runs.
-    fn read(&mut self, me: WeakActorRef<Self>) {
+    fn read(&mut self) {
         if !self.reads.begin() {
             return;
         }
         self.look_at = None;
         // Those that ended; or they would be kept for ever.
         while self.tasks.try_join_next().is_some() {}
-        let probe = Arc::clone(&self.seed.probe);
+        let (probe, me) = (Arc::clone(&self.seed.probe), self.me.clone());
         self.tasks.spawn(async move {
             let readings = look(probe).await;
             if let Some(governor) = me.upgrade() {
@@ -166,8 +194,16 @@ impl MemoryGovernor {
         });
     }
 
+    fn measured(&mut self, readings: Readings) {
+        self.seed.book.measured(readings);
+        self.looked = Some(Instant::now());
+        self.look_later();
+    }
+
+    /// By the clock, unless the kernel tells and there is nothing that has to be followed.
     fn look_later(&mut self) {
-        self.look_at = Instant::now().checked_add(self.seed.poll);
+        let next = Instant::now().checked_add(self.seed.poll);
+        self.look_at = next.filter(|_| !self.told || !self.seed.book.is_calm());
     }
 }
 
@@ -177,8 +213,8 @@ struct Measured(Readings);
 impl Message<Measured> for MemoryGovernor {
     type Reply = ();
 
-    async fn handle(&mut self, Measured(readings): Measured, ctx: &mut Context<Self, ()>) {
-        self.seed.book.measured(readings);
+    async fn handle(&mut self, Measured(readings): Measured, _: &mut Context<Self, ()>) {
+        self.measured(readings);
         let (served, again) = self.reads.done();
         if !served.is_empty() {
             let status = self.seed.book.status();
@@ -186,9 +222,8 @@ impl Message<Measured> for MemoryGovernor {
                 asker.send(status.clone());
             }
         }
-        self.look_later();
         if again {
-            self.read(ctx.actor_ref().downgrade());
+            self.read();
         }
         self.settle();
     }
@@ -197,15 +232,15 @@ impl Message<Measured> for MemoryGovernor {
 impl Message<AlarmDue> for MemoryGovernor {
     type Reply = ();
 
-    async fn handle(&mut self, _: AlarmDue, ctx: &mut Context<Self, ()>) {
+    async fn handle(&mut self, _: AlarmDue, _: &mut Context<Self, ()>) {
         if self.look_at.is_some_and(|at| at <= Instant::now()) {
-            self.read(ctx.actor_ref().downgrade());
+            self.read();
         }
         self.settle();
     }
 }
 
-/// Some leases were dropped or shrunk, or someone left the line, since the last look.
+/// Some leases were dropped or shrunk, someone left the line, or an order was answered, since the last look.
 struct LeasesFell;
 
 async fn watch_leases(book: Book, governor: WeakActorRef<MemoryGovernor>) {
@@ -232,7 +267,9 @@ impl Message<Enlist> for MemoryGovernor {
     type Reply = Result<(), EnlistError>;
 
     async fn handle(&mut self, wish: Enlist, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
-        self.seed.book.enlist(wish)
+        let answer = self.seed.book.enlist(wish);
+        self.settle();
+        answer
     }
 }
 
@@ -249,7 +286,7 @@ impl Message<SetLimit> for MemoryGovernor {
         if let Some(Err(asker)) = asker.map(|asker| self.reads.join(asker)) {
             asker.send(self.seed.book.status());
         }
-        self.read(ctx.actor_ref().downgrade());
+        self.read();
         self.settle();
         delegated
     }
@@ -259,7 +296,7 @@ impl Message<Status> for MemoryGovernor {
     type Reply = LedgerStatus;
 
     async fn handle(&mut self, _: Status, _: &mut Context<Self, LedgerStatus>) -> LedgerStatus {
-        self.settle();
+        self.settle_asked();
         self.seed.book.status()
     }
 }
@@ -280,6 +317,7 @@ impl Message<Why> for MemoryGovernor {
     type Reply = Reasons;
 
     async fn handle(&mut self, _: Why, _: &mut Context<Self, Reasons>) -> Reasons {
+        self.settle_asked();
         self.seed.book.why()
     }
 }

@@ -2,7 +2,8 @@
 //! pressure.
 //!
 //! It outlives the actor in the actor's seed, and only the actor changes it. Every change is one arithmetic step under a
-//! lock that nobody waits under; after each, what was given back is struck out and the pressure is judged anew.
+//! lock that nobody waits under; after each, what was given back is struck out, those who wait are served, what is missing
+//! is asked for, and the pressure is judged anew.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,13 +19,20 @@ use crate::lease::{Holder, Lease};
 use crate::ledger::LeaseId;
 use crate::limit::{self, Readings};
 use crate::line::WaiterId;
-use crate::messages::{LedgerStatus, Many, Reasons, Reserve, ReserveMany, WaiterInfo};
+use crate::messages::{
+    LedgerStatus, Looks, Many, Reasons, Reserve, ReserveMany, Standing, WaiterInfo,
+};
 use crate::meters;
 use crate::orders::{Enlist, EnlistError};
-use crate::pressure::{BANDS, Fill, Pressure, Source};
+use crate::pressure::{BANDS, Fill, Level, Pressure, Share, Source};
+use crate::relief::Relief;
 use crate::reserve_error::ReserveError;
-use crate::targets::Targets;
 use crate::waiting::{Asker, Waiting};
+
+mod relieving;
+
+/// Up to here a stall is the noise of a machine at work: a hundredth of the last ten seconds.
+const CALM: Share = Share(10);
 
 #[derive(Clone)]
 pub(crate) struct Book {
@@ -43,9 +51,16 @@ struct Pages {
     /// `None` before the first measurement.
     readings: Option<Readings>,
     configured: Option<Bytes>,
+    /// How often the machine was looked at.
+    looks: u64,
     pressure: Pressure,
+    /// Of what is really in use, whatever is promised.
+    real: Pressure,
     decisions: Decisions,
-    targets: Targets,
+    relief: Relief,
+    standing: Standing,
+    /// `None` until the machine said whether it tells of stalls.
+    noticed: Option<Looks>,
 }
 
 /// What the gauges show.
@@ -68,9 +83,13 @@ impl Book {
                 fell: Arc::clone(&fell),
                 readings: None,
                 configured,
+                looks: 0,
                 pressure: Pressure::default(),
+                real: Pressure::default(),
                 decisions: Decisions::default(),
-                targets: Targets::default(),
+                relief: Relief::new(Arc::clone(&fell)),
+                standing: Standing::default(),
+                noticed: None,
             })),
             fell,
             pressure: watch::Sender::new(Pressure::default()),
@@ -96,6 +115,7 @@ impl Book {
     pub(crate) fn measured(&self, readings: Readings) {
         self.turn(|pages, at| {
             pages.readings = Some(readings.after(pages.readings.unwrap_or_default()));
+            pages.looks = pages.looks.saturating_add(1);
             pages.relimit(at);
         });
     }
@@ -145,22 +165,40 @@ impl Book {
         })
     }
 
-    /// When the first of those who wait has waited long enough.
+    /// When the first of those who wait, or of the orders, has been waited for long enough.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let deadline = self.pages().desk.line().deadline()?;
-        self.opened.checked_add(deadline)
+        let pages = self.pages();
+        let deadlines = [pages.desk.line().deadline(), pages.relief.deadline()];
+        self.opened
+            .checked_add(deadlines.into_iter().flatten().min()?)
+    }
+
+    /// True once after something that may have changed what the machine has.
+    pub(crate) fn take_look(&self) -> bool {
+        self.pages().relief.take_look()
+    }
+
+    /// Whether nothing goes on at the machine that would have to be looked at by the clock.
+    pub(crate) fn is_calm(&self) -> bool {
+        let pages = self.pages();
+        let stalled = pages.readings.and_then(|readings| readings.stalled);
+        pages.real.level < Level::High && stalled.unwrap_or_default() < CALM
+    }
+
+    /// How the machine's changes are noticed from now on; true if that is news.
+    pub(crate) fn notice_by(&self, looks: Looks) -> bool {
+        self.pages().noticed.replace(looks) != Some(looks)
     }
 
     /// Someone offers to let memory go.
     pub(crate) fn enlist(&self, wish: Enlist) -> Result<(), EnlistError> {
-        self.turn(|pages, _| pages.targets.enlist(wish))
+        self.turn(|pages, _| pages.relief.enlist(wish))
     }
 
     /// The figures, after striking out what was given back.
     pub(crate) fn status(&self) -> LedgerStatus {
         self.turn(|pages, at| {
             pages.judge(at);
-            pages.targets.forget_closed();
             pages.status(at)
         })
     }
@@ -196,11 +234,13 @@ impl Book {
     fn turn<T>(&self, change: impl FnOnce(&mut Pages, Duration) -> T) -> T {
         let at = self.opened.elapsed();
         let mut pages = self.pages();
-        pages.sweep();
-        pages.serve(at);
+        // Answers before leases: whoever says that it let go has let go before.
+        let asked = pages.relief.is_out();
+        pages.hear(at);
+        pages.sweep(asked);
+        pages.settle(self.opened, at);
         let answer = change(&mut pages, at);
-        pages.serve(at);
-        pages.judge(at);
+        pages.settle(self.opened, at);
         // Under the lock, so that subscribers see the levels in the order in which they were.
         self.pressure.send_if_modified(|told| {
             let changed = told.level != pages.pressure.level;
@@ -220,8 +260,10 @@ impl Book {
 }
 
 impl Pages {
-    fn sweep(&mut self) {
+    /// With `asked`, an order may be what made them fall.
+    fn sweep(&mut self, asked: bool) {
         let desk = &mut self.desk;
+        let before = desk.ledger().leased();
         self.holders.retain(|id, holder| {
             let held = holder.held();
             match held {
@@ -230,6 +272,10 @@ impl Pages {
             };
             held.is_some()
         });
+        // What falls without an order is someone who ended: what it used may be idle now.
+        if desk.ledger().leased() < before && !asked {
+            self.relief.changed();
+        }
         self.askers.retain(|id, asker| {
             let gone = asker.is_gone();
             if gone {
@@ -240,27 +286,9 @@ impl Pages {
     }
 
     /// Answers those whose turn it is or whose time is over, and tells the others where they stand.
-    fn serve(&mut self, at: Duration) {
-        for served in self.desk.serve(at) {
-            let Served {
-                id,
-                waiter,
-                outcome,
-            } = served;
-            let answer = self
-                .noted(at, (&waiter.owner, &waiter.purpose), outcome)
-                .map(|lease| self.lease(lease, waiter.bytes));
-            let granted = answer.is_ok();
-            // If its asker has just gone, the lease is dropped here, and rings for the next in line.
-            let heard = self
-                .askers
-                .remove(&id)
-                .is_some_and(|asker| asker.answer(answer));
-            if granted && heard && at > waiter.since {
-                let what = Decided::granted(&waiter, at);
-                tracing::debug!("{what}");
-                self.decisions.note(at, what);
-            }
+    fn serve(&mut self, at: Duration, held: bool) {
+        for served in self.desk.serve(at, held) {
+            self.answer(at, served);
         }
         for (before, (id, _)) in self.desk.line().iter().enumerate() {
             if let Some(asker) = self.askers.get(&id) {
@@ -269,10 +297,34 @@ impl Pages {
         }
     }
 
+    /// Tells one who waited what became of it.
+    fn answer(&mut self, at: Duration, served: Served) {
+        let Served {
+            id,
+            waiter,
+            outcome,
+        } = served;
+        let answer = self
+            .noted(at, (&waiter.owner, &waiter.purpose), outcome)
+            .map(|lease| self.lease(lease, waiter.bytes));
+        let granted = answer.is_ok();
+        // If its asker has just gone, the lease is dropped here, and rings for the next in line.
+        let heard = self
+            .askers
+            .remove(&id)
+            .is_some_and(|asker| asker.answer(answer));
+        if granted && heard && at > waiter.since {
+            let what = Decided::granted(&waiter, at);
+            tracing::debug!("{what}");
+            self.decisions.note(at, what);
+        }
+    }
+
     /// The holder's part of what is in the ledger.
     fn lease(&mut self, id: LeaseId, bytes: Bytes) -> Lease {
         let (lease, holder) = Lease::new(id, bytes, Arc::clone(&self.fell));
         self.holders.insert(id, holder);
+        self.relief.changed();
         lease
     }
 
@@ -323,8 +375,17 @@ impl Pages {
         };
         let real = self.readings.unwrap_or_default();
         let fills = [(Source::Ledger, ledger)].into_iter().chain(real.fills());
-        let (before, now) = (self.pressure, self.pressure.after(fills, &BANDS));
+        let (before, real_before) = (self.pressure, self.real);
+        let now = before.after(fills, &BANDS);
+        let now = now.or_stalled(before, real.stalled);
         self.pressure = now;
+        self.real = real_before.after(real.fills(), &BANDS);
+        self.real = self.real.or_stalled(real_before, real.stalled);
+        self.desk.set_scarce(self.real.level == Level::Critical);
+        // A fall may be what an order did, and is no reason to ask anew.
+        if now.level > before.level || self.real.level > real_before.level {
+            self.relief.changed();
+        }
         if before.level == now.level {
             return;
         }
@@ -358,7 +419,9 @@ impl Pages {
             pressure: self.pressure,
             leases: self.desk.ledger().leases(),
             waiters: waiters.collect(),
-            targets: self.targets.infos(),
+            standing: self.standing,
+            targets: self.relief.infos(),
+            looks: self.noticed.unwrap_or_default(),
         }
     }
 }

@@ -260,7 +260,7 @@ impl Churn {
 
     /// Whoever the desk serves hears the same from the governor.
     async fn serve(&mut self, at: Duration) {
-        for Served { id, outcome, .. } in self.desk.serve(at) {
+        for Served { id, outcome, .. } in self.desk.serve(at, false) {
             let stood = self.stood.contains(&id);
             let place = self.line.remove(&id).unwrap();
             match (outcome, place.granted().await) {

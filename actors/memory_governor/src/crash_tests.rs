@@ -11,8 +11,8 @@ use supervision::{Events, SupervisorSpec, start_root};
 use tokio::sync::mpsc;
 
 use crate::{
-    Decided, Enlist, FileProbe, Level, MemoryGovernor, Probe, Reserve, ReserveError, Stage, Status,
-    WatchPressure, Why, child, client,
+    Decided, Enlist, FileProbe, Level, MemoryGovernor, Probe, Reserve, ReserveError, ReserveWithin,
+    Stage, Standing, Status, WatchPressure, Why, child, client,
 };
 
 pub(crate) struct Crash;
@@ -95,6 +95,7 @@ async fn subscribers_and_reasons_survive_a_crash() {
             Decided::Refused { .. } => "refused",
             Decided::Granted { .. } => "granted",
             Decided::GaveUp { .. } => "gave up",
+            Decided::Ordered { .. } => "ordered",
         })
         .collect();
     assert_eq!(kinds, ["budget", "level", "refused", "level"]);
@@ -102,12 +103,12 @@ async fn subscribers_and_reasons_survive_a_crash() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_enlisted_stays_enlisted_over_a_crash() {
+async fn who_enlisted_and_what_was_ordered_stay_over_a_crash() {
     let deadline = Duration::from_mins(1);
     let (spec, governor) = child(Some(Bytes(1000)), Arc::new(Nowhere));
     let tree = SupervisorSpec::new("root").child(spec);
     let root = start_root(tree, Events::with_seed(1)).await.unwrap();
-    let (orders, receiver) = mpsc::channel(1);
+    let (orders, mut receiver) = mpsc::channel(1);
     let wish = Enlist {
         name: "caches".to_owned(),
         stage: Stage::Caches,
@@ -118,6 +119,31 @@ async fn who_enlisted_stays_enlisted_over_a_crash() {
     let targets = governor.ask(Status, deadline).await.unwrap().targets;
     assert_eq!(targets.len(), 1);
     assert_eq!(targets[0].name, "caches");
+    // An order that is out over a crash is not sent again, and its answer still counts.
+    let full = Reserve {
+        owner: "a model".to_owned(),
+        purpose: "weights".to_owned(),
+        bytes: Bytes(1000),
+    };
+    let held = governor.ask(full.clone(), deadline).await.unwrap();
+    let within = ReserveWithin {
+        wish: Reserve {
+            bytes: Bytes(300),
+            ..full
+        },
+        patience: deadline,
+    };
+    let waiting = governor.ask(within, deadline).await.unwrap();
+    let order = receiver.recv().await.unwrap();
+    assert!(governor.ask(Crash, deadline).await.is_err());
+    let status = governor.ask(Status, deadline).await.unwrap();
+    assert_eq!(status.standing, Standing::Holding);
+    assert_eq!(status.targets[0].order.as_ref().unwrap().number, 1);
+    assert!(receiver.try_recv().is_err(), "it was sent twice");
+    assert_eq!(held.shrink_to(Bytes(700)), Bytes(300));
+    order.done(Bytes(300));
+    assert_eq!(waiting.granted().await.unwrap().bytes(), Bytes(300));
+    assert!(receiver.try_recv().is_err(), "it was sent twice");
     drop(receiver);
     let targets = governor.ask(Status, deadline).await.unwrap().targets;
     assert_eq!(targets, [], "nobody is there to be asked");

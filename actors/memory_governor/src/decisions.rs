@@ -11,6 +11,7 @@ use domain::Bytes;
 
 use crate::limit::Readings;
 use crate::line::Waiter;
+use crate::orders::Stage;
 use crate::pressure::{Level, Pressure};
 use crate::reserve_error::ReserveError;
 
@@ -65,6 +66,23 @@ pub enum Decided {
         /// How many were before it.
         ahead: usize,
     },
+    /// Someone was asked to let memory go, and answered, or did not in time. One that did not is told again when it does.
+    Ordered {
+        /// The order's number.
+        order: u64,
+        /// Who was asked.
+        target: String,
+        /// What of.
+        stage: Stage,
+        /// Bytes that were wanted.
+        wanted: Bytes,
+        /// Bytes that it says it freed; `None` if it had not answered at the deadline.
+        freed: Option<Bytes>,
+        /// From the order to the answer, or to the deadline.
+        took: Duration,
+        /// Why it was asked.
+        reason: String,
+    },
     /// The budget changed.
     Budget {
         /// What it was.
@@ -110,7 +128,11 @@ impl Decided {
             owner,
             purpose,
             needed: error.needed(),
-            available,
+            // A full machine lends nothing, whatever the ledger has left.
+            available: match error {
+                ReserveError::Refused { available, .. } => *available,
+                _ => available,
+            },
             limit,
             waiting: error.waiting(),
         }
@@ -169,6 +191,22 @@ impl fmt::Display for Decided {
                 "{owner} gave up after {waited:?} in line, {ahead} before it: {needed} needed for {purpose}, {available} \
                  available of {limit}"
             ),
+            Self::Ordered {
+                order,
+                target,
+                stage,
+                wanted,
+                freed,
+                took,
+                reason,
+            } => {
+                write!(f, "order {order} to {target} for {wanted} of {stage}: ")?;
+                match freed {
+                    Some(freed) => write!(f, "{freed} freed after {took:?}")?,
+                    None => write!(f, "no answer within {took:?}")?,
+                }
+                write!(f, "; {reason}")
+            }
             Self::Budget {
                 from, to, leased, ..
             } => write!(f, "budget from {from} to {to}, {leased} leased"),
@@ -232,7 +270,7 @@ impl Decisions {
 }
 
 /// The beginning of `text`, whole characters only.
-fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     let end = text.floor_char_boundary(WORDS);
     text.get(..end).unwrap_or_default().to_owned()
 }

@@ -16,6 +16,7 @@ use crate::reserve_error::ReserveError;
 pub struct Desk {
     ledger: Ledger,
     line: Line,
+    scarce: bool,
 }
 
 /// What became of one who waited.
@@ -35,13 +36,14 @@ impl Desk {
         Self {
             ledger: Ledger::new(limit),
             line: Line::default(),
+            scarce: false,
         }
     }
 
     /// Leases at once or not at all.
     ///
     /// # Errors
-    /// As [`Ledger::reserve`]; and `Refused` if someone waits, with how many.
+    /// As [`Ledger::reserve`]; and `Refused` if someone waits, with how many, or if the machine is full.
     pub fn reserve(
         &mut self,
         owner: &str,
@@ -57,7 +59,7 @@ impl Desk {
     /// Leases as many as fit, at once or not at all.
     ///
     /// # Errors
-    /// As [`Ledger::reserve_many`]; and `Refused` if someone waits, with how many.
+    /// As [`Ledger::reserve_many`]; and `Refused` if someone waits, with how many, or if the machine is full.
     pub fn reserve_many(
         &mut self,
         owner: &str,
@@ -116,11 +118,21 @@ impl Desk {
         self.line.leave(id);
     }
 
+    /// The machine is full, or is not any more: while it is, nothing is leased, whatever the ledger has left.
+    pub fn set_scarce(&mut self, scarce: bool) {
+        self.scarce = scarce;
+    }
+
+    /// Whether the machine is full.
+    pub fn is_scarce(&self) -> bool {
+        self.scarce
+    }
+
     /// Serves whose turn it is, and turns those away whose time is over or who fit no more. Who can be served at the
-    /// deadline, or when it is first looked at after, is served.
-    pub fn serve(&mut self, now: Duration) -> Vec<Served> {
+    /// deadline, or when it is first looked at after, is served. With `held` nobody is served, only turned away.
+    pub fn serve(&mut self, now: Duration, held: bool) -> Vec<Served> {
         let mut served = Vec::new();
-        while let Some((id, outcome)) = self.next_outcome(now) {
+        while let Some((id, outcome)) = self.next_outcome(now, held) {
             if let Some(waiter) = self.line.leave(id) {
                 served.push(Served {
                     id,
@@ -132,10 +144,26 @@ impl Desk {
         served
     }
 
-    /// One who need not wait on. Whoever is first and fits goes before anyone is turned away.
-    fn next_outcome(&mut self, now: Duration) -> Option<(WaiterId, Result<LeaseId, ReserveError>)> {
+    /// Turns away who is next, with the figures of now.
+    pub fn turn_first_away(&mut self) -> Option<Served> {
         let (id, first) = self.line.first()?;
-        if first.bytes <= self.ledger.available() {
+        let error = self.refusal(&first.purpose, first.bytes, 0);
+        let waiter = self.line.leave(id)?;
+        Some(Served {
+            id,
+            waiter,
+            outcome: Err(error),
+        })
+    }
+
+    /// One who need not wait on. Whoever is first and fits goes before anyone is turned away.
+    fn next_outcome(
+        &mut self,
+        now: Duration,
+        held: bool,
+    ) -> Option<(WaiterId, Result<LeaseId, ReserveError>)> {
+        let (id, first) = self.line.first()?;
+        if !held && !self.scarce && first.bytes <= self.ledger.available() {
             let lease = self
                 .ledger
                 .reserve(&first.owner, &first.purpose, first.bytes);
@@ -196,10 +224,20 @@ impl Desk {
     }
 
     fn in_turn(&self, purpose: &str, bytes: Bytes) -> Result<(), ReserveError> {
-        if self.line.is_empty() {
+        if self.line.is_empty() && !self.scarce {
             return Ok(());
         }
-        Err(self.ledger.refusal(purpose, bytes, self.line.len()))
+        Err(self.refusal(purpose, bytes, self.line.len()))
+    }
+
+    fn refusal(&self, purpose: &str, needed: Bytes, waiting: usize) -> ReserveError {
+        let mut refusal = self.ledger.refusal(purpose, needed, waiting);
+        if let ReserveError::Refused { available, .. } = &mut refusal
+            && self.scarce
+        {
+            *available = Bytes::ZERO;
+        }
+        refusal
     }
 }
 

@@ -31,6 +31,7 @@ pub mod orders;
 pub mod pressure;
 pub mod psi;
 mod reads;
+mod relief;
 mod reserve_error;
 pub mod response;
 pub mod stalls;
@@ -46,10 +47,11 @@ pub use lease::Lease;
 pub use ledger::{LeaseId, Ledger};
 pub use limit::{FileProbe, Probe};
 pub use messages::{
-    LeaseInfo, LedgerStatus, Many, Reasons, Reserve, ReserveMany, ReserveWithin, SetLimit, Status,
-    WaiterInfo, WatchPressure, Why,
+    LeaseInfo, LedgerStatus, Looks, Many, Reasons, Reserve, ReserveMany, ReserveWithin, SetLimit,
+    Standing, Status, WaiterInfo, WatchPressure, Why,
 };
 pub use orders::{Enlist, EnlistError, Order, Receipt, Stage, TargetInfo};
 pub use pressure::{Level, Pressure};
 pub use reserve_error::ReserveError;
+pub use response::{Answer, OrderInfo};
 pub use waiting::Waiting;

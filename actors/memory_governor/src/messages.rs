@@ -125,8 +125,55 @@ pub struct LedgerStatus {
     pub leases: Vec<LeaseInfo>,
     /// Who waits, who is next first.
     pub waiters: Vec<WaiterInfo>,
-    /// Who can be asked to let memory go, by name.
+    /// What is being done about a lack of memory.
+    pub standing: Standing,
+    /// Who can be asked to let memory go, by name; what they are asked, and what they last said.
     pub targets: Vec<TargetInfo>,
+    /// How changes of the machine are noticed.
+    pub looks: Looks,
+}
+
+/// What is being done about a lack of memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing is missing, or nobody can be asked for what is.
+    #[default]
+    Calm,
+    /// An order to let memory go is out. While it is for the machine's sake, those in line are not served.
+    Holding,
+    /// The machine is full, and everyone was asked. If it is [`crate::Level::Critical`], leases are refused.
+    Spent,
+}
+
+impl Standing {
+    /// The word for programs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::Holding => "holding",
+            Self::Spent => "spent",
+        }
+    }
+}
+
+/// How changes of the machine are noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Looks {
+    /// It is looked at by the clock.
+    #[default]
+    Poll,
+    /// The kernel tells when tasks wait for memory. The clock runs only while they do, or the machine is full.
+    Psi,
+}
+
+impl Looks {
+    /// The word for programs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Poll => "poll",
+            Self::Psi => "psi",
+        }
+    }
 }
 
 /// One who waits for a lease.

@@ -12,6 +12,8 @@ use domain::Bytes;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
+use crate::response::{Answer, OrderInfo};
+
 /// Targets enlisted at once: one per actor that can let memory go. There are two; an embedding program may bring some.
 pub const TARGETS: usize = 16;
 /// Bytes of a target's name: it is shown in one line of `Status` and of `Why`.
@@ -108,6 +110,10 @@ pub struct TargetInfo {
     pub name: String,
     /// When it is its turn.
     pub stage: Stage,
+    /// The order that is outstanding.
+    pub order: Option<OrderInfo>,
+    /// How the last one ended.
+    pub last: Option<Answer>,
 }
 
 /// Where an order's answer is read.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use domain::Bytes;
 
+use crate::line::WaiterId;
 use crate::orders::Stage;
 
 /// How long a target that had less than was wanted is left alone, unless something changes: long enough not to ask an
@@ -37,8 +38,8 @@ pub struct Need {
 /// Which need it is: one waiter is one need, and one reading of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Round {
-    /// The waiter of this number.
-    Waiter(u64),
+    /// Of one who waits.
+    Waiter(WaiterId),
     /// The reading of this number.
     Reading(u64),
 }
@@ -160,7 +161,8 @@ impl Response {
     /// Something changed that may let a target find what it did not have: it is asked again.
     pub fn changed(&mut self) {
         for track in self.tracks.values_mut() {
-            track.rest = None;
+            // Who gave all had enough: only another need asks for more.
+            track.rest.take_if(|rest| matches!(rest, Tired::Until(_)));
         }
     }
 
@@ -248,6 +250,12 @@ impl Response {
             lapsed.push((name.clone(), answer));
         }
         lapsed
+    }
+
+    /// Whether this order has no answer, late or not.
+    pub fn is_out(&self, number: u64) -> bool {
+        let outs = self.tracks.values().filter_map(|track| track.out.as_ref());
+        outs.into_iter().any(|out| out.order.number == number)
     }
 
     /// When the order that is waited for is given up.

@@ -11,7 +11,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn need(bytes: u64, round: u64) -> Need {
     Need {
         bytes: Bytes(bytes),
-        round: Round::Waiter(round),
+        round: Round::Reading(round),
     }
 }
 
@@ -208,7 +208,7 @@ proptest! {
                 }
                 Event::Change => {
                     response.changed();
-                    done.clear();
+                    done.retain(|_, rest| rest.is_err());
                 }
                 Event::Enlist(n, first) => {
                     response.enlist(NAMES[n], stage(first));

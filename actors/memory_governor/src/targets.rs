@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use tokio::sync::mpsc;
 
-use crate::orders::{Enlist, EnlistError, NAME, Order, Stage, TARGETS, TargetInfo};
+use crate::orders::{Enlist, EnlistError, NAME, Order, Stage, TARGETS};
 
 /// Those who are enlisted, by name.
 #[derive(Default)]
@@ -51,15 +51,10 @@ impl Targets {
         self.0.retain(|_, target| !target.orders.is_closed());
     }
 
-    /// Those who can be asked, by name.
-    pub(crate) fn infos(&self) -> Vec<TargetInfo> {
-        self.0
-            .iter()
-            .map(|(name, target)| TargetInfo {
-                name: name.clone(),
-                stage: target.stage,
-            })
-            .collect()
+    /// When it is the turn of one of them, and where its orders go; `None` if it is not enlisted.
+    pub(crate) fn get(&self, name: &str) -> Option<(Stage, &mpsc::Sender<Order>)> {
+        let target = self.0.get(name)?;
+        Some((target.stage, &target.orders))
     }
 }
 
@@ -78,11 +73,6 @@ mod tests {
         (wish, receiver)
     }
 
-    fn info(name: &str, stage: Stage) -> TargetInfo {
-        let name = name.to_owned();
-        TargetInfo { name, stage }
-    }
-
     #[test]
     fn a_name_is_needed_and_a_receiver() {
         let mut targets = Targets::default();
@@ -97,7 +87,7 @@ mod tests {
         drop(receiver);
         let name = "deaf".to_owned();
         assert_eq!(targets.enlist(deaf), Err(EnlistError::Closed { name }));
-        assert_eq!(targets.infos(), []);
+        assert_eq!(targets.0.len(), 0);
     }
 
     #[test]
@@ -115,15 +105,15 @@ mod tests {
         assert_eq!(targets.enlist(enlist), Err(EnlistError::TooMany { name }));
         let (enlist, _same) = wish("cache 00", Stage::IdleModels);
         targets.enlist(enlist).unwrap();
-        assert_eq!(targets.infos()[0], info("cache 00", Stage::IdleModels));
+        assert_eq!(targets.get("cache 00").unwrap().0, Stage::IdleModels);
         // The replaced one's end is nobody's end.
         receivers.remove(0);
         targets.forget_closed();
-        assert_eq!(targets.infos().len(), TARGETS);
+        assert_eq!(targets.0.len(), TARGETS);
         receivers.pop();
         targets.enlist(again).unwrap();
-        let last = targets.infos().pop().unwrap();
-        assert_eq!(last, info("one more", Stage::IdleModels));
-        assert_eq!(targets.infos().len(), TARGETS);
+        assert_eq!(targets.get("one more").unwrap().0, Stage::IdleModels);
+        assert!(targets.get("cache 15").is_none());
+        assert_eq!(targets.0.len(), TARGETS);
     }
 }

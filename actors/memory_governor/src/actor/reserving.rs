@@ -17,7 +17,7 @@ impl Message<Reserve> for MemoryGovernor {
             let Reserve { owner, purpose, .. } = wish;
             tracing::debug!(lease = %lease.id(), owner, purpose, bytes = %lease.bytes(), "leased");
         }
-        self.settle();
+        self.settle_asked();
         answer
     }
 }
@@ -35,7 +35,7 @@ impl Message<ReserveMany> for MemoryGovernor {
             let ReserveMany { owner, purpose, .. } = wish;
             tracing::debug!(lease = %lease.id(), owner, purpose, count, bytes = %lease.bytes(), "leased");
         }
-        self.settle();
+        self.settle_asked();
         answer
     }
 }
@@ -49,7 +49,7 @@ impl Message<ReserveWithin> for MemoryGovernor {
         _: &mut Context<Self, Self::Reply>,
     ) -> Self::Reply {
         let answer = self.seed.book.wait(&wish, patience);
-        self.settle();
+        self.settle_asked();
         answer
     }
 }

@@ -26,7 +26,7 @@ fn nobody_overtakes_not_even_who_would_fit() {
     let held = desk.reserve("a", "x", Bytes(60)).unwrap();
     let large = wait(&mut desk, 70, 0, 9);
     let small = wait(&mut desk, 10, 1, 9);
-    assert_eq!(desk.serve(sec(1)), []);
+    assert_eq!(desk.serve(sec(1), false), []);
     assert_eq!(desk.shortfall(), Bytes(30));
     let refused = ReserveError::Refused {
         purpose: "y".to_owned(),
@@ -43,9 +43,9 @@ fn nobody_overtakes_not_even_who_would_fit() {
         assert!(!matches!(error, Err(ReserveError::Refused { .. })));
     }
     assert_eq!(desk.shrink(held, Bytes(35)), Bytes(25));
-    assert_eq!(desk.serve(sec(2)), []);
+    assert_eq!(desk.serve(sec(2), false), []);
     assert_eq!(desk.shrink(held, Bytes(20)), Bytes(15));
-    let served = desk.serve(sec(3));
+    let served = desk.serve(sec(3), false);
     assert_eq!(ids(&served), [large, small]);
     assert!(served.iter().all(|one| one.outcome.is_ok()));
     assert_eq!(desk.ledger().leased(), Bytes(100));
@@ -59,9 +59,9 @@ fn whoever_leaves_or_gives_up_lets_those_behind_move_up() {
     let first = wait(&mut desk, 50, 0, 9);
     let second = wait(&mut desk, 50, 0, 2);
     let third = wait(&mut desk, 40, 1, 9);
-    assert_eq!(desk.serve(sec(1)), []);
+    assert_eq!(desk.serve(sec(1), false), []);
     desk.leave(first);
-    let served = desk.serve(sec(2));
+    let served = desk.serve(sec(2), false);
     assert_eq!(ids(&served), [second, third]);
     assert_eq!(
         served[0].outcome,
@@ -84,12 +84,12 @@ fn bytes_that_are_there_at_the_deadline_are_given() {
     let held = desk.reserve("a", "x", Bytes(100)).unwrap();
     let late = wait(&mut desk, 100, 0, 5);
     desk.release(held);
-    let served = desk.serve(sec(7));
+    let served = desk.serve(sec(7), false);
     assert_eq!(ids(&served), [late]);
     assert!(served[0].outcome.is_ok());
     // No patience at all is a question that is answered now.
     let now = wait(&mut desk, 1, 7, 0);
-    let served = desk.serve(sec(7));
+    let served = desk.serve(sec(7), false);
     assert_eq!(ids(&served), [now]);
     assert!(matches!(
         served[0].outcome,
@@ -110,7 +110,7 @@ fn nobody_waits_for_what_can_never_be() {
     let large = wait(&mut desk, 95, 0, 9);
     let small = wait(&mut desk, 10, 0, 9);
     desk.set_limit(Bytes(90));
-    let served = desk.serve(sec(1));
+    let served = desk.serve(sec(1), false);
     assert_eq!(ids(&served), [large, small]);
     assert!(served[0].outcome.as_ref().unwrap_err().never_fits());
     assert!(served[1].outcome.is_ok());
@@ -244,7 +244,7 @@ impl Books {
     fn serve(&mut self) -> Result<(), TestCaseError> {
         let limit = self.desk.ledger().limit().0;
         let before = self.desk.ledger().leased();
-        let served = self.desk.serve(sec(self.now));
+        let served = self.desk.serve(sec(self.now), false);
         if served.iter().any(|one| one.outcome.is_ok()) {
             let ledger = self.desk.ledger();
             prop_assert!(ledger.leased() <= ledger.limit(), "granted above the limit");
@@ -319,4 +319,39 @@ proptest! {
         books.check()?;
         prop_assert_eq!(books.desk.ledger().leased(), Bytes::ZERO);
     }
+}
+
+#[test]
+fn while_relief_is_under_way_those_in_line_wait_and_a_full_machine_lends_nothing() {
+    let mut desk = Desk::new(Bytes(100));
+    let first = wait(&mut desk, 10, 0, 5);
+    let second = wait(&mut desk, 10, 0, 9);
+    assert_eq!(desk.serve(sec(1), true), []);
+    // Held or not, nobody waits longer than they wanted to.
+    let served = desk.serve(sec(5), true);
+    assert_eq!(ids(&served), [first]);
+    assert!(matches!(
+        served[0].outcome,
+        Err(ReserveError::GaveUp { .. })
+    ));
+
+    desk.set_scarce(true);
+    assert_eq!(desk.serve(sec(6), false), []);
+    let refused = |waiting| ReserveError::Refused {
+        purpose: "kv".to_owned(),
+        needed: Bytes(10),
+        available: Bytes::ZERO,
+        limit: Bytes(100),
+        waiting,
+    };
+    assert_eq!(desk.reserve("b", "kv", Bytes(10)), Err(refused(1)));
+    let away = desk.turn_first_away().unwrap();
+    assert_eq!((away.id, away.outcome), (second, Err(refused(0))));
+    assert_eq!(desk.turn_first_away(), None);
+    assert_eq!(
+        desk.reserve_many("b", "kv", Bytes(10), 1, 9),
+        Err(refused(0))
+    );
+    desk.set_scarce(false);
+    assert!(desk.reserve("b", "kv", Bytes(10)).is_ok());
 }

@@ -119,6 +119,8 @@ mod tests {
         let expected = [TargetInfo {
             name: CHILD_ID.to_owned(),
             stage: Stage::IdleModels,
+            order: None,
+            last: None,
         }];
         assert_eq!(stage.ledger().await.targets, expected);
         stage.close().await;

@@ -1,0 +1,301 @@
+//! What happens when memory is missing: others are asked to let some go, in turn, and only then someone is refused.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use domain::Bytes;
+use memory_governor::pressure::Source;
+use memory_governor::{Level, ReserveError, Stage, Standing};
+use paraphym_memory_governor as memory_governor;
+use support::{KIB, start};
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::time::{Instant, sleep, timeout};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+/// Above the poll of 5 s.
+const POLL: Duration = Duration::from_millis(5001);
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_helped_by_caches_first_then_by_idle_models() {
+    let tree = start().await;
+    let mut caches = tree.enlist("cache_janitor", Stage::Caches).await;
+    let mut models = tree.enlist("model_host", Stage::IdleModels).await;
+    let prefix = tree.reserve(100).await.unwrap();
+    let idle = tree.reserve(600).await.unwrap();
+    assert!(
+        caches.try_recv().is_err(),
+        "a full ledger alone asks nobody"
+    );
+
+    let waiting = tree.wait(250, MINUTE).await;
+    let order = caches.recv().await.unwrap();
+    assert_eq!(order.wanted, Bytes(250 * KIB));
+    assert_eq!(order.reason, "lane waits for 250.0 KiB for kv");
+    let status = tree.status().await;
+    assert_eq!(status.standing, Standing::Holding);
+    assert_eq!(status.targets[0].order.as_ref().unwrap().number, 1);
+    assert_eq!(models.try_recv().unwrap_err(), TryRecvError::Empty);
+    sleep(SECOND).await;
+    drop(prefix);
+    order.done(Bytes(100 * KIB));
+
+    let order = models.recv().await.unwrap();
+    assert_eq!(order.wanted, Bytes(150 * KIB), "what is still missing");
+    idle.shrink_to(Bytes::ZERO);
+    order.done(Bytes(600 * KIB));
+    let lease = waiting.granted().await.unwrap();
+    assert_eq!(lease.bytes(), Bytes(250 * KIB));
+    let status = tree.status().await;
+    assert_eq!(status.standing, Standing::Calm);
+    let last: Vec<_> = status
+        .targets
+        .iter()
+        .map(|t| {
+            (
+                t.name.as_str(),
+                t.order.is_some(),
+                t.last.clone().unwrap().freed.unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        last,
+        [
+            ("cache_janitor", false, Bytes(100 * KIB)),
+            ("model_host", false, Bytes(600 * KIB))
+        ]
+    );
+    assert_eq!(
+        tree.why("order").await,
+        [
+            "order 1 to cache_janitor for 250.0 KiB of caches: 100.0 KiB freed after 1s; lane waits for 250.0 KiB for kv",
+            "order 2 to model_host for 150.0 KiB of idle models: 600.0 KiB freed after 0ns; lane waits for 250.0 KiB for kv",
+        ]
+    );
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_be_helped_is_refused_at_once_and_with_nobody_to_ask_waits() {
+    let tree = start().await;
+    let lease = tree.reserve(600).await.unwrap();
+    // Nobody to ask: whoever ends may make room.
+    let alone = tree.wait(200, MINUTE).await;
+    sleep(SECOND * 59).await;
+    assert_eq!(tree.status().await.waiters.len(), 1);
+    drop(alone);
+
+    let mut caches = tree.enlist("cache_janitor", Stage::Caches).await;
+    let begun = Instant::now();
+    let first = tree.wait(200, MINUTE).await;
+    let second = tree.wait(300, MINUTE).await;
+    let small = tree.wait(100, MINUTE).await;
+    drop(caches.recv().await.unwrap());
+    let refused = |needed: u64| ReserveError::Refused {
+        purpose: "kv".to_owned(),
+        needed: Bytes(needed * KIB),
+        available: Bytes(100 * KIB),
+        limit: Bytes(700 * KIB),
+        waiting: 0,
+    };
+    assert_eq!(first.granted().await.unwrap_err(), refused(200));
+    assert_eq!(second.granted().await.unwrap_err(), refused(300));
+    let small = small.granted().await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO, "at once");
+    assert!(
+        caches.try_recv().is_err(),
+        "it had nothing, and was not asked again"
+    );
+
+    // Something ended: now it may have something.
+    drop((lease, small));
+    let held = tree.reserve(700).await.unwrap();
+    let third = tree.wait(50, MINUTE).await;
+    let order = caches.recv().await.unwrap();
+    held.shrink_to(Bytes(650 * KIB));
+    order.done(Bytes(50 * KIB));
+    assert!(third.granted().await.is_ok());
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_keeps_its_order_too_long_is_passed_over() {
+    let tree = start().await;
+    let mut caches = tree.enlist("cache_janitor", Stage::Caches).await;
+    let mut models = tree.enlist("model_host", Stage::IdleModels).await;
+    let lease = tree.reserve(700).await.unwrap();
+    let begun = Instant::now();
+    let waiting = tree.wait(100, MINUTE).await;
+    let kept = caches.recv().await.unwrap();
+    let order = models.recv().await.unwrap();
+    assert_eq!(
+        begun.elapsed(),
+        Duration::from_secs(2),
+        "the deadline of a cache"
+    );
+    assert_eq!(kept.until(), begun + Duration::from_secs(2));
+    lease.shrink_to(Bytes(600 * KIB));
+    order.done(Bytes(100 * KIB));
+    let granted = waiting.granted().await.unwrap();
+
+    // It is not asked again before it has answered, whatever changes.
+    let waiting = tree.wait(10, MINUTE).await;
+    drop(models.recv().await.unwrap());
+    assert!(waiting.granted().await.is_err());
+    assert_eq!(caches.try_recv().unwrap_err(), TryRecvError::Empty);
+    kept.done(Bytes(1));
+    drop(granted);
+    let full = tree.reserve(100).await.unwrap();
+    let waiting = tree.wait(10, MINUTE).await;
+    let order = caches.recv().await.unwrap();
+    drop(full);
+    order.done(Bytes(100 * KIB));
+    assert!(waiting.granted().await.is_ok());
+    let why = tree.why("order 1 ").await;
+    assert_eq!(
+        why,
+        [
+            "order 1 to cache_janitor for 100.0 KiB of caches: no answer within 2s; lane waits for 100.0 KiB for kv",
+            "order 1 to cache_janitor for 100.0 KiB of caches: 1 B freed after 2s; lane waits for 100.0 KiB for kv",
+        ]
+    );
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_machine_is_relieved_while_those_in_line_are_held() {
+    let tree = start().await;
+    let mut caches = tree.enlist("cache_janitor", Stage::Caches).await;
+    let held = tree.reserve(690).await.unwrap();
+    let waiting = tree.wait(20, MINUTE).await;
+    drop(caches.recv().await.unwrap());
+    assert!(waiting.granted().await.is_err(), "everyone was asked");
+
+    // 87% of the host: 80% are to be reached, 56 KiB are missing.
+    tree.machine.ram(800, 104);
+    sleep(POLL).await;
+    let order = caches.recv().await.unwrap();
+    assert_eq!(order.wanted, Bytes(56 * KIB));
+    assert_eq!(order.reason, "high: 87.0% of the host's RAM is in use");
+    let waiting = tree.wait(20, MINUTE).await;
+    held.shrink_to(Bytes(500 * KIB));
+    // What would fit is not given out while the machine is being relieved.
+    assert_eq!(tree.status().await.waiters.len(), 1);
+    assert_eq!(tree.status().await.available, Bytes(200 * KIB));
+    tree.machine.ram(800, 300);
+    order.done(Bytes(190 * KIB));
+    let lease = waiting.granted().await.unwrap();
+    // It is looked at again soon, whatever the interval.
+    let looks = tree.machine.looks();
+    sleep(Duration::from_millis(1001)).await;
+    assert_eq!(tree.machine.looks(), looks + 1);
+    let status = tree.status().await;
+    assert_eq!(
+        (status.standing, status.pressure.source),
+        (Standing::Calm, Source::Ledger)
+    );
+    drop(lease);
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_critical_machine_lends_nothing_when_all_were_asked() {
+    let tree = start().await;
+    let mut caches = tree.enlist("cache_janitor", Stage::Caches).await;
+    let mut models = tree.enlist("model_host", Stage::IdleModels).await;
+    let held = tree.reserve(300).await.unwrap();
+    tree.machine.ram(800, 20);
+    sleep(POLL).await;
+    let order = caches.recv().await.unwrap();
+    assert_eq!(order.wanted, Bytes(140 * KIB));
+    // In line one waits for the end of the orders.
+    let waiting = tree.wait(10, MINUTE).await;
+    order.done(Bytes::ZERO);
+    let order = models.recv().await.unwrap();
+    assert_eq!(tree.status().await.waiters.len(), 1);
+    order.done(Bytes::ZERO);
+    let refused = ReserveError::Refused {
+        purpose: "kv".to_owned(),
+        needed: Bytes(10 * KIB),
+        available: Bytes::ZERO,
+        limit: Bytes(700 * KIB),
+        waiting: 0,
+    };
+    assert_eq!(waiting.granted().await.unwrap_err(), refused);
+    assert_eq!(tree.reserve(10).await.unwrap_err(), refused);
+    let status = tree.status().await;
+    assert_eq!(
+        (status.standing, status.pressure.level),
+        (Standing::Spent, Level::Critical)
+    );
+    assert_eq!(status.available, Bytes(400 * KIB), "by the ledger");
+    assert_eq!(
+        tree.why("refused").await,
+        ["refused lane 10.0 KiB for kv: 0 B available of 700.0 KiB"]
+    );
+    // The machine is well again.
+    tree.machine.ram(800, 400);
+    sleep(POLL).await;
+    assert!(tree.reserve(10).await.is_ok());
+    drop(held);
+    tree.stop().await;
+}
+
+/// One that says it freed what it did not is asked once for each look at the machine, and looks keep their distance.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_promises_too_much_is_not_asked_without_end() {
+    let tree = start().await;
+    let mut caches = tree.enlist("cache_janitor", Stage::Caches).await;
+    let _held = tree.reserve(300).await.unwrap();
+    tree.machine.ram(800, 100);
+    let mut orders = 0;
+    let begun = Instant::now();
+    while begun.elapsed() < MINUTE {
+        if let Ok(order) = timeout(SECOND, caches.recv()).await {
+            let order = order.unwrap();
+            let wanted = order.wanted;
+            order.done(wanted);
+            orders += 1;
+        }
+    }
+    assert!((40..=61).contains(&orders), "{orders} orders in a minute");
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_and_a_dropped_receiver_are_answers() {
+    let tree = start().await;
+    let (full, mut kept) = tokio::sync::mpsc::channel(1);
+    let wake = std::sync::Arc::new(tokio::sync::Notify::new());
+    let until = Instant::now() + SECOND;
+    let (stray, _receipt) = memory_governor::Order::new(Bytes(1), "a stray", until, wake);
+    full.try_send(stray).unwrap();
+    tree.enlist_with("full", Stage::Caches, full).await.unwrap();
+    let mut models = tree.enlist("model_host", Stage::IdleModels).await;
+    let _held = tree.reserve(700).await.unwrap();
+    let begun = Instant::now();
+    let waiting = tree.wait(100, MINUTE).await;
+    let order = models.recv().await.unwrap();
+    drop((models, order));
+    assert!(waiting.granted().await.is_err());
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    let names: Vec<_> = tree
+        .status()
+        .await
+        .targets
+        .into_iter()
+        .map(|t| t.name)
+        .collect();
+    assert_eq!(names, ["full"]);
+    assert_eq!(kept.recv().await.unwrap().reason, "a stray");
+    tree.stop().await;
+}
