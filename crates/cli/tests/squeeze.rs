@@ -3,7 +3,8 @@
 //! come back.
 //!
 //! The kernel is the judge: it counts what is really in use and whom it killed. Where no such group can be made (it takes
-//! root and a memory controller) the test says so; `paraphym_root`'s test of the same name shows the tree's part there.
+//! root and a memory controller) the test says so; `paraphym_root` squeezes the tree in every place, with
+//! memory that is only counted.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
