@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::answer::pass_on;
 use crate::listener::Asker;
 use crate::messages::{CancelTurn, ClearHistory, LoadHistory, ReadHistory, RunTurn};
-use crate::shelf::Shelf;
+use crate::shelf::{Seat, Shelf};
 use crate::turn::{Ending, TurnKey};
 use crate::turns::{Effect, Start, Turns};
 
@@ -35,6 +35,8 @@ pub struct Seed {
     pub(crate) turns: Kept,
     /// Gives the place among the live conversations back when the supervisor forgets this child.
     pub(crate) _seat: Option<Arc<tokio::sync::OwnedSemaphorePermit>>,
+    /// Keeps the history from being swept until the supervisor forgets this child.
+    pub(crate) _live: Arc<Seat>,
 }
 
 /// The turns, shared by the worker, the answer it passes on, and its next life.

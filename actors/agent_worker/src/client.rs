@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use cache_janitor::{Bounds, CacheJanitor};
 use domain::{ConversationId, FieldError, GenerationError, Message, RequestId};
 use kameo::message::Message as Handles;
 use kameo::reply::Reply;
@@ -65,10 +66,19 @@ impl Agents {
             workers,
             host,
             config,
-            shelf: Shelf::new(config.kept_conversations),
+            shelf: Shelf::new(Bounds {
+                ttl: config.kept_for,
+                bytes: config.kept_bytes,
+                entries: config.kept_conversations,
+            }),
             seats: Arc::new(Semaphore::new(config.live_conversations)),
             asked: Arc::default(),
         }
+    }
+
+    /// The child by which the janitor sweeps idle conversations. Put it behind the workers and the janitor.
+    pub fn keeper(&self, janitor: Handle<CacheJanitor>) -> ChildSpec {
+        self.shelf.keeper(janitor)
     }
 
     /// The worker of this conversation, started if there is none. It may end itself later, when idle; `ask` and its
@@ -90,6 +100,7 @@ impl Agents {
             shelf: self.shelf.clone(),
             turns: Kept::new(turns),
             _seat: self.seat(&id).await?,
+            _live: Arc::new(self.shelf.sit(conversation)),
         };
         let started = self.workers.ensure(id, seed).await;
         started.map_err(|error| not_started(&error))

@@ -6,12 +6,16 @@
 //!      └──────── TurnStream <───┴── the last event ───────────┘
 //! ```
 //!
+//! What was said lies on a shelf in memory, and nowhere else: it is gone with the process, and before that when the
+//! conversation was idle for `kept_for` or there is no room for it. A live conversation is never forgotten.
+//!
 //! Invariants: a turn's stream ends with exactly one terminal event; dropping it stops the model within one step; a
 //! full reader never stalls the worker's inbox; a crash of the worker loses at most the turn that ran.
 
 mod actor;
 mod answer;
 pub mod client;
+pub mod histories;
 pub mod history;
 mod listener;
 pub mod messages;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::generation::ContextPolicy;
-use domain::{KeepAlive, ModelName, Sampling};
+use domain::{Bytes, KeepAlive, ModelName, Sampling};
 
 /// The choices of one turn.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,9 +52,13 @@ pub struct Config {
     pub crashes_per_minute: u32,
     /// Conversations with a live worker, so that a loop over fresh ids cannot take all memory. 1024 by default.
     pub live_conversations: usize,
-    /// Conversations whose history is kept, live or not; the least recently used is forgotten first. 256 by default,
-    /// about 100 MB of text at the very most.
+    /// Idle conversations whose history is kept in memory; the one that was idle for longest is forgotten first. 256 by
+    /// default.
     pub kept_conversations: usize,
+    /// The text of all idle conversations together, as above. 64 MiB by default: 256 long ones.
+    pub kept_bytes: Bytes,
+    /// A conversation that was idle for this long is forgotten. A day by default; [`Duration::MAX`] for ever.
+    pub kept_for: Duration,
 }
 
 impl Default for Config {
@@ -68,6 +72,8 @@ impl Default for Config {
             crashes_per_minute: 10,
             live_conversations: 1024,
             kept_conversations: 256,
+            kept_bytes: Bytes::mib(64),
+            kept_for: Duration::from_hours(24),
         }
     }
 }

@@ -8,6 +8,7 @@
 //!    ├ lane_supervisor ── lane*
 //!    ├ model_host
 //!    ├ agent_supervisor ── agent_worker*
+//!    ├ conversation_shelf
 //!    └ edges, as the composition root hands them in: settings_applier, telemetry, gateway
 //! ```
 //!

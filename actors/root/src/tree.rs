@@ -89,6 +89,7 @@ impl Tree {
         for child in model_specs.into_iter().chain(agent_specs) {
             spec = spec.child(child);
         }
+        spec = spec.child(agents.keeper(janitor.clone()));
         Self {
             spec,
             settings,

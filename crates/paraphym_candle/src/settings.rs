@@ -111,6 +111,8 @@ pub(crate) fn agents(settings: &Settings) -> agent_worker::settings::Config {
         crashes_per_minute: chat.crashes_per_minute,
         live_conversations: count(chat.live_conversations),
         kept_conversations: count(chat.kept_conversations),
+        kept_bytes: Bytes(chat.kept_bytes.as_bytes()),
+        kept_for: chat.kept_for.duration(),
     }
 }
 

@@ -13,11 +13,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cache_janitor::CacheJanitor;
 use domain::generation::ContextPolicy;
 use domain::{ConversationId, GenerationEvent, ModelName, Sampling};
 use engine::ModelSource;
 use futures_util::StreamExt;
 use kameo::message::{Context, Message};
+use memory_governor::{FileProbe, GovernorConfig};
 use model_host::{HostConfig, ModelHostDeps, ResolveModel};
 use paraphym_agent_worker::{Agents, Config, TurnSettings, TurnStream};
 use supervision::{ChildInfo, Events, Handle, RootHandle, SupervisorSpec, start_root};
@@ -35,6 +37,7 @@ impl ResolveModel for Anywhere {
 
 pub struct Scene {
     pub agents: Agents,
+    pub janitor: Handle<CacheJanitor>,
     pub workers: paraphym_agent_worker::Workers,
     pub control: Control,
     pub root: RootHandle,
@@ -44,7 +47,13 @@ impl Scene {
     pub async fn start(answer: Answer, config: Config) -> Self {
         let loader = ScriptedLoader::new(answer).with_card(|card| card.context_tokens = 4096);
         let control = loader.control();
-        let (governor, memory) = memory_governor::child(None, Arc::new(memory_governor::FileProbe));
+        // Nobody here looks at the machine: days pass in these tests.
+        let memory = GovernorConfig {
+            limit: None,
+            poll: Duration::from_hours(10_000),
+        };
+        let (governor, memory) = memory_governor::child_with(memory, Arc::new(FileProbe));
+        let (janitor_spec, janitor) = cache_janitor::child(memory.clone());
         let deps = ModelHostDeps {
             loader: Arc::new(loader),
             resolve: Arc::new(Anywhere),
@@ -54,15 +63,18 @@ impl Scene {
         let (children, workers) = paraphym_agent_worker::children(&config);
         let mut spec = SupervisorSpec::new("root")
             .child(governor)
+            .child(janitor_spec)
             .child(lanes)
             .child(host);
         for child in children {
             spec = spec.child(child);
         }
-        let root = start_root(spec, Events::with_seed(1)).await.unwrap();
         let agents = Agents::new(workers.clone(), handle, config);
+        let spec = spec.child(agents.keeper(janitor.clone()));
+        let root = start_root(spec, Events::with_seed(1)).await.unwrap();
         Self {
             agents,
+            janitor,
             workers,
             control,
             root,

@@ -4,7 +4,7 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::units::Span;
+use crate::units::{Size, Span};
 
 /// What a conversation is run with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
@@ -39,9 +39,15 @@ pub struct Chat {
     /// Conversations with a live worker. 1 to 1 000 000; 1024 by default.
     #[garde(range(min = 1, max = 1_000_000))]
     pub live_conversations: u32,
-    /// Conversations whose history is kept, live or not. 1 to 1 000 000; 256 by default.
+    /// Idle conversations whose history is kept in memory. 1 to 1 000 000; 256 by default.
     #[garde(range(min = 1, max = 1_000_000))]
     pub kept_conversations: u32,
+    /// The most memory their text may take, all together. 64KiB to 1TiB; 64MiB by default.
+    #[garde(range(min = 65_536, max = 1_099_511_627_776_u64))]
+    pub kept_bytes: Size,
+    /// A conversation that was idle for this long is forgotten. 1m to 365d; 1d by default.
+    #[garde(range(min = 60_000, max = 31_536_000_000_u64))]
+    pub kept_for: Span,
 }
 
 /// What to do with a conversation that does not fit.
@@ -69,6 +75,8 @@ impl Default for Chat {
             crashes_per_minute: 10,
             live_conversations: 1024,
             kept_conversations: 256,
+            kept_bytes: Size::from_bytes(64 << 20),
+            kept_for: Span::from_secs(86_400),
         }
     }
 }
