@@ -3,8 +3,10 @@
 //! ```text
 //!  asker ── Reserve ──> memory_governor ── Lease (RAII) ──> asker … dropped or shrunk: the bytes are back
 //!  asker ── ReserveWithin ──> a place in line ── positions, then a Lease or why not ──> asker … dropped: has left
-//!                        limit = min(host RAM - reserve, cgroup - reserve, configured), looked at again by the clock
-//!                        pressure = the fullest of ledger, cgroups, host ── watch channel ──> whoever can shrink
+//!  limit = min(host RAM - reserve, cgroup - reserve, configured)
+//!  pressure = the fullest of ledger, cgroups, host, or a stall ── watch channel ──> whoever wants to know
+//!  someone waits, or the machine is full ── Order ──> caches, then idle models ── freed so much ──> granted, or refused
+//!  the machine ── a stall ──> is looked at; by the clock only where the kernel does not tell, or while it is not calm
 //! ```
 //!
 //! Invariants: no lease is granted beyond the limit, none is counted for more than it holds, nobody overtakes who

@@ -14,7 +14,8 @@ use crate::pressure::Pressure;
 /// Asks for `bytes`. Answered with a [`crate::Lease`]: the bytes are taken until it is dropped or shrunk.
 ///
 /// The answer is a `Result<Lease, ReserveError>` and comes at once. While others wait it is a refusal, whatever is
-/// free: nobody is overtaken.
+/// free: nobody is overtaken. While what is really in use is [`crate::Level::Critical`] it is a refusal with nothing
+/// available. Nobody is asked to let memory go for it: who wants that waits.
 #[derive(Clone, Debug)]
 pub struct Reserve {
     /// Who holds the lease, by its name in the tree or by a request id. Shown in `Status`.
@@ -54,7 +55,9 @@ pub struct Many {
 /// `Result<Waiting, ReserveError>`: a [`crate::Waiting`] tells the position, and then the lease or why there is none.
 ///
 /// Who waits is served in the order of arrival when leases are dropped or shrunk or the limit rises; one who needs less
-/// does not overtake one who needs more. Refused at once: zero bytes, more than the whole limit (it would hold up
+/// does not overtake one who needs more. For whoever is first and does not fit, those who enlisted are asked to let memory
+/// go, and when all were asked in vain it is refused, before its patience is over; with nobody enlisted it waits. Refused at
+/// once: zero bytes, more than the whole limit (it would hold up
 /// everybody and get nothing), and more than [`crate::line::MOST_WAITING`] who wait. Places outlive the governor's
 /// crashes.
 #[derive(Clone, Debug)]
@@ -85,7 +88,8 @@ pub struct Status;
 #[derive(Clone, Copy, Debug)]
 pub struct WatchPressure;
 
-/// Asks for the last decisions: every refusal, every grant to one who waited, every change of the budget and of the pressure's level.
+/// Asks for the last decisions: every refusal, every grant to one who waited, every order to let memory go with its
+/// answer, every change of the budget and of the pressure's level.
 #[derive(Clone, Copy, Debug)]
 pub struct Why;
 

@@ -7,15 +7,16 @@
     reason = "a test may stop at the first surprise"
 )]
 
-mod support;
+mod common;
 
 use std::io;
 use std::time::Duration;
 
+use common::{DEADLINE, KIB, start, start_told};
+use domain::Bytes;
 use memory_governor::pressure::Source;
 use memory_governor::{Level, Looks, WatchPressure};
 use paraphym_memory_governor as memory_governor;
-use support::{DEADLINE, Machine, start, start_on};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
@@ -37,16 +38,14 @@ async fn naps_in_an_hour() -> u64 {
 
 #[tokio::test(start_paused = true)]
 async fn a_calm_machine_that_tells_wakes_nobody_for_an_hour() {
-    let machine = Machine::default();
-    let _teller = machine.tells();
-    let tree = start_on(machine).await;
+    let (tree, _teller) = start_told().await;
     let _caches = tree
         .enlist("cache_janitor", memory_governor::Stage::Caches)
         .await;
     let _leases = [
-        tree.reserve(200).await.unwrap(),
-        tree.reserve(200).await.unwrap(),
-        tree.reserve(290).await.unwrap(),
+        tree.reserve(200 * KIB).await.unwrap(),
+        tree.reserve(200 * KIB).await.unwrap(),
+        tree.reserve(290 * KIB).await.unwrap(),
     ];
     sleep(POLL).await;
     assert_eq!(tree.status().await.looks, Looks::Psi);
@@ -70,28 +69,20 @@ async fn a_calm_machine_that_tells_wakes_nobody_for_an_hour() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_asks_after_a_while_starts_a_look() {
-    let machine = Machine::default();
-    let _teller = machine.tells();
-    let tree = start_on(machine).await;
+    let (tree, _teller) = start_told().await;
     sleep(HOUR).await;
     assert_eq!(tree.machine.looks(), 1);
     tree.machine.ram(400, 400);
-    assert_eq!(
-        tree.status().await.host,
-        Some(domain::Bytes(800 * support::KIB))
-    );
+    assert_eq!(tree.status().await.host, Some(Bytes(800 * KIB)));
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(
-        tree.status().await.host,
-        Some(domain::Bytes(400 * support::KIB))
-    );
+    assert_eq!(tree.status().await.host, Some(Bytes(400 * KIB)));
     for _ in 0..10 {
         tree.status().await;
     }
     sleep(Duration::from_millis(1)).await;
     assert_eq!(tree.machine.looks(), 2, "it was just looked at");
     sleep(POLL).await;
-    let lease = tree.reserve(1).await.unwrap();
+    let lease = tree.reserve(KIB).await.unwrap();
     sleep(Duration::from_millis(1)).await;
     assert_eq!(tree.machine.looks(), 3);
     drop(lease);
@@ -100,9 +91,7 @@ async fn whoever_asks_after_a_while_starts_a_look() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stall_is_looked_into_and_followed_until_it_is_over() {
-    let machine = Machine::default();
-    let teller = machine.tells();
-    let tree = start_on(machine).await;
+    let (tree, teller) = start_told().await;
     let mut pressure = tree.governor.ask(WatchPressure, DEADLINE).await.unwrap();
     sleep(POLL).await;
     // The average comes late, but it is followed.
@@ -130,9 +119,7 @@ async fn a_stall_is_looked_into_and_followed_until_it_is_over() {
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_stops_to_tell_is_looked_at_by_the_clock_again() {
-    let machine = Machine::default();
-    let teller = machine.tells();
-    let tree = start_on(machine).await;
+    let (tree, teller) = start_told().await;
     sleep(HOUR).await;
     assert_eq!(tree.machine.looks(), 1);
     let gone = io::Error::other("the group is gone");
@@ -146,9 +133,7 @@ async fn a_machine_that_stops_to_tell_is_looked_at_by_the_clock_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_machine_is_followed_by_the_clock_until_it_is_well() {
-    let machine = Machine::default();
-    let teller = machine.tells();
-    let tree = start_on(machine).await;
+    let (tree, teller) = start_told().await;
     sleep(POLL).await;
     tree.machine.ram(800, 80);
     teller.send(Ok(())).await.unwrap();

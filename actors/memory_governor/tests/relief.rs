@@ -7,15 +7,15 @@
     reason = "a test may stop at the first surprise"
 )]
 
-mod support;
+mod common;
 
 use std::time::Duration;
 
+use common::{KIB, start};
 use domain::Bytes;
 use memory_governor::pressure::Source;
 use memory_governor::{Level, ReserveError, Stage, Standing};
 use paraphym_memory_governor as memory_governor;
-use support::{KIB, start};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -29,17 +29,17 @@ async fn who_waits_is_helped_by_caches_first_then_by_idle_models() {
     let tree = start().await;
     let mut caches = tree.enlist("cache_janitor", Stage::Caches).await;
     let mut models = tree.enlist("model_host", Stage::IdleModels).await;
-    let prefix = tree.reserve(100).await.unwrap();
-    let idle = tree.reserve(600).await.unwrap();
+    let prefix = tree.reserve(100 * KIB).await.unwrap();
+    let idle = tree.reserve(600 * KIB).await.unwrap();
     assert!(
         caches.try_recv().is_err(),
         "a full ledger alone asks nobody"
     );
 
-    let waiting = tree.wait(250, MINUTE).await;
+    let waiting = tree.wait("lane", 250 * KIB, MINUTE).await.unwrap();
     let order = caches.recv().await.unwrap();
     assert_eq!(order.wanted, Bytes(250 * KIB));
-    assert_eq!(order.reason, "lane waits for 250.0 KiB for kv");
+    assert_eq!(order.reason, "lane waits for 250.0 KiB for something");
     let status = tree.status().await;
     assert_eq!(status.standing, Standing::Holding);
     assert_eq!(status.targets[0].order.as_ref().unwrap().number, 1);
@@ -75,10 +75,10 @@ async fn who_waits_is_helped_by_caches_first_then_by_idle_models() {
         ]
     );
     assert_eq!(
-        tree.why("order").await,
+        tree.told("order").await,
         [
-            "order 1 to cache_janitor for 250.0 KiB of caches: 100.0 KiB freed after 1s; lane waits for 250.0 KiB for kv",
-            "order 2 to model_host for 150.0 KiB of idle models: 600.0 KiB freed after 0ns; lane waits for 250.0 KiB for kv",
+            "order 1 to cache_janitor for 250.0 KiB of caches: 100.0 KiB freed after 1s; lane waits for 250.0 KiB for something",
+            "order 2 to model_host for 150.0 KiB of idle models: 600.0 KiB freed after 0ns; lane waits for 250.0 KiB for something",
         ]
     );
     tree.stop().await;
@@ -87,21 +87,21 @@ async fn who_waits_is_helped_by_caches_first_then_by_idle_models() {
 #[tokio::test(start_paused = true)]
 async fn who_cannot_be_helped_is_refused_at_once_and_with_nobody_to_ask_waits() {
     let tree = start().await;
-    let lease = tree.reserve(600).await.unwrap();
+    let lease = tree.reserve(600 * KIB).await.unwrap();
     // Nobody to ask: whoever ends may make room.
-    let alone = tree.wait(200, MINUTE).await;
+    let alone = tree.wait("lane", 200 * KIB, MINUTE).await.unwrap();
     sleep(SECOND * 59).await;
     assert_eq!(tree.status().await.waiters.len(), 1);
     drop(alone);
 
     let mut caches = tree.enlist("cache_janitor", Stage::Caches).await;
     let begun = Instant::now();
-    let first = tree.wait(200, MINUTE).await;
-    let second = tree.wait(300, MINUTE).await;
-    let small = tree.wait(100, MINUTE).await;
+    let first = tree.wait("lane", 200 * KIB, MINUTE).await.unwrap();
+    let second = tree.wait("lane", 300 * KIB, MINUTE).await.unwrap();
+    let small = tree.wait("lane", 100 * KIB, MINUTE).await.unwrap();
     drop(caches.recv().await.unwrap());
     let refused = |needed: u64| ReserveError::Refused {
-        purpose: "kv".to_owned(),
+        purpose: "something".to_owned(),
         needed: Bytes(needed * KIB),
         available: Bytes(100 * KIB),
         limit: Bytes(700 * KIB),
@@ -118,8 +118,8 @@ async fn who_cannot_be_helped_is_refused_at_once_and_with_nobody_to_ask_waits() 
 
     // Something ended: now it may have something.
     drop((lease, small));
-    let held = tree.reserve(700).await.unwrap();
-    let third = tree.wait(50, MINUTE).await;
+    let held = tree.reserve(700 * KIB).await.unwrap();
+    let third = tree.wait("lane", 50 * KIB, MINUTE).await.unwrap();
     let order = caches.recv().await.unwrap();
     held.shrink_to(Bytes(650 * KIB));
     order.done(Bytes(50 * KIB));
@@ -132,9 +132,9 @@ async fn a_target_that_keeps_its_order_too_long_is_passed_over() {
     let tree = start().await;
     let mut caches = tree.enlist("cache_janitor", Stage::Caches).await;
     let mut models = tree.enlist("model_host", Stage::IdleModels).await;
-    let lease = tree.reserve(700).await.unwrap();
+    let lease = tree.reserve(700 * KIB).await.unwrap();
     let begun = Instant::now();
-    let waiting = tree.wait(100, MINUTE).await;
+    let waiting = tree.wait("lane", 100 * KIB, MINUTE).await.unwrap();
     let kept = caches.recv().await.unwrap();
     let order = models.recv().await.unwrap();
     assert_eq!(
@@ -148,24 +148,24 @@ async fn a_target_that_keeps_its_order_too_long_is_passed_over() {
     let granted = waiting.granted().await.unwrap();
 
     // It is not asked again before it has answered, whatever changes.
-    let waiting = tree.wait(10, MINUTE).await;
+    let waiting = tree.wait("lane", 10 * KIB, MINUTE).await.unwrap();
     drop(models.recv().await.unwrap());
     assert!(waiting.granted().await.is_err());
     assert_eq!(caches.try_recv().unwrap_err(), TryRecvError::Empty);
     kept.done(Bytes(1));
     drop(granted);
-    let full = tree.reserve(100).await.unwrap();
-    let waiting = tree.wait(10, MINUTE).await;
+    let full = tree.reserve(100 * KIB).await.unwrap();
+    let waiting = tree.wait("lane", 10 * KIB, MINUTE).await.unwrap();
     let order = caches.recv().await.unwrap();
     drop(full);
     order.done(Bytes(100 * KIB));
     assert!(waiting.granted().await.is_ok());
-    let why = tree.why("order 1 ").await;
+    let why = tree.told("order 1 ").await;
     assert_eq!(
         why,
         [
-            "order 1 to cache_janitor for 100.0 KiB of caches: no answer within 2s; lane waits for 100.0 KiB for kv",
-            "order 1 to cache_janitor for 100.0 KiB of caches: 1 B freed after 2s; lane waits for 100.0 KiB for kv",
+            "order 1 to cache_janitor for 100.0 KiB of caches: no answer within 2s; lane waits for 100.0 KiB for something",
+            "order 1 to cache_janitor for 100.0 KiB of caches: 1 B freed after 2s; lane waits for 100.0 KiB for something",
         ]
     );
     tree.stop().await;
@@ -175,8 +175,8 @@ async fn a_target_that_keeps_its_order_too_long_is_passed_over() {
 async fn a_full_machine_is_relieved_while_those_in_line_are_held() {
     let tree = start().await;
     let mut caches = tree.enlist("cache_janitor", Stage::Caches).await;
-    let held = tree.reserve(690).await.unwrap();
-    let waiting = tree.wait(20, MINUTE).await;
+    let held = tree.reserve(690 * KIB).await.unwrap();
+    let waiting = tree.wait("lane", 20 * KIB, MINUTE).await.unwrap();
     drop(caches.recv().await.unwrap());
     assert!(waiting.granted().await.is_err(), "everyone was asked");
 
@@ -186,7 +186,7 @@ async fn a_full_machine_is_relieved_while_those_in_line_are_held() {
     let order = caches.recv().await.unwrap();
     assert_eq!(order.wanted, Bytes(56 * KIB));
     assert_eq!(order.reason, "high: 87.0% of the host's RAM is in use");
-    let waiting = tree.wait(20, MINUTE).await;
+    let waiting = tree.wait("lane", 20 * KIB, MINUTE).await.unwrap();
     held.shrink_to(Bytes(500 * KIB));
     // What would fit is not given out while the machine is being relieved.
     assert_eq!(tree.status().await.waiters.len(), 1);
@@ -212,26 +212,26 @@ async fn a_critical_machine_lends_nothing_when_all_were_asked() {
     let tree = start().await;
     let mut caches = tree.enlist("cache_janitor", Stage::Caches).await;
     let mut models = tree.enlist("model_host", Stage::IdleModels).await;
-    let held = tree.reserve(300).await.unwrap();
+    let held = tree.reserve(300 * KIB).await.unwrap();
     tree.machine.ram(800, 20);
     sleep(POLL).await;
     let order = caches.recv().await.unwrap();
     assert_eq!(order.wanted, Bytes(140 * KIB));
     // In line one waits for the end of the orders.
-    let waiting = tree.wait(10, MINUTE).await;
+    let waiting = tree.wait("lane", 10 * KIB, MINUTE).await.unwrap();
     order.done(Bytes::ZERO);
     let order = models.recv().await.unwrap();
     assert_eq!(tree.status().await.waiters.len(), 1);
     order.done(Bytes::ZERO);
     let refused = ReserveError::Refused {
-        purpose: "kv".to_owned(),
+        purpose: "something".to_owned(),
         needed: Bytes(10 * KIB),
         available: Bytes::ZERO,
         limit: Bytes(700 * KIB),
         waiting: 0,
     };
     assert_eq!(waiting.granted().await.unwrap_err(), refused);
-    assert_eq!(tree.reserve(10).await.unwrap_err(), refused);
+    assert_eq!(tree.reserve(10 * KIB).await.unwrap_err(), refused);
     let status = tree.status().await;
     assert_eq!(
         (status.standing, status.pressure.level),
@@ -239,13 +239,16 @@ async fn a_critical_machine_lends_nothing_when_all_were_asked() {
     );
     assert_eq!(status.available, Bytes(400 * KIB), "by the ledger");
     assert_eq!(
-        tree.why("refused").await,
-        ["refused lane 10.0 KiB for kv: 0 B available of 700.0 KiB"]
+        tree.told("refused").await,
+        [
+            "refused lane 10.0 KiB for something: 0 B available of 700.0 KiB",
+            "refused a test 10.0 KiB for something: 0 B available of 700.0 KiB",
+        ]
     );
     // The machine is well again.
     tree.machine.ram(800, 400);
     sleep(POLL).await;
-    assert!(tree.reserve(10).await.is_ok());
+    assert!(tree.reserve(10 * KIB).await.is_ok());
     drop(held);
     tree.stop().await;
 }
@@ -255,7 +258,7 @@ async fn a_critical_machine_lends_nothing_when_all_were_asked() {
 async fn a_target_that_promises_too_much_is_not_asked_without_end() {
     let tree = start().await;
     let mut caches = tree.enlist("cache_janitor", Stage::Caches).await;
-    let _held = tree.reserve(300).await.unwrap();
+    let _held = tree.reserve(300 * KIB).await.unwrap();
     tree.machine.ram(800, 100);
     let mut orders = 0;
     let begun = Instant::now();
@@ -281,9 +284,9 @@ async fn a_full_queue_and_a_dropped_receiver_are_answers() {
     full.try_send(stray).unwrap();
     tree.enlist_with("full", Stage::Caches, full).await.unwrap();
     let mut models = tree.enlist("model_host", Stage::IdleModels).await;
-    let _held = tree.reserve(700).await.unwrap();
+    let _held = tree.reserve(700 * KIB).await.unwrap();
     let begun = Instant::now();
-    let waiting = tree.wait(100, MINUTE).await;
+    let waiting = tree.wait("lane", 100 * KIB, MINUTE).await.unwrap();
     let order = models.recv().await.unwrap();
     drop((models, order));
     assert!(waiting.granted().await.is_err());

@@ -71,15 +71,18 @@ impl Message<Heard> for MemoryGovernor {
                 if self.seed.book.notice_by(Looks::Psi) {
                     tracing::info!("the kernel tells when tasks wait for memory");
                 }
-                self.look_later();
+                self.look_at = self.look_at.filter(|_| !self.seed.book.is_calm());
             }
             Heard::Stall => self.read(),
             Heard::Silence(error) => {
                 self.told = false;
+                // One that is due is not put off.
+                if self.look_at.is_none() {
+                    self.look_later();
+                }
                 if self.seed.book.notice_by(Looks::Poll) {
                     tracing::info!(%error, poll = ?self.seed.poll, "the kernel does not tell of stalls: looking by the clock");
                 }
-                self.look_later();
             }
         }
         self.settle();

@@ -1,4 +1,4 @@
-//! A governor in a tree, and a machine whose files the test writes.
+//! A governor in a tree, and a machine whose files and stalls the test writes.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -8,16 +8,19 @@
 )]
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::io;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::Bytes;
+use memory_governor::stalls::Stalls;
 use memory_governor::{
-    GovernorConfig, Lease, LedgerStatus, MemoryGovernor, Probe, Reasons, Reserve, ReserveError,
-    Status, Waiting, Why, client,
+    Enlist, EnlistError, GovernorConfig, Lease, LedgerStatus, MemoryGovernor, Order, Probe,
+    Reasons, Reserve, ReserveError, Stage, Status, Waiting, Why, client,
 };
 use paraphym_memory_governor as memory_governor;
 use supervision::{AskError, Events, Handle, RootHandle, SupervisorSpec, start_root};
@@ -39,6 +42,19 @@ struct Inner {
     gate: Mutex<Option<mpsc::Receiver<()>>>,
     /// Whoever looks from now on panics.
     panics: AtomicBool,
+    /// Taken by whoever listens next.
+    stalls: Mutex<Option<mpsc::Receiver<io::Result<()>>>>,
+}
+
+struct Ear(mpsc::Receiver<io::Result<()>>);
+
+impl Stalls for Ear {
+    fn next(&mut self) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + '_>> {
+        Box::pin(async {
+            let told = self.0.recv().await;
+            told.unwrap_or_else(|| Err(io::Error::other("the test hung up")))
+        })
+    }
 }
 
 impl Machine {
@@ -64,6 +80,19 @@ impl Machine {
         self.0.panics.store(true, Ordering::SeqCst);
     }
 
+    /// In per cent of the last ten seconds.
+    pub fn stalled(&self, avg10: &str) {
+        let text = format!("some avg10={avg10} avg60=0.00 avg300=0.00 total=9\n");
+        self.write("/proc/pressure/memory", &text);
+    }
+
+    /// The next life that listens is told what is sent.
+    pub fn tells(&self) -> mpsc::Sender<io::Result<()>> {
+        let (teller, ear) = mpsc::channel(8);
+        *self.0.stalls.lock().unwrap() = Some(ear);
+        teller
+    }
+
     pub fn looks(&self) -> usize {
         self.0.looks.load(Ordering::SeqCst)
     }
@@ -82,6 +111,13 @@ impl Probe for Machine {
         let files = self.0.files.lock().unwrap();
         let text = path.to_str().and_then(|path| files.get(path)).cloned();
         text.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn stalls(&self) -> io::Result<Box<dyn Stalls>> {
+        match self.0.stalls.lock().unwrap().take() {
+            Some(ear) => Ok(Box::new(Ear(ear))),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 }
 
@@ -106,10 +142,21 @@ pub async fn start_limited(bytes: u64) -> Tree {
 }
 
 pub async fn start_with(config: GovernorConfig) -> Tree {
+    start_on(Machine::default(), config).await
+}
+
+/// On a machine that tells of stalls, and how to tell it.
+pub async fn start_told() -> (Tree, mpsc::Sender<io::Result<()>>) {
     let machine = Machine::default();
+    let teller = machine.tells();
+    (start_on(machine, GovernorConfig::default()).await, teller)
+}
+
+async fn start_on(machine: Machine, config: GovernorConfig) -> Tree {
     machine.ram(800, 800);
     let (child, governor) = memory_governor::child_with(config, Arc::new(machine.clone()));
-    let spec = SupervisorSpec::new("root").child(child);
+    // Its supervisor would wake once per budget to look at it; what is counted here is what it does itself.
+    let spec = SupervisorSpec::new("root").child(child.handler_budget(None));
     let root = start_root(spec, Events::with_seed(1)).await.unwrap();
     Tree {
         root,
@@ -155,6 +202,38 @@ impl Tree {
 
     pub async fn why(&self) -> Reasons {
         self.governor.ask(Why, DEADLINE).await.unwrap()
+    }
+
+    /// The decisions that begin so, oldest first.
+    pub async fn told(&self, beginning: &str) -> Vec<String> {
+        let decisions = self.why().await.decisions;
+        let texts = decisions.iter().map(|decision| decision.what.to_string());
+        texts.filter(|text| text.starts_with(beginning)).collect()
+    }
+
+    pub async fn enlist(&self, name: &str, stage: Stage) -> mpsc::Receiver<Order> {
+        let (orders, receiver) = mpsc::channel(1);
+        self.enlist_with(name, stage, orders).await.unwrap();
+        receiver
+    }
+
+    pub async fn enlist_with(
+        &self,
+        name: &str,
+        stage: Stage,
+        orders: mpsc::Sender<Order>,
+    ) -> Result<(), EnlistError> {
+        let name = name.to_owned();
+        let wish = Enlist {
+            name,
+            stage,
+            orders,
+        };
+        match self.governor.ask(wish, DEADLINE).await {
+            Ok(()) => Ok(()),
+            Err(AskError::Handler(error)) => Err(error),
+            Err(other) => panic!("{other}"),
+        }
     }
 
     pub async fn stop(self) {
