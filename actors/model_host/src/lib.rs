@@ -32,6 +32,7 @@ pub mod meters;
 mod outbox;
 mod outlet;
 mod pins;
+mod prefixes;
 mod roster;
 mod rules;
 mod schedule;
