@@ -11,6 +11,7 @@ mod pinning;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cache_janitor::CacheJanitor;
 use domain::{FieldError, GenerationError, GenerationEvent, KeepAlive, ModelName, RequestId};
 use engine::{ModelLoader, ModelSource};
 use kameo::actor::{Actor, ActorRef};
@@ -65,6 +66,8 @@ pub struct ModelHostDeps {
     pub resolve: Arc<dyn ResolveModel>,
     /// Leases memory for them.
     pub governor: Handle<MemoryGovernor>,
+    /// Sweeps what they keep of conversations.
+    pub janitor: Handle<CacheJanitor>,
 }
 
 /// What outlives the host's crashes.
@@ -335,6 +338,7 @@ impl ModelHost {
                 source: found.source.clone(),
                 loader: Arc::clone(&deps.loader),
                 governor: deps.governor.clone(),
+                janitor: deps.janitor.clone(),
                 roster: roster.clone(),
             },
             book: Arc::clone(&book),

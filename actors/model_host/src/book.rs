@@ -10,6 +10,7 @@
 //! (or has gone); a live sequence holds its KV lease until it leaves. The lock is held for one handler's bookkeeping and
 //! never across a wait.
 
+mod beginnings;
 mod failing;
 mod farewells;
 mod loading;
@@ -22,15 +23,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::{GenerationError, GenerationEvent, KeepAlive, ModelName, RequestId};
-use engine::ModelCard;
+use engine::{ModelCard, PrefixId};
 use memory_governor::Lease;
 use supervision::WorkGuard;
 use tokio::time::Instant;
 
 use crate::breaker::Breaker;
 use crate::config::Limits;
+use crate::kv::KvLeases;
 use crate::outlet::Outlet;
 use crate::pins::Pin;
+use crate::prefixes::Prefixes;
 use crate::roster::NAMES;
 use crate::rules::Rules;
 use farewells::Farewells;
@@ -61,6 +64,10 @@ pub(crate) struct Pages {
     pub(crate) card: Option<ModelCard>,
     pub(crate) weights: Option<Arc<Lease>>,
     pub(crate) breaker: Breaker,
+    /// What the present engine has kept.
+    pub(crate) prefixes: Prefixes<KvLeases>,
+    /// The one that a request being prepared is to take over.
+    claimed: Option<PrefixId>,
     pub(crate) idle_since: Option<Instant>,
     /// What the last request wished.
     keep_alive: Option<KeepAlive>,
@@ -89,6 +96,8 @@ impl Book {
             card: None,
             weights: None,
             breaker: Breaker::default(),
+            prefixes: Prefixes::none(),
+            claimed: None,
             idle_since: None,
             keep_alive: None,
             pin,

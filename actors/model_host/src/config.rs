@@ -42,6 +42,12 @@ pub struct HostConfig {
     pub pinned: Vec<ModelName>,
     /// Models with limits of their own, under any name of theirs.
     pub models: BTreeMap<ModelName, ModelLimits>,
+    /// Beginnings of prompts that a model keeps in memory, so that they need not be read again; none if zero. Sixteen: each
+    /// is compared with each new prompt, which takes microseconds, and more people than that do not talk to one CPU.
+    pub prefixes: usize,
+    /// How long one is kept after its last use. Ten minutes: who takes longer to read an answer and ask again waits for
+    /// the prompt once more.
+    pub prefix_ttl: Duration,
     /// How long a graceful stop waits for live answers. The root's own deadline may be shorter.
     pub drain: Duration,
 }
@@ -58,6 +64,8 @@ impl Default for HostConfig {
             max_models: 16,
             pinned: Vec::new(),
             models: BTreeMap::new(),
+            prefixes: 16,
+            prefix_ttl: Duration::from_mins(10),
             drain: Duration::from_secs(30),
         }
     }

@@ -7,6 +7,7 @@
 //! a load, the governor or a reader; a crashed step ends this life, and the next one goes on from the book.
 
 mod drive;
+mod keep;
 mod load;
 mod prepare;
 mod rest;
@@ -17,7 +18,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Bytes, ModelName};
+use cache_janitor::{CacheJanitor, Held, SweepOrder};
+use domain::{Bytes, GenerationError, ModelName};
 use engine::{Engine, ModelLoader, ModelSource, TextCodec};
 use kameo::actor::{Actor, ActorRef, WeakActorRef};
 use kameo::error::{ActorStopReason, Infallible};
@@ -29,12 +31,14 @@ use tokio::time::Instant;
 
 use crate::book::{Book, Phase};
 use crate::breaker::What;
+use crate::kv::KvLeases;
 use crate::live::Sequence;
 use crate::messages::{Unload, UnloadError};
 use crate::meters::Meters;
 use crate::roster::Roster;
 use crate::rules::Rules;
 use crate::schedule::Move;
+use keep::Care;
 use load::{LoadGuard, NotLoaded, Resident};
 use prepare::Ready;
 use room::NoLease;
@@ -57,6 +61,7 @@ pub(crate) struct LaneParts {
     pub(crate) source: ModelSource,
     pub(crate) loader: Arc<dyn ModelLoader>,
     pub(crate) governor: Handle<MemoryGovernor>,
+    pub(crate) janitor: Handle<CacheJanitor>,
     pub(crate) roster: Roster,
 }
 
@@ -98,6 +103,11 @@ pub(crate) struct Lane {
     /// KV memory was refused; the next sequence that leaves brings some back.
     blocked_at: Option<u64>,
     farewell_wait: Duration,
+    care: Care,
+    /// What the janitor was told last.
+    told: Option<Held>,
+    /// Waits for the engine to come home.
+    order: Option<SweepOrder>,
     /// From the moment its header was read.
     meters: Option<Meters>,
     tasks: JoinSet<()>,
@@ -120,6 +130,9 @@ impl Actor for Lane {
             preparing: None,
             blocked_at: None,
             farewell_wait: FAREWELL_FIRST,
+            care: Care::None,
+            told: None,
+            order: None,
             meters: None,
             tasks: JoinSet::new(),
         };
@@ -239,7 +252,7 @@ impl Message<Unload> for Lane {
 }
 
 impl Lane {
-    /// Lets the engine go, off the worker threads: freeing gigabytes takes a while. The weights' lease goes with it.
+    /// Lets the engine go, off the worker threads: freeing gigabytes takes a while. All leases go with it.
     /// Returns the bytes that came back.
     async fn unload(&mut self) -> Bytes {
         let engine = match std::mem::replace(&mut self.seat, Seat::Nobody) {
@@ -250,16 +263,19 @@ impl Lane {
             }
         };
         self.text = None;
-        let weights = {
+        let leases = {
             let mut pages = self.book.pages();
             pages.phase = Phase::Unloaded;
             pages.idle_since = None;
-            pages.weights.take()
+            (pages.weights.take(), pages.prefixes.clear())
         };
-        let freed = weights.as_ref().map_or(Bytes::ZERO, |w| w.bytes());
+        let (weights, kept) = &leases;
+        let kept: Bytes = kept.iter().map(KvLeases::bytes).sum();
+        let weights = weights.as_ref().map_or(Bytes::ZERO, |w| w.bytes());
+        let freed = weights.saturating_add(kept);
         let dropped = tokio::task::spawn_blocking(move || {
             drop(engine);
-            drop(weights);
+            drop(leases);
         });
         if let Err(error) = dropped.await {
             tracing::error!(model = %self.parts.model, %error, "the engine crashed while it was dropped");
@@ -271,12 +287,14 @@ impl Lane {
         let Resident { model, weights } = resident;
         self.seat = Seat::Home(model.engine);
         self.text = Some(model.text);
-        let mut pages = self.book.pages();
+        let book = Arc::clone(&self.book);
+        let mut pages = book.pages();
         pages.card = Some(model.card);
         pages.weights = Some(weights);
         pages.phase = Phase::Ready;
         pages.breaker.worked(What::Load);
         pages.retry_at = None;
+        self.begin_keeping(&mut pages);
         tracing::info!(model = %self.parts.model, "loaded");
     }
 
@@ -298,21 +316,35 @@ impl Lane {
     }
 
     fn admit(&mut self, key: u64, ready: Ready) {
+        let now = Instant::now();
         let mut pages = self.book.pages();
+        pages.unclaim(now);
         let ask = pages.next_ask().filter(|(first, ..)| *first == key);
         // It was cancelled meanwhile: its lease goes back by being dropped here.
         let (Some((_, ask, id)), Some(card)) = (ask, pages.card.as_ref()) else {
             return;
         };
-        let sequence = Sequence::new(ready.tokens, &ask.sampling, card.context_tokens);
-        if pages.admit(key, sequence, ready.kv) {
+        let mut sequence = Sequence::new(ready.tokens, &ask.sampling, card.context_tokens);
+        // Without what it was to take over it is prepared once more.
+        let Some((kv, begins)) = pages.begin(ready.found, ready.kv, now) else {
+            return;
+        };
+        if let Some(found) = begins {
+            sequence.begin_behind(found.from.tokens);
+        }
+        if pages.admit(key, sequence, (kv, begins)) {
             self.guards.insert(key, self.inbox.work(id.as_str()));
         }
     }
 
     fn turn_away(&mut self, key: u64, refusal: NoLease, ends_before: u64) {
+        let now = Instant::now();
         let mut pages = self.book.pages();
+        pages.unclaim(now);
         let error = match refusal {
+            NoLease::NoRoom(GenerationError::MemoryExhausted {
+                needed, available, ..
+            }) if pages.make_room(needed.saturating_sub(available), now) => return,
             NoLease::NoRoom(_) if pages.ends != ends_before => return,
             NoLease::NoRoom(_) if !pages.live.is_empty() => {
                 self.blocked_at = Some(pages.ends);
@@ -321,6 +353,6 @@ impl Lane {
             NoLease::NoRoom(error) | NoLease::Failed(error) => error,
         };
         crate::meters::refused(&error);
-        pages.fail_waiting(Instant::now(), |waiting| waiting.key == key, &error);
+        pages.fail_waiting(now, |waiting| waiting.key == key, &error);
     }
 }

@@ -24,6 +24,7 @@ mod config;
 #[cfg(test)]
 mod crash_tests;
 mod fitting;
+mod kv;
 mod lane;
 mod live;
 mod lookup;

@@ -27,6 +27,8 @@ pub(crate) struct Sequence {
     /// Prompt and answer; the last token of the answer may not have been fed yet.
     tokens: Vec<TokenId>,
     fed: usize,
+    /// Tokens at the front that the present engine did not have to read.
+    cached: usize,
     speech: Speech,
     plan: SequencePlan,
     crashes: u32,
@@ -44,6 +46,7 @@ impl Sequence {
             prompt_tokens: prompt.len(),
             tokens: prompt,
             fed: 0,
+            cached: 0,
             speech: Speech::new(&sampling.stop),
             plan: SequencePlan {
                 capacity_tokens: capacity(prompt_tokens, sampling.max_tokens, context_tokens),
@@ -55,6 +58,18 @@ impl Sequence {
             suspect: false,
             served: 0,
         }
+    }
+
+    /// The present engine opens it with the first `tokens` tokens of its prompt; not all of them.
+    pub(crate) fn begin_behind(&mut self, tokens: u32) {
+        let most = self.prompt_tokens.saturating_sub(1);
+        self.cached = most.min(tokens as usize);
+        self.fed = self.cached;
+    }
+
+    /// The tokens the present engine has seen.
+    pub(crate) fn fed(&self) -> &[TokenId] {
+        self.tokens.get(..self.fed).unwrap_or(&self.tokens)
     }
 
     /// What the engine opens it with; the same in every engine's life.
@@ -126,6 +141,7 @@ impl Sequence {
         let said = self.tokens.len().saturating_sub(self.prompt_tokens);
         Usage {
             prompt_tokens: self.plan.prompt_tokens,
+            cached_tokens: u32::try_from(self.cached).unwrap_or(u32::MAX),
             completion_tokens: u32::try_from(said).unwrap_or(u32::MAX),
         }
     }
@@ -133,6 +149,7 @@ impl Sequence {
     /// A new engine has seen nothing.
     pub(crate) fn replay(&mut self) {
         self.fed = 0;
+        self.cached = 0;
         self.served = 0;
     }
 

@@ -194,6 +194,10 @@ pub struct ModelStatus {
     pub weights_bytes: Bytes,
     /// Bytes leased for the KV memory of its live sequences now.
     pub kv_leased: Bytes,
+    /// Earlier prompts and their answers that are kept, so that who goes on need not wait for them to be read again.
+    pub prefixes: usize,
+    /// Bytes leased for what is kept of earlier prompts and answers now.
+    pub kv_kept: Bytes,
     /// Answers in progress.
     pub active: usize,
     /// Requests waiting.

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use domain::GenerationError;
+use domain::{Bytes, GenerationError};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 pub use telemetry::names::{
-    ENGINE_CRASHES, FIRST_TOKEN_SECONDS, REQUESTS_REFUSED, SEQUENCES_ACTIVE, SEQUENCES_WAITING,
-    STEP_SECONDS, TOKENS_GENERATED, TOKENS_PROMPT,
+    ENGINE_CRASHES, FIRST_TOKEN_SECONDS, PREFIX_BYTES, PREFIX_LOOKUPS, PREFIX_TOKENS_REUSED,
+    REQUESTS_REFUSED, SEQUENCES_ACTIVE, SEQUENCES_WAITING, STEP_SECONDS, TOKENS_GENERATED,
+    TOKENS_PROMPT,
 };
 
 /// One lane's meters.
@@ -18,6 +19,10 @@ pub(crate) struct Meters {
     crashes: Counter,
     step: Histogram,
     first_token: Histogram,
+    prefix_hits: Counter,
+    prefix_misses: Counter,
+    prefix_tokens: Counter,
+    prefix_bytes: Gauge,
     active: Gauge,
     waiting: Gauge,
 }
@@ -31,6 +36,10 @@ impl Meters {
             crashes: counter!(ENGINE_CRASHES, "model" => model.clone()),
             step: histogram!(STEP_SECONDS, "model" => model.clone()),
             first_token: histogram!(FIRST_TOKEN_SECONDS, "model" => model.clone()),
+            prefix_hits: counter!(PREFIX_LOOKUPS, "model" => model.clone(), "reason" => "hit"),
+            prefix_misses: counter!(PREFIX_LOOKUPS, "model" => model.clone(), "reason" => "miss"),
+            prefix_tokens: counter!(PREFIX_TOKENS_REUSED, "model" => model.clone()),
+            prefix_bytes: gauge!(PREFIX_BYTES, "model" => model.clone()),
             active: gauge!(SEQUENCES_ACTIVE, "model" => model.clone()),
             waiting: gauge!(SEQUENCES_WAITING, "model" => model),
         }
@@ -50,6 +59,20 @@ impl Meters {
         self.crashes.increment(1);
     }
 
+    /// A sequence begins with so many tokens that need not be read.
+    pub(crate) fn begins(&self, tokens: u32) {
+        if tokens == 0 {
+            self.prefix_misses.increment(1);
+        } else {
+            self.prefix_hits.increment(1);
+            self.prefix_tokens.increment(u64::from(tokens));
+        }
+    }
+
+    pub(crate) fn kept(&self, bytes: Bytes) {
+        self.prefix_bytes.set(bytes.0 as f64);
+    }
+
     pub(crate) fn load(&self, active: usize, waiting: usize) {
         self.active.set(active as f64);
         self.waiting.set(waiting as f64);
@@ -60,6 +83,7 @@ impl Meters {
 impl Drop for Meters {
     fn drop(&mut self) {
         self.load(0, 0);
+        self.kept(Bytes::ZERO);
     }
 }
 

@@ -9,6 +9,7 @@
 //! or nothing in tests.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use cache_janitor::{Bounds, Entries, Goal, Held, Swept};
 use domain::Bytes;
@@ -56,6 +57,16 @@ impl<L> Prefixes<L> {
             next: 1,
             least: least.max(1),
         }
+    }
+
+    /// None are kept and none will be: there is no engine yet.
+    pub(crate) fn none() -> Self {
+        let nothing = Bounds {
+            ttl: Duration::ZERO,
+            bytes: Bytes::ZERO,
+            entries: 0,
+        };
+        Self::new(nothing, 1)
     }
 
     /// Other bounds; what is above them leaves.
@@ -174,6 +185,11 @@ impl<L> Prefixes<L> {
     /// Those the engine is to forget; then their memory may go.
     pub(crate) fn take_leaving(&mut self) -> Vec<(PrefixId, L)> {
         std::mem::take(&mut self.leaving)
+    }
+
+    /// Whether the engine has any to forget.
+    pub(crate) fn is_leaving(&self) -> bool {
+        !self.leaving.is_empty()
     }
 
     /// What holds the memory of all the engine keeps.

@@ -215,6 +215,8 @@ fn status_of(name: ModelName, lane: ChildState, book: &Book, now: Instant) -> Mo
         state,
         weights_bytes: weights.unwrap_or_default(),
         kv_leased: pages.kv_leased(),
+        prefixes: pages.prefixes.held().entries,
+        kv_kept: pages.kv_kept(),
         active: pages.live.len(),
         waiting: pages.queue.len(),
         idle_for: pages

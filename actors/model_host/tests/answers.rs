@@ -24,6 +24,7 @@ async fn one_answer_from_end_to_end() {
     assert_eq!(heard.text, "Eat well and sleep enough.");
     let usage = Usage {
         prompt_tokens: 11,
+        cached_tokens: 0,
         completion_tokens: 6,
     };
     assert_eq!(heard.finished(), (FinishReason::Stop, usage));
@@ -266,9 +267,7 @@ async fn a_slow_reader_loses_nothing_and_delays_nobody() {
     let quick = stage.count(2, 900).await;
     assert_eq!(hear(quick).await.text, Answer::counting(2, 900));
     stage.control.wait_until(|c| c.sampled == 1800).await;
-    stage
-        .settle("only weights leased", |l| l.leased == Bytes::mib(1))
-        .await;
+    stage.until_only_kept().await;
     tokio::time::sleep(std::time::Duration::from_mins(1)).await;
     let heard = hear(slow).await;
     assert_eq!(heard.text, Answer::counting(1, 900));

@@ -38,7 +38,9 @@ async fn a_dropped_stream_stops_compute_within_one_step_of_decoding() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_stream_stops_compute_within_one_step_of_prefill() {
-    let stage = Setting::new(Answer::Counting).start().await;
+    // Nothing is kept, so that all its memory must come back.
+    let setting = Setting::new(Answer::Counting).config(|c| c.prefixes = 0);
+    let stage = setting.start().await;
     let gate = stage.control.gate_step(2);
     let mut ask = request("long");
     ask.prompt = Prompt::Text("x".repeat(200));
@@ -174,9 +176,7 @@ async fn a_graceful_stop_waits_for_a_slow_reader() {
     let mut stage = setting.start().await;
     let slow = stage.count(1, 900).await;
     stage.control.wait_until(|c| c.sampled == 900).await;
-    stage
-        .settle("only weights leased", |l| l.leased == Bytes::mib(1))
-        .await;
+    stage.until_only_kept().await;
     let stop = stage.scene().stop_within(DEADLINE);
     let read = async {
         wait_a_little().await;
@@ -199,9 +199,7 @@ async fn a_stop_past_its_deadline_names_a_finished_answer_nobody_read() {
     let mut stage = setting.start().await;
     let slow = stage.count(1, 900).await;
     stage.control.wait_until(|c| c.sampled == 900).await;
-    stage
-        .settle("only weights leased", |l| l.leased == Bytes::mib(1))
-        .await;
+    stage.until_only_kept().await;
     let report = stage.scene().stop_within(DEADLINE).await;
     assert!(
         report.abandoned.iter().any(|a| a.what.contains("count-1")),

@@ -1,6 +1,6 @@
 //! Everything at once, from a seed: readers who read, stall, leave and cancel while engines crash, loads fail and memory
-//! is short. Whatever happens, each stream ends exactly once, says a beginning of the right text, and leaves nothing
-//! behind.
+//! is short. Prompts have beginnings in common, and sequences begin with what others left. Whatever happens, each stream
+//! ends exactly once, says a beginning of the right text, and leaves nothing behind.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -45,10 +45,9 @@ enum Reader {
 async fn read(
     mut stream: GenerationStream,
     reader: Reader,
-    seed: u64,
+    whole: String,
     tokens: u32,
 ) -> Option<GenerationEvent> {
-    let whole = Answer::counting(seed, tokens);
     match reader {
         Reader::ToTheEnd => {}
         Reader::Stalls(turns) => {
@@ -91,7 +90,7 @@ fn may_happen(error: &GenerationError) -> bool {
 async fn set_the_stage(dice: &mut Dice) -> Stage {
     let (batch, queue) = (1 + dice.roll(4) as usize, 3 + dice.roll(10) as usize);
     let memory = Bytes(MIB + (64 << 10) * (1 + dice.roll(12)));
-    let setting = Setting::new(Answer::Counting)
+    let setting = Setting::new(Answer::Listening)
         .config(|c| (c.max_batch, c.queue, c.prefill_chunk) = (batch, queue, 8))
         .memory(memory);
     let stage = setting.start().await;
@@ -116,7 +115,9 @@ async fn storm(seed: u64) {
         let mut request = counting(seed, tokens);
         request.model = ModelName::new("m");
         let first = if dice.roll(5) == 0 { "!" } else { "?" };
-        request.prompt = Prompt::Text(first.repeat(1 + dice.roll(40) as usize));
+        let prompt = first.repeat(1 + dice.roll(40) as usize);
+        let whole = Answer::listening(&prompt, seed, tokens);
+        request.prompt = Prompt::Text(prompt);
         let reader = match dice.roll(4) {
             0 => Reader::Leaves(dice.roll(8)),
             1 => Reader::Stalls(dice.roll(2000)),
@@ -124,7 +125,7 @@ async fn storm(seed: u64) {
         };
         match stage.ask(request).await {
             Ok(stream) => {
-                readers.spawn(read(stream, reader, seed, tokens));
+                readers.spawn(read(stream, reader, whole, tokens));
             }
             Err(error) => assert!(may_happen(&error), "{error}"),
         }
@@ -146,7 +147,7 @@ async fn storm(seed: u64) {
     for _ in 0..5 {
         tokio::time::sleep(Duration::from_secs(5)).await;
         let next = hear(stage.count(900, 3).await).await;
-        answered |= next.text == Answer::counting(900, 3);
+        answered |= next.text == Answer::listening("hello world", 900, 3);
     }
     assert!(answered, "nothing is answered after storm {seed}");
     stage.close().await;

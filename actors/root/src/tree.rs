@@ -75,6 +75,7 @@ impl Tree {
             loader: parts.loader,
             resolve: parts.resolve,
             governor: governor.clone(),
+            janitor: janitor.clone(),
         };
         let (model_specs, models) = model_host::children(config.models, deps);
         let (agent_specs, workers) = agent_worker::client::children(&config.agents);

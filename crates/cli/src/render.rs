@@ -187,6 +187,7 @@ mod tests {
     fn events_are_json_objects() {
         let usage = Usage {
             prompt_tokens: 3,
+            cached_tokens: 0,
             completion_tokens: 4,
         };
         let reason = FinishReason::Stop;

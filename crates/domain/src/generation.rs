@@ -45,6 +45,8 @@ impl FinishReason {
 pub struct Usage {
     /// Tokens of the prompt after the template.
     pub prompt_tokens: u32,
+    /// Those of them at the front that need not be read, because they were kept in memory since an earlier prompt.
+    pub cached_tokens: u32,
     /// Tokens generated, the end-of-turn token included.
     pub completion_tokens: u32,
 }

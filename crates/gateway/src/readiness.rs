@@ -119,6 +119,8 @@ mod tests {
             state,
             weights_bytes: Bytes::ZERO,
             kv_leased: Bytes::ZERO,
+            prefixes: 0,
+            kv_kept: Bytes::ZERO,
             active: 0,
             waiting: 0,
             idle_for: None,

@@ -46,6 +46,13 @@ pub struct Cost {
     prompt_tokens: u32,
     completion_tokens: u32,
     total_tokens: u32,
+    prompt_tokens_details: Details,
+}
+
+/// What of the prompt cost less.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Details {
+    cached_tokens: u32,
 }
 
 impl From<Usage> for Cost {
@@ -54,6 +61,9 @@ impl From<Usage> for Cost {
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
             total_tokens: usage.prompt_tokens.saturating_add(usage.completion_tokens),
+            prompt_tokens_details: Details {
+                cached_tokens: usage.cached_tokens,
+            },
         }
     }
 }
@@ -132,11 +142,12 @@ mod tests {
         };
         let usage = Usage {
             prompt_tokens: 3,
+            cached_tokens: 2,
             completion_tokens: 4,
         };
         assert_eq!(
             completion(&heading, "a \"b\"\n☃", FinishReason::Length, usage).unwrap(),
-            r#"{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"a \"b\"\n☃","refusal":null},"logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}"#
+            r#"{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"a \"b\"\n☃","refusal":null},"logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,"prompt_tokens_details":{"cached_tokens":2}}}"#
         );
     }
 

@@ -170,6 +170,7 @@ mod tests {
     fn finished() -> GenerationEvent {
         let usage = Usage {
             prompt_tokens: 2,
+            cached_tokens: 1,
             completion_tokens: 3,
         };
         GenerationEvent::Finished {
@@ -210,7 +211,7 @@ mod tests {
         assert_eq!(
             chunks[3],
             format!(
-                r#"{head}],"usage":{{"prompt_tokens":2,"completion_tokens":3,"total_tokens":5}}}}"#
+                r#"{head}],"usage":{{"prompt_tokens":2,"completion_tokens":3,"total_tokens":5,"prompt_tokens_details":{{"cached_tokens":1}}}}}}"#
             )
         );
         assert!(

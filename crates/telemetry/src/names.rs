@@ -51,6 +51,12 @@ pub const REQUESTS_REFUSED: &str = "paraphym_requests_refused_total";
 pub const SEQUENCES_ACTIVE: &str = "paraphym_sequences_active";
 /// Requests waiting, by `model`.
 pub const SEQUENCES_WAITING: &str = "paraphym_sequences_waiting";
+/// Sequences that began, by `model` and `reason`: hit (with tokens that were kept) or miss.
+pub const PREFIX_LOOKUPS: &str = "paraphym_prefix_lookups_total";
+/// Prompt tokens that were kept and need not be read again, by `model`.
+pub const PREFIX_TOKENS_REUSED: &str = "paraphym_prefix_tokens_reused_total";
+/// KV memory kept of prompts and their answers, by `model`.
+pub const PREFIX_BYTES: &str = "paraphym_prefix_bytes";
 /// Conversations with a live worker.
 pub const CONVERSATIONS: &str = "paraphym_conversations";
 /// HTTP requests, by `path` (the route's pattern) and `status`.
@@ -60,6 +66,22 @@ pub const HTTP_IN_FLIGHT: &str = "paraphym_http_requests_in_flight";
 
 /// Gives each name its help text and unit.
 pub(crate) fn describe() {
+    describe_counters();
+    describe_gauges();
+    describe_histogram!(
+        CACHE_SWEEP_SECONDS,
+        Unit::Seconds,
+        "From a sweep's order to its answer"
+    );
+    describe_histogram!(STEP_SECONDS, Unit::Seconds, "One engine step");
+    describe_histogram!(
+        FIRST_TOKEN_SECONDS,
+        Unit::Seconds,
+        "From acceptance to the first token"
+    );
+}
+
+fn describe_counters() {
     for (name, help) in [
         (RESTARTS, "Restarts of a supervised child"),
         (
@@ -74,12 +96,25 @@ pub(crate) fn describe() {
         ),
         (TOKENS_GENERATED, "Tokens generated"),
         (TOKENS_PROMPT, "Prompt tokens read"),
+        (
+            PREFIX_LOOKUPS,
+            "Sequences that began with kept tokens, or without",
+        ),
+        (PREFIX_TOKENS_REUSED, "Prompt tokens that were kept"),
         (ENGINE_CRASHES, "Engine steps that crashed"),
         (REQUESTS_REFUSED, "Requests refused, by reason"),
         (HTTP_REQUESTS, "HTTP requests answered"),
     ] {
         describe_counter!(name, help);
     }
+    describe_counter!(
+        CACHE_FREED_BYTES,
+        Unit::Bytes,
+        "Bytes of what was swept out of a cache"
+    );
+}
+
+fn describe_gauges() {
     for (name, help) in [
         (CHILDREN, "Children of a supervisor, by state"),
         (THREADS, "Threads of the process, by role"),
@@ -108,21 +143,10 @@ pub(crate) fn describe() {
         Unit::Bytes,
         "Bytes leased from the memory budget"
     );
-    describe_gauge!(LIMIT_BYTES, Unit::Bytes, "The memory budget");
-    describe_counter!(
-        CACHE_FREED_BYTES,
+    describe_gauge!(
+        PREFIX_BYTES,
         Unit::Bytes,
-        "Bytes of what was swept out of a cache"
+        "KV memory kept of prompts and answers"
     );
-    describe_histogram!(
-        CACHE_SWEEP_SECONDS,
-        Unit::Seconds,
-        "From a sweep's order to its answer"
-    );
-    describe_histogram!(STEP_SECONDS, Unit::Seconds, "One engine step");
-    describe_histogram!(
-        FIRST_TOKEN_SECONDS,
-        Unit::Seconds,
-        "From acceptance to the first token"
-    );
+    describe_gauge!(LIMIT_BYTES, Unit::Bytes, "The memory budget");
 }

@@ -58,6 +58,7 @@ impl Scene {
             loader: Arc::new(loader),
             resolve: Arc::new(Anywhere),
             governor: memory,
+            janitor: janitor.clone(),
         };
         let ([lanes, host], handle) = model_host::children(HostConfig::default(), deps);
         let (children, workers) = paraphym_agent_worker::children(&config);

@@ -116,13 +116,13 @@ mod tests {
     async fn the_host_is_enlisted_for_idle_models() {
         let stage = Setting::text("hi").start().await;
         use_model(&stage, "m").await;
-        let expected = [TargetInfo {
+        let expected = TargetInfo {
             name: CHILD_ID.to_owned(),
             stage: Stage::IdleModels,
             order: None,
             last: None,
-        }];
-        assert_eq!(stage.ledger().await.targets, expected);
+        };
+        assert!(stage.ledger().await.targets.contains(&expected));
         stage.close().await;
     }
 

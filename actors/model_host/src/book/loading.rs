@@ -69,7 +69,10 @@ impl Pages {
             }
             live.sequence.replay();
             live.open = false;
+            live.begins = None;
         }
+        self.claimed = None;
+        drop(self.prefixes.clear());
         for (key, crashes) in lost {
             if let Some(live) = self.take_live(key) {
                 let reason = reason.to_owned();

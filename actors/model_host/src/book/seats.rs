@@ -12,8 +12,10 @@ use tokio::time::Instant;
 
 use super::Pages;
 use crate::breaker::What;
+use crate::kv::KvLeases;
 use crate::live::Sequence;
 use crate::outlet::Outlet;
+use crate::prefixes::Found;
 
 /// Someone who is being answered.
 pub(crate) struct Live {
@@ -24,8 +26,10 @@ pub(crate) struct Live {
     pub(crate) since: Instant,
     /// Whether the present engine has it open.
     pub(crate) open: bool,
+    /// Where it begins, until it is open.
+    pub(crate) begins: Option<Found>,
     pub(super) cancelled: bool,
-    kv: Arc<Lease>,
+    pub(crate) kv: KvLeases,
 }
 
 impl Pages {
@@ -34,15 +38,22 @@ impl Pages {
         self.live.len() < self.limits().max_batch && !self.farewells.is_full()
     }
 
-    /// The leases an engine computes with: its weights', and those of all it may have open.
+    /// The leases an engine computes with: its weights', and those of all it may have open or has kept.
     pub(crate) fn leases(&self) -> Vec<Arc<Lease>> {
-        let kv = self.live.iter().map(|live| Arc::clone(&live.kv));
-        self.weights.iter().cloned().chain(kv).collect()
+        let live = self.live.iter().map(|live| &live.kv);
+        let kv = live.chain(self.prefixes.memory());
+        let weights = self.weights.iter().cloned();
+        weights.chain(kv.flat_map(KvLeases::leases)).collect()
     }
 
-    /// Bytes leased for KV memory.
+    /// Bytes leased for the KV memory of live sequences.
     pub(crate) fn kv_leased(&self) -> Bytes {
         self.live.iter().map(|live| live.kv.bytes()).sum()
+    }
+
+    /// Bytes leased for what is kept.
+    pub(crate) fn kv_kept(&self) -> Bytes {
+        self.prefixes.memory().map(KvLeases::bytes).sum()
     }
 
     /// Takes out the live sequences that were cancelled or whose reader has gone.
@@ -59,7 +70,12 @@ impl Pages {
     }
 
     /// Moves a request from the queue to the live ones. `false` if it is not in the queue any more.
-    pub(crate) fn admit(&mut self, key: u64, sequence: Sequence, kv: Lease) -> bool {
+    pub(crate) fn admit(
+        &mut self,
+        key: u64,
+        sequence: Sequence,
+        (kv, begins): (KvLeases, Option<Found>),
+    ) -> bool {
         let Some(at) = self.queue.iter().position(|waiting| waiting.key == key) else {
             return false;
         };
@@ -73,8 +89,9 @@ impl Pages {
             sequence,
             since: waiting.since,
             open: false,
+            begins,
             cancelled: false,
-            kv: Arc::new(kv),
+            kv,
         });
         true
     }

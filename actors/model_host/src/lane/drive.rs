@@ -8,9 +8,10 @@ use kameo::actor::ActorRef;
 use memory_governor::Lease;
 use tokio::time::Instant;
 
+use super::keep;
 use super::load::Load;
 use super::prepare::prepare;
-use super::trip::{Back, EngineCrash, Trip, travel};
+use super::trip::{Back, EngineCrash, Opening, Trip, travel};
 use super::{FAREWELL_FIRST, Home, Lane, Loaded, Prepared, Seat};
 use crate::book::{Live, Pages, Phase};
 use crate::live::Heard;
@@ -44,6 +45,7 @@ impl Lane {
         }
         pages.flush(now);
         self.let_go(&mut pages, now);
+        self.tidy_up(&mut pages, now);
         match &self.seat {
             Seat::Nobody if self.wants_engine(&mut pages, now) => self.begin_load(&mut pages, me),
             Seat::Home(_) => {
@@ -66,6 +68,7 @@ impl Lane {
                 .get_or_insert_with(|| Meters::new(&self.parts.label));
             meters.load(pages.live.len(), pages.queue.len());
         }
+        self.tell_kept(&pages, me);
         let closed = pages.closed;
         drop(pages);
         if closed {
@@ -85,9 +88,9 @@ impl Lane {
         }
     }
 
-    fn part(&mut self, pages: &mut Pages, live: Live, event: GenerationEvent, now: Instant) {
+    fn part(&mut self, pages: &mut Pages, mut live: Live, event: GenerationEvent, now: Instant) {
         if let Seat::Home(engine) = &mut self.seat {
-            engine.close(SequenceId(live.key));
+            keep::retire(engine.as_mut(), pages, &mut live, now);
         }
         let guard = self.guards.remove(&live.key);
         pages.part(live, event, now, guard);
@@ -108,6 +111,8 @@ impl Lane {
 
     fn begin_preparing(&mut self, pages: &Pages, me: &ActorRef<Self>) {
         let blocked = self.blocked_at == Some(pages.ends) && !pages.live.is_empty();
+        // Memory that is about to come back is waited for.
+        let blocked = blocked || pages.prefixes.is_leaving();
         if self.preparing.is_some() || blocked || !pages.has_seat() {
             return;
         }
@@ -117,7 +122,8 @@ impl Lane {
         };
         self.preparing = Some((key, pages.ends));
         self.blocked_at = None;
-        let preparing = prepare(self.parts.clone(), card, text, ask, id);
+        let book = Arc::downgrade(&self.book);
+        let preparing = prepare((self.parts.clone(), book), (card, text), ask, id);
         let me = me.clone();
         self.tasks.spawn(async move {
             let result = preparing.await;
@@ -128,6 +134,7 @@ impl Lane {
 
     /// The engine leaves with the next step, if anyone can move.
     fn depart(&mut self, pages: &mut Pages, me: &ActorRef<Self>) {
+        pages.check_beginnings();
         let places: Vec<Place> = pages.live.iter().map(place_of).collect();
         // A token's life, stop 6: who moves in this step.
         let moves = schedule::plan(&places, self.parts.rules.now().prefill_chunk);
@@ -148,7 +155,7 @@ impl Lane {
             };
             let sequence = SequenceId(live.key);
             if !std::mem::replace(&mut live.open, true) {
-                opens.push((sequence, live.sequence.plan()));
+                opens.push(self.opening(live));
             }
             batch.push(StepInput {
                 sequence,
@@ -163,6 +170,21 @@ impl Lane {
             batch,
         };
         self.send_off(trip, pages.leases(), me);
+    }
+
+    fn opening(&self, live: &mut Live) -> Opening {
+        let begins = live.begins.take();
+        if let Some(meters) = &self.meters {
+            meters.begins(begins.map_or(0, |found| found.from.tokens));
+        }
+        Opening {
+            sequence: SequenceId(live.key),
+            plan: live.sequence.plan(),
+            from: begins.map(|found| found.from),
+            forget: begins
+                .filter(|found| found.takes_over)
+                .map(|found| found.from.prefix),
+        }
     }
 
     fn send_off(&mut self, trip: Trip, held: Vec<Arc<Lease>>, me: &ActorRef<Self>) {

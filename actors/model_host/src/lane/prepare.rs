@@ -1,32 +1,37 @@
-//! From a waiting question to one that can be admitted: its tokens, and a lease for the KV memory it may need.
+//! From a waiting question to one that can be admitted: its tokens, what is kept of their beginning, and a lease for the KV
+//! memory it may need beyond what it takes over.
 //!
 //! Runs as a task beside the lane; template and tokenizer compute on the blocking pool. One at a time per lane, so that
 //! the queue's order is the order of admission.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use domain::{GenerationError, RequestId};
+use domain::{Bytes, GenerationError, RequestId};
 use engine::{ModelCard, TextCodec, TokenId};
 use memory_governor::Lease;
 
 use super::LaneParts;
 use super::room::{self, NoLease, Wanted};
 use super::trip::panic_text;
-use crate::book::Ask;
+use crate::book::{Ask, Book};
+use crate::prefixes::Found;
 use crate::{fitting, live};
 
 /// What a question needs to become live.
 pub(crate) struct Ready {
     pub(crate) tokens: Vec<TokenId>,
-    pub(crate) kv: Lease,
+    /// What the engine has kept of them.
+    pub(crate) found: Option<Found>,
+    /// For what it does not take over; absent if that is nothing.
+    pub(crate) kv: Option<Lease>,
 }
 
 /// Tokens, then memory.
 pub(crate) async fn prepare(
-    parts: LaneParts,
-    card: ModelCard,
-    text: Arc<dyn TextCodec>,
+    // Weak: who prepares must not keep the book of a dead lane.
+    (parts, book): (LaneParts, Weak<Book>),
+    (card, text): (ModelCard, Arc<dyn TextCodec>),
     ask: Arc<Ask>,
     id: RequestId,
 ) -> Result<Ready, NoLease> {
@@ -39,13 +44,22 @@ pub(crate) async fn prepare(
     .await
     .map_err(NoLease::Failed)?;
     let prompt_tokens = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+    let found = book.upgrade().and_then(|book| book.pages().claim(&tokens));
+    let whole = card.kv_bytes(live::capacity(prompt_tokens, max_tokens, context));
+    let there = found.filter(|found| found.takes_over);
+    let bytes = whole.saturating_sub(there.map_or(Bytes::ZERO, |found| found.bytes));
+    if bytes == Bytes::ZERO {
+        let kv = None;
+        return Ok(Ready { tokens, found, kv });
+    }
     let wanted = Wanted {
         owner: parts.name(),
         purpose: format!("the conversation of request {id} with {}", parts.model),
-        bytes: card.kv_bytes(live::capacity(prompt_tokens, max_tokens, context)),
+        bytes,
     };
     let kv = room::reserve(&parts.governor, &parts.roster, wanted).await?;
-    Ok(Ready { tokens, kv })
+    let kv = Some(kv);
+    Ok(Ready { tokens, found, kv })
 }
 
 async fn on_blocking_thread<T: Send + 'static>(

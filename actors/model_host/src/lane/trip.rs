@@ -10,7 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Engine, SequenceId, SequencePlan, StepError, StepInput, StepOutput};
+use engine::{
+    Beginning, Engine, PrefixId, SequenceId, SequencePlan, StepError, StepInput, StepOutput,
+};
 use memory_governor::Lease;
 use tokio::time::Instant;
 
@@ -18,8 +20,17 @@ use tokio::time::Instant;
 pub(crate) struct Trip {
     pub(crate) engine: Box<dyn Engine>,
     /// Sequences the engine does not know yet.
-    pub(crate) opens: Vec<(SequenceId, SequencePlan)>,
+    pub(crate) opens: Vec<Opening>,
     pub(crate) batch: Vec<StepInput>,
+}
+
+/// A sequence on its way to be opened.
+pub(crate) struct Opening {
+    pub(crate) sequence: SequenceId,
+    pub(crate) plan: SequencePlan,
+    pub(crate) from: Option<Beginning>,
+    /// The prefix it takes over, which nobody needs behind it.
+    pub(crate) forget: Option<PrefixId>,
 }
 
 /// What comes home.
@@ -72,8 +83,16 @@ fn step(trip: Trip) -> Result<Stepped, EngineCrash> {
     // A token's life, stop 7: on a blocking thread, with the engine in hand.
     let begun = Instant::now();
     let mut refused = Vec::new();
-    for (sequence, plan) in opens {
-        if let Err(error) = engine.open(sequence, plan) {
+    for opening in opens {
+        let Opening { sequence, plan, .. } = opening;
+        let opened = match opening.from {
+            Some(from) => engine.open_from(sequence, plan, from),
+            None => engine.open(sequence, plan),
+        };
+        if let Some(prefix) = opening.forget {
+            engine.forget(prefix);
+        }
+        if let Err(error) = opened {
             refused.push((sequence, error));
         }
     }

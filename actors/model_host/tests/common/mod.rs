@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cache_janitor::CacheJanitor;
 use domain::{
     Bytes, ContextPolicy, FinishReason, GenerationError, GenerationEvent, Message, ModelName,
     Prompt, RequestId, Sampling, Usage,
@@ -56,6 +57,7 @@ impl Probe for Nowhere {
 pub struct Stage {
     scene: Option<Scene>,
     pub governor: Handle<MemoryGovernor>,
+    pub janitor: Handle<CacheJanitor>,
     pub host: Handle<ModelHost>,
     pub control: Control,
     asked: std::sync::atomic::AtomicU64,
@@ -108,20 +110,24 @@ impl Setting {
         let loader = ScriptedLoader::new(self.answer).with_card(self.card);
         let control = loader.control();
         let (memory, governor) = memory_governor::child(Some(self.memory), Arc::new(Nowhere));
+        let (sweeping, janitor) = cache_janitor::child(governor.clone());
         let deps = ModelHostDeps {
             loader: Arc::new(loader),
             resolve: self.resolve,
             governor: governor.clone(),
+            janitor: janitor.clone(),
         };
         let ([lanes, answering], host) = children(self.config, deps);
         let spec = SupervisorSpec::new("root")
             .child(memory)
+            .child(sweeping)
             .child(lanes)
             .child(answering);
         let scene = Scene::start(spec).await.unwrap();
         Stage {
             scene: Some(scene),
             governor,
+            janitor,
             host,
             control,
             asked: 0.into(),
@@ -193,22 +199,41 @@ impl Stage {
         panic!("never {what}: {:?}", self.ledger().await);
     }
 
-    /// Nothing may be left: no sequence, no KV lease; after the stop no engine and no lease at all.
-    pub async fn close(self) {
-        self.settle("without KV leases", |ledger| {
-            ledger
+    /// Bytes of KV memory kept.
+    pub async fn kv_kept(&self) -> Bytes {
+        self.models().await.iter().map(|m| m.kv_kept).sum()
+    }
+
+    /// Waits until no KV memory is leased but for what is kept; how many prefixes that are.
+    pub async fn until_only_kept(&self) -> usize {
+        for _ in 0..10_000 {
+            let ledger = self.ledger().await;
+            let (models, kept) = (self.models().await, self.kv_kept().await);
+            let kv = ledger
                 .leases
                 .iter()
-                .all(|l| l.purpose.starts_with("the weights"))
-        })
-        .await;
+                .filter(|l| !l.purpose.starts_with("the weights"));
+            if kv.map(|l| l.bytes).sum::<Bytes>() == kept && self.kv_leased().await == Bytes::ZERO {
+                return models.iter().map(|m| m.prefixes).sum();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never without KV leases: {:?}", self.ledger().await);
+    }
+
+    /// Nothing may be left: no sequence, no KV lease but for what is kept, and what is kept is what the engines keep;
+    /// after the stop no engine, nothing kept and no lease at all.
+    pub async fn close(self) {
+        let kept = self.until_only_kept().await;
         let counts = self.control.counts();
         assert_eq!(counts.open_now(), 0, "sequences left open: {counts:?}");
+        assert_eq!(counts.kept_now(), kept as u64, "{counts:?}");
         let control = self.control.clone();
         let mut stage = self;
         let report = stage.scene().stop().await;
         assert_eq!(report.abandoned, []);
-        control.wait_until(|counts| counts.engines == 0).await;
+        let counts = control.wait_until(|counts| counts.engines == 0).await;
+        assert_eq!(counts.kept_now(), 0, "{counts:?}");
     }
 }
 

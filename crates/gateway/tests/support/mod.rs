@@ -200,10 +200,12 @@ impl Scene {
         let loader = ScriptedLoader::new(answer).with_card(|card| card.context_tokens = 4096);
         let control = loader.control();
         let (governor, memory) = memory_governor::child(None, Arc::new(memory_governor::FileProbe));
+        let (sweeping, janitor) = cache_janitor::child(memory.clone());
         let deps = ModelHostDeps {
             loader: Arc::new(loader),
             resolve: Arc::new(Anywhere),
             governor: memory,
+            janitor,
         };
         let ([lanes, host], handle) = model_host::children(host, deps);
         let mut config = GatewayConfig::new("127.0.0.1:0".parse().unwrap(), ModelName::new("tiny"));
@@ -218,6 +220,7 @@ impl Scene {
         let gateway = paraphym_gateway::child(config, deps).unwrap();
         let spec = SupervisorSpec::new("root")
             .child(governor)
+            .child(sweeping)
             .child(lanes)
             .child(host)
             .child(gateway.spec);
