@@ -19,7 +19,9 @@ use tokio::time::Instant;
 
 use crate::book::Book;
 use crate::limit::{self, Probe, Readings};
-use crate::messages::{LedgerStatus, Reasons, SetLimit, Status, WatchPressure, Why};
+use crate::messages::{
+    LedgerStatus, PollError, Reasons, SetLimit, SetPoll, Status, WatchPressure, Why,
+};
 use crate::meters;
 use crate::orders::{Enlist, EnlistError};
 use crate::pressure::Pressure;
@@ -40,7 +42,8 @@ pub const DEFAULT_POLL: Duration = Duration::from_secs(5);
 /// From an answer to an order for the machine's sake to the look at what it did: what was freed is given back to the
 /// system by then. Also what a target that promises more than it does is held to.
 const AFTER_RELIEF: Duration = Duration::from_secs(1);
-/// The shortest interval: a shorter one is taken for this.
+/// The shortest interval: a look takes a millisecond of some thread's time, and memory is not faster. One in
+/// [`GovernorConfig`] that is shorter is taken for this.
 pub const MIN_POLL: Duration = Duration::from_millis(100);
 
 /// What the operator decides.
@@ -67,7 +70,6 @@ impl Default for GovernorConfig {
 pub struct GovernorSeed {
     book: Book,
     probe: Arc<dyn Probe>,
-    poll: Duration,
 }
 
 /// The one governor of a tree.
@@ -105,9 +107,8 @@ pub fn child_with(
     probe: Arc<dyn Probe>,
 ) -> (ChildSpec, Handle<MemoryGovernor>) {
     let seed = GovernorSeed {
-        book: Book::new(config.limit),
+        book: Book::new(config.limit, config.poll.max(MIN_POLL)),
         probe,
-        poll: config.poll.max(MIN_POLL),
     };
     ChildSpec::actor(CHILD_ID, MAILBOX, seed)
 }
@@ -169,7 +170,7 @@ impl MemoryGovernor {
 
     /// After each question, too: what is answered from may be old, so that the next answer is not.
     fn settle_asked(&mut self) {
-        let is_old = |at: Instant| at.elapsed() >= self.seed.poll;
+        let is_old = |at: Instant| at.elapsed() >= self.seed.book.poll();
         if self.told && self.looked.is_some_and(is_old) {
             self.read();
         }
@@ -200,9 +201,14 @@ impl MemoryGovernor {
         self.look_later();
     }
 
-    /// By the clock, unless the kernel tells and there is nothing that has to be followed.
+    /// By the clock, unless the kernel tells and there is nothing that has to be followed. It counts from the last look,
+    /// so that whoever calls this again puts nothing off.
     fn look_later(&mut self) {
-        let next = Instant::now().checked_add(self.seed.poll);
+        if self.reads.is_running() {
+            return;
+        }
+        let poll = self.seed.book.poll();
+        let next = self.looked.and_then(|at| at.checked_add(poll));
         self.look_at = next.filter(|_| !self.told || !self.seed.book.is_calm());
     }
 }
@@ -214,8 +220,8 @@ impl Message<Measured> for MemoryGovernor {
     type Reply = ();
 
     async fn handle(&mut self, Measured(readings): Measured, _: &mut Context<Self, ()>) {
-        self.measured(readings);
         let (served, again) = self.reads.done();
+        self.measured(readings);
         if !served.is_empty() {
             let status = self.seed.book.status();
             for asker in served {
@@ -289,6 +295,26 @@ impl Message<SetLimit> for MemoryGovernor {
         self.read();
         self.settle();
         delegated
+    }
+}
+
+impl Message<SetPoll> for MemoryGovernor {
+    type Reply = Result<(), PollError>;
+
+    async fn handle(
+        &mut self,
+        SetPoll { poll }: SetPoll,
+        _: &mut Context<Self, Self::Reply>,
+    ) -> Self::Reply {
+        if poll < MIN_POLL {
+            return Err(PollError { poll });
+        }
+        self.seed.book.set_poll(poll);
+        // A look that is due earlier than that stays: it may be someone's.
+        let next = self.looked.and_then(|at| at.checked_add(poll));
+        self.look_at = self.look_at.map(|at| next.unwrap_or(at).min(at));
+        self.settle();
+        Ok(())
     }
 }
 

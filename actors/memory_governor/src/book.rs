@@ -51,6 +51,7 @@ struct Pages {
     /// `None` before the first measurement.
     readings: Option<Readings>,
     configured: Option<Bytes>,
+    poll: Duration,
     /// How often the machine was looked at.
     looks: u64,
     pressure: Pressure,
@@ -72,7 +73,7 @@ pub(crate) struct Totals {
 }
 
 impl Book {
-    pub(crate) fn new(configured: Option<Bytes>) -> Self {
+    pub(crate) fn new(configured: Option<Bytes>, poll: Duration) -> Self {
         let fell = Arc::new(Notify::new());
         Self {
             pages: Arc::new(Mutex::new(Pages {
@@ -83,6 +84,7 @@ impl Book {
                 fell: Arc::clone(&fell),
                 readings: None,
                 configured,
+                poll,
                 looks: 0,
                 pressure: Pressure::default(),
                 real: Pressure::default(),
@@ -163,6 +165,15 @@ impl Book {
             pages.askers.insert(id, asker);
             Ok(waiting)
         })
+    }
+
+    /// From one look at the machine to the next.
+    pub(crate) fn poll(&self) -> Duration {
+        self.pages().poll
+    }
+
+    pub(crate) fn set_poll(&self, poll: Duration) {
+        self.pages().poll = poll;
     }
 
     /// When the first of those who wait, or of the orders, has been waited for long enough.
@@ -419,6 +430,7 @@ impl Pages {
             pressure: self.pressure,
             leases: self.desk.ledger().leases(),
             waiters: waiters.collect(),
+            poll: self.poll,
             standing: self.standing,
             targets: self.relief.infos(),
             looks: self.noticed.unwrap_or_default(),

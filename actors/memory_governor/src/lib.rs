@@ -49,8 +49,8 @@ pub use lease::Lease;
 pub use ledger::{LeaseId, Ledger};
 pub use limit::{FileProbe, Probe};
 pub use messages::{
-    LeaseInfo, LedgerStatus, Looks, Many, Reasons, Reserve, ReserveMany, ReserveWithin, SetLimit,
-    Standing, Status, WaiterInfo, WatchPressure, Why,
+    LeaseInfo, LedgerStatus, Looks, Many, PollError, Reasons, Reserve, ReserveMany, ReserveWithin,
+    SetLimit, SetPoll, Standing, Status, WaiterInfo, WatchPressure, Why,
 };
 pub use orders::{Enlist, EnlistError, Order, Receipt, Stage, TargetInfo};
 pub use pressure::{Level, Pressure};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::Bytes;
 use kameo::Reply;
 
+use crate::actor::MIN_POLL;
 use crate::decisions::Decision;
 use crate::lease::Lease;
 use crate::ledger::LeaseId;
@@ -78,6 +79,24 @@ pub struct SetLimit {
     pub bytes: Option<Bytes>,
 }
 
+/// Sets how often the machine is looked at; see [`crate::GovernorConfig::poll`]. It counts from the last look, and stays
+/// over the governor's restarts. Answered with a `Result<(), PollError>`.
+#[derive(Clone, Copy, Debug)]
+pub struct SetPoll {
+    /// From the end of one look to the beginning of the next; at least [`MIN_POLL`].
+    pub poll: Duration,
+}
+
+/// Why an interval was not taken: it is too short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "poll is {poll:?}, and the machine is looked at every {MIN_POLL:?} at most: say that or more"
+)]
+pub struct PollError {
+    /// What was asked for.
+    pub poll: Duration,
+}
+
 /// Asks for the figures. They are true at the moment of the answer: what was given back before is not counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Status;
@@ -117,7 +136,7 @@ pub struct LedgerStatus {
     pub available: Bytes,
     /// What is leased beyond the limit: above zero only after the limit fell below `leased`. Nothing is taken back.
     pub over: Bytes,
-    /// The host's RAM; `None` if it could not be read.
+    /// The host's RAM; `None` if it could never be read.
     pub host: Option<Bytes>,
     /// The tightest limit of this process's cgroup and its parents; `None` without one.
     pub cgroup: Option<Bytes>,
@@ -135,6 +154,8 @@ pub struct LedgerStatus {
     pub targets: Vec<TargetInfo>,
     /// How changes of the machine are noticed.
     pub looks: Looks,
+    /// How often the machine is looked at by the clock.
+    pub poll: Duration,
 }
 
 /// What is being done about a lack of memory.

@@ -50,6 +50,11 @@ impl<W> Reads<W> {
         true
     }
 
+    /// Whether one runs.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running
+    }
+
     /// The running one is done: those it is for, and whether others wait for the next.
     pub(crate) fn done(&mut self) -> (Vec<W>, bool) {
         self.running = false;

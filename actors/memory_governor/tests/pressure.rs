@@ -16,9 +16,11 @@ use domain::Bytes;
 use memory_governor::decisions::KEPT;
 use memory_governor::pressure::{Share, Source};
 use memory_governor::{
-    Decided, GovernorConfig, Level, MIN_POLL, Reserve, ReserveError, SetLimit, WatchPressure,
+    Decided, GovernorConfig, Level, MIN_POLL, PollError, Reserve, ReserveError, SetLimit, SetPoll,
+    WatchPressure,
 };
 use paraphym_memory_governor as memory_governor;
+use supervision::AskError;
 use tokio::time::{advance, sleep};
 
 /// A look at the machine, and a moment for what it starts.
@@ -130,6 +132,34 @@ async fn an_idle_governor_looks_once_an_interval() {
     .await;
     sleep(MIN_POLL * 10 + MIN_POLL / 2).await;
     assert_eq!(tree.machine.looks(), 11);
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_interval_changes_while_it_runs() {
+    let tree = start().await;
+    let set = async |poll| tree.governor.ask(SetPoll { poll }, DEADLINE).await;
+    sleep(Duration::from_secs(2)).await;
+    // From the last look, which was two seconds ago.
+    set(Duration::from_secs(3)).await.unwrap();
+    sleep(Duration::from_millis(999)).await;
+    assert_eq!(tree.machine.looks(), 1);
+    sleep(Duration::from_millis(2)).await;
+    assert_eq!(tree.machine.looks(), 2);
+    // Longer: the look that was due is the last one at the old interval.
+    set(Duration::from_mins(1)).await.unwrap();
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!(tree.machine.looks(), 12);
+    let poll = Duration::from_micros(99_999);
+    match set(poll).await {
+        Err(AskError::Handler(error)) => assert_eq!(error, PollError { poll }),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(tree.status().await.poll, Duration::from_mins(1));
+    // One that never ends, as far as clocks go.
+    set(Duration::MAX).await.unwrap();
+    sleep(Duration::from_hours(1000)).await;
+    assert_eq!(tree.machine.looks(), 13);
     tree.stop().await;
 }
 

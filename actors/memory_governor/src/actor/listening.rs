@@ -81,7 +81,7 @@ impl Message<Heard> for MemoryGovernor {
                     self.look_later();
                 }
                 if self.seed.book.notice_by(Looks::Poll) {
-                    tracing::info!(%error, poll = ?self.seed.poll, "the kernel does not tell of stalls: looking by the clock");
+                    tracing::info!(%error, poll = ?self.seed.book.poll(), "the kernel does not tell of stalls: looking by the clock");
                 }
             }
         }
