@@ -132,6 +132,20 @@ async fn a_machine_that_stops_to_tell_is_looked_at_by_the_clock_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_stops_to_tell_puts_no_look_off() {
+    let (tree, teller) = start_told().await;
+    sleep(Duration::from_secs(4)).await;
+    teller
+        .send(Err(io::Error::other("scripted")))
+        .await
+        .unwrap();
+    // Five seconds from the last look, not from the last word.
+    sleep(SOON).await;
+    assert_eq!(tree.machine.looks(), 2);
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_machine_is_followed_by_the_clock_until_it_is_well() {
     let (tree, teller) = start_told().await;
     sleep(POLL).await;
