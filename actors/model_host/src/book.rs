@@ -17,6 +17,7 @@ mod loading;
 mod queue;
 mod residency;
 mod seats;
+mod standing;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,6 +37,7 @@ use crate::pins::Pin;
 use crate::prefixes::Prefixes;
 use crate::roster::NAMES;
 use crate::rules::Rules;
+use crate::underway::Underway;
 use farewells::Farewells;
 
 pub(crate) use loading::Phase;
@@ -68,6 +70,10 @@ pub(crate) struct Pages {
     pub(crate) prefixes: Prefixes<KvLeases>,
     /// The one that a request being prepared is to take over.
     claimed: Option<PrefixId>,
+    /// On a blocking thread, in this life of the lane.
+    pub(crate) underway: Option<Underway>,
+    /// Sequences that left while the engine was away: it closes them when it is home.
+    pub(crate) orphans: Vec<u64>,
     pub(crate) idle_since: Option<Instant>,
     /// What the last request wished.
     keep_alive: Option<KeepAlive>,
@@ -98,6 +104,8 @@ impl Book {
             breaker: Breaker::default(),
             prefixes: Prefixes::none(),
             claimed: None,
+            underway: None,
+            orphans: Vec::new(),
             idle_since: None,
             keep_alive: None,
             pin,

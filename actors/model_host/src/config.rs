@@ -35,6 +35,12 @@ pub struct HostConfig {
     /// Engine crashes without a finished answer between them after which a model rests. Six: two requests given up one
     /// after the other are the model's fault and not theirs. A load that fails is enough by itself.
     pub breaker_crashes: u32,
+    /// A step, or a load since its last tensor, is said to be stuck after this. Thirty seconds: the slowest step of a model
+    /// that is any use takes a few.
+    pub step_budget: Duration,
+    /// After this nobody is left waiting for it. Five minutes: a machine that swaps, or a file that comes over a network,
+    /// may come round until then, and nobody waits longer.
+    pub step_limit: Duration,
     /// Models with a lane at once. Resident ones are bounded by memory; this bounds the small ones. One that failed to
     /// load gives way to the next.
     pub max_models: usize,
@@ -61,6 +67,8 @@ impl Default for HostConfig {
             keep_alive: KeepAlive::default(),
             crash_budget: 2,
             breaker_crashes: 6,
+            step_budget: Duration::from_secs(30),
+            step_limit: Duration::from_mins(5),
             max_models: 16,
             pinned: Vec::new(),
             models: BTreeMap::new(),

@@ -172,6 +172,7 @@ impl Message<AlarmDue> for Lane {
             tracing::info!(model = %self.parts.model, "unloaded after keep_alive");
             self.unload().await;
         }
+        self.look_underway(Instant::now());
         self.drive(ctx.actor_ref());
     }
 }
@@ -231,15 +232,25 @@ impl Message<Unload> for Lane {
     type Reply = Result<Bytes, UnloadError>;
 
     async fn handle(&mut self, wish: Unload, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
-        let (active, waiting, pinned) = {
+        let (active, waiting, pinned, stuck) = {
             let pages = self.book.pages();
-            (pages.live.len(), pages.queue.len(), pages.is_pinned())
+            let stuck = pages.stuck_for(Instant::now());
+            (
+                pages.live.len(),
+                pages.queue.len(),
+                pages.is_pinned(),
+                stuck,
+            )
         };
         let model = wish.model;
         let answer = match &self.seat {
             _ if pinned => Err(UnloadError::Pinned { model }),
             Seat::Nobody if active + waiting == 0 => Err(UnloadError::NotLoaded { model }),
             Seat::Home(_) if active + waiting == 0 => Ok(self.unload().await),
+            _ if stuck.is_some() => Err(UnloadError::Unavailable {
+                model,
+                reason: "its engine is in a step that does not end".to_owned(),
+            }),
             _ => Err(UnloadError::Busy {
                 model,
                 active,
@@ -291,6 +302,7 @@ impl Lane {
         let mut pages = book.pages();
         pages.card = Some(model.card);
         pages.weights = Some(weights);
+        pages.underway = None;
         pages.phase = Phase::Ready;
         pages.breaker.worked(What::Load);
         pages.retry_at = None;
@@ -301,6 +313,7 @@ impl Lane {
     fn stay_out(&mut self, failure: NotLoaded) {
         self.seat = Seat::Nobody;
         let mut pages = self.book.pages();
+        pages.underway = None;
         match failure {
             NotLoaded::Cancelled => {
                 pages.phase = Phase::Unloaded;

@@ -37,6 +37,7 @@ mod prefixes;
 mod roster;
 mod rules;
 mod schedule;
+mod underway;
 
 pub use actor::{
     CHILD_ID, HostSeed, LANE_SUPERVISOR_ID, ModelHost, ModelHostDeps, ResolveModel, children,

@@ -242,6 +242,11 @@ pub enum ModelState {
         /// When a request is let in to try.
         retry_in: Duration,
     },
+    /// A step, or its load, has made no progress for longer than `HostConfig::step_budget`.
+    Stuck {
+        /// For how long.
+        elapsed: Duration,
+    },
     /// Its engine crashed and is waiting to be started anew.
     BackingOff,
     /// Being stopped.

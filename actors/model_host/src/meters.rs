@@ -7,9 +7,9 @@ use domain::{Bytes, GenerationError};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 pub use telemetry::names::{
-    ENGINE_CRASHES, FIRST_TOKEN_SECONDS, PREFIX_BYTES, PREFIX_LOOKUPS, PREFIX_TOKENS_REUSED,
-    REQUESTS_REFUSED, SEQUENCES_ACTIVE, SEQUENCES_WAITING, STEP_SECONDS, TOKENS_GENERATED,
-    TOKENS_PROMPT,
+    ENGINE_CRASHES, ENGINE_STUCK, FIRST_TOKEN_SECONDS, PREFIX_BYTES, PREFIX_LOOKUPS,
+    PREFIX_TOKENS_REUSED, REQUESTS_REFUSED, SEQUENCES_ACTIVE, SEQUENCES_WAITING, STEP_SECONDS,
+    TOKENS_GENERATED, TOKENS_PROMPT,
 };
 
 /// One lane's meters.
@@ -17,6 +17,7 @@ pub(crate) struct Meters {
     generated: Counter,
     prompt: Counter,
     crashes: Counter,
+    stuck: Counter,
     step: Histogram,
     first_token: Histogram,
     prefix_hits: Counter,
@@ -34,6 +35,7 @@ impl Meters {
             generated: counter!(TOKENS_GENERATED, "model" => model.clone()),
             prompt: counter!(TOKENS_PROMPT, "model" => model.clone()),
             crashes: counter!(ENGINE_CRASHES, "model" => model.clone()),
+            stuck: counter!(ENGINE_STUCK, "model" => model.clone()),
             step: histogram!(STEP_SECONDS, "model" => model.clone()),
             first_token: histogram!(FIRST_TOKEN_SECONDS, "model" => model.clone()),
             prefix_hits: counter!(PREFIX_LOOKUPS, "model" => model.clone(), "reason" => "hit"),
@@ -73,6 +75,11 @@ impl Meters {
         self.prefix_bytes.set(bytes.0 as f64);
     }
 
+    /// A step or a load came to a stand.
+    pub(crate) fn stuck(&self) {
+        self.stuck.increment(1);
+    }
+
     pub(crate) fn load(&self, active: usize, waiting: usize) {
         self.active.set(active as f64);
         self.waiting.set(waiting as f64);
@@ -98,6 +105,7 @@ pub(crate) fn refused(error: &GenerationError) {
         GenerationError::MemoryExhausted { .. } => "memory_exhausted",
         GenerationError::ContextOverflow { .. } => "context_overflow",
         GenerationError::EngineCrashed { .. } => "engine_crashed",
+        GenerationError::EngineStuck { .. } => "engine_stuck",
         GenerationError::Unavailable { .. } => "unavailable",
         GenerationError::Cancelled => "cancelled",
     };

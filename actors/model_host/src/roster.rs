@@ -200,9 +200,13 @@ fn status_of(name: ModelName, lane: ChildState, book: &Book, now: Instant) -> Mo
             What::Answer => ModelState::CircuitOpen { reason, retry_in },
         }
     });
+    let stuck = pages.stuck_for(now);
     let state = match (lane, pages.phase, rests) {
         (ChildState::BackingOff, ..) => ModelState::BackingOff,
         (ChildState::Stopping | ChildState::Down, ..) => ModelState::Stopping,
+        _ if stuck.is_some() => ModelState::Stuck {
+            elapsed: stuck.unwrap_or_default(),
+        },
         (_, Phase::Ready, _) => ModelState::Ready,
         (_, Phase::Loading { fraction }, _) => ModelState::Loading { fraction },
         (_, Phase::Unloaded, Some(rests)) => rests,

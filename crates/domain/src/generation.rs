@@ -162,6 +162,17 @@ pub enum GenerationError {
         /// The last panic's text.
         reason: String,
     },
+    /// A step of the engine, or its load, has come to a stand.
+    #[error(
+        "model {model} has made no progress for {seconds} s and was given up; it answers again once that step ends, else \
+         restart the program"
+    )]
+    EngineStuck {
+        /// The model asked for.
+        model: ModelName,
+        /// For how long, in seconds.
+        seconds: u64,
+    },
     /// The part that answers is going or gone.
     #[error("{part} is not available: {reason}")]
     Unavailable {

@@ -183,6 +183,7 @@ impl From<&GenerationError> for ApiError {
             },
             G::MemoryExhausted { .. } => later("memory_exhausted", 10, 503),
             G::Unavailable { .. } => later("unavailable", 1, 503),
+            G::EngineStuck { .. } => later("engine_stuck", 30, 503),
             G::EngineCrashed { .. } => Self::new(500, Some("engine_crashed"), says),
             G::Cancelled => Self::new(500, Some("cancelled"), says),
         }
@@ -236,6 +237,10 @@ mod tests {
                 crashes: 3,
                 reason: reason(),
             },
+            GenerationError::EngineStuck {
+                model: model(),
+                seconds: 301,
+            },
             GenerationError::Cancelled,
         ]
     }
@@ -264,6 +269,7 @@ mod tests {
                 "503 api_error - memory_exhausted 10",
                 "503 api_error - unavailable 1",
                 "500 api_error - engine_crashed 0",
+                "503 api_error - engine_stuck 30",
                 "500 api_error - cancelled 0",
             ]
         );

@@ -53,6 +53,13 @@ impl Readiness {
                 let reason = format!("{reason}; the next try is due in {} s", retry_in.as_secs());
                 Self::not(model, "circuit_open", reason)
             }
+            Some(ModelState::Stuck { elapsed }) => {
+                let reason = format!(
+                    "its engine has made no progress for {} s",
+                    elapsed.as_secs()
+                );
+                Self::not(model, "stuck", reason)
+            }
             Some(ModelState::BackingOff) => {
                 let reason = "its engine crashed and is being started again; try again in a second";
                 Self::not(model, "backing_off", reason.into())
@@ -143,12 +150,16 @@ mod tests {
             reason: "crashed".into(),
             retry_in: Duration::from_secs(3),
         };
+        let stuck = ModelState::Stuck {
+            elapsed: Duration::from_secs(31),
+        };
         for (state, ready, word) in [
             (ModelState::Ready, true, "loaded"),
             (ModelState::Loading { fraction: 0.5 }, true, "loading"),
             (ModelState::Unloaded, true, "unloaded"),
             (failed, false, "load_failed"),
             (open, false, "circuit_open"),
+            (stuck, false, "stuck"),
             (ModelState::BackingOff, false, "backing_off"),
             (ModelState::Stopping, false, "stopping"),
         ] {

@@ -45,6 +45,8 @@ pub const STEP_SECONDS: &str = "paraphym_step_seconds";
 pub const FIRST_TOKEN_SECONDS: &str = "paraphym_time_to_first_token_seconds";
 /// Crashed engine steps, by `model`.
 pub const ENGINE_CRASHES: &str = "paraphym_engine_crashes_total";
+/// Engine steps and loads that came to a stand, by `model`.
+pub const ENGINE_STUCK: &str = "paraphym_engine_stuck_total";
 /// Requests refused, by `reason`.
 pub const REQUESTS_REFUSED: &str = "paraphym_requests_refused_total";
 /// Sequences being answered, by `model`.
@@ -102,6 +104,7 @@ fn describe_counters() {
         ),
         (PREFIX_TOKENS_REUSED, "Prompt tokens that were kept"),
         (ENGINE_CRASHES, "Engine steps that crashed"),
+        (ENGINE_STUCK, "Engine steps and loads that came to a stand"),
         (REQUESTS_REFUSED, "Requests refused, by reason"),
         (HTTP_REQUESTS, "HTTP requests answered"),
     ] {

@@ -24,8 +24,11 @@ pub(crate) enum Phase {
 
 impl Book {
     /// Called from the loading thread for each part read. Returns whether it is still wanted.
-    pub(crate) fn load_progress(&self, fraction: f32) -> bool {
+    pub(crate) fn load_progress(&self, fraction: f32, now: Instant) -> bool {
         let mut pages = self.pages();
+        if let Some(underway) = &mut pages.underway {
+            underway.progress(now);
+        }
         let before = match pages.phase {
             Phase::Loading { fraction } => fraction,
             Phase::Unloaded | Phase::Ready => -1.0,
@@ -61,6 +64,8 @@ impl Pages {
         // Who hears of the crash twice, in this life and in the next, counts it once.
         let was_ready = std::mem::replace(&mut self.phase, Phase::Unloaded) == Phase::Ready;
         self.idle_since = None;
+        self.underway = None;
+        self.orphans.clear();
         let budget = self.rules.now().crash_budget;
         let mut lost = Vec::new();
         for live in &mut self.live {

@@ -63,6 +63,8 @@ impl Book {
         if pages.closed {
             return Err(NotIn::Closed(Box::new(job)));
         }
+        let given_up = pages.refuse_if_given_up(now);
+        given_up.map_err(NotIn::Refused)?;
         pages.sweep_queue();
         let waiting = pages.queue.len();
         let limits = pages.limits();

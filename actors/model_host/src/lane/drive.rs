@@ -17,6 +17,7 @@ use crate::book::{Live, Pages, Phase};
 use crate::live::Heard;
 use crate::meters::Meters;
 use crate::schedule::{self, Seat as Place};
+use crate::underway::Underway;
 
 impl Lane {
     /// The book as the last life left it: nothing of its engine is believed.
@@ -77,12 +78,16 @@ impl Lane {
         }
     }
 
-    /// Sequences nobody wants any more leave between steps.
+    /// Sequences nobody wants any more leave between steps, or at once if the step does not end.
     fn let_go(&mut self, pages: &mut Pages, now: Instant) {
-        if matches!(self.seat, Seat::Away) {
+        let away = matches!(self.seat, Seat::Away);
+        if away && pages.stuck_for(now).is_none() {
             return;
         }
         for live in pages.take_unwanted() {
+            if away && live.open {
+                pages.orphans.push(live.key);
+            }
             let event = GenerationEvent::Failed(GenerationError::Cancelled);
             self.part(pages, live, event, now);
         }
@@ -169,6 +174,7 @@ impl Lane {
             opens,
             batch,
         };
+        pages.underway = Some(Underway::begin(Instant::now()));
         self.send_off(trip, pages.leases(), me);
     }
 
@@ -205,7 +211,12 @@ impl Lane {
         let book = Arc::clone(&self.book);
         let mut pages = book.pages();
         pages.steps += 1;
-        self.seat = Seat::Home(back.engine);
+        self.come_round(&mut pages, now);
+        let mut engine = back.engine;
+        for key in std::mem::take(&mut pages.orphans) {
+            engine.close(SequenceId(key));
+        }
+        self.seat = Seat::Home(engine);
         // Whoever leaves now gives its memory back at once.
         drop(back.held);
         for (SequenceId(key), error) in back.refused {

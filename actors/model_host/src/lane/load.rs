@@ -11,11 +11,13 @@ use std::time::Duration;
 use domain::{Bytes, GenerationError};
 use engine::{LoadError, LoadedModel, ModelCard};
 use memory_governor::Lease;
+use tokio::time::Instant;
 
 use super::LaneParts;
 use super::room::{self, NoLease, Wanted};
 use super::trip::panic_text;
 use crate::book::Book;
+use crate::underway::Underway;
 
 /// After a crash of the lane the engine before may still be in its step, with the weights' lease. A step takes a second or
 /// so: it is waited for, rather than having two engines in memory; looked at so often, and so many times (ten seconds).
@@ -159,11 +161,22 @@ impl Load {
         room::reserve(&self.parts.governor, &self.parts.roster, wanted).await
     }
 
+    /// Waiting for memory is not being at a stand: only what a thread does is watched. A load whose lane is gone has
+    /// no say.
+    fn underway(&self, underway: Option<Underway>) {
+        let book = self.book.upgrade();
+        if let Some(book) = book.filter(|_| !self.cancelled.load(Ordering::Acquire)) {
+            book.pages().underway = underway;
+        }
+    }
+
     async fn on_blocking_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
     ) -> Result<T, NotLoaded> {
+        self.underway(Some(Underway::begin(Instant::now())));
         let done = tokio::task::spawn_blocking(|| catch_unwind(AssertUnwindSafe(work))).await;
+        self.underway(None);
         match done {
             Ok(Ok(Ok(value))) => Ok(value),
             Ok(Ok(Err(LoadError::Cancelled))) => Err(NotLoaded::Cancelled),
@@ -198,7 +211,7 @@ fn go_on(book: &Weak<Book>, cancelled: &AtomicBool, fraction: f32) -> ControlFlo
     let wanted = !cancelled.load(Ordering::Acquire)
         && book
             .upgrade()
-            .is_some_and(|book| book.load_progress(fraction.clamp(0.0, 1.0)));
+            .is_some_and(|book| book.load_progress(fraction.clamp(0.0, 1.0), Instant::now()));
     if wanted {
         ControlFlow::Continue(())
     } else {
@@ -208,8 +221,6 @@ fn go_on(book: &Weak<Book>, cancelled: &AtomicBool, fraction: f32) -> ControlFlo
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -1,0 +1,62 @@
+//! What becomes of those in the book while a step or a load is at a stand.
+//!
+//! Invariant: nothing of what the thread still uses is taken from it: a sequence that leaves meanwhile leaves an orphan in
+//! the engine, and its KV lease stays with the step. Nothing here waits.
+
+use std::time::Duration;
+
+use domain::GenerationError;
+use tokio::time::Instant;
+
+use super::Pages;
+use crate::underway::{Budgets, News};
+
+impl Pages {
+    /// How long is long now.
+    pub(crate) fn budgets(&self) -> Budgets {
+        let rules = self.rules.now();
+        Budgets {
+            budget: rules.step_budget,
+            limit: rules.step_limit,
+        }
+    }
+
+    /// What is under way has come to a stand, or is given up: then everyone hears of it.
+    pub(crate) fn look_underway(&mut self, now: Instant) -> Option<News> {
+        let budgets = self.budgets();
+        let news = self.underway.as_mut()?.look(budgets, now);
+        if let Some(News::GivenUp(elapsed)) = news {
+            let error = self.stuck(elapsed);
+            self.fail_waiting(now, |_| true, &error);
+            let open = self.live.iter().filter(|live| live.open);
+            self.orphans.extend(open.map(|live| live.key));
+            self.fail_live(&error, now);
+        }
+        news
+    }
+
+    /// When to look again.
+    pub(crate) fn look_at(&self) -> Option<Instant> {
+        self.underway?.look_at(self.budgets())
+    }
+
+    /// How long it has been at a stand.
+    pub(crate) fn stuck_for(&self, now: Instant) -> Option<Duration> {
+        self.underway?.stuck_for(now)
+    }
+
+    /// Nobody is let in to wait for what was given up.
+    pub(super) fn refuse_if_given_up(&self, now: Instant) -> Result<(), GenerationError> {
+        match self.underway.filter(|underway| underway.is_given_up()) {
+            Some(underway) => Err(self.stuck(underway.stuck_for(now).unwrap_or_default())),
+            None => Ok(()),
+        }
+    }
+
+    fn stuck(&self, elapsed: Duration) -> GenerationError {
+        GenerationError::EngineStuck {
+            model: self.model.clone(),
+            seconds: elapsed.as_secs(),
+        }
+    }
+}
