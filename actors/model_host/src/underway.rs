@@ -99,7 +99,7 @@ mod tests {
 
     const BUDGETS: Budgets = Budgets {
         budget: Duration::from_secs(30),
-        limit: Duration::from_secs(300),
+        limit: Duration::from_mins(5),
     };
 
     #[test]

@@ -9,7 +9,7 @@ use domain::GenerationError;
 use tokio::time::Instant;
 
 use super::Pages;
-use crate::underway::{Budgets, News};
+use crate::underway::{Budgets, News, Underway};
 
 impl Pages {
     /// How long is long now.
@@ -47,7 +47,7 @@ impl Pages {
 
     /// Nobody is let in to wait for what was given up.
     pub(super) fn refuse_if_given_up(&self, now: Instant) -> Result<(), GenerationError> {
-        match self.underway.filter(|underway| underway.is_given_up()) {
+        match self.underway.filter(Underway::is_given_up) {
             Some(underway) => Err(self.stuck(underway.stuck_for(now).unwrap_or_default())),
             None => Ok(()),
         }
