@@ -54,7 +54,7 @@ impl Underway {
 
     /// What is to be told now, once.
     pub(crate) fn look(&mut self, budgets: Budgets, now: Instant) -> Option<News> {
-        let elapsed = self.elapsed(now);
+        let elapsed = self.lasted(now);
         let (told, news) = if elapsed >= budgets.limit {
             (Told::GivenUp, News::GivenUp(elapsed))
         } else if elapsed >= budgets.budget {
@@ -80,7 +80,7 @@ impl Underway {
 
     /// How long it has been at a stand, if that was told.
     pub(crate) fn stuck_for(&self, now: Instant) -> Option<Duration> {
-        (self.told > Told::Nothing).then(|| self.elapsed(now))
+        (self.told > Told::Nothing).then(|| self.lasted(now))
     }
 
     /// Whether nobody is to wait for it.
@@ -88,7 +88,7 @@ impl Underway {
         self.told == Told::GivenUp
     }
 
-    fn elapsed(&self, now: Instant) -> Duration {
+    fn lasted(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.since)
     }
 }
