@@ -43,6 +43,7 @@ use farewells::Farewells;
 pub(crate) use loading::Phase;
 pub(crate) use queue::{Ask, Job, NotIn, Waiting, Wish};
 pub(crate) use seats::Live;
+pub(crate) use standing::Orphan;
 
 /// The first guess at how long an answer takes, until one was given.
 const FIRST_MEAN: Duration = Duration::from_secs(2);
@@ -72,8 +73,8 @@ pub(crate) struct Pages {
     claimed: Option<PrefixId>,
     /// On a blocking thread, in this life of the lane.
     pub(crate) underway: Option<Underway>,
-    /// Sequences that left while the engine was away: it closes them when it is home.
-    pub(crate) orphans: Vec<u64>,
+    /// Sequences that left while the engine was away, which closes them when it is home: no more than it has open or kept.
+    pub(crate) orphans: Vec<Orphan>,
     pub(crate) idle_since: Option<Instant>,
     /// What the last request wished.
     keep_alive: Option<KeepAlive>,

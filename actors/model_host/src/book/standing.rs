@@ -6,10 +6,33 @@
 use std::time::Duration;
 
 use domain::GenerationError;
+use engine::{Engine, PrefixId, SequenceId};
 use tokio::time::Instant;
 
-use super::Pages;
+use super::{Live, Pages};
+use crate::kv::KvLeases;
 use crate::underway::{Budgets, News, Underway};
+
+/// What the engine has of a sequence that left while it was away, with the leases for it.
+pub(crate) struct Orphan {
+    sequence: Option<SequenceId>,
+    /// What it was to take over, and nobody else can.
+    prefix: Option<PrefixId>,
+    memory: KvLeases,
+}
+
+impl Orphan {
+    /// The engine is home: the memory goes, then its leases.
+    pub(crate) fn bury(self, engine: &mut dyn Engine) {
+        if let Some(sequence) = self.sequence {
+            engine.close(sequence);
+        }
+        if let Some(prefix) = self.prefix {
+            engine.forget(prefix);
+        }
+        drop(self.memory);
+    }
+}
 
 impl Pages {
     /// How long is long now.
@@ -28,11 +51,28 @@ impl Pages {
         if let Some(News::GivenUp(elapsed)) = news {
             let error = self.stuck(elapsed);
             self.fail_waiting(now, |_| true, &error);
-            let open = self.live.iter().filter(|live| live.open);
-            self.orphans.extend(open.map(|live| live.key));
+            let mut live = std::mem::take(&mut self.live);
+            for live in &mut live {
+                self.orphan(live);
+            }
+            self.live = live;
             self.fail_live(&error, now);
         }
         news
+    }
+
+    /// It leaves while the engine is away: what the engine has of it is kept for the way home.
+    pub(crate) fn orphan(&mut self, live: &mut Live) {
+        let takes_over = live.begins.take().filter(|found| found.takes_over);
+        let prefix = takes_over.map(|found| found.from.prefix);
+        let sequence = live.open.then_some(SequenceId(live.key));
+        if sequence.is_some() || prefix.is_some() {
+            self.orphans.push(Orphan {
+                sequence,
+                prefix,
+                memory: std::mem::take(&mut live.kv),
+            });
+        }
     }
 
     /// When to look again.

@@ -84,9 +84,9 @@ impl Lane {
         if away && pages.stuck_for(now).is_none() {
             return;
         }
-        for live in pages.take_unwanted() {
-            if away && live.open {
-                pages.orphans.push(live.key);
+        for mut live in pages.take_unwanted() {
+            if away {
+                pages.orphan(&mut live);
             }
             let event = GenerationEvent::Failed(GenerationError::Cancelled);
             self.part(pages, live, event, now);
@@ -213,8 +213,8 @@ impl Lane {
         pages.steps += 1;
         self.come_round(&mut pages, now);
         let mut engine = back.engine;
-        for key in std::mem::take(&mut pages.orphans) {
-            engine.close(SequenceId(key));
+        for orphan in std::mem::take(&mut pages.orphans) {
+            orphan.bury(engine.as_mut());
         }
         self.seat = Seat::Home(engine);
         // Whoever leaves now gives its memory back at once.
