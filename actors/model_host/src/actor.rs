@@ -22,7 +22,7 @@ use memory_governor::MemoryGovernor;
 use supervision::{
     AskError, Birth, ChildSpec, Handle, Inbox, Instances, Policy, Restart, Shutdown, SupervisorSpec,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -79,6 +79,7 @@ pub struct HostSeed {
     roster: Roster,
     pins: Pins,
     looks: Looks,
+    idle: Arc<Notify>,
 }
 
 /// The two children of the root that answer, in start order, and the host's handle. The governor starts before them.
@@ -99,6 +100,7 @@ pub fn children(config: HostConfig, deps: ModelHostDeps) -> ([ChildSpec; 2], Han
         roster: Roster::default(),
         pins,
         looks: Looks::default(),
+        idle: Arc::default(),
     };
     let (host, handle) = ChildSpec::actor(CHILD_ID, MAILBOX, seed);
     (
@@ -126,7 +128,8 @@ impl Actor for ModelHost {
         let mut tasks = JoinSet::new();
         tasks.spawn(pinning::watch(seed.pins.lost(), me.downgrade()));
         let governor = seed.deps.governor.clone();
-        tasks.spawn(eviction::serve(governor, seed.roster.clone()));
+        let idle = Arc::clone(&seed.idle);
+        tasks.spawn(eviction::serve(governor, seed.roster.clone(), idle));
         if !seed.pins.all().is_empty() {
             inbox.set_alarm(Some(Instant::now()));
         }
@@ -321,6 +324,7 @@ impl ModelHost {
             lanes,
             roster,
             pins,
+            idle,
             ..
         } = &self.seed;
         let book = Book::new(name.clone(), rules.clone(), pins.of(&found.key));
@@ -339,7 +343,7 @@ impl ModelHost {
                 loader: Arc::clone(&deps.loader),
                 governor: deps.governor.clone(),
                 janitor: deps.janitor.clone(),
-                roster: roster.clone(),
+                idle: Arc::clone(idle),
             },
             book: Arc::clone(&book),
         };

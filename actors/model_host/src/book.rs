@@ -167,6 +167,11 @@ impl Pages {
         !self.queue.is_empty() || !self.live.is_empty()
     }
 
+    /// Whether a load is wanted: someone has not gone who needs it, or it is pinned.
+    pub(crate) fn is_awaited(&mut self) -> bool {
+        self.is_pinned() || self.outlets().any(|outlet| !outlet.is_gone())
+    }
+
     /// Whether finished streams still wait for their readers.
     pub(crate) fn has_farewells(&self) -> bool {
         !self.farewells.is_empty()

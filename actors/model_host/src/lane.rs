@@ -26,6 +26,7 @@ use kameo::error::{ActorStopReason, Infallible};
 use kameo::message::{Context, Message};
 use memory_governor::MemoryGovernor;
 use supervision::{AlarmDue, Birth, Handle, Inbox, WorkGuard};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -35,7 +36,6 @@ use crate::kv::KvLeases;
 use crate::live::Sequence;
 use crate::messages::{Unload, UnloadError};
 use crate::meters::Meters;
-use crate::roster::Roster;
 use crate::rules::Rules;
 use crate::schedule::Move;
 use keep::Care;
@@ -62,7 +62,8 @@ pub(crate) struct LaneParts {
     pub(crate) loader: Arc<dyn ModelLoader>,
     pub(crate) governor: Handle<MemoryGovernor>,
     pub(crate) janitor: Handle<CacheJanitor>,
-    pub(crate) roster: Roster,
+    /// Rung whenever a model has nothing to do any more.
+    pub(crate) idle: Arc<Notify>,
 }
 
 impl LaneParts {

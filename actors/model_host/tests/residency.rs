@@ -102,6 +102,58 @@ async fn for_ever_outlasts_a_night_and_a_crash_of_the_engine() {
     stage.close().await;
 }
 
+fn to(model: &str) -> Request {
+    Request {
+        model: ModelName::new(model),
+        ..request(model)
+    }
+}
+
+/// Three fit; the least recently used goes for the fourth, on the governor's order.
+#[tokio::test(start_paused = true)]
+async fn the_least_recently_used_idle_model_makes_room_for_the_next() {
+    let stage = Setting::text("hi").memory(Bytes(7 << 19)).start().await;
+    for model in ["a", "b", "c", "a", "d"] {
+        answer(&stage, to(model)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let models = stage.models().await.into_iter();
+    let ready: Vec<String> = models.filter(ready).map(|m| m.name.to_string()).collect();
+    assert_eq!(ready, ["a", "c", "d"]);
+    assert_eq!(stage.control.counts().loads, 4);
+    // The governor says why.
+    let why = stage.governor.ask(memory_governor::Why, DEADLINE).await;
+    let why = format!("{:?}", why.unwrap().decisions);
+    assert!(why.contains("the weights of d"), "{why}");
+    stage.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answering_model_is_no_victim_until_it_is_idle() {
+    let stage = Setting::new(Answer::Counting)
+        .memory(Bytes(3 << 19))
+        .start()
+        .await;
+    let gate = stage.control.gate_step(5);
+    let busy = stage.count(1, 50).await;
+    stage.control.wait_until(|c| c.steps == 5).await;
+    // Nobody can make room: the one answering is no victim.
+    let heard = hear(stage.ask(to("other")).await.unwrap()).await;
+    let GenerationError::MemoryExhausted {
+        needed, available, ..
+    } = heard.failed()
+    else {
+        panic!("{:?}", heard.end());
+    };
+    assert_eq!(*needed, Bytes::mib(1));
+    assert!(*available < *needed);
+    gate.release();
+    assert_eq!(hear(busy).await.text, Answer::counting(1, 50));
+    // Idle, it is one, at once: the governor is told that asking again is worth it.
+    answer(&stage, to("other")).await;
+    stage.close().await;
+}
+
 fn pin(model: &str) -> Pin {
     let model = ModelName::new(model);
     Pin { model }

@@ -4,12 +4,13 @@
 //! asked, by its handle, and refuses if it loads, answers, has someone waiting or is pinned, whatever it was when it was
 //! chosen; an order says what was really freed, after it was.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Bytes;
 use memory_governor::{Enlist, MemoryGovernor, Order, Stage};
 use supervision::{AskError, Handle};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::CHILD_ID;
@@ -20,28 +21,43 @@ use crate::roster::Roster;
 /// A governor that does not answer is busy or crashing: it is enlisted with again after this.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Enlists, and serves orders as long as the governor lives.
-pub(super) async fn serve(governor: Handle<MemoryGovernor>, roster: Roster) {
+/// Enlists, and serves orders as long as the governor lives. The governor asks nobody again who had too little, until
+/// something changes that it sees; that a model has become idle it cannot see: enlisting anew says so.
+pub(super) async fn serve(governor: Handle<MemoryGovernor>, roster: Roster, idle: Arc<Notify>) {
+    // One order is out at a time.
+    let (sender, mut orders) = mpsc::channel(1);
+    while enlist(&governor, &sender).await {
+        let mut had_too_little = false;
+        loop {
+            let order = tokio::select! {
+                biased;
+                order = orders.recv() => order,
+                () = idle.notified(), if had_too_little => break,
+            };
+            // `sender` lives, so there is always a next one.
+            let Some(order) = order else { return };
+            let freed = evict(&roster, &order).await;
+            had_too_little = freed < order.wanted;
+            order.done(freed);
+        }
+    }
+}
+
+/// Whether it is done; not if the governor is gone for good.
+async fn enlist(governor: &Handle<MemoryGovernor>, orders: &mpsc::Sender<Order>) -> bool {
     loop {
-        // One order is out at a time.
-        let (sender, mut orders) = mpsc::channel(1);
         let enlist = Enlist {
             name: CHILD_ID.to_owned(),
             stage: Stage::IdleModels,
-            orders: sender,
+            orders: orders.clone(),
         };
         match governor.ask(enlist, DEADLINE).await {
-            Ok(()) => {}
-            Err(AskError::Down { .. }) => return,
+            Ok(()) => return true,
+            Err(AskError::Down { .. }) => return false,
             Err(error) => {
                 tracing::warn!(%error, "not enlisted with the memory governor");
                 tokio::time::sleep(AGAIN).await;
-                continue;
             }
-        }
-        while let Some(order) = orders.recv().await {
-            let freed = evict(&roster, &order).await;
-            order.done(freed);
         }
     }
 }
@@ -70,8 +86,6 @@ pub(super) async fn evict(roster: &Roster, order: &Order) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use domain::ModelName;
     use kameo::message::{Context, Message};
     use memory_governor::orders::TargetInfo;

@@ -197,5 +197,6 @@ async fn unpin(seed: HostSeed, model: ModelName) -> Result<(), PinError> {
     if let Some(seat) = key.and_then(|key| seed.roster.find_file(&key, &model)) {
         poke(&seat.lane);
     }
+    seed.idle.notify_one();
     Ok(())
 }

@@ -41,7 +41,7 @@ impl Book {
                 outlet.progress(event.clone());
             }
         }
-        pages.is_pinned() || pages.outlets().any(|outlet| !outlet.is_gone())
+        pages.is_awaited()
     }
 }
 

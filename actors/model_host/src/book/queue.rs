@@ -122,6 +122,24 @@ impl Pages {
         }
     }
 
+    /// Whether a request of that id waits and has not gone.
+    pub(crate) fn waits(&self, id: &RequestId) -> bool {
+        self.queue
+            .iter()
+            .any(|w| w.id == *id && !w.outlet.is_gone())
+    }
+
+    /// The model waits for memory, and so many are before it: so many are before each who waits for it, too.
+    pub(crate) fn tell_line(&mut self, ahead: usize) {
+        for (at, waiting) in self.queue.iter_mut().enumerate() {
+            let position = ahead + at + 1;
+            waiting.position = position;
+            waiting
+                .outlet
+                .progress(GenerationEvent::Queued { position });
+        }
+    }
+
     /// The next question that wants a seat. Warm wishes do not; they are answered by the load itself.
     pub(crate) fn next_ask(&self) -> Option<(u64, Arc<Ask>, RequestId)> {
         self.queue.iter().find_map(|waiting| match &waiting.wish {

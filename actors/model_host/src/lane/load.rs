@@ -45,6 +45,15 @@ pub(crate) enum NotLoaded {
     Failed(GenerationError),
 }
 
+impl From<NoLease> for NotLoaded {
+    fn from(refusal: NoLease) -> Self {
+        match refusal {
+            NoLease::Failed(GenerationError::Cancelled) => Self::Cancelled,
+            NoLease::NoRoom(error) | NoLease::Failed(error) => Self::Failed(error),
+        }
+    }
+}
+
 /// Ends the load it belongs to when the lane's life that began it ends.
 pub(crate) struct LoadGuard(Arc<AtomicBool>);
 
@@ -120,7 +129,7 @@ impl Load {
                 weights: Arc::new(lease),
                 more: None,
             }),
-            Err(NoLease::NoRoom(error) | NoLease::Failed(error)) => Err(NotLoaded::Failed(error)),
+            Err(refusal) => Err(refusal.into()),
         }
     }
 
@@ -147,7 +156,7 @@ impl Load {
                 more: Some(more),
             })),
             Err(NoLease::NoRoom(_)) => Ok(None),
-            Err(NoLease::Failed(error)) => Err(NotLoaded::Failed(error)),
+            Err(refusal @ NoLease::Failed(_)) => Err(refusal.into()),
         }
     }
 
@@ -157,8 +166,18 @@ impl Load {
             owner: self.parts.name(),
             purpose: format!("the weights of {model}"),
             bytes,
+            patience: room::WEIGHTS,
         };
-        room::reserve(&self.parts.governor, &self.parts.roster, wanted).await
+        let ahead = |ahead| {
+            if let Some(book) = self.book.upgrade() {
+                book.pages().tell_line(ahead);
+            }
+        };
+        let is_wanted = || {
+            let book = self.book.upgrade();
+            !self.cancelled.load(Ordering::Acquire) && book.is_some_and(|b| b.pages().is_awaited())
+        };
+        room::reserve(&self.parts.governor, wanted, ahead, is_wanted).await
     }
 
     /// Waiting for memory is not being at a stand: only what a thread does is watched. A load whose lane is gone has

@@ -56,8 +56,11 @@ pub(crate) async fn prepare(
         owner: parts.name(),
         purpose: format!("the conversation of request {id} with {}", parts.model),
         bytes,
+        patience: room::CONVERSATION,
     };
-    let kv = room::reserve(&parts.governor, &parts.roster, wanted).await?;
+    let is_wanted = || book.upgrade().is_some_and(|book| book.pages().waits(&id));
+    // Its own place among those who wait for this model is what it hears.
+    let kv = room::reserve(&parts.governor, wanted, |_| {}, is_wanted).await?;
     let kv = Some(kv);
     Ok(Ready { tokens, found, kv })
 }

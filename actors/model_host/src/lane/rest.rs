@@ -24,10 +24,14 @@ impl Lane {
     pub(super) fn rest(&mut self, pages: &mut Pages, now: Instant) {
         let busy = pages.is_wanted() || self.preparing.is_some();
         let resident = matches!(self.seat, Seat::Home(_));
+        let was_idle = pages.idle_since.is_some();
         pages.idle_since = match (resident, busy) {
             (true, false) => Some(pages.idle_since.unwrap_or(now)),
             _ => None,
         };
+        if pages.idle_since.is_some() && !was_idle {
+            self.parts.idle.notify_one();
+        }
         let pinned = pages.is_pinned();
         let nobody = matches!(self.seat, Seat::Nobody);
         let retry_at = pages.load_unasked_at(now).filter(|_| nobody);

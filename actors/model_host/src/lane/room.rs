@@ -1,20 +1,24 @@
-//! Bytes for a lane: asks the governor, and if it refuses, asks idle neighbours to let their models go, longest idle
-//! first.
+//! Bytes for a lane: it takes its place in the governor's line, and the governor asks caches and idle models to make
+//! room before it refuses anyone.
 //!
 //! Runs as a task beside the lane, never in a handler. Two lanes cannot wait for each other here: a lane that wants room
-//! is loading or has someone waiting, so it is not idle, and refuses to unload at once.
+//! is loading or has someone waiting, so it is not idle, and whoever is asked to let a model go asks only idle ones.
 
 use std::time::Duration;
 
 use domain::{Bytes, GenerationError};
+use memory_governor::client::wait_in_line;
 use memory_governor::{Lease, MemoryGovernor, Reserve, ReserveError};
 use supervision::{AskError, Handle};
 
-use crate::messages::Unload;
-use crate::roster::Roster;
-
 /// The governor answers in microseconds and a lane unloads in milliseconds; beyond this something is wrong there.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a model waits for room for its weights. Whom nobody can help is refused at once, so this is for those behind
+/// others in line: an order to caches is waited for 2 s, one to idle models 5 s, and a few are before it.
+pub(crate) const WEIGHTS: Duration = Duration::from_secs(30);
+/// How long a question waits for room for its conversation: as long as the orders for itself take. Where others of its
+/// model are being answered it then waits for one of them to end, and is asked for again.
+pub(crate) const CONVERSATION: Duration = Duration::from_secs(10);
 
 /// Why there is no lease.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,54 +34,66 @@ pub(crate) struct Wanted {
     pub(crate) owner: String,
     pub(crate) purpose: String,
     pub(crate) bytes: Bytes,
+    pub(crate) patience: Duration,
 }
 
-/// Reserves, letting idle neighbours go as far as needed.
+/// While it waits in line it looks so often whether anyone still wants it.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Reserves, in turn. If it is not served at once, `ahead` hears how many are before it whenever that changes, and
+/// `is_wanted` is asked whether to stay in line: `Failed(Cancelled)` if not.
 pub(crate) async fn reserve(
     governor: &Handle<MemoryGovernor>,
-    roster: &Roster,
     wanted: Wanted,
+    ahead: impl Fn(usize),
+    is_wanted: impl Fn() -> bool,
 ) -> Result<Lease, NoLease> {
     let Wanted {
         owner,
         purpose,
         bytes,
+        patience,
     } = wanted;
     let wish = Reserve {
         owner,
         purpose,
         bytes,
     };
-    // Each neighbour is asked once, so this ends.
-    let mut neighbours = roster.idle().into_iter();
+    let waiting = wait_in_line(governor, wish, patience)
+        .await
+        .map_err(no_lease)?;
+    let mut positions = waiting.positions();
+    let mut granted = std::pin::pin!(waiting.granted());
     loop {
-        let refusal = match governor.ask(wish.clone(), DEADLINE).await {
-            Ok(lease) => return Ok(lease),
-            Err(error) => no_lease(error),
-        };
-        let (NoLease::NoRoom(_), Some((neighbour, lane))) = (&refusal, neighbours.next()) else {
-            return Err(refusal);
-        };
-        let unloaded = lane
-            .ask(
-                Unload {
-                    model: neighbour.clone(),
-                },
-                DEADLINE,
-            )
-            .await;
-        tracing::info!(%neighbour, done = unloaded.is_ok(), "asked an idle model to make room");
+        tokio::select! {
+            biased;
+            answer = &mut granted => return answer.map_err(|error| no_lease(AskError::Handler(error))),
+            Ok(()) = positions.changed() => ahead(positions.borrow().saturating_sub(1)),
+            () = tokio::time::sleep(LOOK) => {
+                if !is_wanted() {
+                    return Err(NoLease::Failed(GenerationError::Cancelled));
+                }
+            }
+        }
     }
 }
 
 fn no_lease(error: AskError<ReserveError>) -> NoLease {
     match error {
-        AskError::Handler(ReserveError::Refused {
-            purpose,
-            needed,
-            available,
-            ..
-        }) => NoLease::NoRoom(GenerationError::MemoryExhausted {
+        AskError::Handler(
+            ReserveError::Refused {
+                purpose,
+                needed,
+                available,
+                ..
+            }
+            | ReserveError::GaveUp {
+                purpose,
+                needed,
+                available,
+                ..
+            },
+        ) => NoLease::NoRoom(GenerationError::MemoryExhausted {
             purpose,
             needed,
             available,
