@@ -11,23 +11,28 @@ use kameo::actor::{Actor, ActorRef, WeakActorRef};
 use kameo::error::Infallible;
 use kameo::message::{Context, Message};
 use kameo::reply::{DelegatedReply, ReplySender};
-use supervision::{Birth, ChildSpec, Handle, Inbox, WorkGuard};
+use supervision::{AlarmDue, Birth, ChildSpec, Handle, Inbox, WorkGuard};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::file::FileError;
 use crate::messages::{
-    ConfigError, Current, Diff, Differences, Get, History, Reload, Revised, Rollback, Subscribe,
-    Update,
+    ConfigError, Current, Diff, Differences, Get, History, Reload, Revised, Rollback, Status,
+    Subscribe, Update,
 };
 use crate::news::{News, Subscription};
 use crate::patience::perform;
+use crate::quiet::Quiet;
 use crate::revisions::{Author, PlanError, Revision};
+use crate::status::{StatusBoard, StatusReader, Watching};
 use crate::store::{Store, Wish};
 
 /// The name in the tree.
 pub const CHILD_ID: &str = "chat_config";
 /// Changes that wait for the one being written: a person at a page and some programs. Each takes a disk's flush.
 pub const WAITING: usize = 64;
+/// Who made a revision that was found in the file, in the history.
+const EDITOR: &str = "an editor";
 /// Asks waiting at once; each is answered or put into the queue above within microseconds to a millisecond.
 const MAILBOX: usize = 64;
 /// Changes in one update: several times all settings there are.
@@ -41,6 +46,7 @@ pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 pub struct ConfigSeed {
     store: Store,
     news: News,
+    board: StatusBoard,
     clock: Clock,
 }
 
@@ -52,6 +58,8 @@ pub struct ChatConfig {
     waiting: VecDeque<Job>,
     /// The disk is at work; it ends with a `Written`.
     writing: bool,
+    /// The file was changed by somebody, and is read when it is left alone.
+    quiet: Quiet,
     /// Work on the disk. What is on the blocking pool then ends by itself, with the file whole.
     tasks: JoinSet<()>,
 }
@@ -59,7 +67,13 @@ pub struct ChatConfig {
 /// The place in the tree and the handle.
 pub fn child(store: Store, clock: Clock) -> (ChildSpec, Handle<ChatConfig>) {
     let news = News::new(store.current());
-    let seed = ConfigSeed { store, news, clock };
+    let board = StatusBoard::new(store.path());
+    let seed = ConfigSeed {
+        store,
+        news,
+        board,
+        clock,
+    };
     ChildSpec::actor(CHILD_ID, MAILBOX, seed)
 }
 
@@ -74,8 +88,34 @@ struct Job {
     guard: WorkGuard,
 }
 
+/// Somebody changed the file, or we did.
+struct Touched;
+
+/// Whether changes of the file are noticed from now on.
+struct Watched(Watching);
+
+fn off(error: &std::io::Error) -> Watching {
+    Watching::Off {
+        reason: error.to_string(),
+    }
+}
+
+/// Tells this life of the actor; it may have ended.
+async fn tell<M: Send + 'static>(me: &WeakActorRef<ChatConfig>, message: M)
+where
+    ChatConfig: Message<M, Reply = ()>,
+{
+    if let Some(me) = me.upgrade()
+        && let Err(error) = me.tell(message).send().await
+    {
+        tracing::debug!(%error, "the settings ended first");
+    }
+}
+
 /// The disk is done.
 struct Written {
+    /// The file was only read.
+    is_look: bool,
     done: Result<Arc<Revision>, ConfigError>,
     asker: Option<Asker>,
     guard: WorkGuard,
@@ -92,21 +132,51 @@ impl Actor for ChatConfig {
             me: me.downgrade(),
             waiting: VecDeque::new(),
             writing: false,
+            quiet: Quiet::default(),
             tasks: JoinSet::new(),
         };
         // What a former life wrote and did not live to take over is found again.
-        config.read_again();
+        config.read_again(CHILD_ID);
+        config.watch();
         Ok(config)
     }
 
-    supervision::receive_from!(inbox);
+    supervision::receive_from!(inbox, alarm);
 }
 
 impl ChatConfig {
-    fn read_again(&mut self) {
-        let job = self.job(CHILD_ID, Wish::Reload, "reading the settings file", None);
-        self.waiting.push_front(job);
-        self.work();
+    /// Reads the file before anything else is done with it; once, however often this is called meanwhile.
+    fn read_again(&mut self, who: &str) {
+        let next = self.waiting.front();
+        let told = next.is_some_and(|job| job.wish == Wish::Reload && job.asker.is_none());
+        if !told {
+            let job = self.job(who, Wish::Reload, "reading the settings file", None);
+            self.waiting.push_front(job);
+            self.work();
+        }
+    }
+
+    /// Hears of changes of the file from now on, in a task that ends with this life.
+    fn watch(&mut self) {
+        let (me, store) = (self.me.clone(), self.seed.store.clone());
+        self.tasks.spawn(async move {
+            let opened = tokio::task::spawn_blocking(move || store.watch()).await;
+            let opened = opened
+                .map_err(std::io::Error::other)
+                .and_then(|opened| opened);
+            let mut changes = match opened {
+                Ok(Some(changes)) => changes,
+                Ok(None) => return tell(&me, Watched(Watching::NoFile)).await,
+                Err(error) => return tell(&me, Watched(off(&error))).await,
+            };
+            tell(&me, Watched(Watching::On)).await;
+            loop {
+                match changes.next().await {
+                    Ok(()) => tell(&me, Touched).await,
+                    Err(error) => return tell(&me, Watched(off(&error))).await,
+                }
+            }
+        });
     }
 
     fn job(&self, who: &str, wish: Wish, label: &str, asker: Option<Asker>) -> Job {
@@ -157,17 +227,15 @@ impl ChatConfig {
         let store = self.seed.store.clone();
         while self.tasks.try_join_next().is_some() {}
         self.tasks.spawn(async move {
+            let is_look = job.wish == Wish::Reload;
             let done = perform(&store, job.author, job.wish).await;
             let written = Written {
+                is_look,
                 done,
                 asker: job.asker,
                 guard: job.guard,
             };
-            if let Some(me) = me.upgrade()
-                && let Err(error) = me.tell(written).send().await
-            {
-                tracing::debug!(%error, "the settings ended before their file was written");
-            }
+            tell(&me, written).await;
         });
     }
 
@@ -198,19 +266,77 @@ impl Message<Written> for ChatConfig {
 
     async fn handle(&mut self, written: Written, _: &mut Context<Self, ()>) {
         self.writing = false;
-        let Written { done, asker, guard } = written;
+        let Written {
+            is_look,
+            done,
+            asker,
+            guard,
+        } = written;
         self.spread();
-        if let Err(error) = &done {
-            let failed = matches!(error, ConfigError::File(FileError::Disk { .. }));
-            if failed && asker.is_some() {
-                self.read_again();
-            } else if asker.is_none() {
-                tracing::warn!(%error, "the settings file was not taken over; the running settings stay");
+        match &done {
+            Ok(_) => self.seed.board.accepted(),
+            Err(error) => {
+                let news = is_look && self.seed.board.refused((self.seed.clock)(), error);
+                if news && asker.is_none() {
+                    tracing::warn!(%error, "the settings file was not taken over; the running settings stay");
+                }
+                let failed = matches!(error, ConfigError::File(FileError::Disk { .. }));
+                if failed && asker.is_some() {
+                    self.read_again(CHILD_ID);
+                }
             }
         }
         answer(asker, done.map(Current));
         drop(guard);
         self.work();
+    }
+}
+
+impl Message<Watched> for ChatConfig {
+    type Reply = ();
+
+    async fn handle(&mut self, Watched(state): Watched, _: &mut Context<Self, ()>) {
+        let reason = match &state {
+            Watching::Off { reason } => Some(reason.clone()),
+            Watching::On | Watching::NoFile | Watching::Starting => None,
+        };
+        let news = self.seed.board.watching(state.clone());
+        if let (Some(reason), true) = (reason, news) {
+            tracing::warn!(
+                reason,
+                "changes of the settings file are not noticed; SIGHUP makes it be read"
+            );
+        }
+        // What was changed before it was watched, or while the watch broke, is found by looking once.
+        if state != Watching::NoFile {
+            self.touch();
+        }
+    }
+}
+
+impl Message<Touched> for ChatConfig {
+    type Reply = ();
+
+    async fn handle(&mut self, _: Touched, _: &mut Context<Self, ()>) {
+        self.touch();
+    }
+}
+
+impl Message<AlarmDue> for ChatConfig {
+    type Reply = ();
+
+    async fn handle(&mut self, _: AlarmDue, _: &mut Context<Self, ()>) {
+        if self.quiet.take(Instant::now()) {
+            self.read_again(EDITOR);
+        }
+        self.inbox.set_alarm(self.quiet.due());
+    }
+}
+
+impl ChatConfig {
+    fn touch(&mut self) {
+        self.quiet.touched(Instant::now());
+        self.inbox.set_alarm(self.quiet.due());
     }
 }
 
@@ -263,6 +389,9 @@ impl Message<Reload> for ChatConfig {
 
     async fn handle(&mut self, wish: Reload, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
         let (delegated, asker) = ctx.reply_sender();
+        if self.seed.board.is_blind() {
+            self.watch();
+        }
         self.accept(&wish.who, Wish::Reload, "reading the settings file", asker);
         delegated
     }
@@ -289,6 +418,14 @@ impl Message<Diff> for ChatConfig {
 
     async fn handle(&mut self, wish: Diff, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
         self.seed.store.revisions().diff(wish.from, wish.to)
+    }
+}
+
+impl Message<Status> for ChatConfig {
+    type Reply = StatusReader;
+
+    async fn handle(&mut self, _: Status, _: &mut Context<Self, StatusReader>) -> StatusReader {
+        self.seed.board.reader()
     }
 }
 

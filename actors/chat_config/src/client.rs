@@ -7,10 +7,11 @@ use supervision::{AskError, Handle};
 
 use crate::actor::ChatConfig;
 use crate::messages::{
-    ConfigError, Diff, Differences, Get, History, Reload, Rollback, Subscribe, Update,
+    ConfigError, Diff, Differences, Get, History, Reload, Rollback, Status, Subscribe, Update,
 };
 use crate::news::Subscription;
 use crate::revisions::Revision;
+use crate::status::StatusReader;
 
 /// A question takes microseconds; this also covers a restart.
 const QUESTION: Duration = Duration::from_secs(5);
@@ -101,6 +102,17 @@ pub async fn diff(
 pub async fn subscribe(config: &Handle<ChatConfig>) -> Result<Subscription, ConfigError> {
     config
         .ask(Subscribe, QUESTION)
+        .await
+        .map_err(|error| gone(&error))
+}
+
+/// Whether changes of the file are noticed, and what was wrong with it last.
+///
+/// # Errors
+/// `Unavailable`.
+pub async fn status(config: &Handle<ChatConfig>) -> Result<StatusReader, ConfigError> {
+    config
+        .ask(Status, QUESTION)
         .await
         .map_err(|error| gone(&error))
 }

@@ -8,6 +8,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::watch::{Changes, watch};
+
 /// Former forms kept as `config.toml.1` (the latest) to `config.toml.5`.
 pub const BACKUPS: u32 = 5;
 /// The largest settings file that is read. All settings at their longest are less than half of it.
@@ -53,6 +55,13 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// As the system says.
     fn make_folder(&self, folder: &Path) -> io::Result<()>;
+    /// Hears of changes of a file from now on; `None` where only this process can change it. Needs the runtime.
+    ///
+    /// # Errors
+    /// As the system says; then nobody hears of changes, and the file is read when someone says so.
+    fn watch(&self, _path: &Path) -> io::Result<Option<Box<dyn Changes>>> {
+        Ok(None)
+    }
 }
 
 /// Holds a lock until it is dropped.
@@ -129,6 +138,10 @@ impl Disk for RealDisk {
 
     fn make_folder(&self, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)
+    }
+
+    fn watch(&self, path: &Path) -> io::Result<Option<Box<dyn Changes>>> {
+        watch(path).map(Some)
     }
 }
 
@@ -208,6 +221,12 @@ impl SettingsFile {
             }),
             Err(error) => Err(self.failed("locked", &error)),
         }
+    }
+
+    /// Hears of its changes from now on; makes the folder if there is none, so that a file that comes later is noticed.
+    pub(crate) fn watch(&self) -> io::Result<Option<Box<dyn Changes>>> {
+        self.disk.make_folder(folder(&self.path))?;
+        self.disk.watch(&self.path)
     }
 
     /// What is told of its former revisions; empty if there is nothing.

@@ -69,6 +69,11 @@ pub type Differences = Vec<Changed>;
 #[derive(Clone, Copy, Debug)]
 pub struct Subscribe;
 
+/// Asks whether changes of the file are noticed, and what was wrong with it last. Answered with a
+/// [`crate::StatusReader`], which holds the present state and hears of others.
+#[derive(Clone, Copy, Debug)]
+pub struct Status;
+
 /// Why a change was not made. The running settings are what they were, unless a variant says otherwise.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ConfigError {

@@ -14,6 +14,7 @@ use crate::memory_disk::MemoryDisk;
 use crate::messages::ConfigError;
 use crate::refusal::{Origin, Refusal, Refusals};
 use crate::revisions::{Author, Change, Changed, PlanError, Revision, Revisions};
+use crate::watch::Changes;
 
 /// The settings of one process: opened before the tree starts, so that a bad file is told to whoever starts it.
 #[derive(Clone)]
@@ -134,6 +135,13 @@ impl Store {
     /// `NoRevision`.
     pub fn diff(&self, from: u64, to: u64) -> Result<Vec<Changed>, PlanError> {
         self.revisions().diff(from, to)
+    }
+
+    /// Hears of changes of the file from now on.
+    pub(crate) fn watch(&self) -> std::io::Result<Option<Box<dyn Changes>>> {
+        // Copied, because another may be working on the file just now.
+        let file = self.known().file.clone();
+        file.watch()
     }
 
     /// Where the file is, for people.

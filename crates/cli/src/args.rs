@@ -99,7 +99,9 @@ Ctrl-C stops the answer, a second one leaves, a third leaves at once. Ctrl-D lea
 Examples:
   paraphym serve
   curl -s localhost:7007/v1/chat/completions -H 'content-type: application/json' \\
-    -d '{\"model\":\"smollm2-135m-instruct\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}'")]
+    -d '{\"model\":\"smollm2-135m-instruct\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}'
+
+The settings file is read again when it changes, and on SIGHUP, which ends the server only if its terminal is gone.")]
     Serve(Serve),
     /// Settings: show, change, undo, check
     #[command(

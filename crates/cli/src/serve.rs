@@ -1,13 +1,20 @@
 //! Answers over HTTP until told to stop.
 
+use std::time::Duration;
+
+use chat_config::client;
+use paraphym_candle::Paraphym;
+use paraphym_candle::signals::Signal;
+
 use crate::args::Serve;
 use crate::failure::Failure;
 use crate::fetch::ensure;
 use crate::out::{note, tell};
 use crate::stage::Stage;
 
-/// Serves until a signal comes or the tree gives up.
+/// Serves until a signal ends it or the tree gives up.
 pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> {
+    let terminal = Terminal::look();
     let model = stage.named(args.model.as_ref());
     let store = stage.store()?;
     match ensure(stage, &store, &model).await {
@@ -34,14 +41,63 @@ pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> 
             return Err(signal);
         }
     }
-    let ended = stage.unless_signalled(host.ended()).await;
-    let result = match ended {
-        Err(signal) => Err(signal),
-        Ok(_) => Err(Failure::failed(
-            "the server ended by itself: its tree gave up restarting",
-            "the log lines above say which part and why",
-        )),
+    let result = loop {
+        tokio::select! {
+            _ = host.ended() => break Err(Failure::failed(
+                "the server ended by itself: its tree gave up restarting",
+                "the log lines above say which part and why",
+            )),
+            signal = stage.signals.next() => {
+                if signal == Signal::HangUp && !terminal.is_gone().await {
+                    read_again(&host).await;
+                } else {
+                    break Err(stage.meaning_of(signal));
+                }
+            }
+        }
     };
     stage.drain(&host, None).await;
     result
+}
+
+/// SIGHUP means two things: the terminal is gone, which ends whatever was started from it; or, said by a person or a
+/// service manager, that the settings file is to be read.
+async fn read_again(host: &Paraphym) {
+    match client::reload(host.config(), "SIGHUP").await {
+        Ok(revision) => note(&format!(
+            "the settings were read again: revision {} holds",
+            revision.number
+        )),
+        Err(error) => note(&format!(
+            "the settings file was not taken over, the running settings stay: {}",
+            error.to_string().replace('\n', "; ")
+        )),
+    }
+}
+
+/// The terminal this process was started from, if there is one.
+struct Terminal {
+    was_there: bool,
+}
+
+/// The kernel takes the terminal away a moment after it says so, where the shell ended first.
+const MOMENT: Duration = Duration::from_millis(200);
+
+impl Terminal {
+    fn look() -> Self {
+        Self {
+            was_there: is_there(),
+        }
+    }
+
+    async fn is_gone(&self) -> bool {
+        if self.was_there && is_there() {
+            tokio::time::sleep(MOMENT).await;
+        }
+        self.was_there && !is_there()
+    }
+}
+
+fn is_there() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }

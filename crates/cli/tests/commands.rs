@@ -484,7 +484,7 @@ fn assert_alive(address: &str) {
 #[test]
 fn a_server_without_a_model_serves_and_ends_by_signal() {
     let home = Home::new();
-    for (sent, code) in [(Signal::HUP, 129), (Signal::INT, 130), (Signal::TERM, 143)] {
+    for (sent, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let command = home.command(&["serve", "--bind", "127.0.0.1:0"]);
         let (mut child, _err, said, address) = serving(command);
         assert!(

@@ -9,10 +9,12 @@
 )]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -413,4 +415,99 @@ fn an_edit_that_is_wrong_or_too_late_changes_nothing_and_is_kept() {
     assert_refused(&edit("exit 3"), 1, &["ended with exit status: 3"]);
     let none = home.run(&["edit"]);
     assert_refused(&none, 2, &["neither VISUAL nor EDITOR", "EDITOR=nano"]);
+}
+
+/// A server that listens, and what it says. It ends with the test.
+struct Server(Child, BufReader<ChildStderr>);
+
+impl Server {
+    fn start(home: &Home, args: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_paraphym"));
+        command
+            .args(["serve", "--bind", "127.0.0.1:0"])
+            .args(args)
+            .env_clear()
+            .env("HOME", home.0.path())
+            .env("HTTPS_PROXY", "http://127.0.0.1:9")
+            .env("HTTP_PROXY", "http://127.0.0.1:9")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        let mut server = Self(child, lines);
+        server.hear("listening on http://");
+        server
+    }
+
+    /// Reads on until a line has this in it; the end of the output fails the test.
+    fn hear(&mut self, part: &str) -> String {
+        let mut said = String::new();
+        loop {
+            let mut line = String::new();
+            assert_ne!(
+                self.1.read_line(&mut line).unwrap(),
+                0,
+                "{part} not in: {said}"
+            );
+            if line.contains(part) {
+                return line;
+            }
+            said.push_str(&line);
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_running_server_takes_over_what_is_changed() {
+    let home = Home::new();
+    let mut server = Server::start(&home, &[]);
+    // From then on it says what changes: the setting holds at once.
+    home.say(&["set", "telemetry.log=info"]);
+    // Read again so that the server has it for sure before the next change is made.
+    server.signal(Signal::HUP);
+    server.hear("the settings were read again: revision 2 holds");
+    home.say(&["set", "model.seed=7"]);
+    let said = server.hear("settings changed");
+    for part in ["revision=3", "ada", "model.seed"] {
+        assert!(said.contains(part), "{part} is missing in {said}");
+    }
+    home.write("[model]\nseed = -1\n");
+    let said = server.hear("the running settings stay");
+    assert!(said.contains("model.seed = -1"), "{said}");
+    server.signal(Signal::HUP);
+    let said = server.hear("the settings file was not taken over");
+    assert!(said.contains("model.seed = -1"), "{said}");
+    server.signal(Signal::TERM);
+    assert_eq!(server.0.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn a_server_does_not_start_with_settings_that_are_wrong() {
+    let home = Home::new();
+    home.write("[limits]\nanswers = 0\n[ui]\ntheme = \"pink\"\n");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_paraphym"));
+    let ran = ran(command.arg("serve").env_clear().env("HOME", home.0.path()));
+    assert_refused(
+        &ran,
+        2,
+        &[
+            "limits.answers = 0",
+            "ui.theme = \"pink\"",
+            "2 settings",
+            "config edit",
+        ],
+    );
 }

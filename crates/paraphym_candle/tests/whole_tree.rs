@@ -8,11 +8,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use paraphym_candle::{
     Bytes, ConversationId, FinishReason, GenerationError, GenerationEvent, Lifecycle, ModelName,
-    Paraphym, TurnSettings,
+    Paraphym, StartError, TurnSettings, chat_config,
 };
 use tempfile::TempDir;
 use testkit::scripted::{Answer, Control, ScriptedLoader};
@@ -252,4 +253,104 @@ async fn a_model_that_is_not_here_is_refused_with_what_to_do() {
     );
     assert!(text.contains("paraphym model pull"), "{text}");
     host.shutdown().await;
+}
+
+/// Looks until it is so. On a paused clock this takes no time.
+async fn until(mut so: impl AsyncFnMut() -> bool) {
+    for _ in 0..10_000 {
+        if so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it never came to be");
+}
+
+fn set(key: &str, text: &str) -> chat_config::Update {
+    chat_config::Update {
+        who: "test".to_owned(),
+        expected: None,
+        changes: vec![chat_config::Change::Text {
+            key: key.to_owned(),
+            text: text.to_owned(),
+        }],
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_reach_the_parts_at_the_start_and_when_they_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.toml");
+    std::fs::write(
+        &file,
+        "[memory]\nlimit = \"64MiB\"\n[model]\ntemperature = 1.5\n",
+    )
+    .unwrap();
+    let host = Paraphym::builder()
+        .config_file(&file)
+        .models_dir(dir.path())
+        .loader(Arc::new(ScriptedLoader::new(speech())))
+        .seed(7)
+        .start()
+        .await
+        .unwrap();
+    let configured = async || host.memory().await.unwrap().configured;
+    assert_eq!(configured().await, Some(Bytes::mib(64)));
+    let turn = host.turn_settings();
+    assert_eq!((turn.sampling.temperature, turn.system), (1.5, None));
+
+    let update = async |key, text| {
+        chat_config::client::update(host.config(), set(key, text))
+            .await
+            .unwrap()
+    };
+    update("memory.limit", "32MiB").await;
+    until(async || configured().await == Some(Bytes::mib(32))).await;
+    update("model.temperature", "0.5").await;
+    update("personality.tone", "casual").await;
+    let turn = host.turn_settings();
+    let system = turn.system.as_deref();
+    assert_eq!(
+        (turn.sampling.temperature, system),
+        (0.5, Some("Use a casual tone."))
+    );
+    assert!(std::fs::read_to_string(&file).unwrap().contains("32MiB"));
+
+    // The part that applies them crashes nobody, and what holds is told anew after any restart.
+    let root = host.status().await.unwrap().tree;
+    assert_eq!(
+        root[0].id.as_str(),
+        "chat_config",
+        "the first child of the root"
+    );
+    assert!(host.shutdown().await.abandoned.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_app_chose_holds_and_without_a_file_nothing_is_written() {
+    let world = world(speech()).await;
+    chat_config::client::update(world.host.config(), set("memory.limit", "32MiB"))
+        .await
+        .unwrap();
+    assert_eq!(world.host.settings().number, 2);
+    // Asked after the applier heard of it: a revision later it has been told of both.
+    chat_config::client::update(world.host.config(), set("model.seed", "3"))
+        .await
+        .unwrap();
+    let configured = world.host.memory().await.unwrap().configured;
+    assert_eq!(configured, Some(Bytes::mib(64)));
+    assert_eq!(world.host.turn_settings().sampling.seed, 3);
+    assert!(world.host.shutdown().await.abandoned.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_settings_file_keeps_the_tree_from_starting_and_names_the_field() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.toml");
+    std::fs::write(&file, "[limits]\nanswers = 0\n").unwrap();
+    let refused = Paraphym::builder().config_file(&file).start().await;
+    let Err(error @ StartError::Settings(_)) = refused else {
+        panic!("it started");
+    };
+    assert!(error.to_string().contains("limits.answers = 0"), "{error}");
 }

@@ -15,7 +15,7 @@ pub enum Signal {
     },
     /// SIGTERM: end soon, in order.
     Terminate,
-    /// SIGHUP: the terminal is gone; end soon, in order.
+    /// SIGHUP: the terminal is gone, so end soon, in order; to a server without one: read the settings again.
     HangUp,
 }
 

@@ -110,9 +110,9 @@ const FOREIGN: [(&[&str], &[&str]); 12] = [
         &["hf-hub", "reqwest", "ureq", "zip", "sha2"],
         &["model_store"],
     ),
-    // A child's whole process group is killed, a terminal is put back, the kernel's coarse clocks are read: safely, and
-    // nowhere else.
-    (&["rustix"], &["model_store", "cli", "runtime"]),
+    // A child's whole process group is killed, a terminal is put back, a folder is watched, the kernel's coarse clocks are
+    // read: safely, and nowhere else.
+    (&["rustix"], &["model_store", "chat_config", "cli", "runtime"]),
     (&["rayon*"], &["runtime", "inference"]),
     (&["libc", "nix"], &["runtime"]),
     (
