@@ -60,12 +60,17 @@ const SECTIONS: [(&str, Effect); 9] = [
 ];
 
 /// Settings that differ from their section.
-const SINGLE: [(&str, Effect); 12] = [
+const SINGLE: [(&str, Effect); 17] = [
     ("chat.context", Effect::NextTurn),
     ("chat.system", Effect::NextTurn),
     ("memory.poll", Effect::NextStart),
+    ("model.crash_budget", Effect::AtOnce),
+    ("model.keep_alive", Effect::AtOnce),
+    ("model.max_batch", Effect::AtOnce),
     ("model.max_tokens", Effect::NextTurn),
     ("model.min_p", Effect::NextTurn),
+    ("model.prefill_chunk", Effect::AtOnce),
+    ("model.queue", Effect::AtOnce),
     ("model.repetition_penalty", Effect::NextTurn),
     ("model.repetition_window", Effect::NextTurn),
     ("model.seed", Effect::NextTurn),

@@ -255,7 +255,11 @@ pub(crate) enum ConfigAction {
     /// The JSON Schema of the file, for editors
     Schema,
     /// Where the file is
-    Path,
+    Path {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Args)]

@@ -81,11 +81,14 @@ async fn done(stage: &mut Stage, action: &ConfigAction) -> Result<(), Failure> {
             let schema = Catalogue::new();
             stage.out.text(&format!("{:#}\n", schema.schema())).await
         }
-        ConfigAction::Path => {
-            stage
-                .out
-                .text(&format!("{}\n", file(stage)?.display()))
-                .await
+        ConfigAction::Path { json: as_json } => {
+            let path = file(stage)?;
+            let text = if *as_json {
+                format!("{}\n", json!({"file": path, "exists": path.exists()}))
+            } else {
+                format!("{}\n", path.display())
+            };
+            stage.out.text(&text).await
         }
     }
 }
@@ -98,8 +101,10 @@ const fn as_json(action: &ConfigAction) -> bool {
         | ConfigAction::Diff { json, .. }
         | ConfigAction::History { json }
         | ConfigAction::Rollback { json, .. }
-        | ConfigAction::Check { json, .. } => *json,
-        ConfigAction::Edit | ConfigAction::Schema | ConfigAction::Path => false,
+        | ConfigAction::Check { json, .. }
+        | ConfigAction::Path { json } => *json,
+        // The schema is JSON in any case, and an edit is for people.
+        ConfigAction::Edit | ConfigAction::Schema => false,
     }
 }
 

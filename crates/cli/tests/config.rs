@@ -351,6 +351,7 @@ fn the_schema_and_the_path_are_for_other_programs() {
     let schema: Value = serde_json::from_str(&home.say(&["schema"])).unwrap();
     assert!(schema["properties"]["model"]["properties"]["temperature"].is_object());
     assert_eq!(home.say(&["path"]).trim(), home.file().to_str().unwrap());
+    assert_eq!(home.json(&["path"])["exists"], false);
     let mut command = home.command(&["path"]);
     let named = ran(command.env("PARAPHYM_CONFIG", "/etc/paraphym.toml"));
     assert_eq!(named.out, "/etc/paraphym.toml\n");

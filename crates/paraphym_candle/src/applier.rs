@@ -10,10 +10,12 @@ use chat_config::settings::Settings;
 use chat_config::{ChatConfig, client};
 use domain::Bytes;
 use memory_governor::{MemoryGovernor, SetLimit};
+use model_host::ModelHost;
+use model_host::messages::SetLimits;
 use supervision::{ChildSpec, Handle, TaskContext, TaskError};
 use telemetry::LogControl;
 
-use crate::settings::memory_limit;
+use crate::settings::{host_limits, memory_limit};
 
 /// Longer than a read of the machine's memory takes, and a restart of the part that is told.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -23,8 +25,11 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) struct Parts {
     pub(crate) settings: Handle<ChatConfig>,
     pub(crate) governor: Handle<MemoryGovernor>,
-    /// The app set a limit in words of its own.
+    pub(crate) models: Handle<ModelHost>,
+    /// The app set the memory limit in words of its own.
     pub(crate) limit_is_fixed: bool,
+    /// The same for the bounds of model access.
+    pub(crate) models_are_fixed: bool,
     /// The log, and the filter where the settings name none.
     pub(crate) log: Option<(LogControl, String)>,
 }
@@ -40,6 +45,7 @@ enum Limit {
 #[derive(Default)]
 struct Told {
     limit: Limit,
+    models: Option<SetLimits>,
     log: Option<String>,
 }
 
@@ -75,6 +81,13 @@ impl Parts {
             match self.governor.ask(SetLimit { bytes: limit }, DEADLINE).await {
                 Ok(_) => told.limit = Limit::Told(limit),
                 Err(error) => tracing::warn!(%error, "memory.limit was not taken over"),
+            }
+        }
+        let limits = host_limits(settings);
+        if !self.models_are_fixed && told.models.as_ref() != Some(&limits) {
+            match self.models.ask(limits.clone(), DEADLINE).await {
+                Ok(()) => told.models = Some(limits),
+                Err(error) => tracing::warn!(%error, "the section model was not taken over"),
             }
         }
         if let Some((control, usual)) = &self.log {

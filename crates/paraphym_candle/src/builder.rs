@@ -186,13 +186,16 @@ impl Builder {
             settings: settings.clone(),
             clock: Arc::clone(&clock),
         };
+        let models_are_fixed = self.models.is_some();
         let config = bounds(self.memory_limit, self.models, self.agents, &first);
         let max_models = config.models.max_models;
         let mut tree = Tree::new(config, parts);
         let applier = applier::child(applier::Parts {
             settings: tree.settings.clone(),
             governor: tree.governor.clone(),
+            models: tree.models.clone(),
             limit_is_fixed: self.memory_limit.is_some(),
+            models_are_fixed,
             log: self.log,
         });
         let upkeep = upkeep::child(runtime.clone(), metrics.clone());

@@ -12,6 +12,7 @@ use chat_config::{Author, Catalogue, Layers, Refusals, Store};
 use domain::{Bytes, ContextPolicy, KeepAlive, ModelName, Sampling};
 use gateway::{GatewayConfig, Limits};
 use model_host::HostConfig;
+use model_host::messages::SetLimits;
 
 /// Where the settings come from.
 pub(crate) enum Source {
@@ -97,6 +98,20 @@ pub(crate) fn host(settings: &Settings) -> HostConfig {
         drain: model.drain.duration(),
         // Bounds that are no settings.
         ..HostConfig::default()
+    }
+}
+
+/// What of this can change while models run. How many there may be is told at the start alone: readiness over HTTP counts
+/// on it.
+pub(crate) fn host_limits(settings: &Settings) -> SetLimits {
+    let config = host(settings);
+    SetLimits {
+        max_batch: Some(config.max_batch),
+        queue: Some(config.queue),
+        prefill_chunk: Some(config.prefill_chunk),
+        keep_alive: Some(config.keep_alive),
+        crash_budget: Some(config.crash_budget),
+        ..SetLimits::default()
     }
 }
 

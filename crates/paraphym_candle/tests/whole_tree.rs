@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use paraphym_candle::{
     Bytes, ConversationId, FinishReason, GenerationError, GenerationEvent, Lifecycle, ModelName,
-    Paraphym, StartError, TurnSettings, chat_config,
+    ModelState, Paraphym, StartError, TurnSettings, chat_config,
 };
 use tempfile::TempDir;
 use testkit::scripted::{Answer, Control, ScriptedLoader};
@@ -315,6 +315,20 @@ async fn settings_reach_the_parts_at_the_start_and_when_they_change() {
         (0.5, Some("Use a casual tone."))
     );
     assert!(std::fs::read_to_string(&file).unwrap().contains("32MiB"));
+
+    // A model that is loaded goes when the time that is set now is over.
+    let path = dir.path().join("scripted.gguf");
+    std::fs::write(&path, b"the scripted loader reads no file").unwrap();
+    let model = ModelName::new(path.to_str().unwrap());
+    let (_, end) = whole(host.warm(&model).await.unwrap()).await;
+    assert!(end.is_ok(), "{end:?}");
+    let resident = async || {
+        let models = host.status().await.unwrap().models.models;
+        models.iter().any(|model| model.state == ModelState::Ready)
+    };
+    assert!(resident().await);
+    update("model.keep_alive", "0").await;
+    until(async || !resident().await).await;
 
     // The part that applies them crashes nobody, and what holds is told anew after any restart.
     let root = host.status().await.unwrap().tree;
