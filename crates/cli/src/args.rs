@@ -115,8 +115,8 @@ Examples:
   paraphym config history
   paraphym config rollback 11
 
-Flags win over variables (PARAPHYM_MODEL__TEMPERATURE=0.7), these over the file, and the file over the
-defaults. A running server takes over what is changed."
+Flags win over variables (PARAPHYM_MODEL__TEMPERATURE=0.7), these over the file,
+and the file over the defaults. A running server takes over what is changed."
     )]
     Config(Configs),
 }
