@@ -60,10 +60,9 @@ const SECTIONS: [(&str, Effect); 9] = [
 ];
 
 /// Settings that differ from their section.
-const SINGLE: [(&str, Effect); 17] = [
+const SINGLE: [(&str, Effect); 16] = [
     ("chat.context", Effect::NextTurn),
     ("chat.system", Effect::NextTurn),
-    ("memory.poll", Effect::NextStart),
     ("model.crash_budget", Effect::AtOnce),
     ("model.keep_alive", Effect::AtOnce),
     ("model.max_batch", Effect::AtOnce),

@@ -9,13 +9,13 @@ use std::time::Duration;
 use chat_config::settings::Settings;
 use chat_config::{ChatConfig, client};
 use domain::Bytes;
-use memory_governor::{MemoryGovernor, SetLimit};
+use memory_governor::{MemoryGovernor, SetLimit, SetPoll};
 use model_host::ModelHost;
 use model_host::messages::SetLimits;
 use supervision::{ChildSpec, Handle, TaskContext, TaskError};
 use telemetry::LogControl;
 
-use crate::settings::{host_limits, memory_limit};
+use crate::settings::{host_limits, memory_limit, memory_poll};
 
 /// Longer than a read of the machine's memory takes, and a restart of the part that is told.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -45,6 +45,7 @@ enum Limit {
 #[derive(Default)]
 struct Told {
     limit: Limit,
+    poll: Option<Duration>,
     models: Option<SetLimits>,
     log: Option<String>,
 }
@@ -81,6 +82,13 @@ impl Parts {
             match self.governor.ask(SetLimit { bytes: limit }, DEADLINE).await {
                 Ok(_) => told.limit = Limit::Told(limit),
                 Err(error) => tracing::warn!(%error, "memory.limit was not taken over"),
+            }
+        }
+        let poll = memory_poll(settings);
+        if told.poll != Some(poll) {
+            match self.governor.ask(SetPoll { poll }, DEADLINE).await {
+                Ok(()) => told.poll = Some(poll),
+                Err(error) => tracing::warn!(%error, "memory.poll was not taken over"),
             }
         }
         let limits = host_limits(settings);

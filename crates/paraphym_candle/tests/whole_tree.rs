@@ -306,6 +306,9 @@ async fn settings_reach_the_parts_at_the_start_and_when_they_change() {
     };
     update("memory.limit", "32MiB").await;
     until(async || configured().await == Some(Bytes::mib(32))).await;
+    update("memory.poll", "7s").await;
+    let poll = async || host.memory().await.unwrap().poll;
+    until(async || poll().await == Duration::from_secs(7)).await;
     update("model.temperature", "0.5").await;
     update("personality.tone", "casual").await;
     let turn = host.turn_settings();
