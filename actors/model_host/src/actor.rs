@@ -6,6 +6,7 @@
 //! roster) and with the lanes (the books).
 
 mod eviction;
+mod footprint;
 mod pinning;
 
 use std::sync::Arc;

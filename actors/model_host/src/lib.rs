@@ -46,6 +46,6 @@ pub use breaker::BreakerState;
 pub use client::{GenerationStream, Request, generate, warm};
 pub use config::{HostConfig, ModelLimits};
 pub use messages::{
-    Cancel, Generate, HostStatus, ModelState, ModelStatus, Pin, PinError, SetLimits, Status,
-    Unload, UnloadError, Unpin, Warm,
+    Cancel, Footprint, Generate, HostStatus, Inspect, ModelState, ModelStatus, Pin, PinError,
+    SetLimits, Status, Unload, UnloadError, Unpin, Warm,
 };

@@ -169,6 +169,42 @@ pub struct SetLimits {
     pub models: Option<BTreeMap<ModelName, ModelLimits>>,
 }
 
+/// Asks what a model takes, without loading it: its header is read. Answered with `Result<Footprint, GenerationError>`.
+#[derive(Clone, Debug)]
+pub struct Inspect {
+    /// Which model.
+    pub model: ModelName,
+    /// For a conversation of so many tokens, 1 to the model's window; `None` for the whole window.
+    pub context_tokens: Option<u32>,
+}
+
+/// What a model takes, and whether there is room for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Footprint {
+    /// What it is.
+    pub card: ModelCard,
+    /// What stays in memory once it is loaded, without conversations.
+    pub weights_bytes: Bytes,
+    /// The most it takes while it is loaded.
+    pub load_bytes: Bytes,
+    /// KV memory for each token, leased in pages.
+    pub kv_bytes_per_token: Bytes,
+    /// The length of the conversation in question.
+    pub context_tokens: u32,
+    /// KV memory for it, in whole pages.
+    pub kv_bytes: Bytes,
+    /// Whether the weights are leased already.
+    pub resident: bool,
+    /// What could be leased now, without anyone letting anything go.
+    pub available: Bytes,
+    /// The whole budget now.
+    pub limit: Bytes,
+    /// Whether what is missing of the model and the conversation is available.
+    pub fits_now: bool,
+    /// Whether it fits into the whole budget, with everything else let go.
+    pub fits_ever: bool,
+}
+
 /// Asks for the state of every model this host knows of.
 #[derive(Clone, Copy, Debug)]
 pub struct Status;

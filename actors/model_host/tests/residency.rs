@@ -19,8 +19,8 @@ use common::{DEADLINE, Setting, Stage, hear, request};
 use domain::{Bytes, GenerationError, KeepAlive, ModelName};
 use engine::ModelSource;
 use paraphym_model_host::{
-    LANE_SUPERVISOR_ID, ModelState, ModelStatus, Pin, PinError, Request, ResolveModel, Unload,
-    UnloadError, Unpin,
+    Inspect, LANE_SUPERVISOR_ID, ModelState, ModelStatus, Pin, PinError, Request, ResolveModel,
+    Unload, UnloadError, Unpin,
 };
 use supervision::{AskError, ChildId};
 use testkit::scripted::Answer;
@@ -151,6 +151,43 @@ async fn an_answering_model_is_no_victim_until_it_is_idle() {
     assert_eq!(hear(busy).await.text, Answer::counting(1, 50));
     // Idle, it is one, at once: the governor is told that asking again is worth it.
     answer(&stage, to("other")).await;
+    stage.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_footprint_is_known_before_anything_is_loaded() {
+    let stage = Setting::text("hi").memory(Bytes(3 << 19)).start().await;
+    let inspect = |model: &str| Inspect {
+        model: ModelName::new(model),
+        context_tokens: Some(100),
+    };
+    let before = stage.host.ask(inspect("m"), DEADLINE).await.unwrap();
+    assert_eq!(before.weights_bytes, Bytes::mib(1));
+    assert_eq!(before.kv_bytes, Bytes(112 << 10));
+    assert_eq!(
+        (before.resident, before.fits_now, before.fits_ever),
+        (false, true, true)
+    );
+    assert_eq!(stage.control.counts().loads, 0);
+    assert_eq!(stage.ledger().await.leased, Bytes::ZERO);
+    assert_eq!(stage.models().await, []);
+    // Beside another it would have to wait for that one to go.
+    answer(&stage, to("m")).await;
+    let resident = stage.host.ask(inspect("m"), DEADLINE).await.unwrap();
+    assert_eq!((resident.resident, resident.fits_now), (true, true));
+    let other = stage.host.ask(inspect("other"), DEADLINE).await.unwrap();
+    assert_eq!(
+        (other.resident, other.fits_now, other.fits_ever),
+        (false, false, true)
+    );
+    let missing = stage.host.ask(inspect("missing"), DEADLINE).await;
+    assert!(
+        matches!(
+            missing,
+            Err(AskError::Handler(GenerationError::ModelNotFound { .. }))
+        ),
+        "{missing:?}"
+    );
     stage.close().await;
 }
 
