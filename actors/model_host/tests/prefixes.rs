@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use common::{DEADLINE, Heard, MIB, Setting, Stage, counting, hear};
 use domain::{Bytes, GenerationEvent, KeepAlive, ModelName, Prompt, RequestId};
+use memory_governor::{Reserve, ReserveWithin};
 use paraphym_model_host::{Cancel, Request, Unload};
 use testkit::scripted::Answer;
 
@@ -287,5 +288,34 @@ async fn what_is_swept_meanwhile_is_read_after_all() {
     assert_eq!(heard.text, Answer::listening(&prompt, 0, 5));
     assert_eq!(heard.finished().1.cached_tokens, 0);
     assert_eq!(stage.control.counts().reused, 0);
+    stage.close().await;
+}
+
+/// Whoever waits for memory gets what is kept, by way of the governor and the janitor. The model stays.
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_goes_when_others_wait_for_memory() {
+    let memory = Bytes::mib(4);
+    let stage = Setting::new(Answer::Listening).memory(memory).start().await;
+    let (one, other) = ("one ".repeat(20), "other ".repeat(20));
+    say(&stage, &one, 5).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    say(&stage, &other, 5).await;
+    let ledger = stage.ledger().await;
+    assert_eq!(stage.models().await[0].prefixes, 2);
+    let wish = Reserve {
+        owner: "somebody else".to_owned(),
+        purpose: "something else".to_owned(),
+        bytes: ledger.available.saturating_add(Bytes(1)),
+    };
+    let patience = Duration::from_secs(30);
+    let wait = ReserveWithin { wish, patience };
+    let lease = stage.governor.ask(wait, DEADLINE).await.unwrap();
+    assert_eq!(stage.models().await[0].prefixes, 1, "the one used last");
+    assert_eq!(stage.control.counts().engines, 1);
+    drop(lease);
+    let heard = say(&stage, &other, 5).await;
+    assert_eq!(heard.finished().1.cached_tokens as usize, other.len() - 1);
+    let heard = say(&stage, &one, 5).await;
+    assert_eq!(heard.finished().1.cached_tokens, 0);
     stage.close().await;
 }
