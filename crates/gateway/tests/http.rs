@@ -23,7 +23,7 @@ async fn a_whole_answer_is_exact() {
     assert_eq!(
         response.body,
         format!(
-            r#"{{"id":"chatcmpl-{RUN}-2","object":"chat.completion","created":{CREATED},"model":"tiny","choices":[{{"index":0,"message":{{"role":"assistant","content":"Hello dear world","refusal":null}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":9,"completion_tokens":4,"total_tokens":13}}}}"#
+            r#"{{"id":"chatcmpl-{RUN}-2","object":"chat.completion","created":{CREATED},"model":"tiny","choices":[{{"index":0,"message":{{"role":"assistant","content":"Hello dear world","refusal":null}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":9,"completion_tokens":4,"total_tokens":13,"prompt_tokens_details":{{"cached_tokens":0}}}}}}"#
         )
     );
     scene.end().await;
@@ -51,7 +51,7 @@ async fn a_streamed_answer_is_exact() {
             r#"{head}{{"index":0,"delta":{{}},"logprobs":null,"finish_reason":"stop"}}],"usage":null}}"#
         ),
         format!(
-            r#"{head}],"usage":{{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}}}"#
+            r#"{head}],"usage":{{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11,"prompt_tokens_details":{{"cached_tokens":0}}}}}}"#
         ),
         "data: [DONE]".to_owned(),
         String::new(),
