@@ -16,14 +16,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{DEADLINE, Setting, Stage, hear, request};
-use domain::{Bytes, GenerationError, KeepAlive, ModelName};
+use domain::{Bytes, GenerationError, GenerationEvent, KeepAlive, ModelName};
 use engine::ModelSource;
+use memory_governor::{Enlist, Reserve};
 use paraphym_model_host::{
-    Inspect, LANE_SUPERVISOR_ID, ModelState, ModelStatus, Pin, PinError, Request, ResolveModel,
-    Unload, UnloadError, Unpin,
+    GenerationStream, Inspect, LANE_SUPERVISOR_ID, ModelState, ModelStatus, Pin, PinError, Request,
+    ResolveModel, Unload, UnloadError, Unpin,
 };
 use supervision::{AskError, ChildId};
 use testkit::scripted::Answer;
+use tokio::sync::mpsc;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -188,6 +190,47 @@ async fn a_footprint_is_known_before_anything_is_loaded() {
         ),
         "{missing:?}"
     );
+    stage.close().await;
+}
+
+/// The next event that tells a place in line.
+async fn place(stream: &mut GenerationStream) -> usize {
+    loop {
+        match stream.next().await.unwrap() {
+            GenerationEvent::Queued { position } => return position,
+            event => assert!(!event.is_terminal(), "{event:?}"),
+        }
+    }
+}
+
+/// Someone else holds the memory, and who could let some go takes its time.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_memory_hears_its_place_and_leaves_the_line_by_going() {
+    let stage = Setting::text("hi").memory(Bytes(3 << 19)).start().await;
+    let (sender, mut orders) = mpsc::channel(1);
+    let enlist = Enlist {
+        name: "a slow cache".to_owned(),
+        stage: memory_governor::Stage::Caches,
+        orders: sender,
+    };
+    stage.governor.ask(enlist, DEADLINE).await.unwrap();
+    let wish = Reserve {
+        owner: "a test".to_owned(),
+        purpose: "something else".to_owned(),
+        bytes: Bytes::mib(1),
+    };
+    let lease = stage.governor.ask(wish, DEADLINE).await.unwrap();
+    let mut first = stage.ask(to("first")).await.unwrap();
+    assert_eq!(place(&mut first).await, 1);
+    let order = orders.recv().await.unwrap();
+    let mut second = stage.ask(to("second")).await.unwrap();
+    assert_eq!(place(&mut second).await, 2);
+    drop(first);
+    assert_eq!(place(&mut second).await, 1);
+    drop(lease);
+    drop(order);
+    hear(second).await.finished();
+    assert_eq!(stage.control.counts().loads, 1);
     stage.close().await;
 }
 

@@ -322,11 +322,15 @@ async fn a_model_that_is_not_here_or_does_not_load_is_not_ready() {
     scene.end().await;
     let scene = Scene::start(hello(), |_| {}).await;
     scene.control.fail_loads(1);
-    for fields in ["", r#","stream":true"#] {
+    // The first hears why; the next, that it is too early to try again.
+    for (fields, status, code) in [
+        ("", 500, "model_load_failed"),
+        (r#","stream":true"#, 503, "circuit_open"),
+    ] {
         let failed = chat(scene.address, &ask(fields)).await;
         assert_eq!(
             (failed.status, &failed.json()["error"]["code"]),
-            (500, &"model_load_failed".into())
+            (status, &code.into())
         );
     }
     let ready = get(scene.address, "/readyz").await;

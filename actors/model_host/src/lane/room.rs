@@ -63,6 +63,8 @@ pub(crate) async fn reserve(
         .await
         .map_err(no_lease)?;
     let mut positions = waiting.positions();
+    // The first is told, too, unless the lease is there already.
+    positions.mark_changed();
     let mut granted = std::pin::pin!(waiting.granted());
     loop {
         tokio::select! {
