@@ -198,7 +198,10 @@ impl MemoryGovernor {
     fn measured(&mut self, readings: Readings) {
         self.seed.book.measured(readings);
         self.looked = Some(Instant::now());
+        // One that became due while this one was under way looks at what came after it.
+        let due = self.look_at;
         self.look_later();
+        self.look_at = self.look_at.into_iter().chain(due).min();
     }
 
     /// By the clock, unless the kernel tells and there is nothing that has to be followed. It counts from the last look,

@@ -118,6 +118,7 @@ impl Book {
         self.turn(|pages, at| {
             pages.readings = Some(readings.after(pages.readings.unwrap_or_default()));
             pages.looks = pages.looks.saturating_add(1);
+            pages.relief.looked();
             pages.relimit(at);
         });
     }

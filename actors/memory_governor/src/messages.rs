@@ -164,7 +164,8 @@ pub enum Standing {
     /// Nothing is missing, or nobody can be asked for what is.
     #[default]
     Calm,
-    /// An order to let memory go is out. While it is for the machine's sake, those in line are not served.
+    /// An order to let memory go is out. While it is for the machine's sake, those in line are not served; nor while a full
+    /// machine was not looked at since something was freed.
     Holding,
     /// The machine is full, and everyone was asked. If it is [`crate::Level::Critical`], leases are refused.
     Spent,

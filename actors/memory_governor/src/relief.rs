@@ -25,6 +25,8 @@ pub(crate) struct Relief {
     bell: Arc<Notify>,
     /// An order for the machine's sake was answered: what it has now is to be read.
     look: bool,
+    /// For the machine's sake since it was last looked at.
+    freed: Bytes,
 }
 
 struct Sent {
@@ -51,6 +53,7 @@ impl Relief {
             sent: BTreeMap::new(),
             bell,
             look: false,
+            freed: Bytes::ZERO,
         }
     }
 
@@ -81,6 +84,16 @@ impl Relief {
         std::mem::take(&mut self.look)
     }
 
+    /// The machine was looked at: what was freed is in the reading.
+    pub(crate) fn looked(&mut self) {
+        self.freed = Bytes::ZERO;
+    }
+
+    /// What was freed for the machine's sake since it was last looked at, by the word of those who did.
+    pub(crate) fn freed(&self) -> Bytes {
+        self.freed
+    }
+
     /// Reads the answers, and gives up those whose time is over.
     pub(crate) fn hear(&mut self, at: Duration) -> Vec<Decided> {
         self.targets.forget_closed();
@@ -93,7 +106,10 @@ impl Relief {
             let Some(sent) = self.sent.remove(&number) else {
                 continue;
             };
-            self.look |= matches!(sent.round, Round::Reading(_));
+            if let Round::Reading(_) = sent.round {
+                self.look = true;
+                self.freed = self.freed.saturating_add(freed);
+            }
             if let Some((target, answer)) = self.response.answered(at, number, freed) {
                 heard.push(told(target, &answer, &sent));
             }

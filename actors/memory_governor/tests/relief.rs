@@ -253,6 +253,86 @@ async fn a_critical_machine_lends_nothing_when_all_were_asked() {
     tree.stop().await;
 }
 
+/// A reading is as old as it is: what was freed since is not missing any more, and nobody pays for it twice.
+#[tokio::test(start_paused = true)]
+async fn what_was_freed_since_the_look_is_asked_of_nobody_else() {
+    let tree = start().await;
+    let mut caches = tree.enlist("cache_janitor", Stage::Caches).await;
+    let mut models = tree.enlist("model_host", Stage::IdleModels).await;
+    let held = tree.reserve(600 * KIB).await.unwrap();
+    // 90% of the host: 80 KiB are missing.
+    tree.machine.ram(800, 80);
+    sleep(POLL).await;
+    let order = caches.recv().await.unwrap();
+    assert_eq!(order.wanted, Bytes(80 * KIB));
+    held.shrink_to(Bytes(570 * KIB));
+    order.done(Bytes(30 * KIB));
+    let order = models.recv().await.unwrap();
+    assert_eq!(order.wanted, Bytes(50 * KIB), "what is still missing");
+    held.shrink_to(Bytes(520 * KIB));
+    order.done(Bytes(50 * KIB));
+
+    // Not much better: by a new look all are asked anew, and whoever gives all ends it until the next.
+    tree.machine.ram(800, 100);
+    let order = models.recv().await.unwrap();
+    assert_eq!(order.wanted, Bytes(60 * KIB), "the caches have a rest");
+    held.shrink_to(Bytes(400 * KIB));
+    tree.machine.ram(800, 400);
+    order.done(Bytes(120 * KIB));
+    // Neither by a waiter's order in between.
+    let waiting = tree.wait("lane", 350 * KIB, MINUTE).await.unwrap();
+    let order = models.recv().await.unwrap();
+    assert_eq!(order.wanted, Bytes(50 * KIB));
+    assert_eq!(order.reason, "lane waits for 350.0 KiB for something");
+    held.shrink_to(Bytes(350 * KIB));
+    order.done(Bytes(50 * KIB));
+    assert!(waiting.granted().await.is_ok());
+    sleep(MINUTE).await;
+    assert_eq!(models.try_recv().unwrap_err(), TryRecvError::Empty);
+    assert_eq!(caches.try_recv().unwrap_err(), TryRecvError::Empty);
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_in_line_is_refused_before_a_look_at_what_was_freed() {
+    let tree = start().await;
+    let mut caches = tree.enlist("cache_janitor", Stage::Caches).await;
+    let held = tree.reserve(500 * KIB).await.unwrap();
+    tree.machine.ram(800, 20);
+    sleep(POLL).await;
+    let order = caches.recv().await.unwrap();
+    let waiting = tree.wait("lane", 10 * KIB, MINUTE).await.unwrap();
+    let begun = Instant::now();
+    held.shrink_to(Bytes(360 * KIB));
+    tree.machine.ram(800, 200);
+    order.done(Bytes(140 * KIB));
+    let status = tree.status().await;
+    assert_eq!(
+        (status.standing, status.waiters.len()),
+        (Standing::Holding, 1),
+        "the machine may be well by now"
+    );
+    assert!(waiting.granted().await.is_ok());
+    assert!(begun.elapsed() <= SECOND + Duration::from_millis(1));
+
+    // It is not: everyone was asked, so it ends.
+    tree.machine.ram(800, 20);
+    sleep(POLL).await;
+    let order = caches.recv().await.unwrap();
+    let waiting = tree.wait("lane", 10 * KIB, MINUTE).await.unwrap();
+    held.shrink_to(Bytes(350 * KIB));
+    order.done(Bytes(10 * KIB));
+    assert_eq!(tree.status().await.waiters.len(), 1);
+    let begun = Instant::now();
+    assert!(matches!(
+        waiting.granted().await,
+        Err(ReserveError::Refused { .. })
+    ));
+    assert!(begun.elapsed() <= SECOND + Duration::from_millis(1));
+    assert_eq!(tree.status().await.standing, Standing::Spent);
+    tree.stop().await;
+}
+
 /// One that says it freed what it did not is asked once for each look at the machine, and looks keep their distance.
 #[tokio::test(start_paused = true)]
 async fn a_target_that_promises_too_much_is_not_asked_without_end() {

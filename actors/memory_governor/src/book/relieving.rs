@@ -53,20 +53,27 @@ impl Pages {
         self.judge(at);
     }
 
-    /// For the machine's sake. With nothing leased there is nothing to let go.
+    /// For the machine's sake. With nothing leased there is nothing to let go. What was freed since the look is not
+    /// missing any more, and shows at the next one, which is soon: until then a full machine refuses nobody in line.
     fn relieve_machine(&mut self, opened: Instant, at: Duration) -> Option<Asked> {
         let readings = self.readings.unwrap_or_default();
         let ledger = self.desk.ledger();
-        let missing = need::of_machine(self.real, &readings, ledger.limit());
-        if missing == Bytes::ZERO || ledger.leased() == Bytes::ZERO {
-            return None;
+        let over = need::of_machine(self.real, &readings, ledger.limit());
+        let freed = self.relief.freed();
+        let missing = over.saturating_sub(freed);
+        let mut asked = None;
+        if missing > Bytes::ZERO && ledger.leased() > Bytes::ZERO {
+            let need = Need {
+                bytes: missing.max(self.desk.shortfall()),
+                round: Round::Reading(self.looks),
+            };
+            let reason = self.real.to_string();
+            asked = Some(self.ask(opened, at, need, &reason));
         }
-        let need = Need {
-            bytes: missing.max(self.desk.shortfall()),
-            round: Round::Reading(self.looks),
-        };
-        let reason = self.real.to_string();
-        Some(self.ask(opened, at, need, &reason))
+        if self.desk.is_scarce() && freed > Bytes::ZERO {
+            asked = Some(Asked::Waiting);
+        }
+        asked
     }
 
     /// For whoever is first in line, if they do not fit.
