@@ -31,14 +31,16 @@ pub const fn deadline(stage: Stage) -> Duration {
 pub struct Need {
     /// How much. Above zero.
     pub bytes: Bytes,
-    /// Which need this is. Whoever gave all that was wanted for one is asked again only for another.
+    /// Which need this is. Whoever gave all that was wanted for one is asked again only for another, or if that was not
+    /// all of it that counts: see [`Round::Waiter`].
     pub round: Round,
 }
 
 /// Which need it is: one waiter is one need, and one reading of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Round {
-    /// Of one who waits.
+    /// Of one who waits. Not all that a target frees is leased; while each order makes the shortfall smaller, whoever said
+    /// that it gave all is asked for the rest.
     Waiter(WaiterId),
     /// The reading of this number.
     Reading(u64),
@@ -121,16 +123,19 @@ struct Out {
 
 /// Why a target is not asked.
 enum Tired {
-    /// It gave all that was wanted in this round.
-    Round(Round),
+    /// It gave all that was wanted for this need.
+    Need(Need),
     /// It had less than was wanted, and is left alone until then.
     Until(Duration),
 }
 
 impl Tired {
-    fn is_over(&self, now: Duration, round: Round) -> bool {
+    fn is_over(&self, now: Duration, need: Need) -> bool {
         match self {
-            Self::Round(asked) => *asked != round,
+            Self::Need(Need { bytes, round }) => {
+                let waits = matches!(round, Round::Waiter(_));
+                *round != need.round || (waits && need.bytes < *bytes)
+            }
             Self::Until(until) => now >= *until,
         }
     }
@@ -177,7 +182,7 @@ impl Response {
         let ready = self
             .tracks
             .iter_mut()
-            .filter(|(_, track)| track.is_ready(now, need.round))
+            .filter(|(_, track)| track.is_ready(now, need))
             .min_by_key(|(_, track)| track.stage);
         let Some((name, track)) = ready else {
             let asked = !self.tracks.is_empty();
@@ -223,7 +228,8 @@ impl Response {
             took: now.saturating_sub(order.since),
         };
         track.rest = Some(if freed >= order.wanted {
-            Tired::Round(round)
+            let bytes = order.wanted;
+            Tired::Need(Need { bytes, round })
         } else {
             Tired::Until(now.saturating_add(REST))
         });
@@ -280,8 +286,8 @@ impl Response {
 }
 
 impl Track {
-    fn is_ready(&self, now: Duration, round: Round) -> bool {
-        let rested = self.rest.as_ref().is_none_or(|r| r.is_over(now, round));
+    fn is_ready(&self, now: Duration, need: Need) -> bool {
+        let rested = self.rest.as_ref().is_none_or(|r| r.is_over(now, need));
         self.out.is_none() && rested
     }
 }

@@ -253,6 +253,33 @@ async fn a_critical_machine_lends_nothing_when_all_were_asked() {
     tree.stop().await;
 }
 
+/// Idle conversations are no leases: what is freed of them helps nobody who waits, and must not hide that there is more.
+#[tokio::test(start_paused = true)]
+async fn who_gave_all_but_not_all_of_it_leased_is_asked_for_the_rest() {
+    let tree = start().await;
+    let mut caches = tree.enlist("cache_janitor", Stage::Caches).await;
+    let mut models = tree.enlist("model_host", Stage::IdleModels).await;
+    let prefixes = tree.reserve(700 * KIB).await.unwrap();
+    let waiting = tree.wait("lane", 200 * KIB, MINUTE).await.unwrap();
+    let order = caches.recv().await.unwrap();
+    prefixes.shrink_to(Bytes(510 * KIB));
+    order.done(Bytes(200 * KIB));
+    let order = caches.recv().await.unwrap();
+    assert_eq!(order.wanted, Bytes(10 * KIB));
+    assert_eq!(models.try_recv().unwrap_err(), TryRecvError::Empty);
+    prefixes.shrink_to(Bytes(400 * KIB));
+    order.done(Bytes(110 * KIB));
+    assert!(waiting.granted().await.is_ok());
+
+    // One that says so and gives nothing is passed over.
+    let waiting = tree.wait("lane", 310 * KIB, MINUTE).await.unwrap();
+    let order = caches.recv().await.unwrap();
+    order.done(Bytes(300 * KIB));
+    drop(models.recv().await.unwrap());
+    assert!(waiting.granted().await.is_err());
+    tree.stop().await;
+}
+
 /// A reading is as old as it is: what was freed since is not missing any more, and nobody pays for it twice.
 #[tokio::test(start_paused = true)]
 async fn what_was_freed_since_the_look_is_asked_of_nobody_else() {
