@@ -221,6 +221,10 @@ impl CacheJanitor {
     }
 
     fn write_down(&mut self, ended: &Ended) {
+        // Of a cache that has left meanwhile, too: what it freed is freed.
+        if let Some((_, relief)) = &mut self.relief {
+            relief.ended(ended.id, ended.ending.freed());
+        }
         let now = Instant::now();
         let (at, took) = (
             self.clock.stamp(),
@@ -244,9 +248,6 @@ impl CacheJanitor {
         let Some(sweep) = noted else {
             return;
         };
-        if let Some((_, relief)) = &mut self.relief {
-            relief.ended(ended.id, ended.ending.freed());
-        }
         meters::swept(&sweep);
         if let Ending::Swept(swept) = sweep.ending {
             tracing::debug!(cache = sweep.cache, ?swept, ?took, "swept");

@@ -180,6 +180,27 @@ async fn an_order_is_answered_in_time_whoever_is_silent() {
     stage.scene.stop().await;
 }
 
+/// A model is unloaded while its prefixes are being swept: nobody waits for a cache that is gone, and what it freed counts.
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_leaves_while_it_is_swept_holds_up_no_answer() {
+    let stage = start().await;
+    let due = Instant::now() + HOUR;
+    for (answers, expected) in [(true, 30), (false, 0)] {
+        let (leaves, mut orders) = stage.register("leaves", 30, due).await;
+        let receipt = stage.relieve(80, Duration::from_secs(2)).await;
+        let order = orders.recv().await.unwrap();
+        drop(leaves);
+        if answers {
+            order.done(freed(30, 0, due));
+        } else {
+            drop(order);
+        }
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(receipt.freed(), Some(Bytes(expected)));
+    }
+    stage.scene.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn with_nothing_to_free_the_answer_is_nothing_at_once() {
     let stage = start().await;
