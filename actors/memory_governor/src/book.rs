@@ -70,6 +70,8 @@ pub(crate) struct Totals {
     pub(crate) leased: Bytes,
     pub(crate) waiting: usize,
     pub(crate) pressure: Pressure,
+    /// How full each thing is that can be full; what could not be read is not there.
+    pub(crate) fills: Vec<(Source, Fill)>,
 }
 
 impl Book {
@@ -237,6 +239,7 @@ impl Book {
                 leased: pages.desk.ledger().leased(),
                 waiting: pages.desk.line().len(),
                 pressure: pages.pressure,
+                fills: pages.fills().collect(),
             }
         })
     }
@@ -380,13 +383,18 @@ impl Pages {
         self.decisions.note(at, what);
     }
 
-    fn judge(&mut self, at: Duration) {
+    fn fills(&self) -> impl Iterator<Item = (Source, Fill)> + use<> {
         let ledger = Fill {
             used: self.desk.ledger().leased(),
             of: self.desk.ledger().limit(),
         };
+        let real: Vec<(Source, Fill)> = self.readings.unwrap_or_default().fills().collect();
+        [(Source::Ledger, ledger)].into_iter().chain(real)
+    }
+
+    fn judge(&mut self, at: Duration) {
         let real = self.readings.unwrap_or_default();
-        let fills = [(Source::Ledger, ledger)].into_iter().chain(real.fills());
+        let fills = self.fills();
         let (before, real_before) = (self.pressure, self.real);
         let now = before.after(fills, &BANDS);
         let now = now.or_stalled(before, real.stalled);

@@ -3,7 +3,7 @@
 use metrics::{counter, gauge};
 
 pub use telemetry::names::{
-    LEASED_BYTES, LEASES_REFUSED, LIMIT_BYTES, PRESSURE, RESERVATIONS_WAITING,
+    IN_USE, LEASED_BYTES, LEASES_REFUSED, LIMIT_BYTES, PRESSURE, RESERVATIONS_WAITING,
 };
 
 use crate::book::Totals;
@@ -13,6 +13,9 @@ pub(crate) fn show(totals: &Totals) {
     gauge!(LEASED_BYTES).set(totals.leased.0 as f64);
     gauge!(RESERVATIONS_WAITING).set(totals.waiting as f64);
     gauge!(PRESSURE).set(f64::from(totals.pressure.level.rank()));
+    for (source, fill) in &totals.fills {
+        gauge!(IN_USE, "of" => source.as_str()).set(f64::from(fill.share().0) / 1000.0);
+    }
 }
 
 pub(crate) fn refused() {

@@ -40,6 +40,7 @@ async fn the_numbers_are_those_of_the_engine() {
         "paraphym_memory_leased_bytes 1048576",
         "paraphym_memory_limit_bytes 67108864",
         "paraphym_memory_pressure 0",
+        "paraphym_memory_in_use_ratio{of=\"ledger\"} 0.015",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }

@@ -2,7 +2,7 @@
 //! it chooses the words around it.
 
 use domain::{Bytes, ModelName};
-use memory_governor::LedgerStatus;
+use memory_governor::{LedgerStatus, Level};
 use runtime::{Census, Role, Runtime};
 
 use crate::Paraphym;
@@ -179,9 +179,13 @@ fn libraries(runtime: &Runtime) -> Check {
 fn memory(status: &LedgerStatus) -> Check {
     let show = |bytes: Option<Bytes>| bytes.map_or_else(|| "none".to_owned(), |b| b.to_string());
     let found = format!(
-        "budget {} ({} available); host {}, cgroup {}, configured {}",
+        "budget {} ({} leased, {} available); pressure {} ({}, noticed by {}); host {}, cgroup {}, configured {}",
         status.limit,
+        status.leased,
         status.available,
+        status.pressure,
+        status.standing.as_str(),
+        status.looks.as_str(),
         show(status.host),
         show(status.cgroup),
         show(status.configured),
@@ -192,6 +196,14 @@ fn memory(status: &LedgerStatus) -> Check {
             Verdict::Warn,
             found,
             "the smallest model needs about 256 MiB: raise the limit",
+        );
+    }
+    if status.pressure.level >= Level::High {
+        return Check::bad(
+            "memory",
+            Verdict::Warn,
+            found,
+            "close what takes memory, or give this process more: models and caches are let go, and requests refused",
         );
     }
     Check::ok("memory", found)
@@ -273,4 +285,55 @@ fn processor() -> Check {
 #[cfg(not(target_arch = "x86_64"))]
 fn processor() -> Check {
     Check::ok("processor", std::env::consts::ARCH.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use memory_governor::pressure::{Pressure, Share, Source};
+
+    use super::*;
+
+    fn ledger(limit: Bytes, level: Level) -> LedgerStatus {
+        LedgerStatus {
+            limit,
+            leased: Bytes::mib(96),
+            available: limit.saturating_sub(Bytes::mib(96)),
+            over: Bytes::ZERO,
+            host: Some(Bytes::mib(4096)),
+            cgroup: Some(Bytes::mib(1024)),
+            configured: None,
+            pressure: Pressure {
+                level,
+                share: Share(875),
+                source: Source::Cgroup,
+            },
+            leases: Vec::new(),
+            waiters: Vec::new(),
+            standing: memory_governor::Standing::Calm,
+            looks: memory_governor::Looks::Psi,
+            poll: memory_governor::DEFAULT_POLL,
+            targets: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn memory_is_said_with_its_pressure_and_where_that_comes_from() {
+        for (limit, level, verdict) in [
+            (Bytes::mib(896), Level::Normal, Verdict::Ok),
+            (Bytes::mib(896), Level::High, Verdict::Warn),
+            (Bytes::mib(896), Level::Critical, Verdict::Warn),
+            (Bytes::mib(255), Level::Low, Verdict::Warn),
+        ] {
+            let check = memory(&ledger(limit, level));
+            assert_eq!(check.verdict, verdict, "{}", check.found);
+            assert_eq!(check.advice.is_empty(), verdict == Verdict::Ok);
+        }
+        let found = memory(&ledger(Bytes::mib(896), Level::Normal)).found;
+        assert_eq!(
+            found,
+            "budget 896.0 MiB (96.0 MiB leased, 800.0 MiB available); \
+             pressure normal: 87.5% of the cgroup's limit is in use (calm, noticed by psi); \
+             host 4.0 GiB, cgroup 1.0 GiB, configured none"
+        );
+    }
 }

@@ -23,6 +23,9 @@ pub const LEASED_BYTES: &str = "paraphym_memory_leased_bytes";
 pub const LIMIT_BYTES: &str = "paraphym_memory_limit_bytes";
 /// How scarce memory is: 0 low, 1 normal, 2 high, 3 critical.
 pub const PRESSURE: &str = "paraphym_memory_pressure";
+/// The share in use, 1 being all of it, by `of`: the ledger's budget, the cgroup's limit, the host's RAM. The largest
+/// makes the pressure, unless tasks stall.
+pub const IN_USE: &str = "paraphym_memory_in_use_ratio";
 /// Reservations waiting in line for memory.
 pub const RESERVATIONS_WAITING: &str = "paraphym_memory_waiting";
 /// Leases refused, those included who waited in vain.
@@ -128,6 +131,10 @@ fn describe_gauges() {
         (SEQUENCES_ACTIVE, "Sequences being answered"),
         (SEQUENCES_WAITING, "Requests waiting for a sequence"),
         (CONVERSATIONS, "Conversations with a live worker"),
+        (
+            IN_USE,
+            "The share in use of the budget, the cgroup's limit, the host's RAM",
+        ),
         (
             PRESSURE,
             "How scarce memory is: 0 low, 1 normal, 2 high, 3 critical",
