@@ -8,6 +8,7 @@
 mod eviction;
 mod footprint;
 mod pinning;
+mod places;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -185,13 +186,22 @@ impl Message<Warm> for ModelHost {
 struct LookedUp {
     name: ModelName,
     found: Result<Found, GenerationError>,
+    /// How many idle models may still be asked for their place.
+    tries: usize,
 }
 
 impl Message<LookedUp> for ModelHost {
     type Reply = ();
 
-    async fn handle(&mut self, looked_up: LookedUp, _: &mut Context<Self, ()>) {
-        let LookedUp { name, found } = looked_up;
+    async fn handle(&mut self, mut looked_up: LookedUp, ctx: &mut Context<Self, ()>) {
+        if let (Ok(found), Some(left)) = (&looked_up.found, looked_up.tries.checked_sub(1))
+            && self.crowds.is_awaited(&looked_up.name)
+            && let Some(idle) = self.in_the_way(&looked_up.name, found)
+        {
+            looked_up.tries = left;
+            return self.make_place(idle, looked_up, ctx.actor_ref());
+        }
+        let LookedUp { name, found, .. } = looked_up;
         for (job, asker) in self.crowds.take(&name) {
             let accepted = match &found {
                 Ok(found) => self.put(&name, found, job).await,
@@ -288,10 +298,13 @@ impl ModelHost {
         self.crowds.begin(name.clone(), guard, job, asker);
         let looking = look_up(Arc::clone(&self.seed.deps.resolve), name.clone(), permit);
         let me = me.clone();
+        let places = self.seed.rules.now().max_models;
+        let tries = places.max(self.seed.roster.len());
         self.tasks.spawn(async move {
             let found = looking.await;
+            let looked_up = LookedUp { name, found, tries };
             // An error means that this life is over.
-            drop(me.tell(LookedUp { name, found }).send().await);
+            drop(me.tell(looked_up).send().await);
         });
     }
 
@@ -354,23 +367,6 @@ impl ModelHost {
             .await
             .map_err(|e| unavailable(LANE_SUPERVISOR_ID, &e))?;
         roster.insert(found.key.clone(), name.clone(), label, lane, &book);
-        Ok(())
-    }
-
-    /// A lane that only remembers why its file did not load gives way to one that may.
-    fn make_room(&self) -> Result<(), GenerationError> {
-        let roster = &self.seed.roster;
-        let most = self.seed.rules.now().max_models.max(1);
-        while roster.len() >= most {
-            let Some(seat) = roster.take_spare() else {
-                let reason = format!(
-                    "{most} models are resident or loading, and there is no place for another; \
-                     unload one, or try again later"
-                );
-                return Err(unavailable(CHILD_ID, &reason));
-            };
-            poke(&seat.lane);
-        }
         Ok(())
     }
 }

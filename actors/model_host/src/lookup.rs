@@ -143,6 +143,12 @@ impl Crowds {
         self.0.insert(name, crowd);
     }
 
+    /// Whether anyone still waits for that name.
+    pub(crate) fn is_awaited(&self, name: &ModelName) -> bool {
+        let crowd = self.0.get(name);
+        crowd.is_some_and(|crowd| crowd.jobs.iter().any(|(job, _)| !job.outlet.is_gone()))
+    }
+
     /// The look-up is over: those who waited and still do.
     pub(crate) fn take(&mut self, name: &ModelName) -> Vec<(Job, Asker)> {
         let mut jobs = self.0.remove(name).map(|c| c.jobs).unwrap_or_default();

@@ -13,11 +13,12 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use common::{DEADLINE, Setting, counting, hear};
 use domain::{Bytes, GenerationError, ModelName, RequestId};
 use engine::ModelSource;
-use paraphym_model_host::{Cancel, ModelState, Request, ResolveModel, Unload};
+use paraphym_model_host::{Cancel, ModelState, ModelStatus, Pin, Request, ResolveModel, Unload};
 use telemetry::Metrics;
 use testkit::scripted::Answer;
 use tokio::sync::oneshot;
@@ -57,20 +58,47 @@ async fn models_that_do_not_load_take_nobodys_place() {
 
 #[tokio::test(start_paused = true)]
 async fn a_place_that_is_taken_is_called_what_it_is() {
-    let setting = Setting::new(Answer::Counting).config(|c| c.max_models = 2);
+    let setting = Setting::new(Answer::Counting).config(|c| c.max_models = 1);
     let stage = setting.memory(Bytes::mib(64)).start().await;
-    for model in ["a", "b"] {
-        hear(stage.ask(to(model, 1, 5)).await.unwrap()).await;
-    }
+    let step = stage.control.gate_step(3);
+    let answering = stage.ask(to("a", 1, 5)).await.unwrap();
+    stage.control.wait_until(|c| c.steps == 3).await;
     let refused = stage.ask(to("c", 1, 5)).await.unwrap_err().to_string();
     assert!(
-        refused.contains("2 models are resident or loading") && !refused.contains("requests"),
+        refused.contains("1 models are resident or loading") && !refused.contains("requests"),
         "{refused}"
     );
-    let model = ModelName::new("a");
-    stage.host.ask(Unload { model }, DEADLINE).await.unwrap();
-    let heard = hear(stage.ask(to("c", 1, 5)).await.unwrap()).await;
+    drop(step);
+    hear(answering).await.finished();
+    stage.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_idle_for_longest_gives_its_place_to_a_model_that_is_wanted() {
+    let setting = Setting::new(Answer::Counting).config(|c| c.max_models = 3);
+    let stage = setting.memory(Bytes::mib(64)).start().await;
+    for model in ["a", "b", "c", "a"] {
+        hear(stage.ask(to(model, 1, 5)).await.unwrap()).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let model = ModelName::new("b");
+    stage.host.ask(Pin { model }, DEADLINE).await.unwrap();
+    let heard = hear(stage.ask(to("d", 1, 5)).await.unwrap()).await;
     assert_eq!(heard.text, Answer::counting(1, 5));
+    let names = |models: Vec<ModelStatus>| -> Vec<String> {
+        models.iter().map(|m| m.name.to_string()).collect()
+    };
+    assert_eq!(names(stage.models().await), ["a", "b", "d"]);
+    assert_eq!(
+        stage.ledger().await.leased,
+        Bytes::mib(3).saturating_add(stage.kv_kept().await)
+    );
+    // Two at once take two places.
+    let (e, f) = tokio::join!(stage.ask(to("e", 1, 5)), stage.ask(to("f", 1, 5)));
+    for stream in [e, f] {
+        hear(stream.unwrap()).await.finished();
+    }
+    assert_eq!(names(stage.models().await), ["b", "e", "f"]);
     stage.close().await;
 }
 

@@ -39,6 +39,9 @@ impl Readiness {
             .iter()
             .filter(|lane| holds_place(lane))
             .count();
+        // An idle one gives its place to one that is wanted.
+        let mut lanes = status.models.iter();
+        let one_is_idle = lanes.any(|lane| lane.idle_for.is_some() && !lane.pinned);
         let lane = status.models.iter().find(|lane| lane.name == *model);
         match lane.map(|lane| &lane.state) {
             Some(ModelState::Ready) => Self::ready(model, "loaded"),
@@ -67,11 +70,13 @@ impl Readiness {
             Some(ModelState::Stopping) => {
                 Self::not(model, "stopping", "it is being stopped".into())
             }
-            None if here && taken < max_models.max(1) => Self::ready(model, "unloaded"),
+            None if here && (one_is_idle || taken < max_models.max(1)) => {
+                Self::ready(model, "unloaded")
+            }
             None if here => {
                 let reason = format!(
-                    "{taken} other models are in memory or loading, and there is no place for another: unload one, or \
-                     wait until one has been idle for long enough"
+                    "{taken} other models are in memory or loading and busy or pinned, and there is no place for another: \
+                     unload or unpin one, or wait until one is idle"
                 );
                 Self::not(model, "no_place", reason)
             }
@@ -182,6 +187,16 @@ mod tests {
             serde_json::to_string(&known).unwrap(),
             r#"{"status":"ready","model":"other","state":"unloaded"}"#
         );
+    }
+
+    #[test]
+    fn an_idle_models_place_can_be_had_and_a_pinned_ones_cannot() {
+        let mut status = host(ModelState::Ready);
+        let other = ModelName::new("other");
+        status.models[0].idle_for = Some(Duration::ZERO);
+        assert!(Readiness::of(&other, &status, true, 1).is_ready());
+        status.models[0].pinned = true;
+        assert!(!Readiness::of(&other, &status, true, 1).is_ready());
     }
 
     #[test]

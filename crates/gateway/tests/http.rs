@@ -342,13 +342,28 @@ async fn a_model_that_is_not_here_or_does_not_load_is_not_ready() {
 }
 
 #[tokio::test]
-async fn a_model_without_a_place_is_not_ready() {
+async fn an_idle_model_gives_its_place_to_one_that_is_asked() {
     let host = HostConfig {
         max_models: 1,
         ..HostConfig::default()
     };
     let scene = Scene::with_host(hello(), host, |config| config.max_models = 1).await;
-    assert_eq!(get(scene.address, "/readyz").await.status, 200);
+    for model in [r#","model":"other""#, ""] {
+        assert_eq!(get(scene.address, "/readyz").await.status, 200);
+        let answer = chat(scene.address, &ask(model)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_model_without_a_place_is_not_ready() {
+    let host = HostConfig {
+        max_models: 1,
+        pinned: vec![domain::ModelName::new("other")],
+        ..HostConfig::default()
+    };
+    let scene = Scene::with_host(hello(), host, |config| config.max_models = 1).await;
     let other = chat(scene.address, &ask(r#","model":"other""#)).await;
     assert_eq!(other.status, 200, "{other:?}");
     let ready = get(scene.address, "/readyz").await;
