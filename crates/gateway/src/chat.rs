@@ -112,7 +112,7 @@ async fn body(request: Request, shared: &Arc<Shared>) -> Result<Bytes, ApiError>
 }
 
 fn defaults(shared: &Shared, number: u64) -> Defaults {
-    let mut sampling = shared.config.sampling.clone();
+    let mut sampling = (shared.deps.sampling)();
     sampling.seed = shared.ids.seed(number);
     Defaults {
         model: shared.config.default_model.clone(),

@@ -16,8 +16,6 @@ pub struct GatewayConfig {
     pub bind: SocketAddr,
     /// Who answers a request that names no model, and whose state is readiness.
     pub default_model: ModelName,
-    /// How tokens are chosen where a request says nothing. The seed is not used: each request gets its own.
-    pub sampling: Sampling,
     /// Models the host has places for (`HostConfig::max_models`): readiness must know, and the host's status does not say.
     pub max_models: usize,
     /// How long a graceful stop waits for running answers; the root's own deadline may be shorter. 3 s: the parts behind
@@ -28,12 +26,11 @@ pub struct GatewayConfig {
 }
 
 impl GatewayConfig {
-    /// Listens at `bind` for `default_model`, with default sampling and limits and 3 seconds to drain.
+    /// Listens at `bind` for `default_model`, with default limits and 3 seconds to drain.
     pub fn new(bind: SocketAddr, default_model: ModelName) -> Self {
         Self {
             bind,
             default_model,
-            sampling: Sampling::default(),
             max_models: HostConfig::default().max_models,
             drain: Duration::from_secs(3),
             limits: Limits::default(),
@@ -97,6 +94,8 @@ impl Default for Limits {
 pub struct GatewayDeps {
     /// Who answers.
     pub host: Handle<ModelHost>,
+    /// How tokens are chosen now where a request says nothing. The seed is not used: each request gets its own.
+    pub sampling: Arc<dyn Fn() -> Sampling + Send + Sync>,
     /// All metrics as Prometheus text.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The models that are here, by the names requests use.

@@ -205,13 +205,13 @@ impl Builder {
             let (listing_spec, listing) = Listing::of(store.clone());
             let deps = GatewayDeps {
                 host: tree.models.clone(),
+                sampling: settings::sampling_now(&settings),
                 metrics: rendered(metrics),
                 models: listing.reader(),
                 clock,
             };
             let mut config = GatewayConfig::new(bind, model.clone());
-            settings::edge(&first, &mut config);
-            config.max_models = max_models;
+            settings::edge(&first, max_models, &mut config);
             let gateway = gateway::child(config, deps)?;
             edge = Some((bind, gateway.spec.id().clone()));
             tree.spec = tree.spec.child(listing_spec).child(gateway.spec);

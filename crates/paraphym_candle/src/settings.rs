@@ -72,6 +72,12 @@ pub(crate) fn sampling(settings: &Settings) -> Sampling {
     }
 }
 
+/// The same, by the settings that hold whenever it is called.
+pub(crate) fn sampling_now(settings: &Store) -> Arc<dyn Fn() -> Sampling + Send + Sync> {
+    let settings = settings.clone();
+    Arc::new(move || sampling(&settings.current().settings))
+}
+
 /// What a turn is run with where its asker says nothing.
 pub(crate) fn turn(settings: &Settings, model: ModelName) -> TurnSettings {
     TurnSettings {
@@ -139,10 +145,10 @@ pub(crate) fn memory_poll(settings: &Settings) -> Duration {
     settings.memory.poll.duration()
 }
 
-/// Where to listen is said by whoever starts the server.
-pub(crate) fn edge(settings: &Settings, config: &mut GatewayConfig) {
+/// Where to listen, and how many models there are places for, is said by whoever starts the server.
+pub(crate) fn edge(settings: &Settings, max_models: usize, config: &mut GatewayConfig) {
     let (limits, realtime) = (&settings.limits, &settings.realtime);
-    config.sampling = sampling(settings);
+    config.max_models = max_models;
     config.drain = realtime.drain.duration();
     config.limits = Limits {
         connections: count(limits.connections),
@@ -183,7 +189,7 @@ mod tests {
         assert_eq!(memory_poll(&settings), governor.poll);
         let plain = GatewayConfig::new(settings.realtime.bind, model);
         let mut config = plain.clone();
-        edge(&settings, &mut config);
+        edge(&settings, config.max_models, &mut config);
         assert_eq!(format!("{config:?}"), format!("{plain:?}"));
     }
 
@@ -194,7 +200,7 @@ mod tests {
         let shape = |settings: &Settings| {
             let model = ModelName::new("m");
             let mut config = GatewayConfig::new(settings.realtime.bind, model.clone());
-            edge(settings, &mut config);
+            edge(settings, config.max_models, &mut config);
             format!(
                 "{:?}{:?}{:?}{config:?}{:?}{:?}",
                 turn(settings, model),

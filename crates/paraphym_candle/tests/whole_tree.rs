@@ -6,6 +6,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use paraphym_candle::{
 };
 use tempfile::TempDir;
 use testkit::scripted::{Answer, Control, ScriptedLoader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const SPEECH: &str = "the quick brown fox jumps over the lazy dog and goes home to sleep";
 
@@ -341,6 +344,50 @@ async fn settings_reach_the_parts_at_the_start_and_when_they_change() {
         "the first child of the root"
     );
     assert!(host.shutdown().await.abandoned.is_empty());
+}
+
+#[tokio::test]
+async fn answers_over_http_are_by_the_settings_that_hold_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("scripted.gguf");
+    std::fs::write(&path, b"the scripted loader reads no file").unwrap();
+    let host = Paraphym::builder()
+        .models_dir(dir.path())
+        .model(ModelName::new(path.to_str().unwrap()))
+        .memory_limit(Bytes::mib(64))
+        .loader(Arc::new(ScriptedLoader::new(Answer::Counting)))
+        .serve("127.0.0.1:0".parse().unwrap())
+        .start()
+        .await
+        .unwrap();
+    let address = host.address().await.unwrap();
+    for max_tokens in ["3", "5"] {
+        chat_config::client::update(host.config(), set("model.max_tokens", max_tokens))
+            .await
+            .unwrap();
+        let answer = post(
+            address,
+            r#"{"messages":[{"role":"user","content":"count"}]}"#,
+        )
+        .await;
+        let said = format!("\"completion_tokens\":{max_tokens},");
+        assert!(answer.contains(&said), "{answer}");
+    }
+    assert!(host.shutdown().await.abandoned.is_empty());
+}
+
+/// One request to the chat endpoint, and all that comes back.
+async fn post(address: SocketAddr, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all((head + body).as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 #[tokio::test(start_paused = true)]

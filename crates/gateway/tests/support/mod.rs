@@ -209,10 +209,10 @@ impl Scene {
         };
         let ([lanes, host], handle) = model_host::children(host, deps);
         let mut config = GatewayConfig::new("127.0.0.1:0".parse().unwrap(), ModelName::new("tiny"));
-        config.sampling = Sampling::greedy();
         change(&mut config);
         let deps = GatewayDeps {
             host: handle.clone(),
+            sampling: Arc::new(Sampling::greedy),
             metrics: Arc::new(|| "paraphym_up 1\n".to_owned()),
             models: Arc::new(|| ["tiny", "other", "gone"].map(ModelName::new).to_vec()),
             clock: Arc::new(|| UNIX_EPOCH + Duration::from_secs(CREATED)),
