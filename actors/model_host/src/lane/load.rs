@@ -103,15 +103,14 @@ impl Load {
         let parts = self.parts.clone();
         let (book, cancelled) = (self.book.clone(), Arc::clone(&self.cancelled));
         let held = (Arc::clone(&weights), more);
-        let model = self
+        let loaded = self
             .on_blocking_thread(move || {
-                // The leases stay until the thread is done, even if the lane is gone by then.
-                let _held = held;
-                parts.loader.load(&parts.source, &mut |fraction| {
-                    go_on(&book, &cancelled, fraction)
-                })
+                let mut go_on = |fraction| go_on(&book, &cancelled, fraction);
+                covered(held, || parts.loader.load(&parts.source, &mut go_on))
             })
             .await?;
+        let Covered { value: model, held } = loaded;
+        drop(held);
         weights.shrink_to(card.resident_bytes());
         Ok(Resident { model, weights })
     }
@@ -215,6 +214,22 @@ impl Load {
     }
 }
 
+/// What was loaded, and the leases for it. Whoever finds nobody to take it home drops both, in this order.
+struct Covered<T, H> {
+    value: T,
+    held: H,
+}
+
+/// Loads with the leases in hand: they stay until the thread is done, even if the lane is gone by then, and until what
+/// was loaded for nobody is gone.
+fn covered<T, H>(
+    held: H,
+    load: impl FnOnce() -> Result<T, LoadError>,
+) -> Result<Covered<T, H>, LoadError> {
+    let value = load()?;
+    Ok(Covered { value, held })
+}
+
 /// Waits until no engine computes with it any more. `false` if one does not end.
 async fn is_ours_alone<T>(lease: &Arc<T>) -> bool {
     for _ in 0..LOOKS {
@@ -241,6 +256,30 @@ fn go_on(book: &Weak<Book>, cancelled: &AtomicBool, fraction: f32) -> ControlFlo
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Says its name when it goes.
+    struct Last(&'static str, Arc<std::sync::Mutex<Vec<&'static str>>>);
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.1.lock().unwrap().push(self.0);
+        }
+    }
+
+    #[test]
+    fn the_leases_go_after_what_was_loaded_for_nobody() {
+        let gone = Arc::default();
+        let last = |name| Last(name, Arc::clone(&gone));
+        drop(covered(last("lease"), || Ok(last("model"))));
+        assert_eq!(*gone.lock().unwrap(), ["model", "lease"]);
+        gone.lock().unwrap().clear();
+        let refused = covered(last("lease"), || -> Result<(), _> {
+            let _part = last("half a model");
+            Err(LoadError::Cancelled)
+        });
+        assert!(refused.is_err());
+        assert_eq!(*gone.lock().unwrap(), ["half a model", "lease"]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_engine_before_is_waited_for_but_not_for_ever() {
