@@ -250,9 +250,9 @@ impl Book {
         let at = self.opened.elapsed();
         let mut pages = self.pages();
         // Answers before leases: whoever says that it let go has let go before.
-        let asked = pages.relief.is_out();
+        let asked = pages.relief.asked();
         pages.hear(at);
-        pages.sweep(asked);
+        pages.sweep(asked.as_deref());
         pages.settle(self.opened, at);
         let answer = change(&mut pages, at);
         pages.settle(self.opened, at);
@@ -275,8 +275,8 @@ impl Book {
 }
 
 impl Pages {
-    /// With `asked`, an order may be what made them fall.
-    fn sweep(&mut self, asked: bool) {
+    /// If one was `asked`, its order may be what made them fall.
+    fn sweep(&mut self, asked: Option<&str>) {
         let desk = &mut self.desk;
         let before = desk.ledger().leased();
         self.holders.retain(|id, holder| {
@@ -287,9 +287,8 @@ impl Pages {
             };
             held.is_some()
         });
-        // What falls without an order is someone who ended: what it used may be idle now.
-        if desk.ledger().leased() < before && !asked {
-            self.relief.changed();
+        if desk.ledger().leased() < before {
+            self.relief.fell(asked);
         }
         self.askers.retain(|id, asker| {
             let gone = asker.is_gone();

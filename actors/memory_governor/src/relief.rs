@@ -69,9 +69,18 @@ impl Relief {
         self.response.changed();
     }
 
-    /// Whether an order is out that is waited for.
-    pub(crate) fn is_out(&self) -> bool {
-        self.response.deadline().is_some()
+    /// Leases fell. What falls without an order is someone who ended: what it used may be idle now. While `asked` was
+    /// being asked it may be that one's doing.
+    pub(crate) fn fell(&mut self, asked: Option<&str>) {
+        match asked {
+            Some(asked) => self.response.changed_beside(asked),
+            None => self.response.changed(),
+        }
+    }
+
+    /// Whose order is waited for.
+    pub(crate) fn asked(&self) -> Option<String> {
+        self.response.asked().map(str::to_owned)
     }
 
     /// When the order that is waited for is given up.

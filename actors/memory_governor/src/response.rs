@@ -171,6 +171,13 @@ impl Response {
         }
     }
 
+    /// As [`Response::changed`], but not for this one: it was being asked, and it may be its own doing.
+    pub fn changed_beside(&mut self, asked: &str) {
+        for (_, track) in self.tracks.iter_mut().filter(|(name, _)| *name != asked) {
+            track.rest.take_if(|rest| matches!(rest, Tired::Until(_)));
+        }
+    }
+
     /// What to do at `now` about `need`.
     pub fn next(&mut self, now: Duration, need: Option<Need>) -> Move {
         let Some(need) = need else {
@@ -272,6 +279,13 @@ impl Response {
             .filter_map(|track| track.out.as_ref().filter(waited_for))
             .map(|out| out.order.until)
             .min()
+    }
+
+    /// Whose order is waited for.
+    pub fn asked(&self) -> Option<&str> {
+        let waited_for = |track: &Track| track.out.as_ref().is_some_and(|out| !out.late);
+        let asked = self.tracks.iter().find(|(_, track)| waited_for(track));
+        asked.map(|(name, _)| name.as_str())
     }
 
     /// Each target: its name, its stage, its order and how the last one ended.

@@ -280,6 +280,28 @@ async fn who_gave_all_but_not_all_of_it_leased_is_asked_for_the_rest() {
     tree.stop().await;
 }
 
+/// What ends while one is asked may be what another now has.
+#[tokio::test(start_paused = true)]
+async fn who_had_nothing_is_asked_again_for_what_ended_while_another_was_asked() {
+    let tree = start().await;
+    let mut caches = tree.enlist("cache_janitor", Stage::Caches).await;
+    let mut models = tree.enlist("model_host", Stage::IdleModels).await;
+    let held = tree.reserve(700 * KIB).await.unwrap();
+    let waiting = tree.wait("lane", 100 * KIB, MINUTE).await.unwrap();
+    drop(caches.recv().await.unwrap());
+    let order = models.recv().await.unwrap();
+    // A conversation ends; what is kept of it is a cache's now.
+    held.shrink_to(Bytes(690 * KIB));
+    assert_eq!(tree.status().await.leased, Bytes(690 * KIB));
+    drop(order);
+    let order = caches.recv().await.unwrap();
+    assert_eq!(order.wanted, Bytes(90 * KIB));
+    held.shrink_to(Bytes(600 * KIB));
+    order.done(Bytes(90 * KIB));
+    assert!(waiting.granted().await.is_ok());
+    tree.stop().await;
+}
+
 /// A reading is as old as it is: what was freed since is not missing any more, and nobody pays for it twice.
 #[tokio::test(start_paused = true)]
 async fn what_was_freed_since_the_look_is_asked_of_nobody_else() {
@@ -301,13 +323,17 @@ async fn what_was_freed_since_the_look_is_asked_of_nobody_else() {
 
     // Not much better: by a new look all are asked anew, and whoever gives all ends it until the next.
     tree.machine.ram(800, 100);
+    let order = caches.recv().await.unwrap();
+    assert_eq!(order.wanted, Bytes(60 * KIB));
+    drop(order);
     let order = models.recv().await.unwrap();
-    assert_eq!(order.wanted, Bytes(60 * KIB), "the caches have a rest");
+    assert_eq!(order.wanted, Bytes(60 * KIB));
     held.shrink_to(Bytes(400 * KIB));
     tree.machine.ram(800, 400);
     order.done(Bytes(120 * KIB));
     // Neither by a waiter's order in between.
     let waiting = tree.wait("lane", 350 * KIB, MINUTE).await.unwrap();
+    drop(caches.recv().await.unwrap());
     let order = models.recv().await.unwrap();
     assert_eq!(order.wanted, Bytes(50 * KIB));
     assert_eq!(order.reason, "lane waits for 350.0 KiB for something");
