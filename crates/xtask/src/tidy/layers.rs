@@ -112,7 +112,10 @@ const FOREIGN: [(&[&str], &[&str]); 12] = [
     ),
     // A child's whole process group is killed, a terminal is put back, a folder is watched, the kernel's coarse clocks are
     // read: safely, and nowhere else.
-    (&["rustix"], &["model_store", "chat_config", "cli", "runtime"]),
+    (
+        &["rustix"],
+        &["model_store", "chat_config", "cli", "runtime"],
+    ),
     (&["rayon*"], &["runtime", "inference"]),
     (&["libc", "nix"], &["runtime"]),
     (
