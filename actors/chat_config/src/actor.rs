@@ -60,6 +60,8 @@ pub struct ChatConfig {
     writing: bool,
     /// The file was changed by somebody, and is read when it is left alone.
     quiet: Quiet,
+    /// A watch of the file is being begun.
+    opening: bool,
     /// Work on the disk. What is on the blocking pool then ends by itself, with the file whole.
     tasks: JoinSet<()>,
 }
@@ -133,6 +135,7 @@ impl Actor for ChatConfig {
             waiting: VecDeque::new(),
             writing: false,
             quiet: Quiet::default(),
+            opening: false,
             tasks: JoinSet::new(),
         };
         // What a former life wrote and did not live to take over is found again.
@@ -158,6 +161,7 @@ impl ChatConfig {
 
     /// Hears of changes of the file from now on, in a task that ends with this life.
     fn watch(&mut self) {
+        self.opening = true;
         let (me, store) = (self.me.clone(), self.seed.store.clone());
         self.tasks.spawn(async move {
             let opened = tokio::task::spawn_blocking(move || store.watch()).await;
@@ -300,6 +304,7 @@ impl Message<Watched> for ChatConfig {
             Watching::Off { reason } => Some(reason.clone()),
             Watching::On | Watching::NoFile | Watching::Starting => None,
         };
+        self.opening = false;
         let news = self.seed.board.watching(state.clone());
         if let (Some(reason), true) = (reason, news) {
             tracing::warn!(
@@ -389,7 +394,7 @@ impl Message<Reload> for ChatConfig {
 
     async fn handle(&mut self, wish: Reload, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
         let (delegated, asker) = ctx.reply_sender();
-        if self.seed.board.is_blind() {
+        if self.seed.board.is_blind() && !self.opening {
             self.watch();
         }
         self.accept(&wish.who, Wish::Reload, "reading the settings file", asker);

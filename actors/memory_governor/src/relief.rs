@@ -41,7 +41,7 @@ struct Sent {
 pub(crate) enum Asked {
     /// An order is out.
     Waiting,
-    /// Everyone was asked. False: there was nobody to ask.
+    /// Everyone was asked. False: there was nobody to ask, or who was asked by one who waits may still answer.
     Everyone(bool),
 }
 

@@ -36,6 +36,12 @@ pub struct Need {
     pub round: Round,
 }
 
+impl Need {
+    const fn waits(&self) -> bool {
+        matches!(self.round, Round::Waiter(_))
+    }
+}
+
 /// Which need it is: one waiter is one need, and one reading of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Round {
@@ -67,7 +73,7 @@ pub enum Move {
     },
     /// Everyone was asked, and the need is still there. With `asked` false there was nobody to ask.
     Spent {
-        /// Whether there was someone to ask.
+        /// Whether that is the last word: there was someone to ask, and nobody whose late answer may still help who waits.
         asked: bool,
     },
     /// There is no need.
@@ -133,8 +139,7 @@ impl Tired {
     fn is_over(&self, now: Duration, need: Need) -> bool {
         match self {
             Self::Need(Need { bytes, round }) => {
-                let waits = matches!(round, Round::Waiter(_));
-                *round != need.round || (waits && need.bytes < *bytes)
+                *round != need.round || (need.waits() && need.bytes < *bytes)
             }
             Self::Until(until) => now >= *until,
         }
@@ -192,7 +197,7 @@ impl Response {
             .filter(|(_, track)| track.is_ready(now, need))
             .min_by_key(|(_, track)| track.stage);
         let Some((name, track)) = ready else {
-            let asked = !self.tracks.is_empty();
+            let asked = !self.tracks.is_empty() && !(need.waits() && self.is_any_out());
             return Move::Spent { asked };
         };
         self.numbers = self.numbers.saturating_add(1);
@@ -263,6 +268,11 @@ impl Response {
             lapsed.push((name.clone(), answer));
         }
         lapsed
+    }
+
+    /// Whether any order has no answer, late or not.
+    fn is_any_out(&self) -> bool {
+        self.tracks.values().any(|track| track.out.is_some())
     }
 
     /// Whether this order has no answer, late or not.

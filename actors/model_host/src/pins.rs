@@ -80,6 +80,11 @@ impl Pins {
         true
     }
 
+    /// Whether that name is pinned, its file found or not.
+    pub(crate) fn has(&self, name: &ModelName) -> bool {
+        self.files().contains_key(name)
+    }
+
     /// The file pinned under that name.
     pub(crate) fn find(&self, name: &ModelName) -> Option<PathBuf> {
         let files = self.files();

@@ -95,6 +95,21 @@ async fn a_request_that_crashes_the_engine_again_and_again_is_given_up() {
     stage.close().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_that_the_engine_answers_with_nothing_is_given_up_too() {
+    let stage = Setting::new(Answer::Counting).start().await;
+    stage.control.silence_next(3);
+    let heard = hear(stage.count(1, 5).await).await;
+    let GenerationError::EngineCrashed { crashes, reason } = heard.failed() else {
+        panic!("{:?}", heard.end());
+    };
+    assert_eq!(*crashes, 3);
+    assert!(reason.contains("no token"), "{reason}");
+    let next = hear(stage.count(2, 5).await).await;
+    assert_eq!(next.text, Answer::counting(2, 5));
+    stage.close().await;
+}
+
 /// The one whose prompt begins with `!` crashes every engine at its third token; the others were in the same batch.
 #[tokio::test(start_paused = true)]
 async fn only_the_guilty_request_fails() {

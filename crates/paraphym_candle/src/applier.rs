@@ -19,6 +19,8 @@ use crate::settings::{host_limits, memory_limit, memory_poll};
 
 /// Longer than a read of the machine's memory takes, and a restart of the part that is told.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How soon a part that did not take over what holds is told again: it is being restarted, or busy.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// What is told, and whether the app chose it for good.
 #[derive(Clone)]
@@ -61,7 +63,7 @@ pub(crate) fn child(parts: Parts) -> ChildSpec {
 async fn apply_all(parts: &Parts, context: TaskContext) -> Result<(), TaskError> {
     let mut news = client::subscribe(&parts.settings).await?;
     let mut told = Told::default();
-    parts.tell(&mut told, &news.latest().settings).await;
+    let mut all = parts.tell(&mut told, &news.latest().settings).await;
     context.ready();
     let mut stopping = std::pin::pin!(context.stopping());
     loop {
@@ -70,32 +72,44 @@ async fn apply_all(parts: &Parts, context: TaskContext) -> Result<(), TaskError>
             () = &mut stopping => return Ok(()),
             // Whether it was one or several that were missed: what holds now is what counts.
             heard = news.next() => if heard.is_none() { return Ok(()) },
+            () = tokio::time::sleep(AGAIN), if !all => {}
         }
-        parts.tell(&mut told, &news.latest().settings).await;
+        all = parts.tell(&mut told, &news.latest().settings).await;
     }
 }
 
 impl Parts {
-    async fn tell(&self, told: &mut Told, settings: &Settings) {
+    /// Tells what is new. Whether all was taken over, or never will be.
+    async fn tell(&self, told: &mut Told, settings: &Settings) -> bool {
+        let mut all = true;
         let limit = memory_limit(settings);
         if !self.limit_is_fixed && told.limit != Limit::Told(limit) {
             match self.governor.ask(SetLimit { bytes: limit }, DEADLINE).await {
                 Ok(_) => told.limit = Limit::Told(limit),
-                Err(error) => tracing::warn!(%error, "memory.limit was not taken over"),
+                Err(error) => {
+                    all = false;
+                    tracing::warn!(%error, "memory.limit was not taken over yet");
+                }
             }
         }
         let poll = memory_poll(settings);
         if told.poll != Some(poll) {
             match self.governor.ask(SetPoll { poll }, DEADLINE).await {
                 Ok(()) => told.poll = Some(poll),
-                Err(error) => tracing::warn!(%error, "memory.poll was not taken over"),
+                Err(error) => {
+                    all = false;
+                    tracing::warn!(%error, "memory.poll was not taken over yet");
+                }
             }
         }
         let limits = host_limits(settings);
         if !self.models_are_fixed && told.models.as_ref() != Some(&limits) {
             match self.models.ask(limits.clone(), DEADLINE).await {
                 Ok(()) => told.models = Some(limits),
-                Err(error) => tracing::warn!(%error, "the section model was not taken over"),
+                Err(error) => {
+                    all = false;
+                    tracing::warn!(%error, "the section model was not taken over yet");
+                }
             }
         }
         if let Some((control, usual)) = &self.log {
@@ -103,9 +117,11 @@ impl Parts {
             if told.log.as_ref() != Some(filter) {
                 match control.set(filter) {
                     Ok(()) => told.log = Some(filter.clone()),
+                    // The same filter is refused again: nothing to try.
                     Err(error) => tracing::warn!(%error, "telemetry.log was not taken over"),
                 }
             }
         }
+        all
     }
 }

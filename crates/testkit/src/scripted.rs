@@ -350,9 +350,15 @@ impl Engine for ScriptedEngine {
 
     fn step(&mut self, batch: &[StepInput]) -> Result<Vec<StepOutput>, StepError> {
         self.begin_step(batch)?;
-        let outputs: Result<Vec<_>, _> = batch.iter().map(|input| self.append(input)).collect();
+        let mut outputs: Result<Vec<_>, _> = batch.iter().map(|input| self.append(input)).collect();
         let sampled = batch.iter().filter(|input| input.sample).count() as u64;
         self.control.count(|counts| counts.sampled += sampled);
+        let mut faults = self.control.faults();
+        if sampled > 0 && faults.silences > 0 {
+            faults.silences -= 1;
+            let silenced = outputs.iter_mut().flatten();
+            silenced.for_each(|output| output.token = None);
+        }
         outputs
     }
 }

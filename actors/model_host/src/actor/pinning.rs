@@ -70,6 +70,10 @@ impl Message<PinFound> for ModelHost {
     async fn handle(&mut self, pinned: PinFound, _: &mut Context<Self, ()>) {
         let PinFound { name, found, asker } = pinned;
         let asked = asker.is_some();
+        if !asked && !self.seed.pins.has(&name) {
+            // Unpinned while its file was being looked for.
+            return;
+        }
         let result = self.pin(&name, found, asked).await;
         if let Err(error) = &result
             && !asked

@@ -202,11 +202,29 @@ impl Lane {
         });
     }
 
+    /// A sequence that asked for a token and got none.
+    fn unanswered(&self, back: &Back) -> Option<u64> {
+        let refused = |key| back.refused.iter().any(|(id, _)| id.0 == key);
+        let has_token = |key| {
+            back.outputs
+                .iter()
+                .any(|o| o.sequence.0 == key && o.token.is_some())
+        };
+        let asked = self.moves.iter().filter(|step| step.sample);
+        let mut keys = asked.map(|step| step.key);
+        keys.find(|key| !refused(*key) && !has_token(*key))
+    }
+
     /// Hands out what the step produced.
     pub(super) fn arrive(&mut self, back: Back) -> Result<(), EngineCrash> {
         let Some(text) = self.text.clone() else {
             return Ok(());
         };
+        if let Some(key) = self.unanswered(&back) {
+            // Nothing has arrived yet, so whoever was in this step is known as part of its crash.
+            self.tasks.spawn_blocking(move || drop(back));
+            return Err(EngineCrash(format!("no token for sequence {key}")));
+        }
         let now = Instant::now();
         let book = Arc::clone(&self.book);
         let mut pages = book.pages();
@@ -236,9 +254,9 @@ impl Lane {
             }
             // A token's life, stop 10: home again, between two steps.
             let output = back.outputs.iter().find(|o| o.sequence.0 == step.key);
+            // Looked for above.
             let Some(token) = output.and_then(|output| output.token) else {
-                let words = format!("no token for sequence {}", step.key);
-                return Err(EngineCrash(words));
+                continue;
             };
             generated += 1;
             if live.sequence.usage().completion_tokens == 0 {

@@ -55,6 +55,7 @@ impl Counts {
 pub(super) struct Faults {
     pub(super) panics: u32,
     pub(super) errors: u32,
+    pub(super) silences: u32,
     pub(super) panic_at: Vec<u64>,
     pub(super) poison: Option<(TokenId, u64)>,
     pub(super) failing_loads: u32,
@@ -98,6 +99,11 @@ impl Control {
     /// The next `times` steps panic.
     pub fn panic_next(&self, times: u32) {
         self.faults().panics = times;
+    }
+
+    /// The next `times` steps that sample answer without a token.
+    pub fn silence_next(&self, times: u32) {
+        self.faults().silences = times;
     }
 
     /// Step `step` (from 1, counted over all engines) panics.
