@@ -197,7 +197,8 @@ impl Response {
             .filter(|(_, track)| track.is_ready(now, need))
             .min_by_key(|(_, track)| track.stage);
         let Some((name, track)) = ready else {
-            let asked = !self.tracks.is_empty() && !(need.waits() && self.is_any_out());
+            let may_come = need.waits() && self.is_any_out();
+            let asked = !self.tracks.is_empty() && !may_come;
             return Move::Spent { asked };
         };
         self.numbers = self.numbers.saturating_add(1);
