@@ -18,7 +18,9 @@ use std::time::Duration;
 use common::{DEADLINE, Setting, counting, hear};
 use domain::{Bytes, GenerationError, ModelName, RequestId};
 use engine::ModelSource;
-use paraphym_model_host::{Cancel, ModelState, ModelStatus, Pin, Request, ResolveModel, Unload};
+use paraphym_model_host::{
+    Cancel, ModelState, ModelStatus, Pin, Request, ResolveModel, Unload, Unpin,
+};
 use telemetry::Metrics;
 use testkit::scripted::Answer;
 use tokio::sync::oneshot;
@@ -178,6 +180,27 @@ impl ResolveModel for Hangs {
         let path = PathBuf::from(model.as_str());
         Ok(ModelSource { path })
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_unpinned_while_the_file_is_looked_for_stays_unpinned() {
+    let hangs = Hangs::default();
+    let gate = hangs.on("slow");
+    let setting =
+        Setting::new(Answer::Counting).config(|c| c.pinned = vec![ModelName::new("slow")]);
+    let stage = setting.resolve(hangs.clone()).start().await;
+    // The one for the pin has come to the gate.
+    while hangs.0.lock().unwrap().contains_key("slow") {
+        tokio::task::yield_now().await;
+    }
+    let model = ModelName::new("slow");
+    stage.host.ask(Unpin { model }, DEADLINE).await.unwrap();
+    gate.send(()).unwrap();
+    // Long after it was found, and tried again if it were to be.
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    assert_eq!(stage.models().await, []);
+    assert_eq!(stage.control.counts().loads, 0);
+    stage.close().await;
 }
 
 #[tokio::test(start_paused = true)]
