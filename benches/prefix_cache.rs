@@ -168,7 +168,8 @@ async fn ask(
             GenerationEvent::Failed(error) => return Err(error.into()),
             GenerationEvent::Queued { .. }
             | GenerationEvent::Loading { .. }
-            | GenerationEvent::Prefill { .. } => {}
+            | GenerationEvent::Prefill { .. }
+            | GenerationEvent::ToolCall(_) => {}
         }
     }
     Err("the stream ended without an end".into())

@@ -190,7 +190,8 @@ async fn through_tree(
             GenerationEvent::Failed(error) => return Err(error.into()),
             GenerationEvent::Queued { .. }
             | GenerationEvent::Loading { .. }
-            | GenerationEvent::Prefill { .. } => {}
+            | GenerationEvent::Prefill { .. }
+            | GenerationEvent::ToolCall(_) => {}
         }
     }
     Err("the stream ended without an end".into())

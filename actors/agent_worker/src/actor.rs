@@ -192,6 +192,7 @@ fn request(start: Start) -> Request {
         sampling: start.settings.sampling,
         context: start.settings.context,
         keep_alive: start.settings.keep_alive,
+        tools: domain::Tools::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::{
     ContextPolicy, GenerationError, GenerationEvent, KeepAlive, ModelName, Prompt, RequestId,
-    Sampling,
+    Sampling, Tools,
 };
 use futures_util::Stream;
 use supervision::{AskError, Handle};
@@ -37,6 +37,8 @@ pub struct Request {
     pub context: ContextPolicy,
     /// How long the model stays in memory after this; `None` for the configured time.
     pub keep_alive: Option<KeepAlive>,
+    /// What the model may call; refused as `tools` by a model that is not told how.
+    pub tools: Tools,
 }
 
 /// Asks for an answer.
@@ -56,6 +58,7 @@ pub async fn generate(
         sampling: request.sampling,
         context: request.context,
         keep_alive: request.keep_alive,
+        tools: request.tools,
         events,
     };
     host.ask(wish, ACCEPT).await.map_err(refusal)?;

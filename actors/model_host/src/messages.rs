@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::{
     Bytes, ContextPolicy, GenerationError, GenerationEvent, KeepAlive, ModelName, Prompt,
-    RequestId, Sampling,
+    RequestId, Sampling, Tools,
 };
 use engine::ModelCard;
 use kameo::Reply;
@@ -35,6 +35,8 @@ pub struct Generate {
     /// How long the model stays after it; the last accepted request's wish holds, and the configured time where it has
     /// none.
     pub keep_alive: Option<KeepAlive>,
+    /// What the model may call.
+    pub tools: Tools,
     /// Where the events go.
     pub events: mpsc::Sender<GenerationEvent>,
 }

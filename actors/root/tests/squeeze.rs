@@ -307,6 +307,7 @@ async fn ask(
         },
         context: ContextPolicy::Refuse,
         keep_alive: None,
+        tools: domain::Tools::default(),
     };
     let mut stream = generate(models, request).await?;
     let mut said = String::new();

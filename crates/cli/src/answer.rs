@@ -79,6 +79,8 @@ async fn show_event(
             let shown = answer.text(text);
             stage.out.text(&shown).await?;
         }
+        // Shown as the step of a turn that it becomes.
+        GenerationEvent::ToolCall(_) => {}
         GenerationEvent::Finished { reason, .. } => {
             progress.clear();
             stage.out.text(answer.end()).await?;

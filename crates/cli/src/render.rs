@@ -68,6 +68,12 @@ pub(crate) fn event(event: &GenerationEvent) -> Value {
             json!({"event": "prefill", "done": done, "total": total})
         }
         GenerationEvent::Text(text) => json!({"event": "text", "text": text}),
+        GenerationEvent::ToolCall(call) => json!({
+            "event": "tool_call",
+            "id": call.id.as_str(),
+            "name": call.name,
+            "arguments": call.arguments,
+        }),
         GenerationEvent::Finished { reason, usage } => json!({
             "event": "finished",
             "reason": reason.as_str(),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::FieldError;
+use crate::{FieldError, ToolCall, ToolCallId};
 
 /// Who said it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,8 +59,12 @@ impl FromStr for Role {
 pub struct Message {
     /// Who said it.
     pub role: Role,
-    /// What was said.
+    /// What was said; for a tool, its result.
     pub content: String,
+    /// The tools the model calls with this message, in order. Empty unless it is the model's.
+    pub tool_calls: Vec<ToolCall>,
+    /// Which call this is the result of. `None` unless it is a tool's.
+    pub answers: Option<ToolCallId>,
 }
 
 impl Message {
@@ -69,6 +73,8 @@ impl Message {
         Self {
             role,
             content: content.into(),
+            tool_calls: Vec::new(),
+            answers: None,
         }
     }
 
@@ -85,5 +91,21 @@ impl Message {
     /// A model's message.
     pub fn assistant(content: impl Into<String>) -> Self {
         Self::new(Role::Assistant, content)
+    }
+
+    /// A model's message that calls tools; `content` is what it said before.
+    pub fn calling(content: impl Into<String>, tool_calls: Vec<ToolCall>) -> Self {
+        Self {
+            tool_calls,
+            ..Self::assistant(content)
+        }
+    }
+
+    /// The result of a tool that the model called.
+    pub fn tool(answers: ToolCallId, result: impl Into<String>) -> Self {
+        Self {
+            answers: Some(answers),
+            ..Self::new(Role::Tool, result)
+        }
     }
 }

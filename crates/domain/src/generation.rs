@@ -1,6 +1,6 @@
 //! What happens to one request for text, from queue to end, as its asker hears it.
 
-use crate::{Bytes, FieldError, Message, ModelName};
+use crate::{Bytes, FieldError, Message, ModelName, ToolCall};
 
 /// What the model continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub enum FinishReason {
     Stop,
     /// `max_tokens` or the context window was reached.
     Length,
+    /// The model called tools and waits for their results.
+    ToolCalls,
 }
 
 impl FinishReason {
@@ -36,6 +38,7 @@ impl FinishReason {
         match self {
             Self::Stop => "stop",
             Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
         }
     }
 }
@@ -51,7 +54,7 @@ pub struct Usage {
     pub completion_tokens: u32,
 }
 
-/// What the asker hears, in this order: any of the first three, then text, then exactly one of the last two.
+/// What the asker hears, in this order: any of the first three, then text and calls, then exactly one of the last two.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GenerationEvent {
     /// Waiting; `position` 1 is next.
@@ -73,6 +76,8 @@ pub enum GenerationEvent {
     },
     /// The next piece of the answer: whole UTF-8 characters, never empty.
     Text(String),
+    /// A whole call of a tool, in the order in which the model calls them.
+    ToolCall(ToolCall),
     /// The end.
     Finished {
         /// Why it ended.

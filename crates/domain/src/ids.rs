@@ -41,3 +41,7 @@ text_id! {
     /// One request, echoed in logs, events and HTTP headers; what `cancel` takes.
     RequestId
 }
+text_id! {
+    /// One call of a tool: what its result answers to.
+    ToolCallId
+}

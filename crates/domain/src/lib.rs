@@ -5,18 +5,22 @@
 
 pub mod bytes;
 pub mod chat;
+pub mod constraint;
 pub mod field;
 pub mod generation;
 pub mod ids;
 pub mod keep_alive;
 pub mod sampling;
+pub mod tool;
 
 pub use bytes::Bytes;
 pub use chat::{Message, Role};
+pub use constraint::Constraint;
 pub use field::FieldError;
 pub use generation::{
     ContextPolicy, FinishReason, GenerationError, GenerationEvent, Prompt, Usage,
 };
-pub use ids::{ConversationId, ModelName, RequestId};
+pub use ids::{ConversationId, ModelName, RequestId, ToolCallId};
 pub use keep_alive::KeepAlive;
 pub use sampling::Sampling;
+pub use tool::{ToolCall, ToolChoice, ToolSpec, Tools};

@@ -1,6 +1,6 @@
 //! How the next token is chosen, with every range stated once.
 
-use crate::FieldError;
+use crate::{Constraint, FieldError};
 
 /// The choices of one request. `validate` tells whether each lies in its range.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Sampling {
     pub max_tokens: u32,
     /// Generation ends before any of these texts; they may span tokens. At most 16, none empty.
     pub stop: Vec<String>,
+    /// What the answer has to look like; `None` leaves it free.
+    pub constraint: Option<Constraint>,
 }
 
 impl Default for Sampling {
@@ -39,6 +41,7 @@ impl Default for Sampling {
             seed: 0,
             max_tokens: 512,
             stop: Vec::new(),
+            constraint: None,
         }
     }
 }

@@ -138,6 +138,7 @@ fn generate(id: RequestId, request: ChatRequest) -> model_host::Request {
         // The client holds the conversation and decides itself what to leave out.
         context: ContextPolicy::Refuse,
         keep_alive: None,
+        tools: domain::Tools::default(),
     }
 }
 
@@ -153,7 +154,9 @@ async fn whole(mut answer: GenerationStream, heading: &Heading) -> Result<Respon
             GenerationEvent::Failed(error) => return Err(ApiError::from(&error).into()),
             GenerationEvent::Queued { .. }
             | GenerationEvent::Loading { .. }
-            | GenerationEvent::Prefill { .. } => {}
+            | GenerationEvent::Prefill { .. }
+            // No request over HTTP brings tools yet.
+            | GenerationEvent::ToolCall(_) => {}
         }
     }
     Err(ApiError::from(&broken_off()).into())

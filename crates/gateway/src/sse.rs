@@ -79,7 +79,9 @@ impl Chunks {
         match event {
             GenerationEvent::Queued { .. }
             | GenerationEvent::Loading { .. }
-            | GenerationEvent::Prefill { .. } => String::new(),
+            | GenerationEvent::Prefill { .. }
+            // No request over HTTP brings tools yet.
+            | GenerationEvent::ToolCall(_) => String::new(),
             GenerationEvent::Text(text) => {
                 let mut out = self.open();
                 out.push_str(&self.delta(None, Some(text), None));

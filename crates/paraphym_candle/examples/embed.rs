@@ -44,7 +44,8 @@ async fn answer(host: &Paraphym, question: &str) -> Result<(), Box<dyn Error>> {
             GenerationEvent::Failed(error) => return Err(error.into()),
             GenerationEvent::Queued { .. }
             | GenerationEvent::Loading { .. }
-            | GenerationEvent::Prefill { .. } => {}
+            | GenerationEvent::Prefill { .. }
+            | GenerationEvent::ToolCall(_) => {}
         }
     }
     Ok(())

@@ -106,6 +106,7 @@ impl Paraphym {
             sampling: sampling(&self.settings().settings),
             context: ContextPolicy::Refuse,
             keep_alive: None,
+            tools: domain::Tools::default(),
         };
         self.generate(request).await
     }

@@ -69,6 +69,7 @@ pub(crate) fn sampling(settings: &Settings) -> Sampling {
         seed: model.seed,
         max_tokens: model.max_tokens,
         stop: model.stop.clone(),
+        constraint: None,
     }
 }
 

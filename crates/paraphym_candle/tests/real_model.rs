@@ -53,6 +53,7 @@ async fn answer(host: &Paraphym, model: &ModelName) -> (String, u32) {
         },
         context: ContextPolicy::Refuse,
         keep_alive: None,
+        tools: domain::Tools::default(),
     };
     let mut stream = host.generate(request).await.unwrap();
     let (mut said, mut pieces) = (String::new(), 0);

@@ -72,7 +72,8 @@ async fn whole(
             GenerationEvent::Failed(error) => end = Some(Err(error)),
             GenerationEvent::Queued { .. }
             | GenerationEvent::Loading { .. }
-            | GenerationEvent::Prefill { .. } => {}
+            | GenerationEvent::Prefill { .. }
+            | GenerationEvent::ToolCall(_) => {}
         }
     }
     (said, end.expect("a stream ends with a terminal event"))

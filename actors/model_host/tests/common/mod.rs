@@ -147,6 +147,7 @@ pub fn request(id: &str) -> Request {
         },
         context: ContextPolicy::Refuse,
         keep_alive: None,
+        tools: domain::Tools::default(),
     }
 }
 

@@ -8,16 +8,17 @@ use cargo_metadata::{DependencyKind, Metadata};
 use super::breach::Breach;
 
 /// Our packages by folder, foundations first. A package may name those on earlier lines, never its neighbours.
-const LAYERS: [&[&str]; 14] = [
+const LAYERS: [&[&str]; 15] = [
     &["domain"],
     &["engine"],
     &["telemetry"],
     &["runtime"],
     &["supervision"],
-    &["inference", "model_store"],
-    &["memory_governor", "chat_config"],
+    &["inference", "model_store", "toolbox"],
+    &["memory_governor", "chat_config", "mcp_client"],
     &["cache_janitor"],
-    &["model_host"],
+    &["model_host", "conversation_store"],
+    &["retrieval"],
     &["agent_worker"],
     &["gateway"],
     &["root"],
@@ -29,7 +30,7 @@ const LAYERS: [&[&str]; 14] = [
 const APART: [&str; 3] = ["testkit", "benches", "xtask"];
 
 /// Packages that may name fewer of ours than their layer allows, and why.
-const NARROW: [(&str, &[&str], &str); 7] = [
+const NARROW: [(&str, &[&str], &str); 11] = [
     (
         "engine",
         &["domain"],
@@ -75,6 +76,40 @@ const NARROW: [(&str, &[&str], &str); 7] = [
         ACTORS,
     ),
     (
+        "toolbox",
+        &["domain"],
+        "what a tool is must not depend on who calls it",
+    ),
+    (
+        "conversation_store",
+        &[
+            "domain",
+            "telemetry",
+            "runtime",
+            "supervision",
+            "cache_janitor",
+        ],
+        "what is at rest asks nobody",
+    ),
+    (
+        "mcp_client",
+        &["domain", "telemetry", "runtime", "supervision", "toolbox"],
+        "it speaks with other programs, and nobody's conversation is known to it",
+    ),
+    (
+        "retrieval",
+        &[
+            "domain",
+            "telemetry",
+            "runtime",
+            "supervision",
+            "toolbox",
+            "model_host",
+            "conversation_store",
+        ],
+        "it joins what is stored with what it means, and answers nobody by itself",
+    ),
+    (
         "agent_worker",
         &[
             "domain",
@@ -85,6 +120,10 @@ const NARROW: [(&str, &[&str], &str); 7] = [
             "model_host",
             "memory_governor",
             "cache_janitor",
+            "conversation_store",
+            "mcp_client",
+            "toolbox",
+            "retrieval",
         ],
         ACTORS,
     ),
@@ -92,11 +131,25 @@ const NARROW: [(&str, &[&str], &str); 7] = [
 const ACTORS: &str = "an actor meets the engine's trait, never a kind of model or store";
 
 /// Foreign crates that only some of ours may name. A `*` at the end stands for any rest.
-const FOREIGN: [(&[&str], &[&str]); 12] = [
+const FOREIGN: [(&[&str], &[&str]); 16] = [
     (
-        &["candle*", "tokenizers", "minijinja", "half", "gemm*"],
+        &[
+            "candle*",
+            "tokenizers",
+            "minijinja",
+            "half",
+            "gemm*",
+            "llguidance",
+            "toktrie*",
+        ],
         &["inference"],
     ),
+    (
+        &["rusqlite", "libsqlite3-sys", "sqlite-vec"],
+        &["conversation_store"],
+    ),
+    (&["rmcp", "process-wrap"], &["mcp_client"]),
+    (&["text-splitter"], &["retrieval"]),
     (&["axum*", "hyper*", "tower*"], &["gateway"]),
     (
         &["metrics-exporter-prometheus", "tracing-subscriber"],
@@ -106,15 +159,13 @@ const FOREIGN: [(&[&str], &[&str]); 12] = [
         &["clap*", "indicatif", "rustyline", "anstream", "anstyle"],
         &["cli"],
     ),
-    (
-        &["hf-hub", "reqwest", "ureq", "zip", "sha2"],
-        &["model_store"],
-    ),
+    (&["hf-hub", "reqwest", "ureq", "zip"], &["model_store"]),
+    (&["sha2"], &["model_store", "retrieval"]),
     // A child's whole process group is killed, a terminal is put back, a folder is watched, the kernel's coarse clocks are
     // read: safely, and nowhere else.
     (
         &["rustix"],
-        &["model_store", "chat_config", "cli", "runtime"],
+        &["model_store", "chat_config", "mcp_client", "cli", "runtime"],
     ),
     (&["rayon*"], &["runtime", "inference"]),
     (&["libc", "nix"], &["runtime"]),
@@ -126,6 +177,8 @@ const FOREIGN: [(&[&str], &[&str]); 12] = [
             "cache_janitor",
             "chat_config",
             "model_host",
+            "conversation_store",
+            "mcp_client",
             "agent_worker",
             "root",
         ],
@@ -141,6 +194,10 @@ const FOREIGN: [(&[&str], &[&str]); 12] = [
             "cache_janitor",
             "chat_config",
             "model_host",
+            "conversation_store",
+            "mcp_client",
+            "toolbox",
+            "retrieval",
             "agent_worker",
             "gateway",
             "root",

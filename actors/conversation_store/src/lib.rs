@@ -1,0 +1,1 @@
+//! Conversations, turns and memories at rest: one SQLite file, written by one actor.

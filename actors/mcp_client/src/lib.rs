@@ -1,0 +1,1 @@
+//! Tools of other programs: one supervised child for each MCP server.

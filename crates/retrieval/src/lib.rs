@@ -1,0 +1,1 @@
+//! Finding again: memories and documents, by meaning and by words.

@@ -1,0 +1,1 @@
+//! What a tool is, and those that are built in.
