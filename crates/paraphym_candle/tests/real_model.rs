@@ -72,7 +72,8 @@ async fn answer(host: &Paraphym, model: &ModelName) -> (String, u32) {
             GenerationEvent::Failed(error) => panic!("{error}"),
             GenerationEvent::Queued { .. }
             | GenerationEvent::Loading { .. }
-            | GenerationEvent::Prefill { .. } => {}
+            | GenerationEvent::Prefill { .. }
+            | GenerationEvent::ToolCall(_) => {}
         }
     }
     panic!("the stream had no end");
