@@ -13,6 +13,7 @@ use supervision::{AskError, Handle};
 use tokio::sync::mpsc;
 
 use crate::actor::{CHILD_ID, ModelHost};
+pub use crate::embedding::{EmbedRequest, Embeddings};
 use crate::messages::{Generate, Warm};
 
 /// Events on their way to one reader: a second or more of text at any speed a CPU reaches. A slower reader loses nothing
@@ -84,6 +85,22 @@ pub async fn warm(
     };
     host.ask(wish, ACCEPT).await.map_err(refusal)?;
     Ok(stream)
+}
+
+/// Asks what texts mean: a vector for each. Dropping the future cancels what has not begun.
+///
+/// # Errors
+/// A field beyond its limit, no such model, one that could not be loaded, a full queue, an embedder that crashed twice on
+/// these texts, or a host that is down.
+pub async fn embed(
+    _host: &Handle<ModelHost>,
+    request: EmbedRequest,
+) -> Result<Embeddings, GenerationError> {
+    request.check()?;
+    Err(GenerationError::Unavailable {
+        part: "embedding".to_owned(),
+        reason: "this build has no embedding lane yet".to_owned(),
+    })
 }
 
 /// One answer, event by event. It ends after exactly one terminal event. Dropping it cancels the request, and compute

@@ -23,6 +23,7 @@ pub mod client;
 mod config;
 #[cfg(test)]
 mod crash_tests;
+pub mod embedding;
 mod fitting;
 mod kv;
 mod lane;
@@ -43,8 +44,9 @@ pub use actor::{
     CHILD_ID, HostSeed, LANE_SUPERVISOR_ID, ModelHost, ModelHostDeps, ResolveModel, children,
 };
 pub use breaker::BreakerState;
-pub use client::{GenerationStream, Request, generate, warm};
+pub use client::{GenerationStream, Request, embed, generate, warm};
 pub use config::{HostConfig, ModelLimits};
+pub use embedding::{EmbedRequest, Embeddings};
 pub use messages::{
     Cancel, Footprint, Generate, HostStatus, Inspect, ModelState, ModelStatus, Pin, PinError,
     SetLimits, Status, Unload, UnloadError, Unpin, Warm,

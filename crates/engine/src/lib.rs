@@ -5,15 +5,18 @@
 //!                                        │       └── Arc<dyn TextCodec>: chat -> tokens, token -> bytes; shared, immutable
 //!                                        └────────── Box<dyn Engine>: travels by value to a blocking thread, does ONE
 //!                                                    step for the whole batch, and comes home
+//!  ModelLoader::load_embedder ──> LoadedEmbedder { card, embedder }: the same way, a batch of texts a step
 //!  tokens ──> Speech (utf8 assembly, stop texts) ──> text deltas
 //! ```
 //!
 //! Invariant: nothing here knows candle, tokio or an actor. An engine never waits, never spawns and keeps no thread.
 
+pub mod embed;
 pub mod model;
 pub mod speech;
 pub mod step;
 
+pub use embed::{Embedded, Embedder, EmbedderCard, LoadedEmbedder};
 pub use model::{
     LoadError, LoadedModel, ModelCard, ModelLoader, ModelSource, TextCodec, TextError,
 };

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use domain::{Bytes, Message};
 
-use crate::{Engine, TokenId};
+use crate::{EmbedderCard, Engine, LoadedEmbedder, TokenId};
 
 /// Where a model lies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ModelSource {
-    /// A GGUF file.
+    /// A GGUF file, or the `model.safetensors` of an embedding model, which has its `config.json` and `tokenizer.json` beside
+    /// it.
     pub path: PathBuf,
 }
 
@@ -91,6 +92,35 @@ pub trait ModelLoader: Send + Sync + 'static {
         source: &ModelSource,
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
     ) -> Result<LoadedModel, LoadError>;
+
+    /// Reads the headers of an embedding model: what it is and needs, before any memory is taken. A loader that reads none
+    /// says so.
+    ///
+    /// # Errors
+    /// What is wrong with its files.
+    fn inspect_embedder(&self, source: &ModelSource) -> Result<EmbedderCard, LoadError> {
+        Err(no_embedders(source))
+    }
+
+    /// Reads an embedding model, as [`ModelLoader::load`] reads others.
+    ///
+    /// # Errors
+    /// What is wrong with its files, or `Cancelled`.
+    fn load_embedder(
+        &self,
+        source: &ModelSource,
+        _progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
+    ) -> Result<LoadedEmbedder, LoadError> {
+        Err(no_embedders(source))
+    }
+}
+
+fn no_embedders(source: &ModelSource) -> LoadError {
+    LoadError::Unsupported {
+        path: source.path.clone(),
+        what: "embedding".to_owned(),
+        reason: "this loader reads no embedding models".to_owned(),
+    }
 }
 
 /// Why a model cannot be loaded. Every text names what is wrong with the file.
@@ -105,7 +135,7 @@ pub enum LoadError {
         reason: String,
     },
     /// The file is not what it says it is.
-    #[error("{path} is not a usable GGUF: {reason}")]
+    #[error("{path} is not a usable model: {reason}")]
     Malformed {
         /// The file.
         path: PathBuf,

@@ -9,7 +9,7 @@ use inference::GgufLoader;
 /// What the GGUF file at `path` is and needs, from its header alone. Reads on a blocking thread; needs a tokio runtime.
 ///
 /// # Errors
-/// It cannot be read, is no usable GGUF, or is of a kind that is not supported; the text names the file and why.
+/// It cannot be read, is no usable model, or is of a kind that is not supported; the text names the file and why.
 pub async fn inspect(path: PathBuf) -> Result<ModelCard, LoadError> {
     inspect_with(Arc::new(GgufLoader::new()), path).await
 }

@@ -14,13 +14,16 @@ use std::sync::Arc;
 
 use domain::{Bytes, Message};
 use engine::{
-    Beginning, Engine, LoadError, LoadedModel, ModelCard, ModelLoader, ModelSource, PrefixId,
-    SequenceId, SequencePlan, StepError, StepInput, StepOutput, TextCodec, TextError, TokenId,
+    Beginning, EmbedderCard, Engine, LoadError, LoadedEmbedder, LoadedModel, ModelCard,
+    ModelLoader, ModelSource, PrefixId, SequenceId, SequencePlan, StepError, StepInput, StepOutput,
+    TextCodec, TextError, TokenId,
 };
 
 mod control;
+mod embedder;
 
 pub use control::{Control, Counts, Gate};
+pub use embedder::DIMENSIONS;
 
 /// Ends the turn.
 pub const END: TokenId = 0;
@@ -158,6 +161,39 @@ impl ModelLoader for ScriptedLoader {
         source: &ModelSource,
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
     ) -> Result<LoadedModel, LoadError> {
+        self.read_tensors(source, progress)?;
+        Ok(LoadedModel {
+            card: self.card.clone(),
+            engine: Box::new(ScriptedEngine {
+                answer: self.answer.clone(),
+                control: self.control.clone(),
+                sequences: BTreeMap::new(),
+                prefixes: BTreeMap::new(),
+            }),
+            text: Arc::new(ScriptedText::new(&self.answer, self.control.clone())),
+        })
+    }
+
+    fn inspect_embedder(&self, _: &ModelSource) -> Result<EmbedderCard, LoadError> {
+        Ok(embedder::card())
+    }
+
+    fn load_embedder(
+        &self,
+        source: &ModelSource,
+        progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
+    ) -> Result<LoadedEmbedder, LoadError> {
+        embedder::load(self, source, progress)
+    }
+}
+
+impl ScriptedLoader {
+    /// One load, with its faults; an engine or embedder counts from here on.
+    fn read_tensors(
+        &self,
+        source: &ModelSource,
+        progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
+    ) -> Result<(), LoadError> {
         self.control.count(|counts| counts.loads += 1);
         let mut gate = self.control.faults().load_gate.take();
         for tensor in 0..self.tensors {
@@ -172,20 +208,9 @@ impl ModelLoader for ScriptedLoader {
         }
         self.fail_if_told(&source.path)?;
         self.control.count(|counts| counts.engines += 1);
-        Ok(LoadedModel {
-            card: self.card.clone(),
-            engine: Box::new(ScriptedEngine {
-                answer: self.answer.clone(),
-                control: self.control.clone(),
-                sequences: BTreeMap::new(),
-                prefixes: BTreeMap::new(),
-            }),
-            text: Arc::new(ScriptedText::new(&self.answer, self.control.clone())),
-        })
+        Ok(())
     }
-}
 
-impl ScriptedLoader {
     #[allow(clippy::panic, reason = "the panic is the script's")]
     fn fail_if_told(&self, path: &Path) -> Result<(), LoadError> {
         let mut faults = self.control.faults();
@@ -388,7 +413,6 @@ impl ScriptedEngine {
         Ok(())
     }
 
-    #[allow(clippy::panic, reason = "the panic is the script's")]
     fn begin_step(&self, batch: &[StepInput]) -> Result<(), StepError> {
         let lengths = || batch.iter().map(|input| input.tokens.len());
         let is_prefill = |input: &&StepInput| input.tokens.len() > 1 || !input.sample;
@@ -397,32 +421,14 @@ impl ScriptedEngine {
             .filter(is_prefill)
             .map(|i| i.tokens.len())
             .sum();
-        let mut step = 0;
         self.control.count(|counts| {
-            counts.steps += 1;
-            step = counts.steps;
             counts.prefilled += prefilled as u64;
             counts.longest_step = counts.longest_step.max(lengths().sum());
         });
-        let gate = self.control.faults().step_gates.remove(&step);
-        if let Some(waiting) = gate {
-            // An error means that the gate was dropped: open.
-            drop(waiting.blocking_recv());
-        }
-        let mut faults = self.control.faults();
-        let poisoned = faults
-            .poison
-            .is_some_and(|poison| batch.iter().any(|input| self.is_poisoned(input, poison)));
-        if poisoned || faults.panic_at.contains(&step) || faults.panics > 0 {
-            faults.panics = faults.panics.saturating_sub(u32::from(!poisoned));
-            drop(faults);
-            panic!("scripted panic in step {step}");
-        }
-        if faults.errors > 0 {
-            faults.errors -= 1;
-            return Err(StepError::Compute(format!("scripted error in step {step}")));
-        }
-        Ok(())
+        self.control.begin_step(|poison| {
+            let is_poisoned = |input| self.is_poisoned(input, poison);
+            batch.iter().any(is_poisoned)
+        })
     }
 
     fn is_poisoned(&self, input: &StepInput, (first, answered): (TokenId, u64)) -> bool {

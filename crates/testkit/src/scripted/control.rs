@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use engine::TokenId;
+use engine::{StepError, TokenId};
 use tokio::sync::{oneshot, watch};
 
 /// What happened so far. A snapshot; `Control::wait_until` waits for one.
@@ -37,6 +37,8 @@ pub struct Counts {
     pub engines: u64,
     /// Chats and texts encoded.
     pub encoded: u64,
+    /// Texts given to an embedder, those of crashed steps included.
+    pub embedded: u64,
 }
 
 impl Counts {
@@ -165,6 +167,36 @@ impl Control {
             .await
             .map(|counts| counts.clone())
             .unwrap_or_default()
+    }
+
+    /// A step begins: it is counted, waits for its gate, and fails if it is to.
+    #[allow(clippy::panic, reason = "the panic is the script's")]
+    pub(super) fn begin_step(
+        &self,
+        is_poisoned: impl FnOnce((TokenId, u64)) -> bool,
+    ) -> Result<(), StepError> {
+        let mut step = 0;
+        self.count(|counts| {
+            counts.steps += 1;
+            step = counts.steps;
+        });
+        let gate = self.faults().step_gates.remove(&step);
+        if let Some(waiting) = gate {
+            // An error means that the gate was dropped: open.
+            drop(waiting.blocking_recv());
+        }
+        let mut faults = self.faults();
+        let poisoned = faults.poison.is_some_and(is_poisoned);
+        if poisoned || faults.panic_at.contains(&step) || faults.panics > 0 {
+            faults.panics = faults.panics.saturating_sub(u32::from(!poisoned));
+            drop(faults);
+            panic!("scripted panic in step {step}");
+        }
+        if faults.errors > 0 {
+            faults.errors -= 1;
+            return Err(StepError::Compute(format!("scripted error in step {step}")));
+        }
+        Ok(())
     }
 
     pub(super) fn faults(&self) -> MutexGuard<'_, Faults> {
