@@ -15,7 +15,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::{ConversationId, GenerationEvent, ModelName, Sampling, Usage};
+use domain::{ConversationId, ModelName, Sampling, TurnEvent, Usage};
 use futures_util::StreamExt;
 use inference::fixture::{Sizes, TinyModel};
 use paraphym_benches::median;
@@ -158,18 +158,15 @@ async fn ask(
     let mut first = None;
     while let Some(event) = stream.next().await {
         match event {
-            GenerationEvent::Text(_) => {
+            TurnEvent::Text(_) => {
                 first.get_or_insert_with(|| asked.elapsed());
             }
-            GenerationEvent::Finished { usage, .. } => {
+            TurnEvent::Finished { usage, .. } => {
                 let after = first.ok_or("no text came")?;
                 return Ok(Started { after, usage });
             }
-            GenerationEvent::Failed(error) => return Err(error.into()),
-            GenerationEvent::Queued { .. }
-            | GenerationEvent::Loading { .. }
-            | GenerationEvent::Prefill { .. }
-            | GenerationEvent::ToolCall(_) => {}
+            TurnEvent::Failed(error) => return Err(error.into()),
+            _ => {}
         }
     }
     Err("the stream ended without an end".into())

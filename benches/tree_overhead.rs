@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use domain::{ConversationId, GenerationEvent, Message, ModelName, Sampling};
+use domain::{ConversationId, Message, ModelName, Sampling, TurnEvent};
 use engine::{Engine, ModelLoader, ModelSource, SequenceId, SequencePlan, StepInput, TextCodec};
 use futures_util::StreamExt;
 use inference::GgufLoader;
@@ -173,25 +173,22 @@ async fn through_tree(
     let mut began = None;
     while let Some(event) = stream.next().await {
         match event {
-            GenerationEvent::Text(_) => {
+            TurnEvent::Text(_) => {
                 began.get_or_insert_with(Instant::now);
             }
-            GenerationEvent::Finished { usage, .. } if usage.completion_tokens == TOKENS => {
+            TurnEvent::Finished { usage, .. } if usage.completion_tokens == TOKENS => {
                 let began: Instant = began.ok_or("no text came")?;
                 return Ok(began.elapsed());
             }
-            GenerationEvent::Finished { usage, .. } => {
+            TurnEvent::Finished { usage, .. } => {
                 return Err(format!(
                     "{} tokens came instead of {TOKENS}",
                     usage.completion_tokens
                 )
                 .into());
             }
-            GenerationEvent::Failed(error) => return Err(error.into()),
-            GenerationEvent::Queued { .. }
-            | GenerationEvent::Loading { .. }
-            | GenerationEvent::Prefill { .. }
-            | GenerationEvent::ToolCall(_) => {}
+            TurnEvent::Failed(error) => return Err(error.into()),
+            _ => {}
         }
     }
     Err("the stream ended without an end".into())

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::{
-    ConversationId, FieldError, GenerationError, GenerationEvent, Message as ChatMessage, Prompt,
+    ContextPolicy, ConversationId, FieldError, GenerationError, Message as ChatMessage, Prompt,
+    TurnEvent,
 };
 use kameo::Actor;
 use kameo::actor::ActorRef;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::answer::pass_on;
 use crate::listener::Asker;
 use crate::messages::{CancelTurn, ClearHistory, LoadHistory, ReadHistory, RunTurn};
+use crate::settings::Window;
 use crate::shelf::{Seat, Shelf};
 use crate::turn::{Ending, TurnKey};
 use crate::turns::{Effect, Start, Turns};
@@ -130,7 +132,7 @@ impl AgentWorker {
     fn carry_out(&mut self, effects: Vec<Effect<Asker>>) {
         for effect in effects {
             match effect {
-                Effect::Start(start) => self.start(start),
+                Effect::Start(start) => self.start(*start),
                 Effect::Place { key, position } => self.tell_place(key, position),
                 Effect::Halt(key) => self.halt(key),
                 Effect::End {
@@ -171,9 +173,7 @@ impl AgentWorker {
     /// A place in the queue is news, not a promise: a full reader does without.
     fn tell_place(&self, key: TurnKey, position: usize) {
         if let Some(listener) = self.seed.turns.lock().listener(key) {
-            let _ = listener
-                .events()
-                .try_send(GenerationEvent::Queued { position });
+            let _ = listener.events().try_send(TurnEvent::Queued { position });
         }
     }
 
@@ -190,7 +190,10 @@ fn request(start: Start) -> Request {
         model: start.settings.model,
         prompt: Prompt::Chat(start.messages),
         sampling: start.settings.sampling,
-        context: start.settings.context,
+        context: match start.settings.context {
+            Window::Refuse => ContextPolicy::Refuse,
+            Window::DropOldest | Window::Compact => ContextPolicy::DropOldest,
+        },
         keep_alive: start.settings.keep_alive,
         tools: domain::Tools::default(),
     }
@@ -221,10 +224,9 @@ impl Report {
 impl Drop for Report {
     fn drop(&mut self) {
         let ending = self.ending.take().unwrap_or_else(|| {
-            Ending::Failed(GenerationError::Unavailable {
-                part: "agent_worker".into(),
-                reason: "the answer could not be passed on; ask again".into(),
-            })
+            let reason = "the answer could not be passed on; ask again".into();
+            let part = "agent_worker".into();
+            Ending::Failed(GenerationError::Unavailable { part, reason }.into())
         });
         let key = self.key;
         // There is room: only one answer runs, and the next starts after this was read. A worker that is gone needs

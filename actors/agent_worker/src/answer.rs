@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use domain::{GenerationError, GenerationEvent};
+use domain::{GenerationError, GenerationEvent, TurnEvent};
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use crate::turn::Ending;
 /// `halt` is cancelled or nobody listens any more. `heard` gets each text that was delivered.
 pub(crate) async fn pass_on<S>(
     opening: impl Future<Output = Result<S, GenerationError>>,
-    listener: &mpsc::Sender<GenerationEvent>,
+    listener: &mpsc::Sender<TurnEvent>,
     halt: &CancellationToken,
     heard: impl Fn(&str),
 ) -> Ending
@@ -31,7 +31,7 @@ where
 
 async fn relay<S>(
     opening: impl Future<Output = Result<S, GenerationError>>,
-    listener: &mpsc::Sender<GenerationEvent>,
+    listener: &mpsc::Sender<TurnEvent>,
     heard: impl Fn(&str),
 ) -> Ending
 where
@@ -39,14 +39,14 @@ where
 {
     let mut answer = match opening.await {
         Ok(answer) => answer,
-        Err(error) => return Ending::Failed(error),
+        Err(error) => return Ending::Failed(error.into()),
     };
     while let Some(event) = answer.next().await {
         match event {
             GenerationEvent::Finished { reason, usage } => {
                 return Ending::Finished { reason, usage };
             }
-            GenerationEvent::Failed(error) => return Ending::Failed(error),
+            GenerationEvent::Failed(error) => return Ending::Failed(error.into()),
             event => {
                 // A token's life, stop 13: past the conversation, which remembers it.
                 // The permit first: a text that was never taken was never said.
@@ -56,14 +56,15 @@ where
                 if let GenerationEvent::Text(text) = &event {
                     heard(text);
                 }
-                place.send(event);
+                if let Some(event) = TurnEvent::of_generation(event) {
+                    place.send(event);
+                }
             }
         }
     }
-    Ending::Failed(GenerationError::Unavailable {
-        part: "model_host".into(),
-        reason: "its answer broke off; ask again".into(),
-    })
+    let reason = "its answer broke off; ask again".into();
+    let part = "model_host".into();
+    Ending::Failed(GenerationError::Unavailable { part, reason }.into())
 }
 
 #[cfg(test)]
@@ -72,7 +73,7 @@ mod tests {
     use std::pin::pin;
     use std::task::Poll;
 
-    use domain::{FinishReason, Usage};
+    use domain::{FinishReason, TurnError, Usage};
     use futures_util::{poll, stream};
 
     use super::*;
@@ -115,9 +116,9 @@ mod tests {
         assert_eq!(
             heard,
             [
-                GenerationEvent::Queued { position: 1 },
-                text("a"),
-                text("b")
+                TurnEvent::Queued { position: 1 },
+                TurnEvent::Text("a".into()),
+                TurnEvent::Text("b".into()),
             ]
         );
     }
@@ -128,11 +129,14 @@ mod tests {
         let halt = CancellationToken::new();
         let refused = async { Err::<stream::Empty<_>, _>(GenerationError::Cancelled) };
         let ended = pass_on(refused, &listener, &halt, |_| {}).await;
-        assert_eq!(ended, Ending::Failed(GenerationError::Cancelled));
+        assert_eq!(ended, Ending::Failed(GenerationError::Cancelled.into()));
         let broken = async { Ok(stream::iter(vec![text("a")])) };
         let ended = pass_on(broken, &listener, &halt, |_| {}).await;
         assert!(
-            matches!(ended, Ending::Failed(GenerationError::Unavailable { .. })),
+            matches!(
+                ended,
+                Ending::Failed(TurnError::Generation(GenerationError::Unavailable { .. }))
+            ),
             "{ended:?}"
         );
     }

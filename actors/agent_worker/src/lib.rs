@@ -28,5 +28,7 @@ pub mod turns;
 pub use actor::{AgentWorker, Seed};
 pub use client::{Agents, Workers, children};
 pub use messages::{CancelTurn, ClearHistory, LoadHistory, ReadHistory, RunTurn};
-pub use settings::{Config, TurnSettings};
+pub use settings::{
+    Approvals, Config, MemorySettings, ToolFilter, TurnLimits, TurnSettings, Window,
+};
 pub use stream::TurnStream;

@@ -1,6 +1,6 @@
 //! Shell: the channel to whoever asked, with one place kept free so that the last event never has to wait for a slow reader.
 
-use domain::{FieldError, GenerationEvent};
+use domain::{FieldError, TurnEvent};
 use tokio::sync::mpsc::{self, OwnedPermit};
 
 use crate::turns::Listener;
@@ -8,8 +8,8 @@ use crate::turns::Listener;
 /// Who hears a turn.
 #[derive(Debug)]
 pub(crate) struct Asker {
-    events: mpsc::Sender<GenerationEvent>,
-    last: OwnedPermit<GenerationEvent>,
+    events: mpsc::Sender<TurnEvent>,
+    last: OwnedPermit<TurnEvent>,
 }
 
 impl Asker {
@@ -17,7 +17,7 @@ impl Asker {
     ///
     /// # Errors
     /// `events` when the channel has no room for it and one other.
-    pub(crate) fn new(events: mpsc::Sender<GenerationEvent>) -> Result<Self, FieldError> {
+    pub(crate) fn new(events: mpsc::Sender<TurnEvent>) -> Result<Self, FieldError> {
         let refuse = |room: usize| {
             let allowed = "an open channel with room for at least 2 events";
             Err(FieldError::new(
@@ -36,12 +36,12 @@ impl Asker {
     }
 
     /// The way for all events but the last.
-    pub(crate) fn events(&self) -> &mpsc::Sender<GenerationEvent> {
+    pub(crate) fn events(&self) -> &mpsc::Sender<TurnEvent> {
         &self.events
     }
 
     /// The last event. Never waits.
-    pub(crate) fn end(self, event: GenerationEvent) {
+    pub(crate) fn end(self, event: TurnEvent) {
         self.last.send(event);
     }
 }
@@ -62,20 +62,17 @@ mod tests {
         let asker = Asker::new(sender).unwrap();
         asker
             .events()
-            .try_send(GenerationEvent::Queued { position: 1 })
+            .try_send(TurnEvent::Queued { position: 1 })
             .unwrap();
         assert!(
             asker
                 .events()
-                .try_send(GenerationEvent::Queued { position: 2 })
+                .try_send(TurnEvent::Queued { position: 2 })
                 .is_err()
         );
-        let last = GenerationEvent::Failed(domain::GenerationError::Cancelled);
+        let last = TurnEvent::Failed(domain::GenerationError::Cancelled.into());
         asker.end(last.clone());
-        assert_eq!(
-            events.try_recv(),
-            Ok(GenerationEvent::Queued { position: 1 })
-        );
+        assert_eq!(events.try_recv(), Ok(TurnEvent::Queued { position: 1 }));
         assert_eq!(events.try_recv(), Ok(last));
         assert_eq!(
             events.try_recv(),

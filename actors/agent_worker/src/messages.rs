@@ -1,6 +1,6 @@
 //! The inbox of one conversation's worker: everything that can be asked of it.
 
-use domain::{GenerationEvent, Message, RequestId};
+use domain::{Message, RequestId, TurnEvent};
 use tokio::sync::mpsc;
 
 use crate::settings::TurnSettings;
@@ -19,7 +19,7 @@ pub struct RunTurn {
     /// What it is run with.
     pub settings: TurnSettings,
     /// Who listens. A slow reader slows its own turn only; one place is kept for the last event.
-    pub events: mpsc::Sender<GenerationEvent>,
+    pub events: mpsc::Sender<TurnEvent>,
 }
 
 /// Ends a turn, waiting or running, with `Failed(Cancelled)`. Reply: whether there was one of this name.

@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use domain::{GenerationError, GenerationEvent, RequestId};
+use domain::{GenerationError, RequestId, TurnEvent};
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
@@ -12,12 +12,12 @@ use tokio::sync::mpsc;
 #[derive(Debug)]
 pub struct TurnStream {
     id: RequestId,
-    events: mpsc::Receiver<GenerationEvent>,
+    events: mpsc::Receiver<TurnEvent>,
     ended: bool,
 }
 
 impl TurnStream {
-    pub(crate) fn new(id: RequestId, events: mpsc::Receiver<GenerationEvent>) -> Self {
+    pub(crate) fn new(id: RequestId, events: mpsc::Receiver<TurnEvent>) -> Self {
         Self {
             id,
             events,
@@ -32,17 +32,16 @@ impl TurnStream {
 }
 
 impl Stream for TurnStream {
-    type Item = GenerationEvent;
+    type Item = TurnEvent;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<GenerationEvent>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<TurnEvent>> {
         if self.ended {
             return Poll::Ready(None);
         }
         let event = std::task::ready!(self.events.poll_recv(cx)).unwrap_or_else(|| {
-            GenerationEvent::Failed(GenerationError::Unavailable {
-                part: "agent_worker".into(),
-                reason: "it was stopped during this turn; ask again".into(),
-            })
+            let reason = "it was stopped during this turn; ask again".into();
+            let part = "agent_worker".into();
+            TurnEvent::Failed(GenerationError::Unavailable { part, reason }.into())
         });
         self.ended = event.is_terminal();
         Poll::Ready(Some(event))
@@ -57,8 +56,8 @@ mod tests {
 
     #[tokio::test]
     async fn exactly_one_terminal_event_whatever_is_sent() {
-        let text = || GenerationEvent::Text("a".into());
-        let cancelled = || GenerationEvent::Failed(GenerationError::Cancelled);
+        let text = || TurnEvent::Text("a".into());
+        let cancelled = || TurnEvent::Failed(GenerationError::Cancelled.into());
         for (sent, heard) in [
             (vec![text(), cancelled()], 2),
             (vec![text()], 2),
@@ -73,7 +72,7 @@ mod tests {
             let all: Vec<_> = TurnStream::new(RequestId::new("t"), events).collect().await;
             assert_eq!(all.len(), heard);
             assert_eq!(all.iter().filter(|e| e.is_terminal()).count(), 1);
-            assert!(all.last().is_some_and(GenerationEvent::is_terminal));
+            assert!(all.last().is_some_and(TurnEvent::is_terminal));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One turn: what the person said, what it is run with, and how it may end. Nothing here waits.
 
 use domain::{
-    FieldError, FinishReason, GenerationError, GenerationEvent, Message, RequestId, Usage,
+    FieldError, FinishReason, GenerationError, Message, RequestId, TurnError, TurnEvent, Usage,
 };
 
 use crate::settings::TurnSettings;
@@ -22,18 +22,18 @@ pub enum Ending {
         usage: Usage,
     },
     /// It was refused or failed.
-    Failed(GenerationError),
+    Failed(TurnError),
     /// It was stopped from this side: cancelled by name, or nobody listens any more.
     Stopped,
 }
 
 impl Ending {
     /// The last event its listener hears. A finished answer stays finished even if a cancel came at the same moment.
-    pub fn event(self, cancelled: bool) -> GenerationEvent {
+    pub fn event(self, cancelled: bool) -> TurnEvent {
         match self {
-            Self::Finished { reason, usage } => GenerationEvent::Finished { reason, usage },
-            Self::Failed(error) if !cancelled => GenerationEvent::Failed(error),
-            Self::Failed(_) | Self::Stopped => GenerationEvent::Failed(GenerationError::Cancelled),
+            Self::Finished { reason, usage } => TurnEvent::Finished { reason, usage },
+            Self::Failed(error) if !cancelled => TurnEvent::Failed(error),
+            Self::Failed(_) | Self::Stopped => TurnEvent::Failed(GenerationError::Cancelled.into()),
         }
     }
 }
@@ -59,10 +59,10 @@ impl<L> Turn<L> {
     }
 
     pub(crate) fn cancelled(self) -> Effect<L> {
-        self.end(GenerationEvent::Failed(GenerationError::Cancelled))
+        self.end(TurnEvent::Failed(GenerationError::Cancelled.into()))
     }
 
-    pub(crate) fn end(self, event: GenerationEvent) -> Effect<L> {
+    pub(crate) fn end(self, event: TurnEvent) -> Effect<L> {
         Effect::End {
             key: self.key,
             listener: self.listener,
@@ -74,7 +74,7 @@ impl<L> Turn<L> {
 /// Whether a turn of this text and these settings can be run at all.
 ///
 /// # Errors
-/// `text`, `system` or the sampling field that is refused.
+/// `text`, `system` or the field of the settings that is refused.
 pub(crate) fn check(
     text: &str,
     settings: &TurnSettings,
@@ -95,5 +95,5 @@ pub(crate) fn check(
             ));
         }
     }
-    settings.sampling.validate()
+    settings.validate()
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use domain::{FieldError, GenerationError, GenerationEvent, Message, RequestId};
+use domain::{FieldError, GenerationError, Message, RequestId, TurnEvent};
 
 use crate::history::History;
 use crate::settings::{Config, TurnSettings};
@@ -24,7 +24,7 @@ pub trait Listener {
 #[derive(Debug, PartialEq)]
 pub enum Effect<L> {
     /// Let the model answer.
-    Start(Start),
+    Start(Box<Start>),
     /// Tell a waiting turn its place; 1 is next.
     Place {
         /// Which turn.
@@ -41,7 +41,7 @@ pub enum Effect<L> {
         /// Who hears it.
         listener: L,
         /// What it hears.
-        event: GenerationEvent,
+        event: TurnEvent,
     },
     /// The history changed: keep this copy where a stopped worker's successor finds it.
     Keep(Arc<Vec<Message>>),
@@ -199,10 +199,7 @@ impl<L: Listener> Turns<L> {
         if self.running.is_none() {
             return self.start_next();
         }
-        let mut effects = self.close_running(Ending::Failed(GenerationError::Unavailable {
-            part: "agent_worker".into(),
-            reason: "it crashed during this turn and was started again; ask again".into(),
-        }));
+        let mut effects = self.close_running(Ending::Failed(crashed().into()));
         effects.extend(self.start_next());
         effects
     }
@@ -270,12 +267,12 @@ impl<L: Listener> Turns<L> {
                 effects.push(turn.cancelled());
                 continue;
             }
-            effects.push(Effect::Start(Start {
+            effects.push(Effect::Start(Box::new(Start {
                 key: turn.key,
                 id: turn.id.clone(),
                 messages: turn.prompt(self.history.messages()),
                 settings: turn.settings.clone(),
-            }));
+            })));
             self.running = Some(Running {
                 turn,
                 said: String::new(),
@@ -294,6 +291,13 @@ impl<L: Listener> Turns<L> {
             position: at + 1,
         };
         self.waiting.iter().enumerate().map(place).collect()
+    }
+}
+
+fn crashed() -> GenerationError {
+    GenerationError::Unavailable {
+        part: "agent_worker".into(),
+        reason: "it crashed during this turn and was started again; ask again".into(),
     }
 }
 

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use domain::{ConversationId, GenerationError, GenerationEvent, Message, RequestId};
+use domain::{ConversationId, GenerationError, Message, RequestId, TurnError, TurnEvent};
 use futures_util::StreamExt;
 use paraphym_agent_worker::{Config, RunTurn};
 use supervision::AskError;
@@ -19,13 +19,13 @@ fn hello() -> Answer {
     Answer::Text("Hello dear world".to_owned())
 }
 
-fn is_cancelled(event: &GenerationEvent) -> bool {
-    *event == GenerationEvent::Failed(GenerationError::Cancelled)
+fn is_cancelled(event: &TurnEvent) -> bool {
+    *event == TurnEvent::Failed(GenerationError::Cancelled.into())
 }
 
-fn prompt_tokens(event: &GenerationEvent) -> u32 {
+fn prompt_tokens(event: &TurnEvent) -> u32 {
     match event {
-        GenerationEvent::Finished { usage, .. } => usage.prompt_tokens,
+        TurnEvent::Finished { usage, .. } => usage.prompt_tokens,
         other => panic!("{other:?}"),
     }
 }
@@ -65,10 +65,7 @@ async fn a_turn_waits_behind_the_running_one_and_hears_its_place() {
     let first = scene.ask("1", settings(0, 50)).await;
     scene.control.wait_until(|c| c.steps == 1).await;
     let mut second = scene.ask("2", settings(0, 50)).await;
-    assert_eq!(
-        second.next().await,
-        Some(GenerationEvent::Queued { position: 1 })
-    );
+    assert_eq!(second.next().await, Some(TurnEvent::Queued { position: 1 }));
     assert_eq!(scene.control.counts().opened, 1);
     gate.release();
     assert_eq!(hear(first).await.0, "Hello dear world");
@@ -300,7 +297,7 @@ async fn a_crash_ends_the_running_turn_and_keeps_the_waiting_ones_and_the_histor
     assert!(
         matches!(
             last,
-            GenerationEvent::Failed(GenerationError::Unavailable { .. })
+            TurnEvent::Failed(TurnError::Generation(GenerationError::Unavailable { .. }))
         ),
         "{last:?}"
     );
@@ -366,7 +363,7 @@ async fn a_turn_cut_by_the_deadline_is_named_and_its_stream_ends() {
     assert!(
         matches!(
             last,
-            GenerationEvent::Failed(GenerationError::Unavailable { .. })
+            TurnEvent::Failed(TurnError::Generation(GenerationError::Unavailable { .. }))
         ),
         "{last:?}"
     );

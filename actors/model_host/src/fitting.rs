@@ -36,7 +36,11 @@ pub(crate) fn fit(
         let error = FieldError::new("prompt", "nothing", "at least one character");
         return Err(GenerationError::Invalid(error));
     }
-    if !fits(&tokens, 1) {
+    let room = match policy {
+        ContextPolicy::RefuseWithoutRoom => room,
+        ContextPolicy::Refuse | ContextPolicy::DropOldest => 1,
+    };
+    if !fits(&tokens, room) {
         return Err(GenerationError::ContextOverflow {
             prompt_tokens: u32::try_from(tokens.len()).unwrap_or(u32::MAX),
             context_tokens,
@@ -218,6 +222,27 @@ mod tests {
             })
         );
         assert!(fit(&chat(), ContextPolicy::Refuse, 99, 28, &Letters).is_ok());
+    }
+
+    #[test]
+    fn without_room_for_an_answer_it_may_be_refused_too() {
+        let wanted = |max_tokens, context| {
+            let policy = ContextPolicy::RefuseWithoutRoom;
+            fit(&chat(), policy, max_tokens, context, &Letters).is_ok()
+        };
+        // 27 tokens, and a quarter of the window for the answer unless it wants less.
+        for (max_tokens, context, fits) in [
+            (99, 28, false),
+            (1, 28, true),
+            (99, 36, true),
+            (99, 35, false),
+        ] {
+            assert_eq!(
+                wanted(max_tokens, context),
+                fits,
+                "{max_tokens} of {context}"
+            );
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use futures_util::StreamExt;
 use paraphym_candle::signals::Signal;
-use paraphym_candle::{FinishReason, GenerationError, GenerationEvent, TurnStream};
+use paraphym_candle::{FinishReason, TurnError, TurnEvent, TurnStream};
 
 use crate::failure::Failure;
 use crate::out::note;
@@ -18,7 +18,7 @@ pub(crate) enum Ending {
     /// It was given.
     Given,
     /// It failed; what was said before stays said.
-    Failed(GenerationError),
+    Failed(TurnError),
     /// Ctrl-C; the stream was dropped, which stops the model.
     Stopped,
     /// SIGTERM or SIGHUP; it may go on while the tree drains.
@@ -68,20 +68,25 @@ async fn show_event(
     stage: &mut Stage,
     answer: &mut Answer,
     progress: &mut Progress,
-    event: GenerationEvent,
+    event: TurnEvent,
 ) -> Result<ControlFlow<Ending>, Failure> {
     match &event {
-        GenerationEvent::Queued { position } => progress.queued(*position),
-        GenerationEvent::Loading { fraction } => progress.loading(*fraction),
-        GenerationEvent::Prefill { done, total } => progress.prefill(*done, *total),
-        GenerationEvent::Text(text) => {
+        TurnEvent::Queued { position } => progress.queued(*position),
+        TurnEvent::Loading { fraction } => progress.loading(*fraction),
+        TurnEvent::Prefill { done, total } => progress.prefill(*done, *total),
+        TurnEvent::Text(text) => {
             progress.clear();
             let shown = answer.text(text);
             stage.out.text(&shown).await?;
         }
-        // Shown as the step of a turn that it becomes.
-        GenerationEvent::ToolCall(_) => {}
-        GenerationEvent::Finished { reason, .. } => {
+        // What a person sees of these steps is the last of them, the answer.
+        TurnEvent::Recalled { .. }
+        | TurnEvent::Compacted { .. }
+        | TurnEvent::ModelCalled { .. }
+        | TurnEvent::ApprovalNeeded { .. }
+        | TurnEvent::ToolStarted { .. }
+        | TurnEvent::ToolEnded { .. } => {}
+        TurnEvent::Finished { reason, .. } => {
             progress.clear();
             stage.out.text(answer.end()).await?;
             if *reason == FinishReason::Length && stage.out.error_terminal {
@@ -91,7 +96,7 @@ async fn show_event(
                 note("(the model said nothing)");
             }
         }
-        GenerationEvent::Failed(_) => {
+        TurnEvent::Failed(_) => {
             progress.clear();
             stage.out.text(answer.end()).await?;
         }
@@ -100,10 +105,10 @@ async fn show_event(
 }
 
 /// Whether an event is the last.
-fn ending(event: GenerationEvent) -> ControlFlow<Ending> {
+fn ending(event: TurnEvent) -> ControlFlow<Ending> {
     match event {
-        GenerationEvent::Finished { .. } => ControlFlow::Break(Ending::Given),
-        GenerationEvent::Failed(error) => ControlFlow::Break(Ending::Failed(error)),
+        TurnEvent::Finished { .. } => ControlFlow::Break(Ending::Given),
+        TurnEvent::Failed(error) => ControlFlow::Break(Ending::Failed(error)),
         _ => ControlFlow::Continue(()),
     }
 }

@@ -47,9 +47,8 @@ async fn answered(stage: &mut Stage, ask: &Ask, told: &mut bool) -> Result<(), F
         system: ask.choices.system.clone().or(usual.system),
         // These were checked above, and the settings when they were read.
         sampling: sampling(&usual.sampling, &ask.choices)?,
-        context: usual.context,
-        keep_alive: usual.keep_alive,
         model,
+        ..usual
     };
     let conversation = ConversationId::new("ask");
     // A token's life, stop 1: a question becomes a turn of a conversation.

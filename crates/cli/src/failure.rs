@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use domain::{FieldError, GenerationError};
+use domain::{FieldError, GenerationError, TurnError};
 use model_store::{PullError, ResolveError, StoreError};
 use paraphym_candle::StartError;
 
@@ -139,6 +139,15 @@ impl From<GenerationError> for Failure {
                 let hint = hint(&error);
                 Self::failed(error, hint)
             }
+        }
+    }
+}
+
+impl From<TurnError> for Failure {
+    fn from(error: TurnError) -> Self {
+        match error {
+            TurnError::Generation(error) => error.into(),
+            error => Self::failed(error, ""),
         }
     }
 }

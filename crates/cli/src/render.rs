@@ -1,6 +1,6 @@
 //! What a person or a program sees of an answer. Pure: text goes in, text comes out.
 
-use domain::GenerationEvent;
+use domain::{Citation, ToolCall, ToolOutcome, TurnEvent};
 use model_store::PullEvent;
 use serde_json::{Value, json};
 
@@ -60,27 +60,75 @@ impl Answer {
 }
 
 /// An event for programs.
-pub(crate) fn event(event: &GenerationEvent) -> Value {
+pub(crate) fn event(event: &TurnEvent) -> Value {
     match event {
-        GenerationEvent::Queued { position } => json!({"event": "queued", "position": position}),
-        GenerationEvent::Loading { fraction } => json!({"event": "loading", "fraction": fraction}),
-        GenerationEvent::Prefill { done, total } => {
+        TurnEvent::Queued { position } => json!({"event": "queued", "position": position}),
+        TurnEvent::Loading { fraction } => json!({"event": "loading", "fraction": fraction}),
+        TurnEvent::Prefill { done, total } => {
             json!({"event": "prefill", "done": done, "total": total})
         }
-        GenerationEvent::Text(text) => json!({"event": "text", "text": text}),
-        GenerationEvent::ToolCall(call) => json!({
-            "event": "tool_call",
-            "id": call.id.as_str(),
-            "name": call.name,
-            "arguments": call.arguments,
+        TurnEvent::Text(text) => json!({"event": "text", "text": text}),
+        TurnEvent::Recalled { citations } => {
+            let cited = |citation: &Citation| {
+                json!({
+                    "source": citation.source,
+                    "excerpt": citation.excerpt,
+                    "score": citation.score,
+                })
+            };
+            let citations: Vec<Value> = citations.iter().map(cited).collect();
+            json!({"event": "recalled", "citations": citations})
+        }
+        TurnEvent::Compacted { left_out } => json!({"event": "compacted", "left_out": left_out}),
+        TurnEvent::ModelCalled { number, of } => {
+            json!({"event": "model_called", "number": number, "of": of})
+        }
+        TurnEvent::ApprovalNeeded { call, within_ms } => {
+            with_call("approval_needed", call, Some(*within_ms))
+        }
+        TurnEvent::ToolStarted { call } => with_call("tool_started", call, None),
+        TurnEvent::ToolEnded {
+            id,
+            name,
+            outcome,
+            took_ms,
+        } => json!({
+            "event": "tool_ended",
+            "id": id.as_str(),
+            "name": name,
+            "outcome": outcome_word(outcome),
+            "text": outcome.text(),
+            "took_ms": took_ms,
         }),
-        GenerationEvent::Finished { reason, usage } => json!({
+        TurnEvent::Finished { reason, usage } => json!({
             "event": "finished",
             "reason": reason.as_str(),
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
         }),
-        GenerationEvent::Failed(error) => failed(&Failure::from(error.clone())),
+        TurnEvent::Failed(error) => failed(&Failure::from(error.clone())),
+    }
+}
+
+fn with_call(event: &str, call: &ToolCall, within_ms: Option<u64>) -> Value {
+    let mut object = json!({
+        "event": event,
+        "id": call.id.as_str(),
+        "name": call.name,
+        "arguments": call.arguments,
+    });
+    if let (Some(within_ms), Some(fields)) = (within_ms, object.as_object_mut()) {
+        fields.insert("within_ms".to_owned(), within_ms.into());
+    }
+    object
+}
+
+const fn outcome_word(outcome: &ToolOutcome) -> &'static str {
+    match outcome {
+        ToolOutcome::Ok { .. } => "ok",
+        ToolOutcome::Failed(_) => "failed",
+        ToolOutcome::Denied(_) => "denied",
+        ToolOutcome::Unknown(_) => "unknown",
     }
 }
 
@@ -199,27 +247,27 @@ mod tests {
         let reason = FinishReason::Stop;
         for (given, expected) in [
             (
-                GenerationEvent::Queued { position: 2 },
+                TurnEvent::Queued { position: 2 },
                 r#"{"event":"queued","position":2}"#,
             ),
             (
-                GenerationEvent::Loading { fraction: 0.5 },
+                TurnEvent::Loading { fraction: 0.5 },
                 r#"{"event":"loading","fraction":0.5}"#,
             ),
             (
-                GenerationEvent::Prefill { done: 1, total: 9 },
+                TurnEvent::Prefill { done: 1, total: 9 },
                 r#"{"done":1,"event":"prefill","total":9}"#,
             ),
             (
-                GenerationEvent::Text("a\"b".into()),
+                TurnEvent::Text("a\"b".into()),
                 r#"{"event":"text","text":"a\"b"}"#,
             ),
             (
-                GenerationEvent::Finished { reason, usage },
+                TurnEvent::Finished { reason, usage },
                 r#"{"completion_tokens":4,"event":"finished","prompt_tokens":3,"reason":"stop"}"#,
             ),
             (
-                GenerationEvent::Failed(GenerationError::Cancelled),
+                TurnEvent::Failed(GenerationError::Cancelled.into()),
                 r#"{"error":"cancelled","event":"failed"}"#,
             ),
         ] {

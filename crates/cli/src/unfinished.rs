@@ -1,7 +1,7 @@
 //! An answer that a signal found unfinished may go on while the tree drains; what it says is still said.
 
 use futures_util::{FutureExt, StreamExt};
-use paraphym_candle::{GenerationEvent, TurnStream};
+use paraphym_candle::{TurnEvent, TurnStream};
 
 use crate::failure::Failure;
 use crate::out::Out;
@@ -58,13 +58,13 @@ impl Unfinished {
 
     /// Nobody may be reading any more: the drain goes on all the same. That the answer failed is not said here, because
     /// the signal is why, and the command says so when it ends.
-    async fn say(&mut self, event: GenerationEvent, out: &mut Out) {
+    async fn say(&mut self, event: TurnEvent, out: &mut Out) {
         self.over = event.is_terminal();
-        self.finished = matches!(event, GenerationEvent::Finished { .. });
+        self.finished = matches!(event, TurnEvent::Finished { .. });
         let _ = match &event {
-            GenerationEvent::Failed(_) => Ok(()),
+            TurnEvent::Failed(_) => Ok(()),
             event if self.json => out.json(&render::event(event)).await,
-            GenerationEvent::Text(text) => out.text(&self.answer.text(text)).await,
+            TurnEvent::Text(text) => out.text(&self.answer.text(text)).await,
             _ => Ok(()),
         };
     }

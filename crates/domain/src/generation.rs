@@ -17,6 +17,9 @@ pub enum ContextPolicy {
     /// Refuse with `ContextOverflow`.
     #[default]
     Refuse,
+    /// The same, also when the answer would have less room than `DropOldest` leaves it: for those who shorten a chat
+    /// themselves.
+    RefuseWithoutRoom,
     /// Leave out the oldest messages that are neither system messages nor the last one, until it fits.
     DropOldest,
 }

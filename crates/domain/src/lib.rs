@@ -3,6 +3,7 @@
 //! Invariant: nothing here computes, waits or serialises. There is no async, no actor and no serde in this crate, so
 //! that a change of wire format or of runtime never touches the vocabulary.
 
+pub mod approval;
 pub mod bytes;
 pub mod chat;
 pub mod constraint;
@@ -12,7 +13,9 @@ pub mod ids;
 pub mod keep_alive;
 pub mod sampling;
 pub mod tool;
+pub mod turn;
 
+pub use approval::Approval;
 pub use bytes::Bytes;
 pub use chat::{Message, Role};
 pub use constraint::Constraint;
@@ -24,3 +27,4 @@ pub use ids::{ConversationId, ModelName, RequestId, ToolCallId};
 pub use keep_alive::KeepAlive;
 pub use sampling::Sampling;
 pub use tool::{ToolCall, ToolChoice, ToolSpec, Tools};
+pub use turn::{Budget, Citation, ToolOutcome, TurnError, TurnEvent};

@@ -40,7 +40,9 @@ mod resolve;
 mod settings;
 mod upkeep;
 
-pub use agent_worker::settings::TurnSettings;
+pub use agent_worker::settings::{
+    Approvals, MemorySettings, ToolFilter, TurnLimits, TurnSettings, Window,
+};
 pub use agent_worker::stream::TurnStream;
 pub use builder::{Builder, StartError};
 pub use cache_janitor::{CacheStatus, JanitorStatus};
@@ -48,8 +50,9 @@ pub use cache_janitor::{CacheStatus, JanitorStatus};
 pub use chat_config;
 pub use doctor::{Check, DoctorReport, Verdict};
 pub use domain::{
-    Bytes, ContextPolicy, ConversationId, FieldError, FinishReason, GenerationError,
-    GenerationEvent, KeepAlive, Message, ModelName, Prompt, RequestId, Role, Sampling, Usage,
+    Approval, Budget, Bytes, Citation, ContextPolicy, ConversationId, FieldError, FinishReason,
+    GenerationError, GenerationEvent, KeepAlive, Message, ModelName, Prompt, RequestId, Role,
+    Sampling, ToolCall, ToolCallId, ToolOutcome, TurnError, TurnEvent, Usage,
 };
 pub use engine::{LoadError, ModelCard, ModelLoader, ModelSource};
 pub use host::{Paraphym, ShutdownReport, Status};

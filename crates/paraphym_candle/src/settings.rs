@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use agent_worker::settings::TurnSettings;
+use agent_worker::settings::{TurnSettings, Window};
 use chat_config::file::RealDisk;
 use chat_config::settings::{Overflow, Settings};
 use chat_config::{Author, Catalogue, Layers, Refusals, Store};
-use domain::{Bytes, ContextPolicy, KeepAlive, ModelName, Sampling};
+use domain::{Bytes, KeepAlive, ModelName, Sampling};
 use gateway::{GatewayConfig, Limits};
 use model_host::HostConfig;
 use model_host::messages::SetLimits;
@@ -85,8 +85,8 @@ pub(crate) fn turn(settings: &Settings, model: ModelName) -> TurnSettings {
         system: chat_config::instructions(settings),
         sampling: sampling(settings),
         context: match settings.chat.context {
-            Overflow::DropOldest => ContextPolicy::DropOldest,
-            Overflow::Refuse => ContextPolicy::Refuse,
+            Overflow::DropOldest => Window::DropOldest,
+            Overflow::Refuse => Window::Refuse,
         },
         ..TurnSettings::new(model)
     }

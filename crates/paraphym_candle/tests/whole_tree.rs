@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use paraphym_candle::{
     Bytes, ConversationId, FinishReason, GenerationError, GenerationEvent, Lifecycle, ModelName,
-    ModelState, Paraphym, StartError, TurnSettings, chat_config,
+    ModelState, Paraphym, StartError, TurnEvent, TurnSettings, chat_config,
 };
 use tempfile::TempDir;
 use testkit::scripted::{Answer, Control, ScriptedLoader};
@@ -183,7 +183,17 @@ async fn a_conversation_remembers() {
             .ask(&conversation, text, settings.clone())
             .await
             .unwrap();
-        assert_eq!(whole(turn).await.1, Ok(FinishReason::Stop));
+        let events: Vec<TurnEvent> = turn.collect().await;
+        assert!(
+            matches!(
+                events.last(),
+                Some(TurnEvent::Finished {
+                    reason: FinishReason::Stop,
+                    ..
+                })
+            ),
+            "{events:?}"
+        );
     }
     let history = world.host.agents().history(&conversation).await.unwrap();
     let said: Vec<&str> = history.iter().map(|m| m.content.as_str()).collect();

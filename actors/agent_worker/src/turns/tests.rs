@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use domain::generation::ContextPolicy;
-use domain::{FinishReason, ModelName, Role, Sampling, Usage};
+use domain::{FinishReason, ModelName, Role, Sampling, TurnError, Usage};
 use proptest::prelude::*;
 
 use super::*;
@@ -29,11 +28,8 @@ fn start() -> Instant {
 
 fn settings() -> TurnSettings {
     TurnSettings {
-        model: ModelName::new("m"),
-        system: None,
         sampling: Sampling::greedy(),
-        context: ContextPolicy::Refuse,
-        keep_alive: None,
+        ..TurnSettings::new(ModelName::new("m"))
     }
 }
 
@@ -67,9 +63,11 @@ fn words(effects: &[Effect<Ear>]) -> Vec<String> {
         Effect::Place { key, position } => format!("place {} {position}", key.0),
         Effect::Halt(key) => format!("halt {}", key.0),
         Effect::End { key, event, .. } => match event {
-            GenerationEvent::Finished { .. } => format!("finished {}", key.0),
-            GenerationEvent::Failed(GenerationError::Cancelled) => format!("cancelled {}", key.0),
-            GenerationEvent::Failed(_) => format!("failed {}", key.0),
+            TurnEvent::Finished { .. } => format!("finished {}", key.0),
+            TurnEvent::Failed(TurnError::Generation(GenerationError::Cancelled)) => {
+                format!("cancelled {}", key.0)
+            }
+            TurnEvent::Failed(_) => format!("failed {}", key.0),
             other => format!("NOT TERMINAL {other:?}"),
         },
         Effect::Keep(messages) => format!("keep {}", messages.len()),
@@ -216,12 +214,7 @@ fn cancelling_the_running_turn_waits_for_its_answer_to_stop_and_keeps_what_was_s
 
 #[test]
 fn endings_and_their_last_event() {
-    let failed = || {
-        Ending::Failed(GenerationError::Unavailable {
-            part: "x".into(),
-            reason: "y".into(),
-        })
-    };
+    let failed = || Ending::Failed(TurnError::Interrupted);
     for (ending, cancelled, word) in [
         (finished(), false, "finished 0"),
         (finished(), true, "finished 0"),

@@ -14,14 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_janitor::CacheJanitor;
-use domain::generation::ContextPolicy;
-use domain::{ConversationId, GenerationEvent, ModelName, Sampling};
+use domain::{ConversationId, ModelName, Sampling, TurnEvent};
 use engine::ModelSource;
 use futures_util::StreamExt;
 use kameo::message::{Context, Message};
 use memory_governor::{FileProbe, GovernorConfig};
 use model_host::{HostConfig, ModelHostDeps, ResolveModel};
-use paraphym_agent_worker::{Agents, Config, TurnSettings, TurnStream};
+use paraphym_agent_worker::{Agents, Config, TurnSettings, TurnStream, Window};
 use supervision::{ChildInfo, Events, Handle, RootHandle, SupervisorSpec, start_root};
 use testkit::scripted::{Answer, Control, ScriptedLoader};
 
@@ -128,19 +127,19 @@ pub fn settings(seed: u64, max_tokens: u32) -> TurnSettings {
             max_tokens,
             ..Sampling::greedy()
         },
-        context: ContextPolicy::Refuse,
+        context: Window::Refuse,
         ..TurnSettings::new(ModelName::new("scripted"))
     }
 }
 
 /// Everything that was said, and the last event, of which there is exactly one.
-pub async fn hear(stream: TurnStream) -> (String, GenerationEvent) {
-    let events: Vec<GenerationEvent> = stream.collect().await;
+pub async fn hear(stream: TurnStream) -> (String, TurnEvent) {
+    let events: Vec<TurnEvent> = stream.collect().await;
     let terminal = events.iter().filter(|event| event.is_terminal()).count();
     assert_eq!(terminal, 1, "{events:?}");
     let mut said = String::new();
     for event in &events {
-        if let GenerationEvent::Text(text) = event {
+        if let TurnEvent::Text(text) = event {
             said.push_str(text);
         }
     }
@@ -151,7 +150,7 @@ pub async fn hear(stream: TurnStream) -> (String, GenerationEvent) {
 pub async fn first_text(stream: &mut TurnStream) -> String {
     loop {
         match stream.next().await {
-            Some(GenerationEvent::Text(text)) => return text,
+            Some(TurnEvent::Text(text)) => return text,
             Some(event) if !event.is_terminal() => {}
             other => panic!("ended before it said anything: {other:?}"),
         }

@@ -48,8 +48,7 @@ impl Session {
             model: self.model.clone(),
             system: system.filter(|_| !self.no_system),
             sampling,
-            context: usual.context,
-            keep_alive: usual.keep_alive,
+            ..usual
         }
     }
 
