@@ -349,7 +349,7 @@ mod tests {
             ("approval_wait", |s| s.approvals.wait = Duration::MAX),
             ("memory_hits", |s| s.memory.get_or_insert_default().hits = 0),
             ("memory_tokens", |s| {
-                s.memory.get_or_insert_default().tokens = 0
+                s.memory.get_or_insert_default().tokens = 0;
             }),
             ("memory_within", |s| {
                 s.memory.get_or_insert_default().within = Duration::ZERO;

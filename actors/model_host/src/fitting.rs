@@ -234,8 +234,8 @@ mod tests {
         for (max_tokens, context, fits) in [
             (99, 28, false),
             (1, 28, true),
-            (99, 36, true),
-            (99, 35, false),
+            (99, 35, true),
+            (99, 34, false),
         ] {
             assert_eq!(
                 wanted(max_tokens, context),
