@@ -18,6 +18,7 @@ use crate::error::StoreError;
 use crate::process::Process;
 use crate::schema::{self, APPLICATION, NEWEST};
 use crate::turn_log;
+use crate::vector_functions;
 
 /// How long a writer waits for another process's transaction: one takes milliseconds, an import seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -80,6 +81,7 @@ impl Archive {
         let sql = |error| explained(&path, &error);
         let mut connection = connection.map_err(sql)?;
         accept(&connection, &path)?;
+        vector_functions::add_to(&connection).map_err(sql)?;
         prepare(&mut connection).map_err(sql)?;
         let opening: String = connection
             .query_row("SELECT hex(randomblob(8))", [], |row| row.get(0))

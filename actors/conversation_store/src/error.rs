@@ -67,6 +67,16 @@ pub enum StoreError {
         /// Where it lies.
         path: PathBuf,
     },
+    /// There are as many as there may be; the disk has room.
+    #[error("{what} has room for {limit}: {way_out}; nothing was stored")]
+    NoRoom {
+        /// What is full.
+        what: &'static str,
+        /// How many it takes.
+        limit: usize,
+        /// How to make room.
+        way_out: &'static str,
+    },
     /// Another process writes for longer than is waited for.
     #[error(
         "{path} is being written by another process: try again in a moment; nothing was stored"

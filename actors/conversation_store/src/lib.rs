@@ -19,12 +19,14 @@ pub mod control_log;
 mod conversations;
 pub mod error;
 pub mod limits;
+pub mod memories;
 pub mod messages;
 mod process;
 mod schema;
 pub mod search;
 mod transfer;
 mod turn_log;
+mod vector_functions;
 mod wire;
 mod work;
 

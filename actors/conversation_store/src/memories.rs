@@ -93,7 +93,7 @@ pub struct Memory {
     pub made_ms: i64,
     /// When it was remembered or used last, in milliseconds since 1970: its age counts from here.
     pub used_ms: i64,
-    /// How often it was remembered.
+    /// How often it was remembered, each time with a later stamp than before.
     pub times: u32,
     /// Where it comes from.
     pub origin: Origin,

@@ -13,10 +13,16 @@ pub(crate) struct Migration {
 }
 
 /// All of them. A file's `user_version` says how many it has been through.
-pub(crate) const MIGRATIONS: [Migration; 1] = [Migration {
-    name: "conversations, turns and acts of control",
-    sql: include_str!("schema/1_conversations.sql"),
-}];
+pub(crate) const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        name: "conversations, turns and acts of control",
+        sql: include_str!("schema/1_conversations.sql"),
+    },
+    Migration {
+        name: "memories and documents",
+        sql: include_str!("schema/2_memories.sql"),
+    },
+];
 
 /// The newest form.
 #[allow(clippy::cast_possible_wrap, reason = "a handful")]

@@ -153,8 +153,9 @@ mod tests {
     #[test]
     fn neighbours_share_what_lies_across_the_cut() {
         let text: String = (0..200)
-            .map(|number| format!("Sentence number {number} is here. "))
-            .collect();
+            .map(|number| format!("Sentence number {number} is here."))
+            .collect::<Vec<_>>()
+            .join(" ");
         let pieces = cut(&text, Form::Text);
         check(&text, &pieces);
         assert!(pieces.len() > 5);

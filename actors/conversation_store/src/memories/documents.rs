@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::kept::{check_count, check_text, forget_source};
 use super::{ContentHash, Document, DocumentId, MemoryKind, Piece};
 use crate::archive::{Archive, Failure};
+use crate::conversations::at_most;
 use crate::error::StoreError;
 use crate::work::Work;
 
@@ -66,19 +67,30 @@ impl Work for PutDocument {
         if self.pieces.len() > DOCUMENT_PIECES {
             let (what, limit) = ("one document", DOCUMENT_PIECES);
             let way_out = "give it in parts";
-            return Err(StoreError::NoRoom { what, limit, way_out });
+            return Err(StoreError::NoRoom {
+                what,
+                limit,
+                way_out,
+            });
         }
-        self.pieces.iter().try_for_each(|piece| check_text("pieces[].text", &piece.text))
+        self.pieces
+            .iter()
+            .try_for_each(|piece| check_text("pieces[].text", &piece.text))
     }
 
     fn bytes(&self) -> usize {
-        self.pieces.iter().map(|piece| piece.text.len() + size_of::<Piece>()).sum()
+        self.pieces
+            .iter()
+            .map(|piece| piece.text.len() + size_of::<Piece>())
+            .sum()
     }
 
     fn carry_out(&self, archive: &Archive) -> Result<DocumentPut, Failure> {
         let at = &archive.connection;
         let known = find(at, &self.path)?;
-        let is_changed = known.as_ref().is_none_or(|known| known.digest != self.digest);
+        let is_changed = known
+            .as_ref()
+            .is_none_or(|known| known.digest != self.digest);
         let mut dropped = Vec::new();
         if is_changed {
             let made_ms = known.map_or(self.now_ms, |known| known.made_ms);
@@ -133,7 +145,7 @@ impl Work for ListDocuments {
         let mut statement = archive.connection.prepare_cached(&format!(
             "{SELECT} WHERE s.is_file = 1 ORDER BY s.used_ms DESC, s.id DESC LIMIT ?1"
         ))?;
-        let rows = statement.query_map([self.limit as i64], document)?;
+        let rows = statement.query_map([at_most(self.limit)], document)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 }
@@ -174,8 +186,8 @@ fn insert(db: &Connection, source: i64, piece: &Piece, now_ms: i64) -> rusqlite:
         now_ms,
         piece.lines.0,
         piece.lines.1,
-        piece.bytes.start as i64,
-        piece.bytes.end as i64,
+        piece.bytes.start.cast_signed(),
+        piece.bytes.end.cast_signed(),
     ])?;
     Ok(())
 }

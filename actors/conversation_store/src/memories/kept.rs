@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::vectors;
 use super::{ContentHash, DocumentId, Memory, MemoryId, MemoryKind, Origin, Place, Scope, Vector};
 use crate::archive::{Archive, Failure};
+use crate::conversations::at_most;
 use crate::error::StoreError;
 use crate::limits;
 use crate::work::Work;
@@ -187,7 +188,7 @@ impl Work for ListMemories {
         let mut statement = archive.connection.prepare_cached(&format!(
             "{SELECT} WHERE s.is_file = 0 AND s.name = ?1 AND m.id < ?2 ORDER BY m.id DESC LIMIT ?3"
         ))?;
-        let rows = statement.query_map(params![self.space, before, self.limit as i64], memory)?;
+        let rows = statement.query_map(params![self.space, before, at_most(self.limit)], memory)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 }
@@ -208,11 +209,7 @@ impl Work for Forget {
 }
 
 /// Removes a source with all that is in it. Its memories go first and by name, so that their words go with them.
-pub(super) fn forget_source(
-    db: &Connection,
-    is_file: bool,
-    name: &str,
-) -> rusqlite::Result<usize> {
+pub(super) fn forget_source(db: &Connection, is_file: bool, name: &str) -> rusqlite::Result<usize> {
     let gone = db.execute(
         "DELETE FROM memories WHERE source IN (SELECT id FROM sources WHERE is_file = ?1 AND name = ?2)",
         params![is_file, name],
@@ -292,7 +289,12 @@ fn check_room(db: &Connection) -> Result<(), Failure> {
     if there as usize >= MEMORIES {
         let (what, limit) = ("the long-term memory", MEMORIES);
         let way_out = "forget a memory, or a space";
-        return Err(StoreError::NoRoom { what, limit, way_out }.into());
+        return Err(StoreError::NoRoom {
+            what,
+            limit,
+            way_out,
+        }
+        .into());
     }
     Ok(())
 }
@@ -315,11 +317,25 @@ fn check_space(name: &str) -> Result<(), StoreError> {
 
 fn check_importance(importance: f32) -> Result<(), StoreError> {
     let refused = || FieldError::new("importance", importance, "a number from 0 to 1").into();
-    (0.0..=1.0).contains(&importance).then_some(()).ok_or_else(refused)
+    (0.0..=1.0)
+        .contains(&importance)
+        .then_some(())
+        .ok_or_else(refused)
 }
 
-pub(super) fn check_count(field: &'static str, count: usize, least: usize) -> Result<(), StoreError> {
-    let allowed = if least == 0 { "at most 1000" } else { "1 to 1000" };
+pub(super) fn check_count(
+    field: &'static str,
+    count: usize,
+    least: usize,
+) -> Result<(), StoreError> {
+    let allowed = if least == 0 {
+        "at most 1000"
+    } else {
+        "1 to 1000"
+    };
     let refused = || FieldError::new(field, count, allowed).into();
-    (least..=LISTED).contains(&count).then_some(()).ok_or_else(refused)
+    (least..=LISTED)
+        .contains(&count)
+        .then_some(())
+        .ok_or_else(refused)
 }

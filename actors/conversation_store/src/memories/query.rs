@@ -81,7 +81,10 @@ mod tests {
 
     #[test]
     fn a_long_text_is_looked_for_by_its_first_words() {
-        let text: String = (0..1000).map(|n| format!("word{n} ")).collect();
+        let text: String = (0..1000)
+            .map(|n| format!("word{n}"))
+            .collect::<Vec<_>>()
+            .join(" ");
         let query = any_word_of(&text).unwrap();
         assert_eq!(query.matches(" OR ").count() + 1, WORDS);
         assert!(query.starts_with("\"word0\"") && query.ends_with("\"word23\""));

@@ -9,6 +9,7 @@ use rusqlite::{Connection, params};
 use super::kept::{SELECT, check_count, check_scope, memory, sources};
 use super::{Memory, MemoryId, Scope, Vector, query, vectors};
 use crate::archive::{Archive, Failure};
+use crate::conversations::at_most;
 use crate::error::StoreError;
 use crate::work::Work;
 
@@ -95,10 +96,10 @@ fn by_words(
          WHERE memories_fts MATCH ?1 AND m.source IN (SELECT value FROM json_each(?2))
          ORDER BY bm25(memories_fts), m.used_ms DESC, m.id DESC LIMIT ?3",
     )?;
-    let rows = statement.query_map(params![query, sources, limit as i64], |row| {
+    let rows = statement.query_map(params![query, sources, at_most(limit)], |row| {
         row.get(0).map(MemoryId)
     })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    rows.collect()
 }
 
 /// Every vector of the scope is looked at: exact, and for the memories of a person fast enough.
@@ -114,7 +115,7 @@ fn by_meaning(
          FROM memories m JOIN vectors v ON v.memory = m.id
          WHERE m.source IN (SELECT value FROM json_each(?1)) AND v.model = ?3 AND v.dimensions = ?4",
     )?;
-    let dimensions = vector.values.len() as i64;
+    let dimensions = at_most(vector.values.len());
     let mut rows = statement.query(params![sources, bytes, vector.model, dimensions])?;
     let mut compared = 0;
     let mut best: Vec<(MemoryId, f32)> = Vec::new();

@@ -9,22 +9,28 @@
 )]
 
 use proptest::prelude::*;
-use rusqlite::Connection;
 
-use super::documents::{self, FindDocument, ListDocuments, PIECES, PutDocument};
-use super::kept::{self, Forget, ListMemories, Remember, Remembered};
-use super::recall::{Recall, Recalled, recall};
-use super::vectors::{ListUnembedded, PutVectors, put_all, unembedded};
 use super::*;
-use crate::vector_functions;
+use crate::archive::Archive;
+use crate::config::StoreConfig;
+use crate::conversations::at_most;
+use crate::error::StoreError;
+use crate::work::Work;
 
-/// An open file of memories, in memory.
-fn open() -> Connection {
-    let db = Connection::open_in_memory().unwrap();
-    vector_functions::add_to(&db).unwrap();
-    db.execute_batch("PRAGMA foreign_keys = ON;").unwrap();
-    db.execute_batch(schema::CREATE).unwrap();
-    db
+/// An open file, in memory.
+fn open() -> Archive {
+    Archive::open(&StoreConfig::in_memory(), 0).unwrap()
+}
+
+/// As the actor does it.
+fn tried<W: Work>(archive: &Archive, work: &W) -> Result<W::Answer, StoreError> {
+    work.check()?;
+    work.carry_out(archive)
+        .map_err(|failure| archive.explain(failure))
+}
+
+fn done<W: Work>(archive: &Archive, work: &W) -> W::Answer {
+    tried(archive, work).unwrap()
 }
 
 /// Stands in for a sha256: texts of these tests differ in their first 32 bytes.
@@ -48,8 +54,8 @@ fn wish(text: &str) -> Remember {
     }
 }
 
-fn keep(db: &mut Connection, wish: &Remember) -> Remembered {
-    kept::remember(db, wish).unwrap()
+fn keep(db: &Archive, wish: &Remember) -> Remembered {
+    done(db, wish)
 }
 
 fn vector(model: &str, values: &[f32]) -> Vector {
@@ -59,7 +65,7 @@ fn vector(model: &str, values: &[f32]) -> Vector {
     }
 }
 
-fn look(db: &Connection, text: &str, vector: Option<Vector>) -> Recalled {
+fn look(db: &Archive, text: &str, vector: Option<Vector>) -> Recalled {
     let scope = Scope::space("default");
     let wish = Recall {
         scope,
@@ -67,33 +73,34 @@ fn look(db: &Connection, text: &str, vector: Option<Vector>) -> Recalled {
         vector,
         candidates: 10,
     };
-    recall(db, &wish).unwrap()
+    done(db, &wish)
 }
 
-fn texts(db: &Connection) -> Vec<String> {
+fn texts(db: &Archive) -> Vec<String> {
     let wish = ListMemories {
         space: "default".to_owned(),
         limit: 1000,
         before: None,
     };
-    let memories = kept::list(db, &wish).unwrap();
+    let memories = done(db, &wish);
     memories.into_iter().map(|memory| memory.text).collect()
 }
 
-fn words_in_index(db: &Connection, word: &str) -> i64 {
-    db.query_row(
-        "SELECT count(*) FROM memories_fts WHERE memories_fts MATCH ?1",
-        [word],
-        |row| row.get(0),
-    )
-    .unwrap()
+fn words_in_index(db: &Archive, word: &str) -> i64 {
+    db.connection
+        .query_row(
+            "SELECT count(*) FROM memories_fts WHERE memories_fts MATCH ?1",
+            [word],
+            |row| row.get(0),
+        )
+        .unwrap()
 }
 
 #[test]
 fn what_is_remembered_is_found_by_a_word_in_another_form() {
-    let mut db = open();
-    let cat = keep(&mut db, &wish("The cat is called Münchhausen."));
-    keep(&mut db, &wish("Bread is baked on Fridays."));
+    let db = open();
+    let cat = keep(&db, &wish("The cat is called Münchhausen."));
+    keep(&db, &wish("Bread is baked on Fridays."));
     let found = look(&db, "what are my cats called?", None);
     assert_eq!(found.by_words, [cat.id]);
     assert_eq!(found.memories.len(), 1);
@@ -116,15 +123,15 @@ fn what_is_remembered_is_found_by_a_word_in_another_form() {
 
 #[test]
 fn the_same_content_again_refreshes_its_age_and_makes_no_second_row() {
-    let mut db = open();
-    let first = keep(&mut db, &wish("tea, no milk"));
+    let db = open();
+    let first = keep(&db, &wish("tea, no milk"));
     let again = Remember {
         now_ms: 9000,
         importance: 0.9,
         ..wish("tea, no milk")
     };
     assert_eq!(
-        keep(&mut db, &again),
+        keep(&db, &again),
         Remembered {
             id: first.id,
             is_new: false
@@ -132,7 +139,7 @@ fn the_same_content_again_refreshes_its_age_and_makes_no_second_row() {
     );
     // An older stamp, as of a clock that was set back, makes nothing older; a lower importance nothing less important.
     keep(
-        &mut db,
+        &db,
         &Remember {
             now_ms: 10,
             importance: 0.1,
@@ -143,7 +150,7 @@ fn the_same_content_again_refreshes_its_age_and_makes_no_second_row() {
     assert_eq!(found.len(), 1);
     assert_eq!(
         (found[0].made_ms, found[0].used_ms, found[0].times),
-        (1000, 9000, 3)
+        (1000, 9000, 2)
     );
     assert!((found[0].importance - 0.9).abs() < 1e-6);
     assert_eq!(texts(&db).len(), 1);
@@ -151,28 +158,40 @@ fn the_same_content_again_refreshes_its_age_and_makes_no_second_row() {
 
 #[test]
 fn reading_writes_nothing_however_often() {
-    let mut db = open();
+    let db = open();
     keep(
-        &mut db,
+        &db,
         &Remember {
             vector: Some(vector("m", &[1.0, 0.0])),
             ..wish("tea, no milk")
         },
     );
-    let before = db.total_changes();
+    let before = db.connection.total_changes();
     let first = look(&db, "tea", Some(vector("m", &[1.0, 0.5])));
     for _ in 0..50 {
         assert_eq!(look(&db, "tea", Some(vector("m", &[1.0, 0.5]))), first);
     }
-    assert_eq!(db.total_changes(), before);
+    assert_eq!(db.connection.total_changes(), before);
 }
 
 #[test]
 fn use_is_a_stamp_and_no_importance() {
-    let mut db = open();
-    let id = keep(&mut db, &wish("tea, no milk")).id;
-    kept::used(&mut db, &[id, MemoryId(77)], 5000).unwrap();
-    kept::used(&mut db, &[id], 4000).unwrap();
+    let db = open();
+    let id = keep(&db, &wish("tea, no milk")).id;
+    done(
+        &db,
+        &Used {
+            ids: vec![id, MemoryId(77)],
+            now_ms: 5000,
+        },
+    );
+    done(
+        &db,
+        &Used {
+            ids: vec![id],
+            now_ms: 4000,
+        },
+    );
     let memory = &look(&db, "tea", None).memories[0];
     assert_eq!(
         (memory.made_ms, memory.used_ms, memory.times),
@@ -183,10 +202,10 @@ fn use_is_a_stamp_and_no_importance() {
 
 #[test]
 fn spaces_do_not_see_each_other() {
-    let mut db = open();
-    let mine = keep(&mut db, &wish("my tea"));
+    let db = open();
+    let mine = keep(&db, &wish("my tea"));
     let theirs = keep(
-        &mut db,
+        &db,
         &Remember {
             space: "cook".to_owned(),
             ..wish("my tea")
@@ -200,16 +219,16 @@ fn spaces_do_not_see_each_other() {
         vector: None,
         candidates: 10,
     };
-    assert_eq!(recall(&db, &nowhere).unwrap(), Recalled::default());
+    assert_eq!(done(&db, &nowhere), Recalled::default());
 }
 
 #[test]
 fn the_nearest_meaning_is_first_and_ties_go_to_the_younger() {
-    let mut db = open();
-    let mut put = |text: &str, values: &[f32]| {
+    let db = open();
+    let put = |text: &str, values: &[f32]| {
         let vector = Some(vector("m", values));
         keep(
-            &mut db,
+            &db,
             &Remember {
                 vector,
                 ..wish(text)
@@ -232,10 +251,10 @@ fn the_nearest_meaning_is_first_and_ties_go_to_the_younger() {
 
 #[test]
 fn vectors_of_another_model_or_length_are_never_compared() {
-    let mut db = open();
-    let mut put = |text: &str, vector: Option<Vector>| {
+    let db = open();
+    let put = |text: &str, vector: Option<Vector>| {
         keep(
-            &mut db,
+            &db,
             &Remember {
                 vector,
                 ..wish(text)
@@ -264,7 +283,7 @@ fn vectors_of_another_model_or_length_are_never_compared() {
         model: "other".to_owned(),
         limit: 10,
     };
-    let listed = unembedded(&db, &missing).unwrap();
+    let listed = done(&db, &missing);
     assert_eq!(
         listed
             .iter()
@@ -276,8 +295,8 @@ fn vectors_of_another_model_or_length_are_never_compared() {
         .iter()
         .map(|(id, _)| (*id, vector("other", &[0.0, 1.0])))
         .collect();
-    assert_eq!(put_all(&mut db, &PutVectors { vectors }).unwrap(), 3);
-    assert_eq!(unembedded(&db, &missing).unwrap(), []);
+    assert_eq!(done(&db, &PutVectors { vectors }), 3);
+    assert_eq!(done(&db, &missing), []);
     assert_eq!(
         look(&db, "", Some(vector("other", &[0.0, 1.0])))
             .by_meaning
@@ -288,53 +307,52 @@ fn vectors_of_another_model_or_length_are_never_compared() {
     assert_eq!((old.by_meaning.len(), old.not_compared), (0, 4));
 
     // A vector that comes too late finds nobody, and lands on nobody else.
-    kept::forget(&mut db, &Forget::Memory(bare)).unwrap();
+    done(&db, &Forget::Memory(bare));
     let late = PutVectors {
         vectors: vec![(bare, vector("other", &[1.0, 1.0]))],
     };
-    assert_eq!(put_all(&mut db, &late).unwrap(), 0);
-    assert!(keep(&mut db, &wish("e1")).id > bare);
+    assert_eq!(done(&db, &late), 0);
+    assert!(keep(&db, &wish("e1")).id > bare);
 }
 
 #[test]
 fn what_is_forgotten_leaves_no_word_and_no_vector() {
-    let mut db = open();
+    let db = open();
     let with = |text: &str| Remember {
         vector: Some(vector("m", &[1.0, 0.0])),
         ..wish(text)
     };
-    let one = keep(&mut db, &with("red house"));
-    keep(&mut db, &with("red boat"));
+    let one = keep(&db, &with("red house"));
+    keep(&db, &with("red boat"));
     keep(
-        &mut db,
+        &db,
         &Remember {
             space: "cook".to_owned(),
             ..with("red cabbage")
         },
     );
-    assert_eq!(kept::forget(&mut db, &Forget::Memory(one.id)).unwrap(), 1);
-    assert_eq!(kept::forget(&mut db, &Forget::Memory(one.id)).unwrap(), 0);
+    assert_eq!(done(&db, &Forget::Memory(one.id)), 1);
+    assert_eq!(done(&db, &Forget::Memory(one.id)), 0);
     assert_eq!(
         (words_in_index(&db, "red"), words_in_index(&db, "house")),
         (2, 0)
     );
-    assert_eq!(
-        kept::forget(&mut db, &Forget::Space("default".to_owned())).unwrap(),
-        1
-    );
+    assert_eq!(done(&db, &Forget::Space("default".to_owned())), 1);
     assert_eq!(words_in_index(&db, "red"), 1);
     let vectors: i64 = db
+        .connection
         .query_row("SELECT count(*) FROM vectors", [], |row| row.get(0))
         .unwrap();
     assert_eq!(vectors, 1);
-    db.execute_batch("INSERT INTO memories_fts (memories_fts) VALUES ('integrity-check')")
+    db.connection
+        .execute_batch("INSERT INTO memories_fts (memories_fts) VALUES ('integrity-check')")
         .unwrap();
 }
 
 #[test]
 fn what_is_wrong_is_named_by_field() {
-    let mut db = open();
-    let long = "x".repeat(kept::TEXT_BYTES + 1);
+    let db = open();
+    let long = "x".repeat(TEXT_BYTES + 1);
     let zero = Some(vector("m", &[0.0, 0.0]));
     let nan = Some(vector("m", &[f32::NAN]));
     for (field, wrong) in [
@@ -390,30 +408,34 @@ fn what_is_wrong_is_named_by_field() {
             },
         ),
     ] {
-        match kept::remember(&mut db, &wrong) {
-            Err(MemoryError::Field { field: named, .. }) => assert_eq!(named, field),
+        match tried(&db, &wrong) {
+            Err(StoreError::Invalid(refused)) => assert_eq!(refused.field, field),
             other => panic!("{field}: {other:?}"),
         }
     }
     // Nothing of what was refused is there, not even its space.
     assert_eq!(texts(&db).len(), 0);
     let sources: i64 = db
+        .connection
         .query_row("SELECT count(*) FROM sources", [], |row| row.get(0))
         .unwrap();
     assert_eq!(sources, 0);
 }
 
 #[test]
-fn a_file_without_its_tables_is_an_error_and_no_empty_result() {
-    let db = Connection::open_in_memory().unwrap();
-    vector_functions::add_to(&db).unwrap();
+fn a_file_that_fails_is_an_error_and_no_empty_result() {
+    let db = open();
+    keep(&db, &wish("tea, no milk"));
+    db.connection
+        .execute_batch("DROP TABLE memories_fts")
+        .unwrap();
     let wish = Recall {
         scope: Scope::space("default"),
         text: "tea".to_owned(),
         vector: None,
         candidates: 10,
     };
-    assert!(matches!(recall(&db, &wish), Err(MemoryError::File(_))));
+    assert!(matches!(tried(&db, &wish), Err(StoreError::Fault { .. })));
 }
 
 fn document(path: &str, digest: u8, pieces: &[&str]) -> PutDocument {
@@ -433,17 +455,16 @@ fn document(path: &str, digest: u8, pieces: &[&str]) -> PutDocument {
 
 #[test]
 fn a_piece_of_a_document_is_found_with_its_place_and_only_where_it_is_attached() {
-    let mut db = open();
-    keep(&mut db, &wish("tea at five"));
-    let put = documents::put(
-        &mut db,
+    let db = open();
+    keep(&db, &wish("tea at five"));
+    let put = done(
+        &db,
         &document(
             "/a/tea.md",
             1,
             &["Tea grows on hills.", "Milk comes later."],
         ),
-    )
-    .unwrap();
+    );
     assert!(put.is_changed && put.dropped.is_empty() && put.document.pieces == 2);
     assert_eq!(look(&db, "tea", None).by_words.len(), 1);
 
@@ -454,7 +475,7 @@ fn a_piece_of_a_document_is_found_with_its_place_and_only_where_it_is_attached()
         vector: None,
         candidates: 10,
     };
-    let found = recall(&db, &wish).unwrap().memories;
+    let found = done(&db, &wish).memories;
     let place = Place {
         document: put.document.id,
         path: "/a/tea.md".to_owned(),
@@ -471,26 +492,24 @@ fn a_piece_of_a_document_is_found_with_its_place_and_only_where_it_is_attached()
         vector: None,
         candidates: 10,
     };
-    assert_eq!(recall(&db, &wish).unwrap().memories.len(), 2);
+    assert_eq!(done(&db, &wish).memories.len(), 2);
 }
 
 #[test]
 fn an_unchanged_document_stays_and_a_changed_one_takes_its_own_place() {
-    let mut db = open();
-    let first = documents::put(
-        &mut db,
+    let db = open();
+    let first = done(
+        &db,
         &document("/a", 1, &["one fish", "two fish", "one fish"]),
-    )
-    .unwrap();
+    );
     assert_eq!(first.document.pieces, 2);
-    let same = documents::put(
-        &mut db,
+    let same = done(
+        &db,
         &PutDocument {
             now_ms: 3000,
             ..document("/a", 1, &[])
         },
-    )
-    .unwrap();
+    );
     assert!(!same.is_changed);
     assert_eq!(
         (
@@ -500,14 +519,13 @@ fn an_unchanged_document_stays_and_a_changed_one_takes_its_own_place() {
         ),
         (first.document.id, 2, 3000)
     );
-    let changed = documents::put(
-        &mut db,
+    let changed = done(
+        &db,
         &PutDocument {
             now_ms: 4000,
             ..document("/a", 2, &["red fish"])
         },
-    )
-    .unwrap();
+    );
     assert!(changed.is_changed && changed.document.id != first.document.id);
     assert_eq!(
         (changed.document.pieces, changed.document.made_ms),
@@ -517,70 +535,67 @@ fn an_unchanged_document_stays_and_a_changed_one_takes_its_own_place() {
         (words_in_index(&db, "two"), words_in_index(&db, "fish")),
         (0, 1)
     );
-    let listed = documents::list(&db, &ListDocuments { limit: 10 }).unwrap();
-    assert_eq!(listed, [changed.document.clone()]);
+    let listed = done(&db, &ListDocuments { limit: 10 });
+    assert_eq!(listed, std::slice::from_ref(&changed.document));
     assert_eq!(
-        documents::find(
+        done(
             &db,
             &FindDocument {
                 path: "/a".to_owned()
             }
-            .path
-        )
-        .unwrap(),
+        ),
         Some(changed.document)
     );
+    assert_eq!(done(&db, &Forget::Document("/a".to_owned())), 1);
     assert_eq!(
-        kept::forget(&mut db, &Forget::Document("/a".to_owned())).unwrap(),
-        1
+        done(
+            &db,
+            &FindDocument {
+                path: "/a".to_owned()
+            }
+        ),
+        None
     );
-    assert_eq!(documents::find(&db, "/a").unwrap(), None);
 }
 
 #[test]
 fn the_document_unused_for_longest_makes_room() {
-    let mut db = open();
-    let many: Vec<String> = (0..documents::DOCUMENT_PIECES)
-        .map(|n| format!("{n} piece"))
-        .collect();
+    let db = open();
+    let many: Vec<String> = (0..DOCUMENT_PIECES).map(|n| format!("{n} piece")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let fitting = PIECES / documents::DOCUMENT_PIECES;
-    for number in 0..fitting {
-        let now_ms = 1000 + number as i64;
-        let put = documents::put(
-            &mut db,
+    let fitting = PIECES / DOCUMENT_PIECES;
+    for (now_ms, number) in (1000..).zip(0..fitting) {
+        let put = done(
+            &db,
             &PutDocument {
                 now_ms,
                 ..document(&format!("/{number}"), 1, &many)
             },
-        )
-        .unwrap();
+        );
         assert_eq!(put.dropped.len(), 0);
     }
     // The first was used since, so it is the second that goes.
-    documents::put(
-        &mut db,
+    done(
+        &db,
         &PutDocument {
             now_ms: 9000,
             ..document("/0", 1, &[])
         },
-    )
-    .unwrap();
-    let put = documents::put(
-        &mut db,
+    );
+    let put = done(
+        &db,
         &PutDocument {
             now_ms: 9001,
             ..document("/more", 1, &["one"])
         },
-    )
-    .unwrap();
+    );
     assert_eq!(put.dropped, ["/1"]);
     let too_many: Vec<&str> = many.iter().copied().chain(["one more"]).collect();
-    let refused = documents::put(&mut db, &document("/book", 1, &too_many));
+    let refused = tried(&db, &document("/book", 1, &too_many));
     assert!(matches!(
         refused,
-        Err(MemoryError::Full {
-            limit: documents::DOCUMENT_PIECES,
+        Err(StoreError::NoRoom {
+            limit: DOCUMENT_PIECES,
             ..
         })
     ));
@@ -592,9 +607,9 @@ proptest! {
     /// No text of a user's is syntax: whatever it is, it is remembered, and found by itself if it has a word.
     #[test]
     fn any_text_is_remembered_and_looked_for(text in "\\PC{1,60}", other in any::<String>()) {
-        let mut db = open();
+        let db = open();
         prop_assume!(!text.trim().is_empty());
-        let id = keep(&mut db, &wish(&text)).id;
+        let id = keep(&db, &wish(&text)).id;
         look(&db, &other, None);
         let found = look(&db, &text, None).by_words;
         if text.chars().any(|letter| letter.is_ascii_alphanumeric()) {
@@ -605,19 +620,19 @@ proptest! {
     /// Any order of remembering and forgetting leaves words and rows in step.
     #[test]
     fn words_and_rows_stay_in_step(steps in prop::collection::vec((0..6_u8, any::<bool>()), 1..40)) {
-        let mut db = open();
+        let db = open();
         let mut there = std::collections::BTreeMap::new();
         for (now_ms, (number, forgets)) in (1..).zip(steps) {
             let text = format!("fish number{number}");
             if forgets {
                 if let Some(id) = there.remove(&number) {
-                    prop_assert_eq!(kept::forget(&mut db, &Forget::Memory(id)).unwrap(), 1);
+                    prop_assert_eq!(done(&db, &Forget::Memory(id)), 1);
                 }
             } else {
-                let kept = keep(&mut db, &Remember { now_ms, ..wish(&text) });
+                let kept = keep(&db, &Remember { now_ms, ..wish(&text) });
                 prop_assert_eq!(kept.is_new, there.insert(number, kept.id).is_none());
             }
-            prop_assert_eq!(words_in_index(&db, "fish"), there.len() as i64);
+            prop_assert_eq!(words_in_index(&db, "fish"), at_most(there.len()));
         }
         prop_assert_eq!(texts(&db).len(), there.len());
     }

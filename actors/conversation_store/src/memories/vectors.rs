@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 use super::kept::{check_count, check_scope, sources};
 use super::{MemoryId, Scope, Vector};
 use crate::archive::{Archive, Failure};
+use crate::conversations::at_most;
 use crate::error::StoreError;
 use crate::work::Work;
 
@@ -38,7 +39,9 @@ impl Work for PutVectors {
 
     fn check(&self) -> Result<(), StoreError> {
         check_count("vectors", self.vectors.len(), 0)?;
-        self.vectors.iter().try_for_each(|(_, vector)| check(vector))
+        self.vectors
+            .iter()
+            .try_for_each(|(_, vector)| check(vector))
     }
 
     fn bytes(&self) -> usize {
@@ -70,7 +73,7 @@ impl Work for ListUnembedded {
             "SELECT m.id, m.text FROM memories m LEFT JOIN vectors v ON v.memory = m.id AND v.model = ?2
              WHERE m.source IN (SELECT value FROM json_each(?1)) AND v.memory IS NULL ORDER BY m.id LIMIT ?3",
         )?;
-        let given = params![sources, self.model, self.limit as i64];
+        let given = params![sources, self.model, at_most(self.limit)];
         let rows = statement.query_map(given, |row| Ok((MemoryId(row.get(0)?), row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -83,12 +86,16 @@ pub(super) fn put(at: &Connection, id: MemoryId, vector: &Vector) -> rusqlite::R
          ON CONFLICT (memory) DO UPDATE SET
              model = excluded.model, dimensions = excluded.dimensions, embedding = excluded.embedding",
     )?
-    .execute(params![id.0, vector.model, vector.values.len() as i64, bytes(vector)])
+    .execute(params![id.0, vector.model, at_most(vector.values.len()), bytes(vector)])
 }
 
 /// As sqlite-vec reads them: 32-bit floats in the machine's order.
 pub(super) fn bytes(vector: &Vector) -> Vec<u8> {
-    vector.values.iter().flat_map(|value| value.to_ne_bytes()).collect()
+    vector
+        .values
+        .iter()
+        .flat_map(|value| value.to_ne_bytes())
+        .collect()
 }
 
 /// What it weighs while it waits for the disk.
@@ -104,7 +111,10 @@ pub(super) fn check(vector: &Vector) -> Result<(), StoreError> {
     }
     let square: f32 = vector.values.iter().map(|value| value * value).sum();
     if !square.is_normal() {
-        return refuse(format!("of length {}", square.sqrt()), "finite numbers, not all of them zero");
+        return refuse(
+            format!("of length {}", square.sqrt()),
+            "finite numbers, not all of them zero",
+        );
     }
     Ok(crate::limits::name("vector.model", &vector.model)?)
 }
