@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::book::Book;
-use crate::limit::{self, Probe, Readings};
+use crate::limit::{self, Look, Probe};
 use crate::messages::{
     LedgerStatus, PollError, Reasons, SetLimit, SetPoll, Status, WatchPressure, Why,
 };
@@ -136,8 +136,8 @@ impl Actor for MemoryGovernor {
         if governor.seed.book.is_measured() {
             governor.read();
         } else {
-            let readings = look(Arc::clone(&governor.seed.probe)).await;
-            governor.measured(readings);
+            let look = look(Arc::clone(&governor.seed.probe)).await;
+            governor.measured(look);
         }
         governor.settle();
         Ok(governor)
@@ -147,11 +147,11 @@ impl Actor for MemoryGovernor {
 }
 
 /// Reads the machine's limits and use. A probe that panics has read nothing.
-async fn look(probe: Arc<dyn Probe>) -> Readings {
+async fn look(probe: Arc<dyn Probe>) -> Look {
     let read = tokio::task::spawn_blocking(move || limit::measure(&*probe)).await;
     read.unwrap_or_else(|error| {
         tracing::error!(%error, "the memory probe crashed; the limits known before hold");
-        Readings::failed()
+        Look::failed()
     })
 }
 
@@ -187,16 +187,16 @@ impl MemoryGovernor {
         while self.tasks.try_join_next().is_some() {}
         let (probe, me) = (Arc::clone(&self.seed.probe), self.me.clone());
         self.tasks.spawn(async move {
-            let readings = look(probe).await;
+            let look = look(probe).await;
             if let Some(governor) = me.upgrade() {
                 // Fails only when this life ends, and then nobody waits for it.
-                let _ = governor.tell(Measured(readings)).send().await;
+                let _ = governor.tell(Measured(look)).send().await;
             }
         });
     }
 
-    fn measured(&mut self, readings: Readings) {
-        self.seed.book.measured(readings);
+    fn measured(&mut self, look: Look) {
+        self.seed.book.measured(look);
         self.looked = Some(Instant::now());
         // One that became due while this one was under way looks at what came after it.
         let due = self.look_at;
@@ -217,14 +217,14 @@ impl MemoryGovernor {
 }
 
 /// A reading is done.
-struct Measured(Readings);
+struct Measured(Look);
 
 impl Message<Measured> for MemoryGovernor {
     type Reply = ();
 
-    async fn handle(&mut self, Measured(readings): Measured, _: &mut Context<Self, ()>) {
+    async fn handle(&mut self, Measured(look): Measured, _: &mut Context<Self, ()>) {
         let (served, again) = self.reads.done();
-        self.measured(readings);
+        self.measured(look);
         if !served.is_empty() {
             let status = self.seed.book.status();
             for asker in served {

@@ -13,11 +13,13 @@ use domain::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::cgroup::Group;
 use crate::decisions::{Decided, Decisions};
 use crate::desk::{Desk, Served};
+use crate::events::{Grown, Seen, Strike};
 use crate::lease::{Holder, Lease};
 use crate::ledger::LeaseId;
-use crate::limit::{self, Readings};
+use crate::limit::{self, Look, Readings};
 use crate::line::WaiterId;
 use crate::messages::{
     LedgerStatus, Looks, Many, Reasons, Reserve, ReserveMany, Standing, WaiterInfo,
@@ -50,6 +52,10 @@ struct Pages {
     fell: Arc<Notify>,
     /// `None` before the first measurement.
     readings: Option<Readings>,
+    /// What the kernel had counted then.
+    seen: Seen,
+    /// What follows from what it counted between the last two.
+    strike: Option<Strike>,
     configured: Option<Bytes>,
     poll: Duration,
     /// How often the machine was looked at.
@@ -85,6 +91,8 @@ impl Book {
                 askers: BTreeMap::new(),
                 fell: Arc::clone(&fell),
                 readings: None,
+                seen: Seen::default(),
+                strike: None,
                 configured,
                 poll,
                 looks: 0,
@@ -116,9 +124,11 @@ impl Book {
         self.pages().readings.is_some()
     }
 
-    pub(crate) fn measured(&self, readings: Readings) {
+    pub(crate) fn measured(&self, look: Look) {
         self.turn(|pages, at| {
+            let Look { readings, groups } = look;
             pages.readings = Some(readings.after(pages.readings.unwrap_or_default()));
+            pages.count(at, &groups);
             pages.looks = pages.looks.saturating_add(1);
             pages.relief.looked();
             pages.relimit(at);
@@ -359,6 +369,17 @@ impl Pages {
         })
     }
 
+    /// Compares with what was counted before. Whoever was killed for memory is written down.
+    fn count(&mut self, at: Duration, groups: &[Group]) {
+        let grown = self.seen.compare(groups);
+        self.strike = Strike::worst(&grown, &BANDS);
+        for grown in grown.into_iter().filter(Grown::is_out_of_memory) {
+            let what = Decided::OutOfMemory { grown };
+            tracing::warn!("{what}");
+            self.decisions.note(at, what);
+        }
+    }
+
     fn relimit(&mut self, at: Duration) {
         let Some(readings) = self.readings else {
             return;
@@ -397,9 +418,11 @@ impl Pages {
         let (before, real_before) = (self.pressure, self.real);
         let now = before.after(fills, &BANDS);
         let now = now.or_stalled(before, real.stalled);
+        let now = now.or_struck(before, self.strike);
         self.pressure = now;
         self.real = real_before.after(real.fills(), &BANDS);
         self.real = self.real.or_stalled(real_before, real.stalled);
+        self.real = self.real.or_struck(real_before, self.strike);
         self.desk.set_scarce(self.real.level == Level::Critical);
         // A fall may be what an order did, and is no reason to ask anew.
         if now.level > before.level || self.real.level > real_before.level {

@@ -3,14 +3,15 @@
 //! A hybrid host has the memory controller in a v1 hierarchy and a unified one beside it without the controller: both are
 //! looked at, and what is not there is no limit.
 //!
-//! Sources: cgroups(7), the kernel's `cgroup-v2.rst` (`memory.max`, `memory.current`, `memory.stat`) and
-//! `cgroup-v1/memory.rst` (`memory.limit_in_bytes`, `memory.usage_in_bytes`).
+//! Sources: cgroups(7), the kernel's `cgroup-v2.rst` (`memory.max`, `memory.high`, `memory.current`, `memory.stat`) and
+//! `cgroup-v1/memory.rst` (`memory.limit_in_bytes`, `memory.usage_in_bytes`); for the counters see `events.rs`.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use domain::Bytes;
 
+use crate::events::Counts;
 use crate::limit::Probe;
 use crate::pressure::Fill;
 
@@ -21,6 +22,8 @@ struct Files {
     mount: &'static str,
     /// The limit.
     limit: &'static str,
+    /// From where on tasks are held up; v1 has no such thing.
+    throttle: Option<&'static str>,
     /// What is charged, the page cache included.
     usage: &'static str,
     /// The fields of `memory.stat` that together are the page cache, children included.
@@ -33,6 +36,7 @@ struct Files {
 const V2: Files = Files {
     mount: "/sys/fs/cgroup",
     limit: "memory.max",
+    throttle: Some("memory.high"),
     usage: "memory.current",
     cached: ["inactive_file", "active_file"],
     kept: ["file_mapped", "file_dirty", "file_writeback"],
@@ -40,6 +44,7 @@ const V2: Files = Files {
 const V1: Files = Files {
     mount: "/sys/fs/cgroup/memory",
     limit: "memory.limit_in_bytes",
+    throttle: None,
     usage: "memory.usage_in_bytes",
     cached: ["total_inactive_file", "total_active_file"],
     kept: ["total_mapped_file", "total_dirty", "total_writeback"],
@@ -88,37 +93,97 @@ pub fn parse_stat(text: &str, field: &str) -> Option<Bytes> {
     number.trim().parse().ok().map(Bytes)
 }
 
-/// Every group with a limit, from this process's own up to the roots: how much of it is in use; and whether every limit
-/// could be read. A limit's file that is not there is no limit.
+/// One group of this process, or a parent of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Where its files are.
+    pub folder: PathBuf,
+    /// How much of its limit is in use, if it has one.
+    pub limit: Option<Fill>,
+    /// How much is in use of what it may use before its tasks are held up, if there is such a figure.
+    pub throttle: Option<Fill>,
+    /// What the kernel counted.
+    pub counts: Counts,
+}
+
+/// Every group, from this process's own up to the roots; and whether every limit could be read. A limit's file that is not
+/// there is no limit.
 ///
 /// In use is what is charged less the page cache that the kernel drops before it kills anyone. The active part of it is
 /// dropped as well: a model file that was read once stays there, twice as large as need be, until someone wants the
 /// room, and would look like pressure for ever. `resident` stands in where the group does not tell.
-pub fn fills(
+///
+/// Killed processes are counted in the own group alone: those of a parent are not what this one's memory is about.
+pub fn groups(
     probe: &dyn Probe,
     memberships: &[Membership],
     resident: Option<Bytes>,
-) -> (Vec<Fill>, bool) {
-    let read = |file: PathBuf| probe.read(&file).ok();
+) -> (Vec<Group>, bool) {
     let mut all_read = true;
-    let fills = memberships
-        .iter()
-        .flat_map(|group| folders(group).into_iter().map(|f| (group.files, f)))
-        .filter_map(|(files, folder)| {
-            let text = probe.read(&folder.join(files.limit)).inspect_err(|error| {
-                all_read &= error.kind() == io::ErrorKind::NotFound;
-            });
-            let of = parse_limit(&text.ok()?)?;
-            let usage = read(folder.join(files.usage)).and_then(|text| parse_bytes(&text));
-            let stat = read(folder.join("memory.stat")).unwrap_or_default();
-            let used = usage.map(|usage| usage.saturating_sub(droppable(files, &stat)));
-            Some(Fill {
-                used: used.or(resident).unwrap_or(Bytes::ZERO),
-                of,
-            })
-        })
-        .collect();
-    (fills, all_read)
+    let mut groups = Vec::new();
+    for Membership { files, path } in memberships {
+        let mut is_own = true;
+        for folder in folders(files, path) {
+            let limit = probe.read(&folder.join(files.limit));
+            let is_there = !matches!(&limit, Err(error) if error.kind() == io::ErrorKind::NotFound);
+            all_read &= limit.is_ok() || !is_there;
+            let mut group = Group {
+                folder,
+                limit: None,
+                throttle: None,
+                counts: Counts::default(),
+            };
+            if is_there {
+                let limit = limit.ok().and_then(|text| parse_limit(&text));
+                group.fill(probe, files, limit, resident);
+                group.counts = counts(probe, files, &group.folder, is_own);
+                is_own &= group.counts == Counts::default();
+            }
+            groups.push(group);
+        }
+    }
+    (groups, all_read)
+}
+
+impl Group {
+    fn fill(
+        &mut self,
+        probe: &dyn Probe,
+        files: &Files,
+        limit: Option<Bytes>,
+        resident: Option<Bytes>,
+    ) {
+        let read = |name: &str| probe.read(&self.folder.join(name)).ok();
+        let throttle = files.throttle.and_then(read);
+        let throttle = throttle.and_then(|text| parse_limit(&text));
+        if limit.is_none() && throttle.is_none() {
+            return;
+        }
+        let usage = read(files.usage).and_then(|text| parse_bytes(&text));
+        let stat = read("memory.stat").unwrap_or_default();
+        let used = usage.map(|usage| usage.saturating_sub(droppable(files, &stat)));
+        let used = used.or(resident).unwrap_or(Bytes::ZERO);
+        self.limit = limit.map(|of| Fill { used, of });
+        self.throttle = throttle.map(|of| Fill { used, of });
+    }
+}
+
+/// What the kernel counted in this group itself, not below it: what a sibling's own limit does to it is none of ours. A
+/// group with processes has none with memory limits below it, so that for the own one both files say the same.
+fn counts(probe: &dyn Probe, files: &Files, folder: &Path, is_own: bool) -> Counts {
+    let read = |name: &str| probe.read(&folder.join(name)).ok();
+    let mut counts = if *files == V1 {
+        let failcnt = read("memory.failcnt").unwrap_or_default();
+        let swap = read("memory.memsw.failcnt").unwrap_or_default();
+        let control = read("memory.oom_control").unwrap_or_default();
+        Counts::parse_v1(&failcnt, &swap, &control)
+    } else {
+        let all = || read("memory.events").filter(|_| is_own);
+        let text = read("memory.events.local").or_else(all);
+        Counts::parse_v2(&text.unwrap_or_default())
+    };
+    counts.oom_kill = counts.oom_kill.filter(|_| is_own);
+    counts
 }
 
 /// The part of the page cache that can be had back at once.
@@ -136,16 +201,19 @@ fn parse_bytes(text: &str) -> Option<Bytes> {
 
 /// The group's folder and those of its parents, the mount itself last. In a container the path may be the host's, or
 /// begin with `..`: what does not exist here is skipped by the caller, and the mount is then the container's own group.
-fn folders(group: &Membership) -> Vec<PathBuf> {
-    let mount = PathBuf::from(group.files.mount);
-    let names: Vec<&str> = group
-        .path
+fn folders(files: &Files, path: &str) -> Vec<PathBuf> {
+    let mount = PathBuf::from(files.mount);
+    let names: Vec<&str> = path
         .split('/')
         .filter(|name| !name.is_empty() && *name != ".." && *name != ".")
         .collect();
     (0..=names.len())
         .rev()
-        .map(|depth| mount.join(names.iter().take(depth).collect::<PathBuf>()))
+        .map(|depth| {
+            let mut folder = mount.clone();
+            folder.extend(names.iter().take(depth));
+            folder
+        })
         .collect()
 }
 
@@ -259,10 +327,11 @@ mod tests {
         for (name, files, expected) in GROUPS {
             let probe = Disk(files.iter().copied().collect());
             let text = probe.read(Path::new("/proc/self/cgroup"));
-            let groups = parse_cgroup(&text.unwrap_or_default());
-            let (fills, all_read) = fills(&probe, &groups, None);
+            let memberships = parse_cgroup(&text.unwrap_or_default());
+            let (groups, all_read) = groups(&probe, &memberships, None);
             assert!(all_read, "{name}");
-            let tightest = fills.iter().map(|f| f.of).min();
+            let limits = groups.iter().filter_map(|group| group.limit);
+            let tightest = limits.map(|fill| fill.of).min();
             assert_eq!(tightest, expected, "{name}");
         }
     }
@@ -354,13 +423,99 @@ mod tests {
     fn what_is_in_use_is_the_working_set() {
         for (name, files, resident, used) in USES {
             let probe = Disk(files.iter().copied().collect());
-            let groups = parse_cgroup("4:memory:/\n0::/\n");
+            let memberships = parse_cgroup("4:memory:/\n0::/\n");
             let expected = Fill {
                 used: Bytes(used),
                 of: Bytes(1000),
             };
-            let (fills, _) = fills(&probe, &groups, resident.map(Bytes));
+            let (groups, _) = groups(&probe, &memberships, resident.map(Bytes));
+            let fills: Vec<_> = groups.iter().filter_map(|group| group.limit).collect();
             assert_eq!(fills, [expected], "{name}");
         }
+    }
+
+    #[test]
+    fn what_was_counted_is_read_of_the_group_itself_and_kills_of_the_own_one() {
+        let files = [
+            ("/sys/fs/cgroup/a/b/memory.max", "max\n"),
+            (
+                "/sys/fs/cgroup/a/b/memory.events",
+                "low 0\nhigh 1\nmax 2\noom 3\noom_kill 4\noom_group_kill 0\n",
+            ),
+            ("/sys/fs/cgroup/a/memory.max", "max\n"),
+            ("/sys/fs/cgroup/a/memory.events", "max 90\noom 90\n"),
+            (
+                "/sys/fs/cgroup/a/memory.events.local",
+                "low 0\nhigh 5\nmax 6\noom 7\noom_kill 8\n",
+            ),
+            ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "1000\n"),
+            ("/sys/fs/cgroup/memory/memory.failcnt", "9\n"),
+            (
+                "/sys/fs/cgroup/memory/memory.oom_control",
+                "oom_kill_disable 0\nunder_oom 0\noom_kill 10\n",
+            ),
+        ];
+        let probe = Disk(files.into());
+        let memberships = parse_cgroup("4:memory:/docker/ab\n0::/a/b\n");
+        let (groups, _) = groups(&probe, &memberships, None);
+        let counts = |high, max, oom, oom_kill| Counts {
+            high,
+            max,
+            oom,
+            oom_kill,
+        };
+        let nothing = Counts::default();
+        let found: Vec<_> = groups
+            .iter()
+            .map(|group| (group.folder.to_str().unwrap(), group.counts))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("/sys/fs/cgroup/memory/docker/ab", nothing),
+                ("/sys/fs/cgroup/memory/docker", nothing),
+                // The container's own: the path is the host's.
+                (
+                    "/sys/fs/cgroup/memory",
+                    counts(None, Some(9), None, Some(10))
+                ),
+                (
+                    "/sys/fs/cgroup/a/b",
+                    counts(Some(1), Some(2), Some(3), Some(4))
+                ),
+                ("/sys/fs/cgroup/a", counts(Some(5), Some(6), Some(7), None)),
+                ("/sys/fs/cgroup", nothing),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_parent_that_counts_its_children_with_itself_tells_nothing_of_itself() {
+        let files = [
+            ("/sys/fs/cgroup/a/b/memory.max", "max\n"),
+            ("/sys/fs/cgroup/a/b/memory.events", "max 2\n"),
+            ("/sys/fs/cgroup/a/memory.max", "max\n"),
+            ("/sys/fs/cgroup/a/memory.events", "max 90\n"),
+        ];
+        let (groups, _) = groups(&Disk(files.into()), &parse_cgroup("0::/a/b\n"), None);
+        let counted: Vec<_> = groups.iter().map(|group| group.counts.max).collect();
+        assert_eq!(counted, [Some(2), None, None]);
+    }
+
+    #[test]
+    fn what_is_in_use_counts_against_what_holds_tasks_up_too() {
+        let files = [
+            ("/sys/fs/cgroup/memory.max", "max\n"),
+            ("/sys/fs/cgroup/memory.high", "500\n"),
+            ("/sys/fs/cgroup/memory.current", "400\n"),
+            ("/sys/fs/cgroup/memory.stat", "inactive_file 50\n"),
+        ];
+        let (groups, _) = groups(&Disk(files.into()), &parse_cgroup("0::/\n"), None);
+        let throttle = Fill {
+            used: Bytes(350),
+            of: Bytes(500),
+        };
+        let found: Vec<_> = groups.iter().map(|g| (g.limit, g.throttle)).collect();
+        assert_eq!(found, [(None, Some(throttle))]);
     }
 }

@@ -96,6 +96,7 @@ async fn subscribers_and_reasons_survive_a_crash() {
             Decided::Granted { .. } => "granted",
             Decided::GaveUp { .. } => "gave up",
             Decided::Ordered { .. } => "ordered",
+            Decided::OutOfMemory { .. } => "out of memory",
         })
         .collect();
     assert_eq!(kinds, ["budget", "level", "refused", "level"]);

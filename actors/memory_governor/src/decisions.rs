@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use domain::Bytes;
 
+use crate::events::Grown;
 use crate::limit::Readings;
 use crate::line::Waiter;
 use crate::orders::Stage;
@@ -82,6 +83,11 @@ pub enum Decided {
         took: Duration,
         /// Why it was asked.
         reason: String,
+    },
+    /// The kernel had no memory left for a control group of this process, or killed a process in it.
+    OutOfMemory {
+        /// Where, and how often since the look before.
+        grown: Grown,
     },
     /// The budget changed.
     Budget {
@@ -207,6 +213,7 @@ impl fmt::Display for Decided {
                 }
                 write!(f, "; {reason}")
             }
+            Self::OutOfMemory { grown } => write!(f, "the kernel ran out of memory in {grown}"),
             Self::Budget {
                 from, to, leased, ..
             } => write!(f, "budget from {from} to {to}, {leased} leased"),

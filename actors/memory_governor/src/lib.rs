@@ -4,7 +4,7 @@
 //!  asker ── Reserve ──> memory_governor ── Lease (RAII) ──> asker … dropped or shrunk: the bytes are back
 //!  asker ── ReserveWithin ──> a place in line ── positions, then a Lease or why not ──> asker … dropped: has left
 //!  limit = min(host RAM - reserve, cgroup - reserve, configured)
-//!  pressure = the fullest of ledger, cgroups, host, or a stall ── watch channel ──> whoever wants to know
+//!  pressure = the fullest of ledger, cgroups, host, or a stall, or what the kernel counted ── watch channel ──> whoever wants to know
 //!  someone waits, or the machine is full ── Order ──> caches, then idle models ── freed so much ──> granted, or refused
 //!  the machine ── a stall ──> is looked at; by the clock only where the kernel does not tell, or while it is not calm
 //! ```
@@ -22,6 +22,7 @@ pub mod client;
 mod crash_tests;
 pub mod decisions;
 pub mod desk;
+pub mod events;
 mod lease;
 pub mod ledger;
 pub mod limit;

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use domain::Bytes;
 
-use crate::cgroup;
+use crate::cgroup::{self, Group};
 use crate::pressure::{Fill, Share, Source};
 use crate::psi;
 use crate::stalls::{Stalls, Trigger};
@@ -133,26 +133,50 @@ pub fn limit(readings: Readings, configured: Option<Bytes>) -> Bytes {
     .unwrap_or(UNKNOWN_LIMIT)
 }
 
-/// Reads the host's RAM, the cgroups' limits, and what of both is in use.
-pub fn measure(probe: &dyn Probe) -> Readings {
+/// One look at the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// The figures of the moment.
+    pub readings: Readings,
+    /// The cgroups, with what the kernel counted in them; none if they could not be read.
+    pub groups: Vec<Group>,
+}
+
+impl Look {
+    /// One that saw nothing.
+    pub fn failed() -> Self {
+        Self {
+            readings: Readings::failed(),
+            groups: Vec::new(),
+        }
+    }
+}
+
+/// Reads the host's RAM, the cgroups' limits, what of both is in use, and what was counted where there was no room.
+pub fn measure(probe: &dyn Probe) -> Look {
     let read = |path: &str| probe.read(Path::new(path)).ok();
     let meminfo = read("/proc/meminfo").unwrap_or_default();
     let resident = read("/proc/self/status").and_then(|text| parse_kib(&text, "VmRSS:"));
     let groups = read("/proc/self/cgroup");
     let groups_known = groups.is_some();
     let groups = groups.unwrap_or_default();
-    let (fills, all_read) = cgroup::fills(probe, &cgroup::parse_cgroup(&groups), resident);
+    let (found, all_read) = cgroup::groups(probe, &cgroup::parse_cgroup(&groups), resident);
+    let fills = found.iter().filter_map(|group| group.limit);
     let stall = psi::files(&groups)
         .iter()
         .find_map(|file| psi::parse(&probe.read(file).ok()?));
-    Readings {
+    let readings = Readings {
         host: parse_meminfo(&meminfo),
         host_available: parse_kib(&meminfo, "MemAvailable:"),
-        cgroup: fills.iter().map(|fill| fill.of).min(),
-        fullest: fills.into_iter().max_by_key(|fill| fill.share()),
+        cgroup: fills.clone().map(|fill| fill.of).min(),
+        fullest: fills.max_by_key(|fill| fill.share()),
         resident,
         stalled: stall.map(|stall| stall.avg10),
         groups_unread: !(groups_known && all_read),
+    };
+    Look {
+        readings,
+        groups: found,
     }
 }
 
@@ -247,7 +271,7 @@ mod tests {
                 "some avg10=2.50 avg60=0.00 avg300=0.00 total=9\n",
             ),
         ]));
-        let readings = measure(&probe);
+        let readings = measure(&probe).readings;
         let fullest = Fill {
             used: Bytes::mib(1024),
             of: Bytes::mib(4096),
@@ -312,12 +336,15 @@ mod tests {
             (io::ErrorKind::PermissionDenied, true),
             (io::ErrorKind::Other, true),
         ] {
-            let readings = measure(&Groups(error));
+            let readings = measure(&Groups(error)).readings;
             assert_eq!(readings.cgroup, Some(Bytes(4096)));
             assert_eq!(readings.groups_unread, unread, "{error:?}");
         }
         let nothing = Files(BTreeMap::new());
-        assert!(measure(&nothing).groups_unread, "no one knows the groups");
+        assert!(
+            measure(&nothing).readings.groups_unread,
+            "no one knows the groups"
+        );
     }
 
     #[test]

@@ -108,7 +108,7 @@ pub struct Status;
 pub struct WatchPressure;
 
 /// Asks for the last decisions: every refusal, every grant to one who waited, every order to let memory go with its
-/// answer, every change of the budget and of the pressure's level.
+/// answer, every time the kernel had none left, every change of the budget and of the pressure's level.
 #[derive(Clone, Copy, Debug)]
 pub struct Why;
 

@@ -5,22 +5,21 @@
 
 use domain::Bytes;
 
-use crate::limit::Readings;
-use crate::pressure::{BANDS, Level, Pressure, Share};
+use crate::pressure::{BANDS, Fill, Level, Pressure, Share};
 
 /// What brings the machine below the share at which [`Level::High`] is left, by the fullest of what it has; zero below
 /// `High`.
 ///
-/// A stall comes without a number of bytes: then a step as wide as `High`'s band, of the budget, which is what one change
+/// A stall, and a group where someone was killed, come without a number of bytes: then a step as wide as `High`'s band, of the budget, which is what one change
 /// of level is about.
-pub fn of_machine(real: Pressure, readings: &Readings, budget: Bytes) -> Bytes {
+pub fn of_machine(real: Pressure, fills: impl IntoIterator<Item = Fill>, budget: Bytes) -> Bytes {
     if real.level < Level::High {
         return Bytes::ZERO;
     }
     let leave = BANDS.high.leave;
-    let over = readings
-        .fills()
-        .map(|(_, fill)| fill.used.saturating_sub(part(fill.of, leave)))
+    let over = fills
+        .into_iter()
+        .map(|fill| fill.used.saturating_sub(part(fill.of, leave)))
         .max()
         .unwrap_or(Bytes::ZERO);
     if over > Bytes::ZERO {
@@ -39,7 +38,7 @@ fn part(of: Bytes, share: Share) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pressure::Fill;
+    use crate::limit::Readings;
 
     #[test]
     fn the_need_is_what_brings_the_fullest_below_high() {
@@ -85,8 +84,9 @@ mod tests {
                 level,
                 ..Pressure::default()
             };
+            let fills = readings.fills().map(|(_, fill)| fill);
             assert_eq!(
-                of_machine(real, &readings, Bytes(500)),
+                of_machine(real, fills, Bytes(500)),
                 Bytes(expected),
                 "{name}"
             );
@@ -95,7 +95,7 @@ mod tests {
             level: Level::High,
             ..Pressure::default()
         };
-        let nothing = of_machine(high, &Readings::default(), Bytes::ZERO);
+        let nothing = of_machine(high, [], Bytes::ZERO);
         assert_eq!(nothing, Bytes(1), "a need is never nothing");
     }
 }

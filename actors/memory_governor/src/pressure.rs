@@ -7,6 +7,8 @@ use std::fmt;
 
 use domain::Bytes;
 
+use crate::events::Strike;
+
 /// How much of something is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fill {
@@ -173,6 +175,11 @@ pub enum Source {
     Host,
     /// Time that tasks lost to waiting for memory.
     Stall,
+    /// A cgroup's limit, or its `memory.high`, that was reached while there was little page cache to drop: bytes in use
+    /// after that.
+    AtLimit,
+    /// A cgroup that had nothing left, or where a process was killed for it; the share is of the fullest then.
+    OutOfMemory,
 }
 
 impl Source {
@@ -183,6 +190,8 @@ impl Source {
             Self::Cgroup => "cgroup",
             Self::Host => "host",
             Self::Stall => "stall",
+            Self::AtLimit => "at_limit",
+            Self::OutOfMemory => "out_of_memory",
         }
     }
 }
@@ -240,6 +249,31 @@ impl Pressure {
     }
 }
 
+impl Pressure {
+    /// Lifted to what follows from what the kernel counted since the look before. `before` is what `self` follows on: who
+    /// lifted it is named as long as that holds.
+    #[must_use]
+    pub fn or_struck(self, before: Self, strike: Option<Strike>) -> Self {
+        let Some(Strike {
+            level,
+            source,
+            fill,
+        }) = strike
+        else {
+            return self;
+        };
+        let is_named = before.source == source && level == self.level;
+        if level < self.level || (level == self.level && !is_named) {
+            return self;
+        }
+        Self {
+            level,
+            share: fill.map_or(self.share, Fill::share),
+            source,
+        }
+    }
+}
+
 impl fmt::Display for Pressure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (level, share) = (self.level, self.share);
@@ -248,6 +282,8 @@ impl fmt::Display for Pressure {
             Source::Cgroup => write!(f, "{level}: {share} of the cgroup's limit is in use"),
             Source::Host => write!(f, "{level}: {share} of the host's RAM is in use"),
             Source::Stall => write!(f, "{level}: tasks waited for memory for {share} of 10 s"),
+            Source::AtLimit => write!(f, "{level}: the cgroup was at its limit, {share} is in use"),
+            Source::OutOfMemory => write!(f, "{level}: the cgroup ran out of memory"),
         }
     }
 }
@@ -350,6 +386,66 @@ mod tests {
             assert_eq!(pressure.to_string(), text);
         }
         assert_eq!(Pressure::default().after([], &BANDS), Pressure::default());
+    }
+
+    #[test]
+    fn a_strike_lifts_the_level_and_never_lowers_it() {
+        let at = |level, source| Pressure {
+            level,
+            share: Share(700),
+            source,
+        };
+        let fill = |used| Fill {
+            used: Bytes(used),
+            of: Bytes(1000),
+        };
+        let strike = |level, source, fill| {
+            Some(Strike {
+                level,
+                source,
+                fill,
+            })
+        };
+        let limit = strike(Level::High, Source::AtLimit, Some(fill(820)));
+        let killed = strike(Level::Critical, Source::OutOfMemory, None);
+        for (now, strike, text) in [
+            (
+                Level::Normal,
+                None,
+                "normal: 70.0% of the host's RAM is in use",
+            ),
+            (
+                Level::Normal,
+                limit,
+                "high: the cgroup was at its limit, 82.0% is in use",
+            ),
+            (
+                Level::High,
+                limit,
+                "high: 70.0% of the host's RAM is in use",
+            ),
+            (
+                Level::Critical,
+                limit,
+                "critical: 70.0% of the host's RAM is in use",
+            ),
+            (
+                Level::High,
+                killed,
+                "critical: the cgroup ran out of memory",
+            ),
+        ] {
+            let now = at(now, Source::Host);
+            let lifted = now.or_struck(now, strike);
+            assert_eq!(lifted.to_string(), text);
+            // Judged again with nothing new, it is called the same.
+            assert_eq!(now.or_struck(lifted, strike), lifted);
+        }
+        let (low, high) = (at(Level::Low, Source::Host), at(Level::High, Source::Host));
+        assert_eq!(low.or_struck(low, killed).share, Share(700));
+        // Held by the band after the first judgement, it is still called what it was.
+        let lifted = low.or_struck(low, limit);
+        assert_eq!(high.or_struck(lifted, limit), lifted);
     }
 
     #[test]

@@ -111,6 +111,23 @@ impl MemoryCgroup {
         write(self.files.limit, limit.0)
     }
 
+    /// The group may use as much swap as there is: then it is memory's own limit that it meets, and that is counted.
+    ///
+    /// # Errors
+    /// The file is there and cannot be written.
+    pub fn allow_swap(&self) -> io::Result<()> {
+        let (swap, kind) = self.files.swap;
+        let file = self.folder.join(swap);
+        let all = match kind {
+            Swap::Together => "-1",
+            Swap::Alone => "max",
+        };
+        if file.exists() {
+            fs::write(file, all)?;
+        }
+        Ok(())
+    }
+
     /// A command whose process is in the group before its program begins, so that every byte of it counts.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("/bin/sh");
@@ -119,6 +136,16 @@ impl MemoryCgroup {
             .arg(self.folder.join("cgroup.procs"))
             .arg(program);
         command
+    }
+
+    /// What `/proc/self/cgroup` says to a process in the group.
+    pub fn membership(&self) -> String {
+        let path = self.folder.strip_prefix(self.files.mount);
+        let path = path.unwrap_or(&self.folder).display();
+        match self.files.swap.1 {
+            Swap::Together => format!("4:memory:/{path}\n"),
+            Swap::Alone => format!("0::/{path}\n"),
+        }
     }
 
     /// In use now, the page cache included.

@@ -58,7 +58,9 @@ impl Pages {
     fn relieve_machine(&mut self, opened: Instant, at: Duration) -> Option<Asked> {
         let readings = self.readings.unwrap_or_default();
         let ledger = self.desk.ledger();
-        let over = need::of_machine(self.real, &readings, ledger.limit());
+        let fills = readings.fills().map(|(_, fill)| fill);
+        let fills = fills.chain(self.strike.and_then(|strike| strike.fill));
+        let over = need::of_machine(self.real, fills, ledger.limit());
         let freed = self.relief.freed();
         let missing = over.saturating_sub(freed);
         let mut asked = None;
