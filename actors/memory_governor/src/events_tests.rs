@@ -1,3 +1,5 @@
+//! What counts as growth, and what follows from it, as tables and over any sequence of looks. Apart, for its length.
+
 use domain::Bytes;
 use proptest::prelude::*;
 
