@@ -149,7 +149,7 @@ const FOREIGN: [(&[&str], &[&str]); 16] = [
         &["conversation_store"],
     ),
     (&["rmcp", "process-wrap"], &["mcp_client"]),
-    (&["text-splitter"], &["retrieval"]),
+    (&["text-splitter", "glob"], &["retrieval"]),
     (&["axum*", "hyper*", "tower*"], &["gateway"]),
     (
         &["metrics-exporter-prometheus", "tracing-subscriber"],
