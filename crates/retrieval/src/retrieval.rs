@@ -45,7 +45,7 @@ impl Default for RetrievalConfig {
         Self {
             deadline: Duration::from_secs(5),
             embedding_deadline: Duration::from_secs(2),
-            batch_deadline: Duration::from_secs(120),
+            batch_deadline: Duration::from_mins(2),
             candidates: 64,
             weighing: Weighing::default(),
         }

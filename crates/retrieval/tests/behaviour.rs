@@ -388,67 +388,75 @@ fn call(name: &str, arguments: &str) -> ToolCall {
     }
 }
 
+fn clock() -> Arc<dyn Fn() -> i64 + Send + Sync> {
+    Arc::new(|| NOW)
+}
+
+fn both_tools(retrieval: &Retrieval) -> Toolbox {
+    let scope = Scope::space("default");
+    let remember: Arc<dyn Tool> =
+        Arc::new(RememberTool::new(retrieval.clone(), "default", clock()));
+    let recall: Arc<dyn Tool> = Arc::new(RecallTool::new(retrieval.clone(), scope, clock()));
+    assert!(recall.is_read_only() && !remember.is_read_only() && remember.is_idempotent());
+    Toolbox::new([remember, recall]).unwrap()
+}
+
+async fn run(tools: &Toolbox, name: &str, arguments: &str) -> Result<String, ToolError> {
+    let output = tools
+        .call(&call(name, arguments), &CancellationToken::new())
+        .await;
+    output.map(|output| output.text)
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_model_remembers_and_recalls_through_its_tools() {
     let stage = start().await;
-    let retrieval = stage.with(&Bag::new("bag", Mood::Well));
-    let clock: Arc<dyn Fn() -> i64 + Send + Sync> = Arc::new(|| NOW);
-    let remember: Arc<dyn Tool> = Arc::new(RememberTool::new(
-        retrieval.clone(),
-        "default",
-        Arc::clone(&clock),
-    ));
-    let recall: Arc<dyn Tool> = Arc::new(RecallTool::new(
-        retrieval.clone(),
-        Scope::space("default"),
-        Arc::clone(&clock),
-    ));
-    let by_words = RememberTool::new(stage.by_words(), "default", clock);
-    assert!(recall.is_read_only() && !remember.is_read_only() && remember.is_idempotent());
-    let toolbox = Toolbox::new([remember, recall]).unwrap();
-    let run = async |name: &str, arguments: &str| {
-        let output = toolbox
-            .call(&call(name, arguments), CancellationToken::new())
-            .await;
-        output.map(|output| output.text)
-    };
-
-    assert_eq!(
-        run("recall", r#"{"query":"cat"}"#).await.unwrap(),
-        "Nothing was found.\n(searched by words and by meaning (bag))"
-    );
-    let done = run(
-        "remember",
-        r#"{"text":"The cat is called Ada.","importance":0.9,"kind":"semantic"}"#,
-    )
-    .await
-    .unwrap();
-    assert_eq!(done, "Remembered as memory 1.");
-    let done = run("remember", r#"{"text":"the cat is called Ada."}"#)
+    let tools = both_tools(&stage.with(&Bag::new("bag", Mood::Well)));
+    let basis = "(searched by words and by meaning (bag))";
+    for (name, arguments, expected) in [
+        (
+            "recall",
+            r#"{"query":"cat"}"#,
+            format!("Nothing was found.\n{basis}"),
+        ),
+        (
+            "remember",
+            r#"{"text":"The cat is called Ada.","importance":0.9,"kind":"semantic"}"#,
+            "Remembered as memory 1.".to_owned(),
+        ),
+        (
+            "remember",
+            r#"{"text":"the cat is called Ada."}"#,
+            "That was known as memory 1, and is fresh again.".to_owned(),
+        ),
+        (
+            "recall",
+            r#"{"query":"the feline","limit":3}"#,
+            format!("[memory 1] The cat is called Ada.\n{basis}"),
+        ),
+    ] {
+        assert_eq!(run(&tools, name, arguments).await.unwrap(), expected);
+    }
+    let tools = both_tools(&stage.by_words());
+    let said = run(&tools, "remember", r#"{"text":"Tea at five."}"#)
         .await
         .unwrap();
-    assert_eq!(done, "That was known as memory 1, and is fresh again.");
-    let found = run("recall", r#"{"query":"the feline","limit":3}"#)
-        .await
-        .unwrap();
-    assert_eq!(
-        found,
-        "[memory 1] The cat is called Ada.\n(searched by words and by meaning (bag))"
+    assert!(
+        said.ends_with("It is found by its words alone for now: there is no embedding model."),
+        "{said}"
     );
-
-    let words = Toolbox::new([Arc::new(by_words) as Arc<dyn Tool>]).unwrap();
-    let output = words
-        .call(
-            &call("remember", r#"{"text":"Tea at five."}"#),
-            CancellationToken::new(),
-        )
-        .await
-        .unwrap();
+    let said = run(&tools, "recall", r#"{"query":"tea"}"#).await.unwrap();
     assert_eq!(
-        output.text,
-        "Remembered as memory 2. It is found by its words alone for now: there is no embedding model."
+        said,
+        "[memory 2] Tea at five.\n(searched by words alone: there is no embedding model)"
     );
+    stage.scene.stop().await;
+}
 
+#[tokio::test(start_paused = true)]
+async fn what_a_model_asks_for_wrongly_is_told_by_argument() {
+    let stage = start().await;
+    let tools = both_tools(&stage.by_words());
     for (name, arguments, field) in [
         ("remember", "{}", "text"),
         ("remember", r#"{"text":"a","importance":1.5}"#, "importance"),
@@ -457,12 +465,14 @@ async fn a_model_remembers_and_recalls_through_its_tools() {
         ("recall", r#"{"query":"a","limit":0}"#, "limit"),
         ("recall", r#"{"query":"a","limit":21}"#, "limit"),
     ] {
-        match run(name, arguments).await {
+        match run(&tools, name, arguments).await {
             Err(ToolError::BadArguments { field: named, .. }) => assert_eq!(named, field),
             other => panic!("{name} {arguments}: {other:?}"),
         }
     }
-    let refused = run("remember", r#"{"text":"  "}"#).await.unwrap_err();
+    let refused = run(&tools, "remember", r#"{"text":"  "}"#)
+        .await
+        .unwrap_err();
     assert!(matches!(&refused, ToolError::Failed { .. }), "{refused}");
     stage.scene.stop().await;
 }

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use common::{Bag, Mood, NOW, note, start};
-use paraphym_retrieval::{Added, Basis, How, Progress, Retrieval, Scope};
+use paraphym_retrieval::{Added, Basis, Found, How, Progress, Retrieval, Scope};
 
 async fn add(retrieval: &Retrieval, folder: &Path, patterns: &[&str], now_ms: i64) -> Added {
     let wanted = patterns
@@ -53,11 +53,6 @@ async fn a_document_is_cut_embedded_and_cited_by_its_lines() {
         "The kitten sleeps in the cellar.",
     )
     .unwrap();
-    retrieval
-        .remember(note("the kitten is called Ada"), NOW)
-        .await
-        .unwrap();
-
     let steps = Mutex::new(Vec::new());
     let wanted = vec![folder.path().join("*.*").to_string_lossy().into_owned()];
     let added = retrieval
@@ -110,19 +105,35 @@ async fn a_document_is_cut_embedded_and_cited_by_its_lines() {
         + 1;
     assert_eq!(best.citation(), format!("book.md:{}-{line}", line - 2));
     assert!(best.text.contains("topic31"));
-    // Memories are asked for by their space, documents by name; both together are one ranking.
-    let kittens = retrieval
-        .recall(added.scope(Some("default")), "feline", 5, NOW)
+    stage.scene.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn memories_are_asked_for_by_their_space_documents_by_name_and_both_are_one_ranking() {
+    let stage = start().await;
+    let retrieval = stage.with(&Bag::new("bag", Mood::Well));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("note.txt"),
+        "The kitten sleeps in the cellar.",
+    )
+    .unwrap();
+    retrieval
+        .remember(note("the kitten is called Ada"), NOW)
         .await
         .unwrap();
-    let mut cited: Vec<String> = kittens.found.iter().map(|found| found.citation()).collect();
-    cited.sort();
-    assert_eq!(cited, ["memory 1", "note.txt:1"]);
-    let memories = retrieval
-        .recall(Scope::space("default"), "kitten topic31", 5, NOW)
-        .await
-        .unwrap();
-    assert_eq!(memories.found.len(), 1);
+    let added = add(&retrieval, folder.path(), &["note.txt"], NOW).await;
+    for (scope, expected) in [
+        (added.scope(Some("default")), vec!["memory 1", "note.txt:1"]),
+        (added.scope(None), vec!["note.txt:1"]),
+        (Scope::space("default"), vec!["memory 1"]),
+        (Scope::default(), vec![]),
+    ] {
+        let answer = retrieval.recall(scope, "feline", 5, NOW).await.unwrap();
+        let mut cited: Vec<String> = answer.found.iter().map(Found::citation).collect();
+        cited.sort();
+        assert_eq!(cited, expected);
+    }
     stage.scene.stop().await;
 }
 

@@ -156,8 +156,8 @@ fn find(at: &Connection, path: &str) -> rusqlite::Result<Option<Document>> {
         .optional()
 }
 
-const SELECT: &str = "SELECT s.id, s.name, s.digest, s.made_ms, s.used_ms,
-    (SELECT count(*) FROM memories m WHERE m.source = s.id) FROM sources s";
+const SELECT: &str =
+    "SELECT s.id, s.name, s.digest, s.made_ms, s.used_ms, s.memories FROM sources s";
 
 fn document(row: &Row<'_>) -> rusqlite::Result<Document> {
     Ok(Document {
@@ -197,7 +197,7 @@ fn make_room(db: &Connection, wanted: usize) -> rusqlite::Result<Vec<String>> {
     let mut dropped = Vec::new();
     loop {
         let there: i64 = db.query_row(
-            "SELECT count(*) FROM memories WHERE source IN (SELECT id FROM sources WHERE is_file = 1)",
+            "SELECT coalesce(sum(memories), 0) FROM sources WHERE is_file = 1",
             [],
             |row| row.get(0),
         )?;

@@ -282,9 +282,7 @@ fn space(db: &Connection, name: &str, now_ms: i64) -> rusqlite::Result<i64> {
 
 fn check_room(db: &Connection) -> Result<(), Failure> {
     let there: i64 = db
-        .prepare_cached(
-            "SELECT count(*) FROM memories WHERE source IN (SELECT id FROM sources WHERE is_file = 0)",
-        )?
+        .prepare_cached("SELECT coalesce(sum(memories), 0) FROM sources WHERE is_file = 0")?
         .query_row([], |row| row.get(0))?;
     if there as usize >= MEMORIES {
         let (what, limit) = ("the long-term memory", MEMORIES);

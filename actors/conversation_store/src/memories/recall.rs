@@ -141,7 +141,7 @@ fn nearest_first(one: &(MemoryId, f32), other: &(MemoryId, f32)) -> Ordering {
 fn count(db: &Connection, sources: &str) -> Result<usize, rusqlite::Error> {
     let count: i64 = db
         .prepare_cached(
-            "SELECT count(*) FROM memories WHERE source IN (SELECT value FROM json_each(?1))",
+            "SELECT coalesce(sum(memories), 0) FROM sources WHERE id IN (SELECT value FROM json_each(?1))",
         )?
         .query_row([sources], |row| row.get(0))?;
     Ok(count as usize)

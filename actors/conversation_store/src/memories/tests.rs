@@ -635,5 +635,6 @@ proptest! {
             prop_assert_eq!(words_in_index(&db, "fish"), at_most(there.len()));
         }
         prop_assert_eq!(texts(&db).len(), there.len());
+        prop_assert_eq!(look(&db, "", None).not_compared, there.len());
     }
 }

@@ -7,6 +7,8 @@ CREATE TABLE sources (
     digest   BLOB,
     made_ms  INTEGER NOT NULL,
     used_ms  INTEGER NOT NULL,
+    -- How many memories it has: kept by the triggers below, so that none is counted when one comes.
+    memories INTEGER NOT NULL DEFAULT 0,
     UNIQUE (is_file, name)
 ) STRICT;
 CREATE TABLE memories (
@@ -34,9 +36,11 @@ CREATE TABLE vectors (
 CREATE VIRTUAL TABLE memories_fts USING fts5 (
     text, content = 'memories', content_rowid = 'id', tokenize = 'porter unicode61 remove_diacritics 2'
 );
-CREATE TRIGGER memories_found AFTER INSERT ON memories BEGIN
+CREATE TRIGGER memories_come AFTER INSERT ON memories BEGIN
     INSERT INTO memories_fts (rowid, text) VALUES (new.id, new.text);
+    UPDATE sources SET memories = memories + 1 WHERE id = new.source;
 END;
-CREATE TRIGGER memories_gone AFTER DELETE ON memories BEGIN
+CREATE TRIGGER memories_go AFTER DELETE ON memories BEGIN
     INSERT INTO memories_fts (memories_fts, rowid, text) VALUES ('delete', old.id, old.text);
+    UPDATE sources SET memories = memories - 1 WHERE id = old.source;
 END;

@@ -65,20 +65,18 @@ fn meaning(word: &str) -> &str {
 
 pub(crate) fn vector(text: &str) -> Arc<[f32]> {
     let mut values = vec![0.0_f32; DIMENSIONS];
-    // So that no text is without a direction; too short to make two texts alike.
+    // So that no text is without a direction; too short to make two texts alike. Numbers mean nothing, and saying a word
+    // again adds nothing.
     values[0] = 0.01;
     let lower = text.to_lowercase();
-    for word in lower
-        .split(|letter: char| !letter.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-    {
-        // FNV-1a.
+    let words = lower.split(|letter: char| !letter.is_alphanumeric());
+    for word in words.filter(|word| word.contains(char::is_alphabetic)) {
         let hash = meaning(word)
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
             });
-        values[1 + (hash % (DIMENSIONS as u64 - 1)) as usize] += 1.0;
+        values[1 + ((hash >> 32) % (DIMENSIONS as u64 - 1)) as usize] = 1.0;
     }
     values.into()
 }
