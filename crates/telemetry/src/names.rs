@@ -69,6 +69,11 @@ pub const HTTP_REQUESTS: &str = "paraphym_http_requests_total";
 /// HTTP requests being answered.
 pub const HTTP_IN_FLIGHT: &str = "paraphym_http_requests_in_flight";
 
+/// Starts of MCP servers, by `server`.
+pub const MCP_STARTS: &str = "paraphym_mcp_starts_total";
+/// Calls of MCP servers' tools, by `server` and `outcome`: done, or a kind of error.
+pub const MCP_CALLS: &str = "paraphym_mcp_calls_total";
+
 /// Gives each name its help text and unit.
 pub(crate) fn describe() {
     describe_counters();
@@ -110,6 +115,8 @@ fn describe_counters() {
         (ENGINE_STUCK, "Engine steps and loads that came to a stand"),
         (REQUESTS_REFUSED, "Requests refused, by reason"),
         (HTTP_REQUESTS, "HTTP requests answered"),
+        (MCP_STARTS, "Starts of MCP servers"),
+        (MCP_CALLS, "Calls of MCP servers' tools, by outcome"),
     ] {
         describe_counter!(name, help);
     }

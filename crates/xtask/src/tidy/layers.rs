@@ -131,7 +131,7 @@ const NARROW: [(&str, &[&str], &str); 11] = [
 const ACTORS: &str = "an actor meets the engine's trait, never a kind of model or store";
 
 /// Foreign crates that only some of ours may name. A `*` at the end stands for any rest.
-const FOREIGN: [(&[&str], &[&str]); 16] = [
+const FOREIGN: [(&[&str], &[&str]); 17] = [
     (
         &[
             "candle*",
@@ -148,7 +148,10 @@ const FOREIGN: [(&[&str], &[&str]); 16] = [
         &["rusqlite", "libsqlite3-sys", "sqlite-vec"],
         &["conversation_store"],
     ),
-    (&["rmcp", "process-wrap"], &["mcp_client"]),
+    (
+        &["rmcp", "process-wrap", "sse-stream", "http"],
+        &["mcp_client"],
+    ),
     (&["text-splitter", "glob"], &["retrieval"]),
     (&["axum*", "hyper*", "tower*"], &["gateway"]),
     (
@@ -159,7 +162,9 @@ const FOREIGN: [(&[&str], &[&str]); 16] = [
         &["clap*", "indicatif", "rustyline", "anstream", "anstyle"],
         &["cli"],
     ),
-    (&["hf-hub", "reqwest", "ureq", "zip"], &["model_store"]),
+    (&["hf-hub", "ureq", "zip"], &["model_store"]),
+    // Models are fetched by it, and the tools of others reached.
+    (&["reqwest"], &["model_store", "mcp_client"]),
     (&["sha2"], &["model_store", "retrieval"]),
     // A child's whole process group is killed, a terminal is put back, a folder is watched, the kernel's coarse clocks are
     // read: safely, and nowhere else.
