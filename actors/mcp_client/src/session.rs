@@ -19,7 +19,6 @@ use rmcp::service::{
 };
 use rmcp::transport::IntoTransport;
 use tokio::sync::mpsc;
-use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -122,6 +121,26 @@ enum Report {
     Alive(Result<(), String>),
 }
 
+impl Report {
+    /// Tells the actor; an error ends the connection.
+    async fn pass_on(self, work: &Work, session: Session, is_up: bool) -> Result<(), String> {
+        match self {
+            Self::Listed(Ok(offer)) => {
+                // Only a life that has ended does not listen.
+                let _ = work.news.send(News::Up(session, offer)).await;
+                Ok(())
+            }
+            Self::Listed(Err(why)) if is_up => {
+                let server = &work.board.config.name;
+                tracing::warn!(server, why, "the old list of tools stays");
+                Ok(())
+            }
+            Self::Listed(Err(why)) => Err(why),
+            Self::Alive(alive) => alive,
+        }
+    }
+}
+
 async fn serve<T, E, A>(
     mut work: Work,
     transport: T,
@@ -136,14 +155,14 @@ where
     let mut gone = pin!(gone);
     let (changed, mut news_of_tools) = mpsc::channel(1);
     let deadline = Instant::now() + board.config.start_timeout;
-    let start = timeout_at(deadline, Listener { changed }.serve(transport));
-    let started = tokio::select! {
+    let start = Listener { changed }.serve(transport);
+    let opened = tokio::select! {
         biased;
         () = work.stop.cancelled() => return "it was stopped".to_owned(),
-        started = start => started,
+        opened = open(start, deadline, &board, &epitaph) => opened,
         why = &mut gone => return why,
     };
-    let service = match greeted(started, &board, &epitaph) {
+    let service = match opened {
         Ok(service) => service,
         Err(why) => return why,
     };
@@ -156,34 +175,23 @@ where
         tokio::select! {
             biased;
             () = work.stop.cancelled() => break "it was stopped".to_owned(),
-            _ = &mut service => {
-                break epitaph.read().unwrap_or("it closed the connection").to_owned();
-            }
+            _ = &mut service => break ended(&epitaph, "it closed the connection"),
             why = &mut gone => {
                 // What it said last may lie in the pipe.
                 let _ = timeout(LAST_WORDS, &mut service).await;
-                break epitaph.read().map_or(why, str::to_owned);
+                break ended(&epitaph, &why);
             }
             report = &mut errand, if is_busy => {
                 is_busy = false;
-                match report {
-                    Report::Listed(Ok(offer)) => {
-                        let session = Session {
-                            number: work.number,
-                            peer: peer.clone(),
-                            epitaph: epitaph.clone(),
-                        };
-                        is_up = true;
-                        // Only a life that has ended does not listen.
-                        let _ = work.news.send(News::Up(session, offer)).await;
-                    }
-                    Report::Listed(Err(why)) if is_up => {
-                        let server = &board.config.name;
-                        tracing::warn!(server, why, "the old list of tools stays");
-                    }
-                    Report::Listed(Err(why)) | Report::Alive(Err(why)) => break why,
-                    Report::Alive(Ok(())) => {}
+                let session = Session {
+                    number: work.number,
+                    peer: peer.clone(),
+                    epitaph: epitaph.clone(),
+                };
+                if let Err(why) = report.pass_on(&work, session, is_up).await {
+                    break why;
                 }
+                is_up = true;
             }
             Some(()) = news_of_tools.recv(), if !is_busy => {
                 let deadline = Instant::now() + board.config.start_timeout;
@@ -200,12 +208,13 @@ where
     why
 }
 
-fn greeted(
-    started: Result<Result<Service, ClientInitializeError>, Elapsed>,
+async fn open(
+    start: impl Future<Output = Result<Service, ClientInitializeError>>,
+    deadline: Instant,
     board: &Board,
     epitaph: &Epitaph,
 ) -> Result<Service, String> {
-    match started {
+    match timeout_at(deadline, start).await {
         Ok(Ok(service)) => Ok(service),
         Ok(Err(error)) => Err(epitaph.read().map_or_else(|| chain(&error), str::to_owned)),
         Err(_) => {
@@ -213,6 +222,11 @@ fn greeted(
             Err(format!("it was not ready within {patience:?}"))
         }
     }
+}
+
+/// What the one who knew first has written.
+fn ended(epitaph: &Epitaph, otherwise: &str) -> String {
+    epitaph.read().unwrap_or(otherwise).to_owned()
 }
 
 fn list(board: Arc<Board>, peer: Peer<RoleClient>, deadline: Instant) -> Errand {
