@@ -72,6 +72,11 @@ impl Sequence {
         self.tokens.get(..self.fed).unwrap_or(&self.tokens)
     }
 
+    /// The most tokens it will hold.
+    pub(crate) fn capacity(&self) -> u32 {
+        self.plan.capacity_tokens
+    }
+
     /// What the engine opens it with; the same in every engine's life.
     pub(crate) fn plan(&self) -> SequencePlan {
         self.plan.clone()

@@ -21,8 +21,6 @@ use tokio::time::Instant;
 pub(crate) struct Found {
     /// Which prefix, and how many of its tokens.
     pub(crate) from: Beginning,
-    /// Its memory.
-    pub(crate) bytes: Bytes,
     /// The prompt goes on where the prefix ends, or so near that what it leaves out is not worth keeping: the sequence
     /// takes it over with its memory. Otherwise the prefix stays for others.
     pub(crate) takes_over: bool,
@@ -82,15 +80,14 @@ impl<L> Prefixes<L> {
         let most = prompt.len().saturating_sub(1);
         let found = self.kept.iter().map(|(prefix, kept)| {
             let common = common(prompt, &kept.tokens).min(most);
-            (common, kept.tokens.len() - common, *prefix, kept.bytes)
+            (common, kept.tokens.len() - common, *prefix)
         });
-        let (tokens, left_over, prefix, bytes) = found
+        let (tokens, left_over, prefix) = found
             .filter(|(tokens, ..)| *tokens >= self.least)
             .max_by_key(|(tokens, left_over, ..)| (*tokens, std::cmp::Reverse(*left_over)))?;
         let tokens = u32::try_from(tokens).ok()?;
         Some(Found {
             from: Beginning { prefix, tokens },
-            bytes,
             takes_over: left_over < self.least,
         })
     }

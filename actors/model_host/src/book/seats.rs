@@ -56,6 +56,17 @@ impl Pages {
         self.prefixes.memory().map(KvLeases::bytes).sum()
     }
 
+    /// The engine is home: whoever is open holds no more than its own memory. What it left out of a prefix that it took over
+    /// was beside it only until it was open.
+    pub(crate) fn shed(&mut self) {
+        let Some(card) = &self.card else {
+            return;
+        };
+        for live in self.live.iter_mut().filter(|live| live.open) {
+            live.kv.shrink_to(card.kv_bytes(live.sequence.capacity()));
+        }
+    }
+
     /// Takes out the live sequences that were cancelled or whose reader has gone.
     pub(crate) fn take_unwanted(&mut self) -> Vec<Live> {
         self.live

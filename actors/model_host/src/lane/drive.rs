@@ -240,6 +240,7 @@ impl Lane {
         for (SequenceId(key), error) in back.refused {
             self.refuse(&mut pages, key, error.to_string(), now);
         }
+        pages.shed();
         let (mut generated, mut read) = (0, 0);
         for step in std::mem::take(&mut self.moves) {
             let steps = pages.steps;

@@ -47,7 +47,9 @@ pub(crate) async fn prepare(
     let found = book.upgrade().and_then(|book| book.pages().claim(&tokens));
     let whole = card.kv_bytes(live::capacity(prompt_tokens, max_tokens, context));
     let there = found.filter(|found| found.takes_over);
-    let bytes = whole.saturating_sub(there.map_or(Bytes::ZERO, |found| found.bytes));
+    // What it leaves out of the prefix is there until the sequence is open, beside all of the sequence.
+    let taken = there.map_or(Bytes::ZERO, |found| card.kv_bytes(found.from.tokens));
+    let bytes = whole.saturating_sub(taken);
     if bytes == Bytes::ZERO {
         let kv = None;
         return Ok(Ready { tokens, found, kv });
