@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use domain::ToolSpec;
 use rmcp::model::CallToolRequestParams;
+use rmcp::service::ServiceError;
 use serde_json::Value;
 use supervision::Handle;
 use tokio::time::{Instant, timeout_at};
@@ -65,7 +66,10 @@ impl ServerTool {
                 given_up.is_answered = true;
                 answer::read(tool, answer)
             }
-            Ok(Err(error)) => Err(answer::failed(tool, server, &error, &session.epitaph)),
+            Ok(Err(error)) => {
+                given_up.is_answered = matches!(error, ServiceError::McpError(_));
+                Err(answer::failed(tool, server, &error, &session.epitaph))
+            }
             Err(_) => Err(ToolError::TimedOut {
                 tool: tool.clone(),
                 after: board.config.call_timeout,

@@ -7,6 +7,7 @@
 //!    ├ cache_janitor
 //!    ├ lane_supervisor ── lane*
 //!    ├ model_host
+//!    ├ mcp_supervisor ── mcp_client*
 //!    ├ agent_supervisor ── agent_worker*
 //!    ├ conversation_shelf
 //!    └ edges, as the composition root hands them in: settings_applier, telemetry, gateway

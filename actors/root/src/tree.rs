@@ -8,9 +8,10 @@ use cache_janitor::CacheJanitor;
 use chat_config::ChatConfig;
 use domain::Bytes;
 use engine::ModelLoader;
+use mcp_client::McpServers;
 use memory_governor::{DEFAULT_POLL, GovernorConfig, MemoryGovernor, Probe};
 use model_host::{ModelHost, ModelHostDeps, ResolveModel};
-use supervision::{Handle, Strategy, SupervisorSpec};
+use supervision::{ChildSpec, Handle, Strategy, SupervisorSpec};
 
 /// Restarts among the root's own children that are borne within `PERIOD`. They keep their queues, so a sibling needs
 /// not fall with them; more than this is not bad luck but a fault that a restart does not mend.
@@ -41,6 +42,8 @@ pub struct TreeParts {
     pub probe: Arc<dyn Probe>,
     /// The settings, opened.
     pub settings: chat_config::Store,
+    /// Other programs' tools, as [`mcp_client::children`] makes them.
+    pub servers: (ChildSpec, McpServers),
     /// The wall clock, for the history of settings.
     pub clock: chat_config::Clock,
 }
@@ -57,6 +60,8 @@ pub struct Tree {
     pub janitor: Handle<CacheJanitor>,
     /// Model access.
     pub models: Handle<ModelHost>,
+    /// Other programs' tools.
+    pub servers: McpServers,
     /// Conversations.
     pub agents: Agents,
 }
@@ -78,6 +83,7 @@ impl Tree {
             janitor: janitor.clone(),
         };
         let (model_specs, models) = model_host::children(config.models, deps);
+        let (servers_spec, servers) = parts.servers;
         let (agent_specs, workers) = agent_worker::client::children(&config.agents);
         let agents = Agents::new(workers, models.clone(), config.agents);
 
@@ -87,7 +93,8 @@ impl Tree {
             .child(settings_spec)
             .child(governor_spec)
             .child(janitor_spec);
-        for child in model_specs.into_iter().chain(agent_specs) {
+        let middle = model_specs.into_iter().chain([servers_spec]);
+        for child in middle.chain(agent_specs) {
             spec = spec.child(child);
         }
         spec = spec.child(agents.keeper(janitor.clone()));
@@ -97,6 +104,7 @@ impl Tree {
             governor,
             janitor,
             models,
+            servers,
             agents,
         }
     }

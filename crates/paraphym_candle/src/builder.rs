@@ -11,6 +11,7 @@ use domain::{Bytes, ModelName};
 use engine::ModelLoader;
 use gateway::{GatewayConfig, GatewayDeps, GatewayError};
 use inference::GgufLoader;
+use mcp_client::{ServerConfig, ServersError};
 use memory_governor::FileProbe;
 use model_host::HostConfig;
 use model_store::{DEFAULT_MODEL, Store, StoreConfig, StoreError};
@@ -18,12 +19,13 @@ use root::{Tree, TreeConfig, TreeParts};
 use runtime::{Clock, CoarseClock, RunError, Runtime};
 use supervision::{ChildPath, Events, StartTreeError, start_root};
 use telemetry::{LogControl, Metrics, MetricsError};
+use toolbox::{Tool, ToolboxError};
 
 use crate::host::{Paraphym, Parts};
 use crate::listing::Listing;
 use crate::resolve::FromStore;
 use crate::settings::{self, Source};
-use crate::{applier, upkeep};
+use crate::{applier, tools, upkeep};
 
 /// Why the host did not start.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +42,12 @@ pub enum StartError {
     /// A setting of the HTTP edge is not accepted.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
+    /// A tool of the app's own is not accepted.
+    #[error(transparent)]
+    Tools(#[from] ToolboxError),
+    /// An MCP server is not accepted.
+    #[error(transparent)]
+    Servers(#[from] ServersError),
     /// HTTP cannot be served there: the address is taken, or not of this machine.
     #[error("{reason}")]
     NotServed {
@@ -69,6 +77,8 @@ pub struct Builder {
     loader: Option<Arc<dyn ModelLoader>>,
     runtime: Option<Runtime>,
     seed: Option<u64>,
+    tools: Vec<Arc<dyn Tool>>,
+    servers: Vec<ServerConfig>,
 }
 
 impl Default for Builder {
@@ -85,6 +95,8 @@ impl Default for Builder {
             loader: None,
             runtime: None,
             seed: None,
+            tools: Vec::new(),
+            servers: Vec::new(),
         }
     }
 }
@@ -145,6 +157,18 @@ impl Builder {
         self
     }
 
+    /// One more tool beside those that are built in.
+    pub fn tool(mut self, tool: Arc<dyn Tool>) -> Self {
+        self.tools.push(tool);
+        self
+    }
+
+    /// One more MCP server, whose tools are offered beside the others while it is up.
+    pub fn mcp_server(mut self, server: ServerConfig) -> Self {
+        self.servers.push(server);
+        self
+    }
+
     /// Another engine than candle's.
     pub fn loader(mut self, loader: Arc<dyn ModelLoader>) -> Self {
         self.loader = Some(loader);
@@ -168,14 +192,11 @@ impl Builder {
     /// # Errors
     /// Which part did not start, and why; the others were stopped again.
     pub async fn start(self) -> Result<Paraphym, StartError> {
-        let runtime = match self.runtime {
-            Some(runtime) => runtime,
-            None => Runtime::ambient().await?,
-        };
-        warn_if_unconfined(&runtime);
+        let runtime = joined(self.runtime).await?;
         let settings = self.settings.open().await?;
         let first = Arc::clone(&settings.current().settings);
         let (model, store) = place(self.model, self.models_dir, &first)?;
+        let tools = tools::fixed(self.tools)?;
         let loader = self.loader.unwrap_or_else(|| Arc::new(GgufLoader::new()));
         let metrics = installed();
         let clock: chat_config::Clock = Arc::new(|| CoarseClock::default().stamp().system_time());
@@ -184,6 +205,7 @@ impl Builder {
             resolve: Arc::new(FromStore(store.clone())),
             probe: Arc::new(FileProbe),
             settings: settings.clone(),
+            servers: mcp_client::children(self.servers)?,
             clock: Arc::clone(&clock),
         };
         let models_are_fixed = self.models.is_some();
@@ -229,6 +251,8 @@ impl Builder {
             governor: tree.governor,
             janitor: tree.janitor,
             models: tree.models,
+            tools,
+            servers: tree.servers,
             agents: tree.agents,
             store,
             loader,
@@ -297,7 +321,12 @@ fn not_started(error: StartTreeError, edge: Option<(SocketAddr, ChildPath)>) -> 
     }
 }
 
-fn warn_if_unconfined(runtime: &Runtime) {
+/// The runtime to start on.
+async fn joined(given: Option<Runtime>) -> Result<Runtime, RunError> {
+    let runtime = match given {
+        Some(runtime) => runtime,
+        None => Runtime::ambient().await?,
+    };
     let confinement = runtime.confinement();
     if !confinement.is_complete() {
         tracing::warn!(
@@ -305,4 +334,5 @@ fn warn_if_unconfined(runtime: &Runtime) {
             "libraries may start threads of their own: call `paraphym_candle::confine()` first in `main`"
         );
     }
+    Ok(runtime)
 }

@@ -15,6 +15,7 @@ use domain::{
     ContextPolicy, ConversationId, GenerationError, Message, ModelName, Prompt, RequestId,
 };
 use engine::{ModelCard, ModelLoader};
+use mcp_client::McpServers;
 use memory_governor::{LedgerStatus, MemoryGovernor};
 use model_host::ModelHost;
 use model_host::client::{GenerationStream, Request};
@@ -23,6 +24,7 @@ use model_store::{Installed, PullError, PullEvent, Store};
 use runtime::{Census, Runtime};
 use supervision::{Abandoned, AskError, ChildInfo, EndReason, Handle, LifecycleEvent, RootHandle};
 use tokio::sync::{broadcast, watch};
+use toolbox::{ToolSource, Toolbox};
 
 use crate::builder::Builder;
 use crate::doctor::{self, DoctorReport};
@@ -47,6 +49,8 @@ pub(crate) struct Parts {
     pub(crate) governor: Handle<MemoryGovernor>,
     pub(crate) janitor: Handle<CacheJanitor>,
     pub(crate) models: Handle<ModelHost>,
+    pub(crate) tools: Toolbox,
+    pub(crate) servers: McpServers,
     pub(crate) agents: Agents,
     pub(crate) store: Store,
     pub(crate) loader: Arc<dyn ModelLoader>,
@@ -119,6 +123,21 @@ impl Paraphym {
     /// The keeper of settings: [`chat_config::client`] changes them, reads their history and subscribes.
     pub fn config(&self) -> &Handle<ChatConfig> {
         &self.parts.settings.0
+    }
+
+    /// The tools of now: built in, the app's own, and those of the MCP servers that were reached. Where two have one name,
+    /// the first stays.
+    pub fn tools(&self) -> Toolbox {
+        let merged = self.parts.tools.merged(self.parts.servers.tools());
+        for skipped in merged.skipped {
+            tracing::debug!(%skipped, "a tool is left out");
+        }
+        merged.toolbox
+    }
+
+    /// The MCP servers: how each is, and which come and go.
+    pub fn servers(&self) -> &McpServers {
+        &self.parts.servers
     }
 
     /// What a turn is run with, by the settings that hold now.

@@ -38,6 +38,7 @@ mod inspect;
 mod listing;
 mod resolve;
 mod settings;
+mod tools;
 mod upkeep;
 
 pub use agent_worker::settings::{
@@ -57,6 +58,8 @@ pub use domain::{
 pub use engine::{LoadError, ModelCard, ModelLoader, ModelSource};
 pub use host::{Paraphym, ShutdownReport, Status};
 pub use inspect::inspect;
+/// Other programs' tools: which servers there are, and how each is.
+pub use mcp_client;
 pub use memory_governor::LedgerStatus;
 pub use model_host::client::{GenerationStream, Request};
 pub use model_host::messages::{HostStatus, ModelState, ModelStatus, UnloadError};
@@ -65,3 +68,5 @@ pub use runtime::{
     Census, Role as ThreadRole, RunError, Runtime, RuntimeOptions, confine, run, signals,
 };
 pub use supervision::{ChildInfo, ChildState, Lifecycle, LifecycleEvent};
+/// Tools: what one is, the toolbox, and how to write one's own.
+pub use toolbox;

@@ -5,6 +5,65 @@
 //!                            └──────────── ToolOutput or ToolError: both are text that the model reads
 //! ```
 //!
+//! A tool of one's own:
+//!
+//! ```
+//! # extern crate paraphym_toolbox as toolbox;
+//! # extern crate paraphym_domain as domain;
+//! use std::sync::Arc;
+//!
+//! use domain::ToolSpec;
+//! use serde_json::Value;
+//! use toolbox::{Fields, Tool, ToolContext, ToolFuture, ToolOutput};
+//!
+//! struct Greet(ToolSpec);
+//!
+//! impl Greet {
+//!     fn new() -> Self {
+//!         Self(ToolSpec {
+//!             name: "greet".to_owned(),
+//!             description: "Greets somebody by name.".to_owned(),
+//!             parameters: Arc::from(
+//!                 r#"{"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}"#,
+//!             ),
+//!         })
+//!     }
+//! }
+//!
+//! impl Tool for Greet {
+//!     fn spec(&self) -> &ToolSpec {
+//!         &self.0
+//!     }
+//!
+//!     fn call(&self, arguments: Value, _: ToolContext) -> ToolFuture<'_> {
+//!         Box::pin(async move {
+//!             let name = Fields::of(&self.0.name, &arguments).text("name")?;
+//!             Ok(ToolOutput::new(format!("Hello, {name}!")))
+//!         })
+//!     }
+//!
+//!     fn is_read_only(&self) -> bool {
+//!         true
+//!     }
+//! }
+//!
+//! # use domain::{ToolCall, ToolCallId};
+//! # use toolbox::Toolbox;
+//! # use tokio_util::sync::CancellationToken;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let toolbox = Toolbox::new([Arc::new(Greet::new()) as Arc<dyn Tool>])?;
+//! let call = ToolCall {
+//!     id: ToolCallId::new("call-1"),
+//!     name: "greet".to_owned(),
+//!     arguments: r#"{"name": "Ada"}"#.to_owned(),
+//! };
+//! let said = toolbox.call(&call, &CancellationToken::new()).await?;
+//! assert_eq!(said.text, "Hello, Ada!");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Invariants: nothing here keeps a conversation, speaks with a model or starts a task; and no tool, however bad, ends
 //! more than its own call.
 
