@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, ResourceContents};
-use rmcp::service::ServiceError;
+use rmcp::service::{ClientInitializeError, ServiceError};
 use toolbox::{ToolError, ToolOutput};
 
 use crate::board::Epitaph;
@@ -100,6 +100,22 @@ pub(crate) fn failed(
             tool,
             why: format!("the server `{server}` gave no result: {other}"),
         },
+    }
+}
+
+/// Why a server could not be greeted, without the names of rmcp's types.
+pub(crate) fn not_greeted(error: &ClientInitializeError) -> String {
+    match error {
+        ClientInitializeError::TransportError { error, .. } => chain(error.error.as_ref()),
+        other => chain(other),
+    }
+}
+
+/// Why a question had no answer, without the names of rmcp's types.
+pub(crate) fn not_answered(error: &ServiceError) -> String {
+    match error {
+        ServiceError::TransportSend(error) => chain(error.error.as_ref()),
+        other => chain(other),
     }
 }
 

@@ -23,6 +23,7 @@ use rmcp::transport::streamable_http_client::{
 };
 use sse_stream::{Sse, SseStream};
 
+use crate::answer::chain;
 use crate::config::{ServerConfig, Transport};
 use crate::event_size::EventSize;
 
@@ -35,9 +36,24 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// How much of an error page is read, in bytes, for its first words.
 const DIAGNOSTIC: usize = 500;
 
-type Failure = StreamableHttpError<reqwest::Error>;
+type Failure = StreamableHttpError<HttpError>;
 type Headers = HashMap<HeaderName, HeaderValue>;
 type Events = BoxStream<'static, Result<Sse, SseError>>;
+
+/// What the HTTP client says, without the address: that may hold secrets.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct HttpError {
+    text: String,
+    /// Nothing was sent.
+    was_before: bool,
+}
+
+fn failure(error: reqwest::Error) -> Failure {
+    let was_before = error.is_connect() || error.is_builder();
+    let text = chain(&error.without_url());
+    StreamableHttpError::Client(HttpError { text, was_before })
+}
 
 /// The way to a server that is there already.
 pub(crate) fn transport(
@@ -50,7 +66,7 @@ pub(crate) fn transport(
         .connect_timeout(CONNECT)
         .redirect(redirect::Policy::none())
         .build()
-        .map_err(|error| format!("there is no HTTP client: {error}"))?;
+        .map_err(|error| format!("there is no HTTP client: {}", chain(&error)))?;
     let mut to = StreamableHttpClientTransportConfig::with_uri(url.as_str());
     for (name, value) in headers {
         let pair = HeaderName::try_from(name)
@@ -72,7 +88,7 @@ pub(crate) fn transport(
 /// Whether the server certainly did nothing: it was not reached, or refused by its status.
 pub(crate) fn refused(error: &(dyn Error + 'static)) -> bool {
     match error.downcast_ref::<Failure>() {
-        Some(StreamableHttpError::Client(error)) => error.is_connect() || error.is_builder(),
+        Some(StreamableHttpError::Client(error)) => error.was_before,
         Some(
             StreamableHttpError::AuthRequired(_)
             | StreamableHttpError::InsufficientScope(_)
@@ -104,7 +120,7 @@ impl HttpClient {
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        let response = request.send().await.map_err(StreamableHttpError::Client)?;
+        let response = request.send().await.map_err(failure)?;
         if matches!(
             response.status(),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
@@ -190,11 +206,7 @@ fn kind(response: &Response) -> String {
 
 async fn read(mut response: Response, max_size: usize) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(StreamableHttpError::Client)?
-    {
+    while let Some(chunk) = response.chunk().await.map_err(failure)? {
         if body.len() + chunk.len() > max_size {
             return Err(StreamableHttpError::ResponseBodyTooLarge { max_size });
         }
@@ -210,13 +222,13 @@ fn events(response: Response, max_bytes: usize) -> Events {
             .take(&chunk)
             .map(|()| chunk)
             .map_err(std::io::Error::other),
-        Err(error) => Err(std::io::Error::other(error)),
+        Err(error) => Err(std::io::Error::other(error.without_url())),
     });
     SseStream::from_bytes_stream(bounded).boxed()
 }
 
 impl StreamableHttpClient for HttpClient {
-    type Error = reqwest::Error;
+    type Error = HttpError;
 
     async fn post_message(
         &self,

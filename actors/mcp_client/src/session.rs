@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::chain;
+use crate::answer::{not_answered, not_greeted};
 use crate::board::{Board, Epitaph, Session};
 use crate::config::Transport;
 use crate::http;
@@ -216,7 +216,9 @@ async fn open(
 ) -> Result<Service, String> {
     match timeout_at(deadline, start).await {
         Ok(Ok(service)) => Ok(service),
-        Ok(Err(error)) => Err(epitaph.read().map_or_else(|| chain(&error), str::to_owned)),
+        Ok(Err(error)) => Err(epitaph
+            .read()
+            .map_or_else(|| not_greeted(&error), str::to_owned)),
         Err(_) => {
             let patience = board.config.start_timeout;
             Err(format!("it was not ready within {patience:?}"))
@@ -239,7 +241,10 @@ fn list(board: Arc<Board>, peer: Peer<RoleClient>, deadline: Instant) -> Errand 
         .await;
         let listed = match timeout_at(deadline, pages(&peer)).await {
             Ok(Ok(tools)) => Ok(tools),
-            Ok(Err(error)) => Err(format!("it does not list its tools: {}", chain(&error))),
+            Ok(Err(error)) => Err(format!(
+                "it does not list its tools: {}",
+                not_answered(&error)
+            )),
             Err(_) => {
                 let patience = board.config.start_timeout;
                 Err(format!("it did not list its tools within {patience:?}"))
@@ -297,7 +302,7 @@ fn alive(peer: Peer<RoleClient>) -> Errand {
         Report::Alive(match timeout(ALIVE, ping).await {
             // One that does not know the question has answered it.
             Ok(Ok(_) | Err(ServiceError::McpError(_))) => Ok(()),
-            Ok(Err(error)) => Err(format!("it does not answer: {}", chain(&error))),
+            Ok(Err(error)) => Err(format!("it does not answer: {}", not_answered(&error))),
             Err(_) => Err(format!("it did not answer within {ALIVE:?}")),
         })
     })
