@@ -1,0 +1,197 @@
+//! What it takes to find one fact among ten thousand memories: by words, and by words and meaning, through the store's
+//! actor, from a file on the disk. The promise is under 50 ms.
+//!
+//! ```sh
+//! cargo bench --package paraphym_benches --bench recall
+//! ```
+//!
+//! The embedding model is a few lines that give each word a direction of its own, in 384 dimensions as all-MiniLM-L6-v2
+//! has: how long a real one takes for the question comes on top, and is not measured here. Exits with 1 if the fact is not
+//! the first find; a time is only printed.
+
+use std::error::Error;
+use std::io::Write;
+use std::sync::Arc;
+
+use conversation_store::{StoreConfig, client};
+use domain::ModelName;
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use paraphym_benches::median;
+use paraphym_candle::{RuntimeOptions, run};
+use retrieval::{Embeds, Meanings, MemoryKind, Note, Retrieval, RetrievalConfig, Scope};
+use runtime::CoarseClock;
+use supervision::{Events, SupervisorSpec, start_root};
+use tokio::time::Instant;
+
+const MEMORIES: usize = 10_000;
+/// Recalls of each kind; an odd number, so that the median is one of them.
+const ROUNDS: usize = 51;
+const DIMENSIONS: usize = 384;
+const PROMISE_MS: f64 = 50.0;
+const SPACE: &str = "bench";
+const NOW_MS: i64 = 1_700_000_000_000;
+const FACT: &str = "The password of the cellar is hidden under the blue kitten statue.";
+/// Words the fact and thousands of other memories share stand in it, too: they cost the most.
+const QUESTION: &str =
+    "Under which statue in the old town is the password of the cellar, near the green door?";
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Each word is a direction.
+struct Words(ModelName);
+
+impl Embeds for Words {
+    fn model(&self) -> &ModelName {
+        &self.0
+    }
+
+    fn embed(&self, texts: Vec<String>) -> BoxFuture<'_, Meanings> {
+        let vectors: Vec<Arc<[f32]>> = texts.iter().map(|text| direction(text)).collect();
+        Box::pin(async move { Ok(vectors) })
+    }
+}
+
+fn direction(text: &str) -> Arc<[f32]> {
+    let mut values = vec![0.01_f32; DIMENSIONS];
+    for word in text.split(|letter: char| !letter.is_alphanumeric()) {
+        // FNV-1a.
+        let hash = word.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        if let Some(value) = values.get_mut(((hash >> 32) % DIMENSIONS as u64) as usize) {
+            *value = 1.0;
+        }
+    }
+    values.into()
+}
+
+/// A sentence like many others, and unlike any.
+fn other(number: usize) -> String {
+    const SUBJECTS: [&str; 7] = [
+        "The harbour",
+        "A baker of the town",
+        "My neighbour",
+        "The old library",
+        "Our garden",
+        "The night train",
+        "A violin",
+    ];
+    const VERBS: [&str; 11] = [
+        "opens before",
+        "was painted after",
+        "stands beside",
+        "belongs to",
+        "reminds me of",
+        "was sold near",
+        "is older than",
+        "lies behind",
+        "was built for",
+        "closes with",
+        "is hidden from",
+    ];
+    const OBJECTS: [&str; 13] = [
+        "the river bridge",
+        "a green door",
+        "the winter fair",
+        "the town hall",
+        "a field of barley",
+        "the second platform",
+        "an empty theatre",
+        "the stone well",
+        "the apple orchard",
+        "a quiet street",
+        "the blue statue",
+        "a dry cellar",
+        "the school clock",
+    ];
+    let pick =
+        |words: &[&'static str]| words.get(number % words.len()).copied().unwrap_or_default();
+    format!(
+        "{} {} {}, entry {number}.",
+        pick(&SUBJECTS),
+        pick(&VERBS),
+        pick(&OBJECTS)
+    )
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = std::env::temp_dir().join(format!("paraphym-recall-{}", std::process::id()));
+    let config = StoreConfig::at(folder.join("paraphym.db"));
+    let report = run(&RuntimeOptions::default(), |_| measure(config));
+    std::fs::remove_dir_all(&folder)?;
+    report?.map_err(|failure: Failure| -> Box<dyn Error> { failure })
+}
+
+async fn measure(config: StoreConfig) -> Result<(), Failure> {
+    let archive = client::open(config, NOW_MS).await?;
+    let (spec, store) = conversation_store::child(archive, None, Arc::new(CoarseClock::default()));
+    let root = start_root(SupervisorSpec::new("root").child(spec), Events::default()).await?;
+    let embeds: Arc<dyn Embeds> = Arc::new(Words(ModelName::new("words")));
+    let by_meaning = Retrieval::new(store.clone(), Some(embeds), RetrievalConfig::default());
+    let by_words = Retrieval::new(store, None, RetrievalConfig::default());
+
+    let began = Instant::now();
+    let texts = (0..MEMORIES).map(|number| match number {
+        5_000 => FACT.to_owned(),
+        _ => other(number),
+    });
+    let notes = stream::iter(texts).map(|text| by_meaning.remember(note(text), NOW_MS));
+    let kept: Vec<_> = notes.buffer_unordered(128).try_collect().await?;
+    let mut out = std::io::stdout();
+    writeln!(
+        out,
+        "{} memories in {:.1} s, each on the disk",
+        kept.len(),
+        began.elapsed().as_secs_f64()
+    )?;
+
+    let lexical = rounds(&by_words).await?;
+    let both = rounds(&by_meaning).await?;
+    writeln!(out, "by words:             {}", told(&lexical))?;
+    writeln!(out, "by words and meaning: {}", told(&both))?;
+    let held = median(&both).is_some_and(|median| median < PROMISE_MS);
+    let word = if held { "kept" } else { "not kept" };
+    writeln!(out, "promised are {PROMISE_MS} ms: {word}")?;
+    root.stop(std::time::Duration::from_secs(10)).await;
+    Ok(())
+}
+
+fn note(text: String) -> Note {
+    Note {
+        space: SPACE.to_owned(),
+        text,
+        kind: MemoryKind::Semantic,
+        importance: 0.5,
+    }
+}
+
+/// The times of recalls, in milliseconds.
+async fn rounds(retrieval: &Retrieval) -> Result<Vec<f64>, Failure> {
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let asked = Instant::now();
+        let answer = retrieval
+            .recall(Scope::space(SPACE), QUESTION, 5, NOW_MS)
+            .await?;
+        times.push(asked.elapsed().as_secs_f64() * 1e3);
+        if answer.found.first().is_none_or(|first| first.text != FACT) {
+            return Err(format!("the fact is not the first find: {answer:?}").into());
+        }
+    }
+    Ok(times)
+}
+
+fn told(times: &[f64]) -> String {
+    let middle = median(times).unwrap_or(f64::NAN);
+    let (least, most) = times
+        .iter()
+        .fold((f64::INFINITY, 0.0_f64), |(least, most), time| {
+            (least.min(*time), most.max(*time))
+        });
+    format!(
+        "{middle:.1} ms [{least:.1}..{most:.1}], found first {} times of {}",
+        times.len(),
+        times.len()
+    )
+}
