@@ -10,15 +10,17 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{Bag, DAY, Mood, NOW, note, start, start_at};
 use conversation_store::{StoreConfig, StoreError};
 use domain::{ModelName, ToolCall, ToolCallId};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use paraphym_retrieval::{
-    Answer, Basis, Forget, How, ListMemories, Note, RecallTool, RememberTool, Retrieval,
-    RetrievalError, Scope,
+    Answer, Basis, Embeds, Forget, How, ListMemories, Note, RecallTool, RememberTool, Retrieval,
+    RetrievalConfig, RetrievalError, Scope,
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use toolbox::{Tool, ToolError, Toolbox};
 
@@ -347,6 +349,28 @@ async fn a_store_that_is_gone_is_an_error_and_no_empty_answer() {
         matches!(gone, RetrievalError::Store(StoreError::Unavailable { .. })),
         "{gone}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recall_that_takes_too_long_is_given_up() {
+    let stage = start().await;
+    let silent: Arc<dyn Embeds> = Bag::new("bag", Mood::Silent);
+    let config = RetrievalConfig {
+        deadline: Duration::from_secs(1),
+        ..RetrievalConfig::default()
+    };
+    let retrieval = Retrieval::new(stage.store.clone(), Some(silent), config);
+    let began = Instant::now();
+    let late = retrieval
+        .recall(Scope::space("default"), "tea", 5, NOW)
+        .await
+        .unwrap_err();
+    let after = Duration::from_secs(1);
+    assert_eq!(late, RetrievalError::TimedOut { after });
+    let late = retrieval.remember(note("tea"), NOW).await.unwrap_err();
+    assert_eq!(late, RetrievalError::TimedOut { after });
+    assert_eq!(began.elapsed(), 2 * after);
+    stage.scene.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
