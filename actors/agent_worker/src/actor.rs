@@ -4,36 +4,41 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use domain::{
-    ContextPolicy, ConversationId, FieldError, GenerationError, Message as ChatMessage, Prompt,
-    TurnEvent,
-};
+use domain::{ConversationId, GenerationError, Message as ChatMessage, TurnEvent};
 use kameo::Actor;
 use kameo::actor::ActorRef;
 use kameo::error::Infallible;
 use kameo::message::{Context, Message};
 use metrics::gauge;
-use model_host::{ModelHost, Request};
+use model_host::ModelHost;
 use supervision::{AlarmDue, Birth, Handle, Inbox, WorkGuard};
 use telemetry::names::CONVERSATIONS;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::pass_on;
+use crate::drive::Drive;
+use crate::keeper::Keeper;
 use crate::listener::Asker;
-use crate::messages::{CancelTurn, ClearHistory, LoadHistory, ReadHistory, RunTurn};
-use crate::settings::Window;
+use crate::messages::{
+    AnswerApproval, CancelTurn, ClearHistory, ContinueTurn, LoadHistory, ReadHistory, RunTurn,
+};
+use crate::recalls::Recalls;
 use crate::shelf::{Seat, Shelf};
+use crate::tool_rack::{ToolRack, assess};
 use crate::turn::{Ending, TurnKey};
 use crate::turns::{Effect, Start, Turns};
 
-/// What a worker is born with. The turns outlive a crash: those that wait are not lost with it.
-#[derive(Clone, Debug)]
+/// What a worker is born with. The turns outlive a crash: none is lost with it.
+#[derive(Clone)]
 pub struct Seed {
     pub(crate) conversation: ConversationId,
     pub(crate) host: Handle<ModelHost>,
     pub(crate) shelf: Shelf,
+    pub(crate) keeper: Keeper,
+    pub(crate) tools: ToolRack,
+    pub(crate) recalls: Option<Arc<dyn Recalls>>,
     pub(crate) turns: Kept,
     /// Gives the place among the live conversations back when the supervisor forgets this child.
     pub(crate) _seat: Option<Arc<tokio::sync::OwnedSemaphorePermit>>,
@@ -52,7 +57,7 @@ impl Kept {
 
     // Never held across an await. After a panic inside the core what it holds is still whole turns: each of its steps
     // moves a turn from one owner to the next.
-    fn lock(&self) -> MutexGuard<'_, Turns<Asker>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Turns<Asker>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -65,6 +70,8 @@ pub struct AgentWorker {
     /// Each open turn keeps a graceful stop waiting.
     open: HashMap<TurnKey, WorkGuard>,
     running: Option<(TurnKey, CancellationToken)>,
+    /// Tells the running turn that a question for approval was answered.
+    answered: Arc<Notify>,
     /// At most the running answer and the one that is just ending; they end with this life.
     answers: JoinSet<()>,
     _counted: Counted,
@@ -89,7 +96,8 @@ impl Drop for Counted {
 /// The running answer ended. Private to one life.
 struct AnswerEnded {
     key: TurnKey,
-    ending: Ending,
+    /// None if it broke off without a word.
+    ending: Option<Ending>,
 }
 
 impl Actor for AgentWorker {
@@ -105,6 +113,7 @@ impl Actor for AgentWorker {
             seed: birth.seed,
             open: HashMap::new(),
             running: None,
+            answered: Arc::default(),
             answers: JoinSet::new(),
             _counted: Counted::new(),
         };
@@ -150,9 +159,18 @@ impl AgentWorker {
         self.inbox.set_alarm(idle.map(Instant::from_std));
     }
 
+    // A token's life, stop 3: the turn leaves the inbox and is driven.
     fn start(&mut self, start: Start) {
         while self.answers.try_join_next().is_some() {}
-        let turns = self.seed.turns.lock();
+        let toolbox = self.seed.tools.of(&start.settings);
+        let now = Instant::now().into_std();
+        let mut turns = self.seed.turns.lock();
+        turns.equip(
+            start.key,
+            toolbox.specs(),
+            |call| assess(&toolbox, call),
+            now,
+        );
         let Some(listener) = turns.listener(start.key).map(|l| l.events().clone()) else {
             return;
         };
@@ -160,14 +178,22 @@ impl AgentWorker {
         let halt = CancellationToken::new();
         self.running = Some((start.key, halt.clone()));
         let report = Report::new(self.me.clone(), start.key);
-        let (host, turns) = (self.seed.host.clone(), self.seed.turns.clone());
-        self.answers.spawn(async move {
-            let key = start.key;
-            // A token's life, stop 3: the turn leaves the inbox and becomes a request.
-            let opening = model_host::generate(&host, request(start));
-            let heard = |text: &str| turns.lock().heard(key, text);
-            report.send(pass_on(opening, &listener, &halt, heard).await);
-        });
+        let drive = Drive {
+            key: start.key,
+            id: start.id,
+            conversation: self.seed.conversation.clone(),
+            settings: start.settings,
+            toolbox,
+            host: self.seed.host.clone(),
+            keeper: self.seed.keeper.clone(),
+            recalls: self.seed.recalls.clone(),
+            turns: self.seed.turns.clone(),
+            listener,
+            halt,
+            answered: Arc::clone(&self.answered),
+        };
+        self.answers
+            .spawn(async move { report.send(drive.run().await) });
     }
 
     /// A place in the queue is news, not a promise: a full reader does without.
@@ -181,21 +207,6 @@ impl AgentWorker {
         if let Some((_, halt)) = self.running.as_ref().filter(|(of, _)| *of == key) {
             halt.cancel();
         }
-    }
-}
-
-fn request(start: Start) -> Request {
-    Request {
-        id: start.id,
-        model: start.settings.model,
-        prompt: Prompt::Chat(start.messages),
-        sampling: start.settings.sampling,
-        context: match start.settings.context {
-            Window::Refuse => ContextPolicy::Refuse,
-            Window::DropOldest | Window::Compact => ContextPolicy::DropOldest,
-        },
-        keep_alive: start.settings.keep_alive,
-        tools: domain::Tools::default(),
     }
 }
 
@@ -223,11 +234,7 @@ impl Report {
 
 impl Drop for Report {
     fn drop(&mut self) {
-        let ending = self.ending.take().unwrap_or_else(|| {
-            let reason = "the answer could not be passed on; ask again".into();
-            let part = "agent_worker".into();
-            Ending::Failed(GenerationError::Unavailable { part, reason }.into())
-        });
+        let ending = self.ending.take();
         let key = self.key;
         // There is room: only one answer runs, and the next starts after this was read. A worker that is gone needs
         // no report.
@@ -261,13 +268,49 @@ impl Message<CancelTurn> for AgentWorker {
     }
 }
 
-impl Message<ClearHistory> for AgentWorker {
-    type Reply = usize;
+impl Message<ContinueTurn> for AgentWorker {
+    type Reply = Result<(), GenerationError>;
 
-    async fn handle(&mut self, _: ClearHistory, _: &mut Context<Self, usize>) -> usize {
+    async fn handle(
+        &mut self,
+        turn: ContinueTurn,
+        _: &mut Context<Self, Self::Reply>,
+    ) -> Self::Reply {
+        let asker = Asker::new(turn.events)?;
+        let guard = self.inbox.work(format!("turn {}", turn.id));
+        let (key, effects) = {
+            let mut turns = self.seed.turns.lock();
+            turns.accept_logged(turn.id, turn.text, turn.settings, asker, turn.log)?
+        };
+        self.open.insert(key, guard);
+        self.carry_out(effects);
+        Ok(())
+    }
+}
+
+impl Message<AnswerApproval> for AgentWorker {
+    type Reply = bool;
+
+    async fn handle(&mut self, answer: AnswerApproval, _: &mut Context<Self, bool>) -> bool {
+        let now = Instant::now().into_std();
+        let asked = {
+            let mut turns = self.seed.turns.lock();
+            turns.answered(&answer.turn, &answer.call, answer.granted, now)
+        };
+        self.answered.notify_one();
+        asked
+    }
+}
+
+impl Message<ClearHistory> for AgentWorker {
+    type Reply = Result<usize, GenerationError>;
+
+    async fn handle(&mut self, _: ClearHistory, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
         let (forgotten, effect) = self.seed.turns.lock().clear();
         self.carry_out(vec![effect]);
-        forgotten
+        let conversation = &self.seed.conversation;
+        self.seed.keeper.replace(conversation, Vec::new()).await?;
+        Ok(forgotten)
     }
 }
 
@@ -284,15 +327,21 @@ impl Message<ReadHistory> for AgentWorker {
 }
 
 impl Message<LoadHistory> for AgentWorker {
-    type Reply = Result<usize, FieldError>;
+    type Reply = Result<usize, GenerationError>;
 
     async fn handle(
         &mut self,
         load: LoadHistory,
         _: &mut Context<Self, Self::Reply>,
     ) -> Self::Reply {
-        let (kept, effect) = self.seed.turns.lock().load(load.0)?;
+        let (kept, effect, history) = {
+            let mut turns = self.seed.turns.lock();
+            let (kept, effect) = turns.load(load.0)?;
+            (kept, effect, turns.history().to_vec())
+        };
         self.carry_out(vec![effect]);
+        let conversation = &self.seed.conversation;
+        self.seed.keeper.replace(conversation, history).await?;
         Ok(kept)
     }
 }
@@ -302,7 +351,13 @@ impl Message<AnswerEnded> for AgentWorker {
 
     async fn handle(&mut self, ended: AnswerEnded, _: &mut Context<Self, ()>) {
         let now = Instant::now().into_std();
-        let effects = self.seed.turns.lock().ended(ended.key, ended.ending, now);
+        let effects = {
+            let mut turns = self.seed.turns.lock();
+            match ended.ending {
+                Some(ending) => turns.ended(ended.key, ending, now),
+                None => turns.broke_off(ended.key, now),
+            }
+        };
         self.carry_out(effects);
     }
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cache_janitor::{Bounds, CacheJanitor};
-use domain::{ConversationId, FieldError, GenerationError, Message, RequestId};
+use conversation_store::ConversationStore;
+use domain::{ConversationId, FieldError, GenerationError, Message, RequestId, ToolCallId};
 use kameo::message::Message as Handles;
 use kameo::reply::Reply;
 use model_host::ModelHost;
@@ -18,10 +19,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 use crate::actor::{AgentWorker, Kept, Seed};
-use crate::messages::{CancelTurn, ClearHistory, LoadHistory, ReadHistory, RunTurn};
+use crate::keeper::{Keeper, WallClock};
+use crate::messages::{
+    AnswerApproval, CancelTurn, ClearHistory, ContinueTurn, LoadHistory, ReadHistory, RunTurn,
+};
+use crate::recalls::Recalls;
 use crate::settings::{Config, TurnSettings};
 use crate::shelf::Shelf;
 use crate::stream::TurnStream;
+use crate::tool_rack::ToolRack;
 use crate::turns::Turns;
 
 /// Messages to one worker that may wait: each is answered at once, so this many is a burst, not a queue of turns.
@@ -49,12 +55,17 @@ pub fn children(config: &Config) -> (Vec<ChildSpec>, Workers) {
 }
 
 /// All conversations. Cloning gives another handle to the same ones; make one per tree.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Agents {
     workers: Workers,
     host: Handle<ModelHost>,
     config: Config,
     shelf: Shelf,
+    keeper: Keeper,
+    tools: ToolRack,
+    recalls: Option<Arc<dyn Recalls>>,
+    /// In the names of turns, so that no process takes a name that another has written down.
+    epoch: Option<i64>,
     seats: Arc<Semaphore>,
     asked: Arc<AtomicU64>,
 }
@@ -71,9 +82,35 @@ impl Agents {
                 bytes: config.kept_bytes,
                 entries: config.kept_conversations,
             }),
+            keeper: Keeper::default(),
+            tools: ToolRack::default(),
+            recalls: None,
+            epoch: None,
             seats: Arc::new(Semaphore::new(config.live_conversations)),
             asked: Arc::default(),
         }
+    }
+
+    /// Conversations and turns are at rest there, too: they outlive the process.
+    #[must_use]
+    pub fn with_store(mut self, store: Handle<ConversationStore>, clock: WallClock) -> Self {
+        self.epoch = Some(clock());
+        self.keeper = Keeper::new(store, clock);
+        self
+    }
+
+    /// These are the tools there are; which of them a turn has is in its settings.
+    #[must_use]
+    pub fn with_tools(mut self, tools: ToolRack) -> Self {
+        self.tools = tools;
+        self
+    }
+
+    /// This finds and remembers, for turns whose settings wish it.
+    #[must_use]
+    pub fn with_recalls(mut self, recalls: Arc<dyn Recalls>) -> Self {
+        self.recalls = Some(recalls);
+        self
     }
 
     /// The child by which the janitor sweeps idle conversations. Put it behind the workers and the janitor.
@@ -98,10 +135,17 @@ impl Agents {
             conversation: conversation.clone(),
             host: self.host.clone(),
             shelf: self.shelf.clone(),
+            keeper: self.keeper.clone(),
+            tools: self.tools.clone(),
+            recalls: self.recalls.clone(),
             turns: Kept::new(turns),
             _seat: self.seat(&id).await?,
             _live: Arc::new(self.shelf.sit(conversation)),
         };
+        if self.keeper.keeps() && self.shelf.is_unknown(conversation) {
+            let history = self.keeper.history(conversation).await?;
+            self.shelf.fill(conversation, Arc::new(history));
+        }
         let started = self.workers.ensure(id, seed).await;
         started.map_err(|error| not_started(&error))
     }
@@ -117,7 +161,10 @@ impl Agents {
         settings: TurnSettings,
     ) -> Result<TurnStream, GenerationError> {
         let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
-        let id = RequestId::new(format!("{conversation}/turn-{number}"));
+        let id = RequestId::new(match self.epoch {
+            Some(epoch) => format!("{conversation}/turn-{epoch}-{number}"),
+            None => format!("{conversation}/turn-{number}"),
+        });
         self.ask_as(id, conversation, text, settings).await
     }
 
@@ -144,6 +191,53 @@ impl Agents {
         Ok(TurnStream::new(id, receiver))
     }
 
+    /// Goes on with the oldest turn of this conversation that a dead process has begun and left; `None` if there is none. The
+    /// stream tells what happens from the last finished step on.
+    ///
+    /// # Errors
+    /// As `ask`; also when the turn cannot be taken up again.
+    pub async fn continue_turn(
+        &self,
+        conversation: &ConversationId,
+        settings: TurnSettings,
+    ) -> Result<Option<TurnStream>, GenerationError> {
+        check_name(conversation)?;
+        settings.validate()?;
+        let Some(left) = self.keeper.resume(conversation).await? else {
+            return Ok(None);
+        };
+        let (events, receiver) = mpsc::channel(EVENTS);
+        let turn = ContinueTurn {
+            id: left.turn.clone(),
+            text: left.user.content,
+            settings,
+            log: left.steps.into_iter().map(|step| step.record).collect(),
+            events,
+        };
+        self.send(conversation, turn, |refused| refused).await?;
+        Ok(Some(TurnStream::new(left.turn, receiver)))
+    }
+
+    /// Allows a call that a turn asks about, or does not; whether that was asked, and not answered or too late already.
+    ///
+    /// # Errors
+    /// `Unavailable` when the worker does not answer.
+    pub async fn approve(
+        &self,
+        conversation: &ConversationId,
+        turn: &RequestId,
+        call: &ToolCallId,
+        granted: bool,
+    ) -> Result<bool, GenerationError> {
+        let answer = AnswerApproval {
+            turn: turn.clone(),
+            call: call.clone(),
+            granted,
+        };
+        self.send(conversation, answer, |never| match never {})
+            .await
+    }
+
     /// Ends a turn, waiting or running, with `Failed(Cancelled)`; whether there was one.
     ///
     /// # Errors
@@ -166,7 +260,7 @@ impl Agents {
     /// # Errors
     /// `Unavailable` when the worker does not answer.
     pub async fn clear(&self, conversation: &ConversationId) -> Result<usize, GenerationError> {
-        self.send(conversation, ClearHistory, |never| match never {})
+        self.send(conversation, ClearHistory, |refused| refused)
             .await
     }
 
@@ -191,7 +285,7 @@ impl Agents {
         conversation: &ConversationId,
         history: Vec<Message>,
     ) -> Result<usize, GenerationError> {
-        self.send(conversation, LoadHistory(history), GenerationError::Invalid)
+        self.send(conversation, LoadHistory(history), |refused| refused)
             .await
     }
 

@@ -25,7 +25,8 @@ pub struct Histories {
 #[derive(Debug)]
 struct Live {
     seats: usize,
-    said: Said,
+    /// None until it is known.
+    said: Option<Said>,
 }
 
 impl Histories {
@@ -45,7 +46,7 @@ impl Histories {
             return;
         }
         self.entries.remove(conversation);
-        let said = self.idle.remove(conversation).unwrap_or_default();
+        let said = self.idle.remove(conversation);
         let live = Live { seats: 1, said };
         self.live.insert(conversation.clone(), live);
     }
@@ -59,21 +60,37 @@ impl Histories {
         if live.seats == 0
             && let Some(live) = self.live.remove(conversation)
         {
-            self.keep_idle(conversation, live.said, now);
+            self.keep_idle(conversation, live.said.unwrap_or_default(), now);
         }
     }
 
     /// What was last put for this conversation; nothing if that is forgotten.
     pub fn get(&self, conversation: &ConversationId) -> Said {
-        let live = self.live.get(conversation).map(|live| &live.said);
+        let live = self
+            .live
+            .get(conversation)
+            .and_then(|live| live.said.as_ref());
         let said = live.or_else(|| self.idle.get(conversation));
         said.map_or_else(Arc::default, Arc::clone)
+    }
+
+    /// Whether nothing was ever put for this live conversation.
+    pub fn is_unknown(&self, conversation: &ConversationId) -> bool {
+        let live = self.live.get(conversation);
+        live.is_some_and(|live| live.said.is_none())
+    }
+
+    /// Puts what is at rest, unless something was put meanwhile, or the conversation is not live any more.
+    pub fn fill(&mut self, conversation: &ConversationId, said: Said) {
+        if let Some(live) = self.live.get_mut(conversation) {
+            live.said.get_or_insert(said);
+        }
     }
 
     /// Keeps this conversation's history. An empty one needs no place.
     pub fn put(&mut self, conversation: &ConversationId, said: Said, now: Instant) {
         match self.live.get_mut(conversation) {
-            Some(live) => live.said = said,
+            Some(live) => live.said = Some(said),
             None => self.keep_idle(conversation, said, now),
         }
     }

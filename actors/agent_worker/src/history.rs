@@ -1,7 +1,7 @@
 //! What one conversation remembers. It never grows past its limit: the oldest exchange is forgotten first.
 //!
-//! Rule: a turn is remembered as a pair, the person's text and the answer, and only if something was answered. An
-//! answer cut short by a cancel, a failure or a crash is remembered as far as it was said; a turn that said nothing
+//! Rule: a turn is remembered whole, from the person's text over the tools to the answer, and only if something was
+//! answered. An answer cut short by a cancel or a failure is remembered as far as it was said; a turn that said nothing
 //! leaves no trace, so that asking again is not asking twice.
 
 use std::sync::Arc;
@@ -29,15 +29,15 @@ impl History {
         &self.messages
     }
 
-    /// Remembers one exchange, or nothing if nothing was answered.
-    pub fn remember(&mut self, text: &str, answer: &str) {
-        if answer.is_empty() {
-            return;
+    /// Remembers one turn, in order. Of one that answered nothing there is nothing to remember.
+    /// Returns how many of the oldest were forgotten for it.
+    pub fn remember(&mut self, turn: Vec<Message>) -> usize {
+        let all = self.messages.len() + turn.len();
+        if !turn.is_empty() {
+            Arc::make_mut(&mut self.messages).extend(turn);
+            self.forget_oldest();
         }
-        let messages = Arc::make_mut(&mut self.messages);
-        messages.push(Message::user(text));
-        messages.push(Message::assistant(answer));
-        self.forget_oldest();
+        all - self.messages.len()
     }
 
     /// Forgets everything; how many messages that were.
@@ -99,6 +99,10 @@ mod tests {
 
     use super::*;
 
+    fn turn(text: &str, answer: &str) -> Vec<Message> {
+        vec![Message::user(text), Message::assistant(answer)]
+    }
+
     fn said(history: &History) -> Vec<&str> {
         history
             .messages()
@@ -108,30 +112,30 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_is_kept_only_if_something_was_answered() {
+    fn a_turn_is_kept_only_if_something_was_answered() {
         let mut history = History::new(100);
-        history.remember("hello", "");
+        history.remember(Vec::new());
         assert_eq!(said(&history), Vec::<&str>::new());
-        history.remember("hello", "hi");
+        history.remember(turn("hello", "hi"));
         assert_eq!(said(&history), ["hello", "hi"]);
     }
 
     #[test]
     fn the_oldest_exchange_goes_first_and_whole() {
         let mut history = History::new(8);
-        history.remember("aa", "bb");
-        history.remember("cc", "dd");
+        history.remember(turn("aa", "bb"));
+        history.remember(turn("cc", "dd"));
         assert_eq!(said(&history), ["aa", "bb", "cc", "dd"]);
-        history.remember("e", "f");
+        history.remember(turn("e", "f"));
         assert_eq!(said(&history), ["cc", "dd", "e", "f"]);
-        history.remember("too long", "for it");
+        history.remember(turn("too long", "for it"));
         assert_eq!(said(&history), Vec::<&str>::new());
     }
 
     #[test]
     fn loading_refuses_instructions_and_keeps_what_was() {
         let mut history = History::new(100);
-        history.remember("q", "a");
+        history.remember(turn("q", "a"));
         let refused = history.load(vec![Message::user("x"), Message::system("be kind")]);
         assert_eq!(refused.map_err(|e| e.field), Err("history"));
         assert_eq!(said(&history), ["q", "a"]);
@@ -147,10 +151,8 @@ mod tests {
             let mut history = History::new(limit);
             let mut all = Vec::new();
             for (text, answer) in &turns {
-                history.remember(text, answer);
-                if !answer.is_empty() {
-                    all.extend([Message::user(text), Message::assistant(answer)]);
-                }
+                history.remember(turn(text, answer));
+                all.extend(turn(text, answer));
             }
             prop_assert!(history.chars() <= limit);
             let kept = history.messages().as_slice();

@@ -13,17 +13,24 @@
 //! full reader never stalls the worker's inbox; a crash of the worker loses at most the turn that ran.
 
 mod actor;
-mod answer;
+pub mod agent_run;
 pub mod client;
+mod drive;
+pub mod framing;
 pub mod histories;
 pub mod history;
+pub mod keeper;
 mod listener;
 pub mod messages;
+pub mod outcome;
+pub mod recalls;
 pub mod settings;
 pub mod shelf;
 pub mod stream;
+pub mod tool_rack;
 pub mod turn;
 pub mod turns;
+pub mod work;
 
 pub use actor::{AgentWorker, Seed};
 pub use client::{Agents, Workers, children};

@@ -1,6 +1,7 @@
 //! The inbox of one conversation's worker: everything that can be asked of it.
 
-use domain::{Message, RequestId, TurnEvent};
+use conversation_store::messages::StepRecord;
+use domain::{Message, RequestId, ToolCallId, TurnEvent};
 use tokio::sync::mpsc;
 
 use crate::settings::TurnSettings;
@@ -29,8 +30,34 @@ pub struct CancelTurn {
     pub id: RequestId,
 }
 
-/// Forgets everything said so far, the running turn included (it goes on, but is not remembered). Reply: how many
-/// messages were forgotten.
+/// Goes on with a turn that a dead process has begun and left. As `RunTurn`.
+#[derive(Clone, Debug)]
+pub struct ContinueTurn {
+    /// The turn's name.
+    pub id: RequestId,
+    /// What the person said.
+    pub text: String,
+    /// What it goes on with.
+    pub settings: TurnSettings,
+    /// What was written down of it, in order.
+    pub log: Vec<StepRecord>,
+    /// As in `RunTurn`.
+    pub events: mpsc::Sender<TurnEvent>,
+}
+
+/// Answers an `ApprovalNeeded`. Reply: whether that was asked, and not answered or too late already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerApproval {
+    /// Which turn.
+    pub turn: RequestId,
+    /// Which call.
+    pub call: ToolCallId,
+    /// Whether it may run.
+    pub granted: bool,
+}
+
+/// Forgets everything said so far, the running turn included (it goes on, but is not remembered), also
+/// what is at rest. Reply: `Result<usize, GenerationError>`, how many messages were forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClearHistory;
 
@@ -38,8 +65,8 @@ pub struct ClearHistory;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadHistory;
 
-/// Replaces the history. The running turn goes on, but is not remembered. Reply: `Result<usize, FieldError>`, how many
-/// messages are kept; system messages are refused, because instructions are part of each turn's settings.
+/// Replaces the history. The running turn goes on, but is not remembered. Reply: `Result<usize, GenerationError>`,
+/// how many messages are kept; system messages are refused, because instructions are part of each turn's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadHistory(
     /// Oldest first.

@@ -32,16 +32,27 @@ pub enum ToolFilter {
 }
 
 impl ToolFilter {
-    /// Whether a tool of this name may be called.
-    pub fn admits(&self, name: &str) -> bool {
+    /// As the toolbox takes it; patterns that it does not take let nothing through (`TurnSettings::validate` refuses them).
+    pub(crate) fn filter(&self) -> toolbox::ToolFilter {
         match self {
-            Self::None => false,
-            Self::All => true,
-            Self::Only(patterns) => patterns.iter().any(|pattern| {
-                let start = pattern.strip_suffix('*');
-                start.map_or(pattern == name, |start| name.starts_with(start))
-            }),
+            Self::None => toolbox::ToolFilter::none(),
+            Self::All => toolbox::ToolFilter::all(),
+            Self::Only(patterns) => toolbox::ToolFilter::new(Some(patterns), &[])
+                .unwrap_or_else(|_| toolbox::ToolFilter::none()),
         }
+    }
+
+    fn validate(&self) -> Result<(), FieldError> {
+        let Self::Only(patterns) = self else {
+            return Ok(());
+        };
+        let refuse = |error: toolbox::PatternError| {
+            let allowed = "names of tools, or beginnings of names with a * behind";
+            FieldError::new("tools", error, allowed)
+        };
+        toolbox::ToolFilter::new(Some(patterns), &[])
+            .map(drop)
+            .map_err(refuse)
     }
 }
 
@@ -71,9 +82,13 @@ impl Default for Approvals {
 }
 
 impl Approvals {
-    /// What holds for a tool.
-    pub fn of(&self, tool: &str) -> Approval {
-        let rule = self.tools.get(tool).copied().unwrap_or(self.rule);
+    /// What holds for a tool. One that changes nothing needs nobody's word, unless a rule of its own or a wish says so.
+    pub fn of(&self, tool: &str, read_only: bool) -> Approval {
+        let rule = match (self.tools.get(tool), self.rule) {
+            (Some(own), _) => *own,
+            (None, Approval::Ask) if read_only => Approval::Auto,
+            (None, rule) => rule,
+        };
         rule.tightened(self.wish)
     }
 }
@@ -186,6 +201,7 @@ impl TurnSettings {
     /// Names the field, the value and the range.
     pub fn validate(&self) -> Result<(), FieldError> {
         self.sampling.validate()?;
+        self.tools.validate()?;
         self.limits.validate()?;
         within(
             "approval_wait",
@@ -336,7 +352,8 @@ mod tests {
     #[test]
     fn each_field_is_refused_by_name() {
         type Spoil = fn(&mut TurnSettings);
-        let cases: [(&str, Spoil); 13] = [
+        let cases: [(&str, Spoil); 14] = [
+            ("tools", |s| s.tools = ToolFilter::Only(vec!["a*b".into()])),
             ("max_tokens", |s| s.sampling.max_tokens = 0),
             ("max_turns", |s| s.limits.max_turns = 0),
             ("max_turns", |s| s.limits.max_turns = 65),
@@ -363,12 +380,17 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_admits_names_and_beginnings() {
-        let only = ToolFilter::Only(vec!["recall".into(), "files_*".into()]);
-        for (name, admitted) in [("recall", true), ("recalls", false), ("files_read", true)] {
-            assert_eq!(only.admits(name), admitted, "{name}");
-            assert!(ToolFilter::All.admits(name) && !ToolFilter::None.admits(name));
-        }
+    fn what_changes_nothing_needs_nobodys_word_unless_somebody_says_so() {
+        let mut approvals = Approvals::default();
+        assert_eq!(approvals.of("clock", true), Approval::Auto);
+        approvals.wish = Approval::Ask;
+        assert_eq!(approvals.of("clock", true), Approval::Ask);
+        approvals.wish = Approval::Auto;
+        approvals.tools.insert("clock".into(), Approval::Ask);
+        assert_eq!(approvals.of("clock", true), Approval::Ask);
+        approvals.tools.clear();
+        approvals.rule = Approval::Deny;
+        assert_eq!(approvals.of("clock", true), Approval::Deny);
     }
 
     #[test]
@@ -390,7 +412,7 @@ mod tests {
                 wish,
                 ..Approvals::default()
             };
-            assert_eq!(approvals.of("clock"), holds);
+            assert_eq!(approvals.of("clock", false), holds);
         }
     }
 }

@@ -59,6 +59,16 @@ impl Shelf {
         self.lock().histories.get(conversation)
     }
 
+    /// Whether nothing was ever put for this live conversation.
+    pub fn is_unknown(&self, conversation: &ConversationId) -> bool {
+        self.lock().histories.is_unknown(conversation)
+    }
+
+    /// Puts what is at rest, unless something was put meanwhile.
+    pub fn fill(&self, conversation: &ConversationId, messages: Arc<Vec<Message>>) {
+        self.change(|histories| histories.fill(conversation, messages));
+    }
+
     /// Keeps this conversation's history. An empty one needs no place.
     pub fn put(&self, conversation: &ConversationId, messages: Arc<Vec<Message>>) {
         let now = Instant::now();

@@ -1,8 +1,7 @@
 //! One turn: what the person said, what it is run with, and how it may end. Nothing here waits.
 
-use domain::{
-    FieldError, FinishReason, GenerationError, Message, RequestId, TurnError, TurnEvent, Usage,
-};
+use conversation_store::messages::StepRecord;
+use domain::{FieldError, FinishReason, GenerationError, RequestId, TurnError, TurnEvent, Usage};
 
 use crate::settings::TurnSettings;
 use crate::turns::Effect;
@@ -46,18 +45,11 @@ pub(crate) struct Turn<L> {
     pub(crate) text: String,
     pub(crate) settings: TurnSettings,
     pub(crate) listener: L,
+    /// What a process that is gone wrote down of it.
+    pub(crate) log: Vec<StepRecord>,
 }
 
 impl<L> Turn<L> {
-    /// Instructions, `history`, and what the person says.
-    pub(crate) fn prompt(&self, history: &[Message]) -> Vec<Message> {
-        let mut messages = Vec::with_capacity(history.len() + 2);
-        messages.extend(self.settings.system.as_ref().map(Message::system));
-        messages.extend_from_slice(history);
-        messages.push(Message::user(&self.text));
-        messages
-    }
-
     pub(crate) fn cancelled(self) -> Effect<L> {
         self.end(TurnEvent::Failed(GenerationError::Cancelled.into()))
     }

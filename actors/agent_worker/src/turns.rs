@@ -1,18 +1,25 @@
 //! One conversation's turns: at most one runs, a bounded few wait, and each ends exactly once.
 //!
 //! Everything is decided here and nothing is done here: the shell carries out the effects, in order. Nothing here
-//! waits, knows a channel or an actor. It outlives a crash of its worker (see `reborn`), therefore a turn is marked as
-//! running before anyone acts on it: a turn that crashes its worker is never started twice.
+//! waits, knows a channel or an actor. It outlives a crash of its worker (see `reborn`): the turn that ran goes on, as often
+//! as its run allows.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use domain::{FieldError, GenerationError, Message, RequestId, TurnEvent};
+use conversation_store::messages::StepRecord;
+use domain::{
+    FieldError, GenerationError, Message, ModelName, RequestId, ToolCall, ToolCallId, ToolSpec,
+    TurnEvent,
+};
 
+use crate::agent_run::{AgentRun, Beginning, Input};
+use crate::framing::Framing;
 use crate::history::History;
-use crate::settings::{Config, TurnSettings};
+use crate::settings::{Config, TurnSettings, Window};
 use crate::turn::{Ending, Turn, TurnKey, check};
+use crate::work::Assessed;
 
 /// Who hears a turn; the core only needs to know whether anyone still does.
 pub trait Listener {
@@ -23,7 +30,7 @@ pub trait Listener {
 /// What the shell has to do.
 #[derive(Debug, PartialEq)]
 pub enum Effect<L> {
-    /// Let the model answer.
+    /// Drive this turn, from where it is.
     Start(Box<Start>),
     /// Tell a waiting turn its place; 1 is next.
     Place {
@@ -47,15 +54,13 @@ pub enum Effect<L> {
     Keep(Arc<Vec<Message>>),
 }
 
-/// What the model is to answer.
+/// What is to be driven.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Start {
     /// Which turn.
     pub key: TurnKey,
     /// Its name.
     pub id: RequestId,
-    /// Instructions, history and text.
-    pub messages: Vec<Message>,
     /// What it is run with.
     pub settings: TurnSettings,
 }
@@ -69,12 +74,17 @@ pub struct Turns<L> {
     waiting: VecDeque<Turn<L>>,
     next_key: u64,
     idle_since: Instant,
+    /// How many of the oldest messages the last turn's model did not show: it would not fit them the next time either.
+    left_out: Option<(ModelName, usize)>,
 }
 
 #[derive(Debug)]
 struct Running<L> {
     turn: Turn<L>,
-    said: String,
+    /// Once it is known which tools it has.
+    run: Option<Box<AgentRun>>,
+    /// It is written down that it begins.
+    begun: bool,
     cancelled: bool,
     /// The history was cleared or replaced while it ran.
     forgotten: bool,
@@ -90,6 +100,7 @@ impl<L: Listener> Turns<L> {
             waiting: VecDeque::new(),
             next_key: 0,
             idle_since: now,
+            left_out: None,
         }
     }
 
@@ -103,6 +114,21 @@ impl<L: Listener> Turns<L> {
         text: String,
         settings: TurnSettings,
         listener: L,
+    ) -> Result<(TurnKey, Vec<Effect<L>>), GenerationError> {
+        self.accept_logged(id, text, settings, listener, Vec::new())
+    }
+
+    /// The same for a turn that a dead process has begun, with what it wrote down of it.
+    ///
+    /// # Errors
+    /// As `accept`.
+    pub fn accept_logged(
+        &mut self,
+        id: RequestId,
+        text: String,
+        settings: TurnSettings,
+        listener: L,
+        log: Vec<StepRecord>,
     ) -> Result<(TurnKey, Vec<Effect<L>>), GenerationError> {
         check(&text, &settings, self.config.text_chars)?;
         let mut effects = self.end_waiting(|turn| turn.listener.is_gone());
@@ -120,6 +146,7 @@ impl<L: Listener> Turns<L> {
             text,
             settings,
             listener,
+            log,
         });
         if self.running.is_none() {
             effects.extend(self.start_next());
@@ -132,11 +159,88 @@ impl<L: Listener> Turns<L> {
         Ok((key, effects))
     }
 
-    /// Text of the running answer. A turn that does not run any more is not believed.
-    pub fn heard(&mut self, key: TurnKey, text: &str) {
+    /// The running turn's machine. A turn that does not run any more has none.
+    pub fn run(&mut self, key: TurnKey) -> Option<&mut AgentRun> {
+        self.running_turn(key)?.run.as_deref_mut()
+    }
+
+    /// These are the tools of the running turn: now it can begin, or go on from its log. One that has begun keeps its own.
+    pub fn equip(
+        &mut self,
+        key: TurnKey,
+        tools: Arc<[ToolSpec]>,
+        assess: impl Fn(&ToolCall) -> Assessed,
+        now: Instant,
+    ) {
+        let history = Arc::clone(self.history.messages());
+        let left_out = self.left_out.clone();
+        let Some(running) = self
+            .running_turn(key)
+            .filter(|running| running.run.is_none())
+        else {
+            return;
+        };
+        let settings = running.turn.settings.clone();
+        let left_out = left_out.filter(|(model, _)| *model == settings.model);
+        let beginning = Beginning {
+            framing: Framing::new(
+                settings.system.clone(),
+                history,
+                left_out.map_or(0, |(_, count)| count),
+                settings.context == Window::Compact,
+                Message::user(&running.turn.text),
+            ),
+            settings,
+            tools,
+        };
+        let log = &running.turn.log;
+        let run = if log.is_empty() {
+            AgentRun::new(beginning, now)
+        } else {
+            AgentRun::resumed(beginning, log, assess, now)
+        };
+        running.run = Some(Box::new(run));
+    }
+
+    /// What the running turn begins with, unless it is written down already that it does.
+    pub fn begun_with(&mut self, key: TurnKey) -> Option<Message> {
+        let running = self.running_turn(key).filter(|running| !running.begun)?;
+        Some(Message::user(&running.turn.text))
+    }
+
+    /// It is written down that the running turn begins.
+    pub fn has_begun(&mut self, key: TurnKey) {
         if let Some(running) = self.running_turn(key) {
-            running.said.push_str(text);
+            running.begun = true;
         }
+    }
+
+    /// What the conversation remembers of the running turn if it ended now.
+    pub fn remembered(&mut self, key: TurnKey) -> Vec<Message> {
+        let running = self.running_turn(key).filter(|running| !running.forgotten);
+        let run = running.and_then(|running| running.run.as_deref());
+        run.map(AgentRun::messages).unwrap_or_default()
+    }
+
+    /// Somebody allows a call of the running turn, or does not; whether that was asked.
+    pub fn answered(
+        &mut self,
+        id: &RequestId,
+        call: &ToolCallId,
+        granted: bool,
+        now: Instant,
+    ) -> bool {
+        let running = self
+            .running
+            .as_mut()
+            .filter(|running| running.turn.id == *id);
+        let run = running.and_then(|running| running.run.as_deref_mut());
+        let Some(run) = run.filter(|run| run.waits_for(call)) else {
+            return false;
+        };
+        let id = call.clone();
+        run.input(Input::Answered { id, granted }, now);
+        true
     }
 
     /// The running answer ended. A turn that does not run any more is not believed.
@@ -193,15 +297,37 @@ impl<L: Listener> Turns<L> {
         }
     }
 
-    /// The worker was started, perhaps after a crash: a turn that ran is over, those that waited go on.
+    /// The worker was started, perhaps after a crash: the turn that ran goes on, and those that waited.
     pub fn reborn(&mut self, now: Instant) -> Vec<Effect<L>> {
         self.idle_since = now;
         if self.running.is_none() {
             return self.start_next();
         }
-        let mut effects = self.close_running(Ending::Failed(crashed().into()));
-        effects.extend(self.start_next());
-        effects
+        self.go_on(now)
+    }
+
+    /// Whoever drove the running turn is gone without a word: it goes on from where it is. A turn that does not run any
+    /// more is not believed.
+    pub fn broke_off(&mut self, key: TurnKey, now: Instant) -> Vec<Effect<L>> {
+        if self.running_turn(key).is_none() {
+            return Vec::new();
+        }
+        self.go_on(now)
+    }
+
+    fn go_on(&mut self, now: Instant) -> Vec<Effect<L>> {
+        let Some(running) = &mut self.running else {
+            return Vec::new();
+        };
+        if let Some(run) = &mut running.run {
+            run.reborn(now);
+            if running.cancelled {
+                run.input(Input::Stop, now);
+            }
+        }
+        let turn = &running.turn;
+        let (key, id, settings) = (turn.key, turn.id.clone(), turn.settings.clone());
+        vec![Effect::Start(Box::new(Start { key, id, settings }))]
     }
 
     /// The turns that were accepted and have not ended, in order.
@@ -230,6 +356,7 @@ impl<L: Listener> Turns<L> {
     }
 
     fn forget_running(&mut self) {
+        self.left_out = None;
         if let Some(running) = &mut self.running {
             running.forgotten = true;
         }
@@ -240,13 +367,25 @@ impl<L: Listener> Turns<L> {
     }
 
     fn close_running(&mut self, ending: Ending) -> Vec<Effect<L>> {
-        let Some(running) = self.running.take() else {
+        let Some(mut running) = self.running.take() else {
             return Vec::new();
         };
         let mut effects = Vec::new();
-        if !running.forgotten && !running.said.is_empty() {
-            self.history.remember(&running.turn.text, &running.said);
-            effects.push(self.keep());
+        if let Some(run) = &mut running.run
+            && !running.forgotten
+        {
+            // One that has not ended by itself remembers what was taken of it.
+            run.input(Input::Stop, self.idle_since);
+            let messages = run.messages();
+            self.left_out = Some((running.turn.settings.model.clone(), run.left_out()));
+            if !messages.is_empty() {
+                let forgotten = self.history.remember(messages);
+                self.left_out = self
+                    .left_out
+                    .take()
+                    .map(|(model, out)| (model, out.saturating_sub(forgotten)));
+                effects.push(self.keep());
+            }
         }
         effects.push(running.turn.end(ending.event(running.cancelled)));
         effects
@@ -270,12 +409,12 @@ impl<L: Listener> Turns<L> {
             effects.push(Effect::Start(Box::new(Start {
                 key: turn.key,
                 id: turn.id.clone(),
-                messages: turn.prompt(self.history.messages()),
                 settings: turn.settings.clone(),
             })));
             self.running = Some(Running {
+                begun: !turn.log.is_empty(),
                 turn,
-                said: String::new(),
+                run: None,
                 cancelled: false,
                 forgotten: false,
             });
@@ -291,13 +430,6 @@ impl<L: Listener> Turns<L> {
             position: at + 1,
         };
         self.waiting.iter().enumerate().map(place).collect()
-    }
-}
-
-fn crashed() -> GenerationError {
-    GenerationError::Unavailable {
-        part: "agent_worker".into(),
-        reason: "it crashed during this turn and was started again; ask again".into(),
     }
 }
 

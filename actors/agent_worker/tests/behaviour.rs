@@ -281,7 +281,7 @@ async fn no_message_is_lost_between_two_workers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_ends_the_running_turn_and_keeps_the_waiting_ones_and_the_history() {
+async fn after_a_crash_the_running_turn_goes_on_and_the_waiting_ones_and_the_history_are_kept() {
     let scene = Scene::start(Answer::Counting, Config::default()).await;
     hear(scene.ask("Hi", settings(0, 2)).await).await;
     // Nobody reads it, so it still runs when the worker crashes.
@@ -294,13 +294,8 @@ async fn a_crash_ends_the_running_turn_and_keeps_the_waiting_ones_and_the_histor
         "{crashed:?}"
     );
     let (said, last) = hear(running).await;
-    assert!(
-        matches!(
-            last,
-            TurnEvent::Failed(TurnError::Generation(GenerationError::Unavailable { .. }))
-        ),
-        "{last:?}"
-    );
+    assert!(matches!(last, TurnEvent::Finished { .. }), "{last:?}");
+    assert_eq!(said, Answer::counting(0, 900));
     assert_eq!(hear(waiting).await.0, "5 6 ");
     assert_eq!(
         hear(scene.ask("Next", settings(7, 2)).await).await.0,
@@ -319,6 +314,33 @@ async fn a_crash_ends_the_running_turn_and_keeps_the_waiting_ones_and_the_histor
     ];
     assert_eq!(scene.history().await, expected);
     assert_eq!(scene.worker().await.unwrap().restarts, 1);
+    scene.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_crashes_its_worker_again_and_again_is_given_up() {
+    let config = Config {
+        crashes_per_minute: 100,
+        ..Config::default()
+    };
+    let scene = Scene::start(Answer::Counting, config).await;
+    let running = scene.ask("Run", settings(0, 900)).await;
+    for _ in 0..paraphym_agent_worker::agent_run::LIVES {
+        sleep(Duration::from_secs(1)).await;
+        let crashed = scene.handle().await.ask(Boom, Duration::from_mins(5)).await;
+        assert!(
+            matches!(crashed, Err(AskError::Crashed { .. })),
+            "{crashed:?}"
+        );
+    }
+    let (said, last) = hear(running).await;
+    assert!(Answer::counting(0, 900).starts_with(&said) && !said.is_empty());
+    match last {
+        TurnEvent::Failed(TurnError::Generation(GenerationError::Unavailable {
+            reason, ..
+        })) => assert!(reason.contains("given up"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
     scene.end().await;
 }
 

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use domain::{FinishReason, ModelName, Role, Sampling, TurnError, Usage};
+use domain::{FinishReason, GenerationEvent, ModelName, Role, Sampling, TurnError, Usage};
 use proptest::prelude::*;
 
 use super::*;
+use crate::agent_run::Order;
 
 /// A listener that a test can make leave.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +57,22 @@ fn finished() -> Ending {
     }
 }
 
+/// The model's text, taken by the listener.
+fn hear(turns: &mut Turns<Ear>, key: TurnKey, text: &str) {
+    turns.equip(
+        key,
+        Arc::from([]),
+        |_| unreachable!("nothing is called"),
+        start(),
+    );
+    let Some(run) = turns.run(key) else {
+        return;
+    };
+    while run.take().is_some() {}
+    run.input(Input::Model(GenerationEvent::Text(text.into())), start());
+    while run.take().is_some() {}
+}
+
 /// What an effect is, in one word each, so that whole lists can be compared.
 fn words(effects: &[Effect<Ear>]) -> Vec<String> {
     let word = |effect: &Effect<Ear>| match effect {
@@ -81,7 +98,7 @@ fn one_runs_the_others_wait_in_order() {
     assert_eq!(words(&ask(&mut turns, "a", "1").unwrap()), ["start 0"]);
     assert_eq!(words(&ask(&mut turns, "b", "2").unwrap()), ["place 1 1"]);
     assert_eq!(words(&ask(&mut turns, "c", "3").unwrap()), ["place 2 2"]);
-    turns.heard(TurnKey(0), "one");
+    hear(&mut turns, TurnKey(0), "one");
     let effects = turns.ended(TurnKey(0), finished(), start());
     assert_eq!(
         words(&effects),
@@ -95,8 +112,8 @@ fn one_runs_the_others_wait_in_order() {
 fn the_model_hears_instructions_history_and_text() {
     let mut turns = turns(2);
     ask(&mut turns, "a", "hello").unwrap();
-    turns.heard(TurnKey(0), "hi ");
-    turns.heard(TurnKey(0), "there");
+    hear(&mut turns, TurnKey(0), "hi ");
+    hear(&mut turns, TurnKey(0), "there");
     turns.ended(TurnKey(0), finished(), start());
     let with_system = TurnSettings {
         system: Some("be kind".into()),
@@ -110,10 +127,23 @@ fn the_model_hears_instructions_history_and_text() {
             Ear::default(),
         )
         .unwrap();
-    let [Effect::Start(start)] = &effects[..] else {
+    let [Effect::Start(begun)] = &effects[..] else {
         panic!("{effects:?}");
     };
-    let said: Vec<(Role, &str)> = start
+    turns.equip(
+        begun.key,
+        Arc::from([]),
+        |_| unreachable!("nothing is called"),
+        start(),
+    );
+    let run = turns.run(begun.key).unwrap();
+    let call = loop {
+        match run.take().unwrap() {
+            Order::CallModel(call) => break call,
+            order => assert!(matches!(order, Order::Say(_)), "{order:?}"),
+        }
+    };
+    let said: Vec<(Role, &str)> = call
         .messages
         .iter()
         .map(|m| (m.role, m.content.as_str()))
@@ -203,7 +233,7 @@ fn cancelling_the_running_turn_waits_for_its_answer_to_stop_and_keeps_what_was_s
     let mut turns = turns(4);
     ask(&mut turns, "a", "1").unwrap();
     ask(&mut turns, "b", "2").unwrap();
-    turns.heard(TurnKey(0), "half");
+    hear(&mut turns, TurnKey(0), "half");
     let (found, effects) = turns.cancel(&RequestId::new("a"));
     assert!(found);
     assert_eq!(words(&effects), ["halt 0"]);
@@ -238,39 +268,48 @@ fn endings_and_their_last_event() {
 }
 
 #[test]
-fn a_crash_ends_the_running_turn_and_the_next_one_starts() {
+fn after_a_crash_the_running_turn_goes_on_and_those_that_waited_wait() {
     let mut turns = turns(4);
     ask(&mut turns, "a", "1").unwrap();
     ask(&mut turns, "b", "2").unwrap();
-    turns.heard(TurnKey(0), "half");
-    assert_eq!(
-        words(&turns.reborn(start())),
-        ["keep 2", "failed 0", "start 1"]
-    );
+    hear(&mut turns, TurnKey(0), "half");
+    assert_eq!(words(&turns.reborn(start())), ["start 0"]);
+    hear(&mut turns, TurnKey(0), "half");
+    hear(&mut turns, TurnKey(0), " and half");
+    assert_eq!(words(&turns.broke_off(TurnKey(1), start())), [""; 0]);
+    assert_eq!(words(&turns.broke_off(TurnKey(0), start())), ["start 0"]);
+    let effects = turns.ended(TurnKey(0), finished(), start());
+    assert_eq!(words(&effects), ["keep 2", "finished 0", "start 1"]);
+    assert_eq!(turns.history()[1].content, "half and half");
     assert_eq!(
         words(&turns.ended(TurnKey(0), finished(), start())),
         [""; 0],
-        "a former life is not believed"
+        "it is over"
     );
-    turns.heard(TurnKey(0), "ghost");
-    assert_eq!(
-        words(&turns.ended(TurnKey(1), finished(), start())),
-        ["finished 1"]
-    );
-    assert_eq!(turns.history().len(), 2);
+}
+
+#[test]
+fn a_turn_that_was_cancelled_before_a_crash_is_cancelled_after_it() {
+    let mut turns = turns(4);
+    ask(&mut turns, "a", "1").unwrap();
+    hear(&mut turns, TurnKey(0), "half");
+    turns.cancel(&RequestId::new("a"));
+    turns.reborn(start());
+    let run = turns.run(TurnKey(0)).unwrap();
+    assert!(run.is_over());
 }
 
 #[test]
 fn clearing_forgets_the_running_turn_too() {
     let mut turns = turns(1);
     ask(&mut turns, "a", "1").unwrap();
-    turns.heard(TurnKey(0), "one");
+    hear(&mut turns, TurnKey(0), "one");
     let (forgotten, effect) = turns.clear();
     assert_eq!(
         (forgotten, words(&[effect])),
         (0, vec!["keep 0".to_string()])
     );
-    turns.heard(TurnKey(0), " two");
+    hear(&mut turns, TurnKey(0), " two");
     assert_eq!(
         words(&turns.ended(TurnKey(0), finished(), start())),
         ["finished 0"]
@@ -340,6 +379,8 @@ impl Seen {
     fn watch(&mut self, effects: &[Effect<Ear>]) {
         for effect in effects {
             match effect {
+                // A crash lets it go on.
+                Effect::Start(start) if self.running == Some(start.key) => {}
                 Effect::Start(start) => {
                     *self.started.entry(start.key).or_default() += 1;
                     self.running = Some(start.key);
@@ -388,7 +429,7 @@ proptest! {
                     }
                 }
                 Move::Hear => {
-                    if let Some(key) = seen.running { turns.heard(key, "word "); }
+                    if let Some(key) = seen.running { hear(&mut turns, key, "word "); }
                     Vec::new()
                 }
                 Move::End => seen.running.map_or_else(Vec::new, |key| turns.ended(key, finished(), now)),
