@@ -4,7 +4,6 @@
 //! Invariant: nothing is kept here that a crash could lose and someone would miss.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -349,11 +348,9 @@ async fn finding(recall: &mut Option<BoxFuture<'static, Recollection>>) -> Recol
     found
 }
 
-fn at(deadline: Option<Instant>) -> impl Future<Output = ()> {
-    async move {
-        match deadline {
-            Some(deadline) => sleep_until(deadline).await,
-            None => std::future::pending().await,
-        }
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }

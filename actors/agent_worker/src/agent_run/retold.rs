@@ -25,7 +25,7 @@ impl AgentRun {
             Phase::Working { .. } => run.work_within_limits(now),
             Phase::Over(_) => {}
             Phase::Recalling if run.settings.memory.is_some() => {
-                run.orders.push_back(Order::Recall)
+                run.orders.push_back(Order::Recall);
             }
             Phase::Recalling | Phase::Calling(_) => run.call_model(),
         }

@@ -7,6 +7,8 @@ use domain::{Approval, FinishReason, ModelName, ToolCall};
 use proptest::prelude::*;
 
 use super::*;
+use Approval::{Ask, Auto, Deny};
+
 use crate::settings::{Approvals, MemorySettings, ToolFilter, TurnLimits, Window};
 
 fn start() -> Instant {
@@ -371,7 +373,6 @@ fn a_tool_runs_only_if_it_is_allowed() {
         let diary = shell.after(calls(&[name]));
         (shell, diary)
     };
-    use Approval::{Ask, Auto, Deny};
     for (name, rule, wish, next) in [
         ("a", Auto, Auto, "record start call-1-1"),
         ("a", Auto, Ask, "ask call-1-1"),
@@ -426,7 +427,7 @@ fn unanswered_means_denied() {
     shell.after(calls(&["a", "b"]));
     let due = shell.now + wait;
     assert_eq!(shell.run.deadline(), Some(due));
-    shell.now = due - Duration::from_millis(1);
+    shell.now += wait.saturating_sub(Duration::from_millis(1));
     assert_eq!(shell.after([Input::Time]), [""; 0]);
     let granted = true;
     shell.after([Input::Answered {
@@ -1002,10 +1003,7 @@ impl World {
                 self.shell.now += Duration::from_secs(seconds.into());
                 self.shell.input(Input::Time);
             }
-            Deed::Crash => {
-                self.lose();
-                self.shell.run.reborn(self.shell.now);
-            }
+            Deed::Crash => self.crash(),
             // Nobody takes up what has ended.
             Deed::Die if self.ends == 0 => {
                 self.lose();
@@ -1017,6 +1015,11 @@ impl World {
             Deed::Stop => self.shell.input(Input::Stop),
             _ => {}
         }
+    }
+
+    fn crash(&mut self) {
+        self.lose();
+        self.shell.run.reborn(self.shell.now);
     }
 
     fn lose(&mut self) {

@@ -55,7 +55,7 @@ impl AgentRun {
                 State::Waiting { .. } => self.ask(&work, now),
                 State::Running { .. } if ordered(&self.orders, &id) => {}
                 State::Running { .. } if work.of.idempotent => {
-                    self.orders.push_back(Order::StartTool(id))
+                    self.orders.push_back(Order::StartTool(id));
                 }
                 State::Running { .. } => self.close_work(&id, unknown(&work.of.call), now),
                 State::Ready | State::Ended(_) => {}
@@ -95,7 +95,7 @@ impl AgentRun {
 
     pub(super) fn answered(&mut self, id: &ToolCallId, granted: bool, now: Instant) {
         let waits = |work: &&mut Work| matches!(work.state, State::Waiting { .. });
-        if self.work(id).filter(waits).is_some() {
+        if self.work(id).as_ref().is_some_and(waits) {
             let word = if granted {
                 Ok(())
             } else {
@@ -107,11 +107,11 @@ impl AgentRun {
     }
 
     /// Somebody, or a rule, has decided.
-    pub(super) fn decide(&mut self, id: &ToolCallId, word: Result<(), &str>) {
+    pub(super) fn decide(&mut self, id: &ToolCallId, decided: Result<(), &str>) {
         let Some(work) = self.work(id) else {
             return;
         };
-        let (call, denial) = (work.of.call.clone(), word.err());
+        let (call, denial) = (work.of.call.clone(), decided.err());
         let outcome = denial.map(|why| denied(&call, why));
         work.state = outcome.clone().map_or(State::Ready, State::Ended);
         self.orders.push_back(Order::Record(StepRecord::Approved {
@@ -132,7 +132,7 @@ impl AgentRun {
 
     pub(super) fn tool_ended(&mut self, id: &ToolCallId, outcome: ToolOutcome, now: Instant) {
         let runs = |work: &&mut Work| matches!(work.state, State::Running { .. });
-        if self.work(id).filter(runs).is_some() {
+        if self.work(id).as_ref().is_some_and(runs) {
             self.close_work(id, outcome, now);
             self.go_on(now);
         }
@@ -178,12 +178,10 @@ impl AgentRun {
             return self.call_model();
         }
         let runs = |work: &Work| matches!(work.state, State::Running { .. });
-        let mut running = works.iter().filter(|work| runs(work)).count();
-        for work in works.iter_mut().filter(|work| work.state == State::Ready) {
-            if running >= self.settings.limits.tools_at_once {
-                break;
-            }
-            running += 1;
+        let running = works.iter().filter(|work| runs(work)).count();
+        let room = self.settings.limits.tools_at_once.saturating_sub(running);
+        let ready = works.iter_mut().filter(|work| work.state == State::Ready);
+        for work in ready.take(room) {
             work.state = State::Running { since: now };
             let call = work.of.call.clone();
             let (call_id, idempotent) = (call.id.clone(), work.of.idempotent);
