@@ -10,8 +10,7 @@ use kameo::actor::ActorRef;
 use kameo::error::Infallible;
 use kameo::message::{Context, Message};
 use metrics::gauge;
-use model_host::ModelHost;
-use supervision::{AlarmDue, Birth, Handle, Inbox, WorkGuard};
+use supervision::{AlarmDue, Birth, Inbox, WorkGuard};
 use telemetry::names::CONVERSATIONS;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -24,6 +23,7 @@ use crate::listener::Asker;
 use crate::messages::{
     AnswerApproval, CancelTurn, ClearHistory, ContinueTurn, LoadHistory, ReadHistory, RunTurn,
 };
+use crate::models::Models;
 use crate::recalls::Recalls;
 use crate::shelf::{Seat, Shelf};
 use crate::tool_rack::{ToolRack, assess};
@@ -34,7 +34,7 @@ use crate::turns::{Effect, Start, Turns};
 #[derive(Clone)]
 pub struct Seed {
     pub(crate) conversation: ConversationId,
-    pub(crate) host: Handle<ModelHost>,
+    pub(crate) models: Arc<dyn Models>,
     pub(crate) shelf: Shelf,
     pub(crate) keeper: Keeper,
     pub(crate) tools: ToolRack,
@@ -184,7 +184,7 @@ impl AgentWorker {
             conversation: self.seed.conversation.clone(),
             settings: start.settings,
             toolbox,
-            host: self.seed.host.clone(),
+            models: Arc::clone(&self.seed.models),
             keeper: self.seed.keeper.clone(),
             recalls: self.seed.recalls.clone(),
             turns: self.seed.turns.clone(),

@@ -23,6 +23,7 @@ use crate::keeper::{Keeper, WallClock};
 use crate::messages::{
     AnswerApproval, CancelTurn, ClearHistory, ContinueTurn, LoadHistory, ReadHistory, RunTurn,
 };
+use crate::models::Models;
 use crate::recalls::Recalls;
 use crate::settings::{Config, TurnSettings};
 use crate::shelf::Shelf;
@@ -58,7 +59,7 @@ pub fn children(config: &Config) -> (Vec<ChildSpec>, Workers) {
 #[derive(Clone)]
 pub struct Agents {
     workers: Workers,
-    host: Handle<ModelHost>,
+    models: Arc<dyn Models>,
     config: Config,
     shelf: Shelf,
     keeper: Keeper,
@@ -73,9 +74,14 @@ pub struct Agents {
 impl Agents {
     /// Conversations of these workers, answered by `host`.
     pub fn new(workers: Workers, host: Handle<ModelHost>, config: Config) -> Self {
+        Self::answered_by(workers, Arc::new(host), config)
+    }
+
+    /// The same, answered by whoever it is.
+    pub fn answered_by(workers: Workers, models: Arc<dyn Models>, config: Config) -> Self {
         Self {
             workers,
-            host,
+            models,
             config,
             shelf: Shelf::new(Bounds {
                 ttl: config.kept_for,
@@ -133,7 +139,7 @@ impl Agents {
         let turns = Turns::new(self.config, Instant::now().into_std());
         let seed = Seed {
             conversation: conversation.clone(),
-            host: self.host.clone(),
+            models: Arc::clone(&self.models),
             shelf: self.shelf.clone(),
             keeper: self.keeper.clone(),
             tools: self.tools.clone(),

@@ -14,9 +14,7 @@ use domain::{
 };
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use model_host::client::GenerationStream;
-use model_host::{ModelHost, Request};
-use supervision::Handle;
+use model_host::Request;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -26,6 +24,7 @@ use toolbox::Toolbox;
 use crate::actor::Kept;
 use crate::agent_run::{AgentRun, Input, ModelCall, Order};
 use crate::keeper::Keeper;
+use crate::models::{Answer, Models};
 use crate::recalls::{Recalls, Recollection};
 use crate::settings::TurnSettings;
 use crate::tool_rack::{assess, outcome};
@@ -42,7 +41,7 @@ pub(crate) struct Drive {
     pub(crate) conversation: ConversationId,
     pub(crate) settings: TurnSettings,
     pub(crate) toolbox: Toolbox,
-    pub(crate) host: Handle<ModelHost>,
+    pub(crate) models: Arc<dyn Models>,
     pub(crate) keeper: Keeper,
     pub(crate) recalls: Option<Arc<dyn Recalls>>,
     pub(crate) turns: Kept,
@@ -63,8 +62,8 @@ struct UnderWay {
 
 enum Model {
     Silent,
-    Opening(BoxFuture<'static, Result<GenerationStream, GenerationError>>),
-    Answering(GenerationStream),
+    Opening(BoxFuture<'static, Result<Answer, GenerationError>>),
+    Answering(Answer),
 }
 
 /// What kind of order is next.
@@ -188,9 +187,8 @@ impl Drive {
         match order {
             Order::Recall => under_way.recall = Some(self.recall()),
             Order::CallModel(call) => {
-                let (host, request) = (self.host.clone(), self.request(*call));
-                let opening = async move { model_host::generate(&host, request).await };
-                under_way.model = Model::Opening(Box::pin(opening));
+                let request = self.request(*call);
+                under_way.model = Model::Opening(self.models.generate(request));
             }
             Order::StartTool(id) => self.start_tool(id, under_way),
             Order::Say(_) | Order::Record(_) | Order::Close(_) | Order::End(_) => {}

@@ -22,6 +22,7 @@ pub mod history;
 pub mod keeper;
 mod listener;
 pub mod messages;
+pub mod models;
 pub mod outcome;
 pub mod recalls;
 pub mod settings;

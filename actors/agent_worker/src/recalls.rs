@@ -1,4 +1,4 @@
-//! What a turn needs of long-term memory and documents: to find what may help, and to remember what was said. Who does it
+//! Shell: what a turn needs of long-term memory and documents: to find what may help, and to remember what was said. Who does it
 //! is handed in, so that a conversation works without.
 
 use domain::{Citation, ConversationId};

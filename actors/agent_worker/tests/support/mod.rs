@@ -9,6 +9,8 @@
     reason = "helpers of tests; not every test file uses all of them"
 )]
 
+pub mod acted;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

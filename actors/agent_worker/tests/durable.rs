@@ -1,0 +1,211 @@
+//! Conversations and turns at rest, with a real store in a file: what a process that ends leaves, another goes on with.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use conversation_store::messages::{OpenTurns, ReadTurn, TurnRecord, TurnState};
+use domain::{GenerationError, RequestId, ToolOutcome, TurnError, TurnEvent};
+use futures_util::StreamExt;
+use support::acted::{Counts, Does, Line, Play, Played, Script, all, id, settings, text};
+use tokio::time::sleep;
+
+const MOMENT: Duration = Duration::from_millis(50);
+
+async fn play(script: &Script, tools: Vec<Played>, file: &Path, epoch: i64) -> Play {
+    Play::with(script, tools, Some(file), epoch).await
+}
+
+async fn turn(play: &Play, turn: &RequestId) -> TurnRecord {
+    let store = play.store.as_ref().unwrap();
+    let turn = turn.clone();
+    conversation_store::client::ask(store, ReadTurn { turn })
+        .await
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_goes_on_in_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.sqlite");
+    let script = || Script::new([vec![Line::Call("t", "{}")], vec![Line::Text("It is so.")]]);
+    let tool = || vec![Played::new("t", Does::Answer("done", MOMENT))];
+    let first = play(&script(), tool(), &file, 1).await;
+    let stream = first.ask("Go", settings()).await;
+    let name = stream.id().clone();
+    all(stream).await;
+    assert_eq!(turn(&first, &name).await.state, TurnState::Done);
+    assert_eq!(turn(&first, &name).await.steps.len(), 4);
+    let said = first.history().await;
+    first.end().await;
+
+    let words = script();
+    let second = play(&words, tool(), &file, 2).await;
+    assert_eq!(second.history().await, said);
+    let stream = second.ask("More", settings()).await;
+    assert_ne!(stream.id(), &name);
+    all(stream).await;
+    assert_eq!(words.shown(0)[..4], said);
+    assert_eq!(words.shown(0)[4], "user: More");
+    assert_eq!(second.agents.clear(&id()).await, Ok(8));
+    second.end().await;
+
+    let third = play(&script(), tool(), &file, 3).await;
+    assert_eq!(third.history().await, [""; 0]);
+    let loaded = vec![domain::Message::user("Q"), domain::Message::assistant("A")];
+    assert_eq!(third.agents.load(&id(), loaded).await, Ok(2));
+    third.end().await;
+    let fourth = play(&script(), tool(), &file, 4).await;
+    assert_eq!(fourth.history().await, ["user: Q", "assistant: A"]);
+    fourth.end().await;
+}
+
+/// A swept conversation is read back.
+#[tokio::test(start_paused = true)]
+async fn what_is_at_rest_is_never_forgotten_by_the_shelf() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.sqlite");
+    let script = Script::new([vec![Line::Text("Hello.")]]);
+    let play = play(&script, Vec::new(), &file, 1).await;
+    all(play.ask("Hi", settings()).await).await;
+    // The worker ends, and with the process's other conversations the shelf's place is taken.
+    sleep(Duration::from_mins(11)).await;
+    for n in 0..300 {
+        let other = domain::ConversationId::new(format!("o{n}"));
+        let asked = play.agents.ask(&other, "Hi", settings()).await;
+        all(asked.unwrap()).await;
+    }
+    sleep(Duration::from_mins(11)).await;
+    assert_eq!(play.history().await, ["user: Hi", "assistant: Hello."]);
+    play.end().await;
+}
+
+/// The process dies (its root is stopped at once, nothing is said of the turn) after every few milliseconds.
+#[tokio::test(start_paused = true)]
+async fn after_a_crash_of_the_process_a_turn_is_interrupted_and_continue_picks_it_up() {
+    let mut unknown = 0;
+    for at in (0..120).step_by(3) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.sqlite");
+        let (once, again) = (Arc::new(Counts::default()), Arc::new(Counts::default()));
+        let tools = || {
+            vec![
+                Played::new("once", Does::Answer("1", MOMENT)).counted(&once),
+                Played::new("again", Does::Answer("2", MOMENT))
+                    .counted(&again)
+                    .idempotent(),
+            ]
+        };
+        let script = || {
+            Script::new([
+                vec![
+                    Line::Text("I look. "),
+                    Line::Call("once", "{}"),
+                    Line::Call("again", "{}"),
+                ],
+                vec![Line::Text("That is all.")],
+            ])
+        };
+        let first = play(&script(), tools(), &file, 1).await;
+        let stream = first.ask("Go", settings()).await;
+        let name = stream.id().clone();
+        sleep(Duration::from_millis(at)).await;
+        let Play { root, .. } = first;
+        root.stop(Duration::ZERO).await;
+        drop(stream);
+
+        let second = play(&script(), tools(), &file, 2).await;
+        let begun = conversation_store::client::ask(
+            second.store.as_ref().unwrap(),
+            OpenTurns { conversation: id() },
+        )
+        .await
+        .unwrap();
+        let continued = second
+            .agents
+            .continue_turn(&id(), settings())
+            .await
+            .unwrap();
+        assert_eq!(continued.is_some(), !begun.is_empty(), "at {at} ms");
+        let Some(continued) = continued else {
+            // It had not begun, or had ended.
+            second.end().await;
+            continue;
+        };
+        assert_eq!(begun[0].state, TurnState::Interrupted);
+        assert_eq!(continued.id(), &name);
+        let events = all(continued).await;
+        assert!(
+            text(&events).ends_with("That is all."),
+            "at {at} ms: {events:?}"
+        );
+        let lost = events.iter().any(|event| {
+            matches!(
+                event,
+                TurnEvent::ToolEnded {
+                    outcome: ToolOutcome::Unknown(_),
+                    ..
+                }
+            )
+        });
+        unknown += u32::from(lost);
+        assert!(once.begun.load(Ordering::SeqCst) <= 1, "at {at} ms");
+        assert_eq!(turn(&second, &name).await.state, TurnState::Done);
+        let history = second.history().await;
+        assert_eq!(history.len(), 5, "{history:?}");
+        assert_eq!(history[..2], ["user: Go", "assistant: I look. "]);
+        assert_eq!(
+            second
+                .agents
+                .continue_turn(&id(), settings())
+                .await
+                .map(|s| s.is_none()),
+            Ok(true)
+        );
+        second.end().await;
+    }
+    assert!(unknown > 3, "{unknown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_and_a_cancelled_turn_are_at_rest_as_what_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.sqlite");
+    let failed = GenerationError::EngineCrashed {
+        crashes: 3,
+        reason: "bad".into(),
+    };
+    let script = Script::new([vec![Line::Text("I "), Line::Fail(failed)]]);
+    let first = play(&script, Vec::new(), &file, 1).await;
+    let stream = first.ask("Go", settings()).await;
+    let name = stream.id().clone();
+    let events = all(stream).await;
+    assert!(matches!(
+        events.last(),
+        Some(TurnEvent::Failed(TurnError::Generation(_)))
+    ));
+    assert_eq!(turn(&first, &name).await.state, TurnState::Failed);
+    first.end().await;
+
+    let script = Script::new([vec![Line::Text("I "), Line::Hang]]);
+    let second = play(&script, Vec::new(), &file, 2).await;
+    let mut stream = second.ask("Go", settings()).await;
+    let name = stream.id().clone();
+    while !matches!(stream.next().await, Some(TurnEvent::Text(_))) {}
+    second.agents.cancel(&id(), &name).await.unwrap();
+    all(stream).await;
+    assert_eq!(turn(&second, &name).await.state, TurnState::Cancelled);
+    let said = ["user: Go", "assistant: I ", "user: Go", "assistant: I "];
+    assert_eq!(second.history().await, said);
+    second.end().await;
+}
