@@ -90,91 +90,103 @@ async fn what_is_at_rest_is_never_forgotten_by_the_shelf() {
     play.end().await;
 }
 
-/// The process dies (its root is stopped at once, nothing is said of the turn) after every few milliseconds.
-#[tokio::test(start_paused = true)]
-async fn after_a_crash_of_the_process_a_turn_is_interrupted_and_continue_picks_it_up() {
-    let mut unknown = 0;
-    for at in (0..120).step_by(3) {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("c.sqlite");
-        let (once, again) = (Arc::new(Counts::default()), Arc::new(Counts::default()));
-        let tools = || {
+/// A file, two tools that count, and a story with both of them.
+struct Lives {
+    folder: tempfile::TempDir,
+    once: Arc<Counts>,
+    again: Arc<Counts>,
+}
+
+impl Lives {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            once: Arc::default(),
+            again: Arc::default(),
+        }
+    }
+
+    /// The process of this number.
+    async fn process(&self, number: i64) -> Play {
+        let script = Script::new([
             vec![
-                Played::new("once", Does::Answer("1", MOMENT)).counted(&once),
-                Played::new("again", Does::Answer("2", MOMENT))
-                    .counted(&again)
-                    .idempotent(),
-            ]
-        };
-        let script = || {
-            Script::new([
-                vec![
-                    Line::Text("I look. "),
-                    Line::Call("once", "{}"),
-                    Line::Call("again", "{}"),
-                ],
-                vec![Line::Text("That is all.")],
-            ])
-        };
-        let first = play(&script(), tools(), &file, 1).await;
+                Line::Text("I look. "),
+                Line::Call("once", "{}"),
+                Line::Call("again", "{}"),
+            ],
+            vec![Line::Text("That is all.")],
+        ]);
+        let again = Played::new("again", Does::Answer("2", MOMENT)).idempotent();
+        let tools = vec![
+            Played::new("once", Does::Answer("1", MOMENT)).counted(&self.once),
+            again.counted(&self.again),
+        ];
+        let file = self.folder.path().join("c.sqlite");
+        play(&script, tools, &file, number).await
+    }
+
+    /// The first process begins a turn and ends so many milliseconds later, without a word.
+    async fn begin_and_die(&self, after: u64) -> RequestId {
+        let first = self.process(1).await;
         let stream = first.ask("Go", settings()).await;
         let name = stream.id().clone();
-        sleep(Duration::from_millis(at)).await;
-        let Play { root, .. } = first;
-        root.stop(Duration::ZERO).await;
-        drop(stream);
+        sleep(Duration::from_millis(after)).await;
+        first.root.stop(Duration::ZERO).await;
+        name
+    }
+}
 
-        let second = play(&script(), tools(), &file, 2).await;
-        let begun = conversation_store::client::ask(
-            second.store.as_ref().unwrap(),
-            OpenTurns { conversation: id() },
-        )
+async fn open_turns(play: &Play) -> Vec<TurnRecord> {
+    let store = play.store.as_ref().unwrap();
+    let conversation = id();
+    conversation_store::client::ask(store, OpenTurns { conversation })
         .await
-        .unwrap();
-        let continued = second
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_crash_of_the_process_a_turn_is_interrupted_and_continue_picks_it_up() {
+    let (mut continued, mut unknown) = (0, 0);
+    for at in (0..120).step_by(3) {
+        let lives = Lives::new();
+        let name = lives.begin_and_die(at).await;
+        let second = lives.process(2).await;
+        let left = open_turns(&second).await;
+        let stream = second
             .agents
             .continue_turn(&id(), settings())
             .await
             .unwrap();
-        assert_eq!(continued.is_some(), !begun.is_empty(), "at {at} ms");
-        let Some(continued) = continued else {
+        assert_eq!(stream.is_some(), !left.is_empty(), "at {at} ms");
+        let Some(stream) = stream else {
             // It had not begun, or had ended.
             second.end().await;
             continue;
         };
-        assert_eq!(begun[0].state, TurnState::Interrupted);
-        assert_eq!(continued.id(), &name);
-        let events = all(continued).await;
+        assert_eq!(left[0].state, TurnState::Interrupted);
+        assert_eq!(stream.id(), &name);
+        let events = all(stream).await;
         assert!(
             text(&events).ends_with("That is all."),
             "at {at} ms: {events:?}"
         );
-        let lost = events.iter().any(|event| {
-            matches!(
-                event,
-                TurnEvent::ToolEnded {
-                    outcome: ToolOutcome::Unknown(_),
-                    ..
-                }
-            )
-        });
-        unknown += u32::from(lost);
-        assert!(once.begun.load(Ordering::SeqCst) <= 1, "at {at} ms");
+        continued += 1;
+        unknown += u32::from(events.iter().any(|event| {
+            let TurnEvent::ToolEnded { outcome, .. } = event else {
+                return false;
+            };
+            matches!(outcome, ToolOutcome::Unknown(_))
+        }));
+        assert!(lives.once.begun.load(Ordering::SeqCst) <= 1, "at {at} ms");
         assert_eq!(turn(&second, &name).await.state, TurnState::Done);
         let history = second.history().await;
         assert_eq!(history.len(), 5, "{history:?}");
         assert_eq!(history[..2], ["user: Go", "assistant: I look. "]);
-        assert_eq!(
-            second
-                .agents
-                .continue_turn(&id(), settings())
-                .await
-                .map(|s| s.is_none()),
-            Ok(true)
-        );
+        let more = second.agents.continue_turn(&id(), settings()).await;
+        assert!(more.unwrap().is_none());
         second.end().await;
     }
-    assert!(unknown > 3, "{unknown}");
+    assert!(continued > 20 && unknown > 3, "{continued} {unknown}");
 }
 
 #[tokio::test(start_paused = true)]

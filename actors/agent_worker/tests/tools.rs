@@ -36,7 +36,7 @@ fn outcomes(events: &[TurnEvent]) -> Vec<ToolOutcome> {
 
 async fn until(stream: &mut TurnStream, wanted: impl Fn(&TurnEvent) -> bool) -> TurnEvent {
     loop {
-        let event = stream.next().await.expect("it has not ended");
+        let event = stream.next().await.unwrap();
         if wanted(&event) {
             return event;
         }
@@ -183,8 +183,8 @@ async fn a_tool_runs_when_it_is_allowed_and_unanswered_means_denied() {
         }
         let events = all(stream).await;
         assert_eq!(began.elapsed() >= Duration::from_mins(2), answer.is_none());
-        let begun = counts.begun.load(Ordering::SeqCst);
-        assert_eq!(begun, u64::from(answer == Some(true)));
+        let runs = counts.begun.load(Ordering::SeqCst);
+        assert_eq!(runs, u64::from(answer == Some(true)));
         let outcome = &outcomes(&events)[0];
         assert_eq!(
             matches!(outcome, ToolOutcome::Denied(_)),
