@@ -186,7 +186,7 @@ async fn after_a_crash_of_the_process_a_turn_is_interrupted_and_continue_picks_i
         assert!(more.unwrap().is_none());
         second.end().await;
     }
-    assert!(continued > 20 && unknown > 3, "{continued} {unknown}");
+    assert!(continued > 10 && unknown > 3, "{continued} {unknown}");
 }
 
 #[tokio::test(start_paused = true)]
