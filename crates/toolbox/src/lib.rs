@@ -9,7 +9,6 @@
 //!
 //! ```
 //! # extern crate paraphym_toolbox as toolbox;
-//! # extern crate paraphym_domain as domain;
 //! use std::sync::Arc;
 //!
 //! use domain::ToolSpec;
