@@ -1,6 +1,6 @@
 //! The one door to [`Settings`]: every value is read and validated by itself, so that all that is wrong is told at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use garde::Validate;
 use serde::Deserialize;
@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::catalogue::Catalogue;
 use crate::flat::{Flat, nest};
+use crate::paths::{NAMES, is_under};
 use crate::refusal::{Origin, Refusal, Refusals};
 use crate::settings::Settings;
 
@@ -38,15 +39,16 @@ pub(crate) fn check(catalogue: &Catalogue, given: &Given) -> Result<Settings, Re
     }
     let settings = Settings::deserialize(nest(&good)).unwrap_or_default();
     if let Err(report) = settings.validate() {
-        let mut paths: Vec<String> = report
-            .iter()
-            .map(|(path, _)| setting_of(&path.to_string()))
-            .collect();
-        paths.dedup();
-        for path in paths {
-            if let Some((value, origin)) = given.get(&path) {
-                refusals.push(refused(catalogue, &path, value, origin));
-            }
+        let mut told = BTreeSet::new();
+        for (path, error) in report.iter() {
+            let path = path.to_string();
+            refusals.extend(breach(
+                catalogue,
+                given,
+                &path,
+                &error.to_string(),
+                &mut told,
+            ));
         }
     }
     match Refusals::of(refusals) {
@@ -55,10 +57,59 @@ pub(crate) fn check(catalogue: &Catalogue, given: &Given) -> Result<Settings, Re
     }
 }
 
-/// `model.stop` of `model.stop[3]`.
-fn setting_of(path: &str) -> String {
-    let end = path.find('[').unwrap_or(path.len());
-    path.get(..end).unwrap_or(path).to_owned()
+/// What settings say only together: each is accepted by itself, and a change may bring them one by one.
+///
+/// # Errors
+/// Every MCP server that is neither a program nor an address, or both.
+pub(crate) fn check_together(settings: &Settings, origin: &Origin) -> Result<(), Refusals> {
+    let broken = settings
+        .tools
+        .mcp
+        .iter()
+        .filter(|(_, server)| !server.is_whole());
+    let refusals = broken.map(|(name, server)| {
+        let given = if server.url.is_some() {
+            "command and url"
+        } else {
+            "neither command nor url"
+        };
+        Refusal::Value {
+            field: format!("tools.mcp.{name}"),
+            value: given.to_owned(),
+            origin: origin.clone(),
+            allowed: "either a command or a url, in the same file".to_owned(),
+        }
+    });
+    Refusals::of(refusals.collect()).map_or(Ok(()), Err)
+}
+
+/// One thing that was found wrong with values that can be read, told once a setting: of the setting it lies in, or, if
+/// a whole list of names is wrong, of the list.
+fn breach(
+    catalogue: &Catalogue,
+    given: &Given,
+    path: &str,
+    error: &str,
+    told: &mut BTreeSet<String>,
+) -> Option<Refusal> {
+    // `model.stop` of `model.stop[3]`, `tools.mcp.x.env` of `tools.mcp.x.env.TOKEN`.
+    let path = path.split('[').next().unwrap_or(path);
+    let known = |setting: &&String| is_under(path, setting) && catalogue.get(setting).is_some();
+    let setting = given.keys().find(known);
+    if let Some(setting) = setting {
+        let (value, origin) = given.get(setting)?;
+        return told
+            .insert(setting.clone())
+            .then(|| refused(catalogue, setting, value, origin));
+    }
+    let mut inside = given.iter().filter(|(setting, _)| is_under(setting, path));
+    let (_, (_, origin)) = inside.next_back()?;
+    told.insert(path.to_owned()).then(|| Refusal::Value {
+        field: path.to_owned(),
+        value: "what is there".to_owned(),
+        origin: origin.clone(),
+        allowed: format!("fewer names: the {error}"),
+    })
 }
 
 fn refused(catalogue: &Catalogue, path: &str, value: &Value, origin: &Origin) -> Refusal {
@@ -75,8 +126,11 @@ fn refused(catalogue: &Catalogue, path: &str, value: &Value, origin: &Origin) ->
 
 pub(crate) fn unknown(catalogue: &Catalogue, path: &str, origin: &Origin) -> Refusal {
     let hint = if catalogue.is_section(path) {
-        let example = catalogue.in_section(path).next().unwrap_or_default();
+        let example = catalogue.example(path).unwrap_or_default();
         format!("it is a section, of settings such as {example}")
+    } else if let Some(name) = catalogue.bad_name(path) {
+        let name: String = name.chars().take(80).collect();
+        format!("{name:?} is no name: use {NAMES}")
     } else {
         match catalogue.nearest(path) {
             Some(nearest) => format!("did you mean {nearest}?"),

@@ -46,8 +46,14 @@ const PAGE: Effect = Effect::NotYet {
     by: "the page (issue 8)",
 };
 
+/// What is being built.
+const AGENT: Effect = Effect::NotYet {
+    by: "the agent (issue 5)",
+};
+
 /// Sections as a whole.
-const SECTIONS: [(&str, Effect); 9] = [
+const SECTIONS: [(&str, Effect); 12] = [
+    ("agents", AGENT),
     ("behaviour", Effect::NextTurn),
     ("chat", Effect::NextStart),
     ("limits", Effect::NextStart),
@@ -55,7 +61,9 @@ const SECTIONS: [(&str, Effect); 9] = [
     ("model", Effect::NextStart),
     ("personality", Effect::NextTurn),
     ("realtime", Effect::NextStart),
+    ("recall", AGENT),
     ("telemetry", Effect::AtOnce),
+    ("tools", AGENT),
     ("ui", PAGE),
 ];
 
@@ -79,7 +87,7 @@ const SINGLE: [(&str, Effect); 16] = [
     ("model.top_p", Effect::NextTurn),
 ];
 
-/// When a change of this setting is felt; `None` if nobody has said it.
+/// When a change of this setting, or of those of this pattern, is felt; `None` if nobody has said it.
 pub(crate) fn effect(path: &str) -> Option<Effect> {
     let (section, _) = path.split_once('.')?;
     let single = SINGLE.iter().find(|(name, _)| *name == path);
@@ -95,7 +103,7 @@ mod tests {
     #[test]
     fn every_setting_says_when_it_is_felt_and_nothing_else_does() {
         let catalogue = Catalogue::new();
-        for (path, _) in catalogue.iter() {
+        for (path, _) in catalogue.iter().chain(catalogue.patterns()) {
             assert!(effect(path).is_some(), "{path}");
         }
         for (path, _) in SINGLE {

@@ -7,27 +7,22 @@ use serde_json::{Map, Value};
 /// Values by path, such as `limits.connections`. A path that is not here is not set.
 pub type Flat = BTreeMap<String, Value>;
 
-/// The settings of a whole tree of sections; null where none is set.
-pub(crate) fn flatten_known(tree: &Value) -> Flat {
-    let sections = tree.as_object().into_iter().flatten();
-    sections
-        .flat_map(|(section, fields)| {
-            let fields = fields.as_object().into_iter().flatten();
-            fields.map(move |(key, value)| (format!("{section}.{key}"), value.clone()))
-        })
-        .collect()
-}
-
-/// The tree again, without what is null.
+/// The tree again, without what is null. Of two paths one of which lies under the other, only one is kept.
 pub(crate) fn nest(flat: &Flat) -> Value {
     let mut tree = Map::new();
     for (path, value) in flat.iter().filter(|(_, value)| !value.is_null()) {
-        let (section, key) = path.split_once('.').unwrap_or((path, ""));
-        let section = tree
-            .entry(section)
-            .or_insert_with(|| Value::Object(Map::new()));
-        if let Value::Object(fields) = section {
-            fields.insert(key.to_owned(), value.clone());
+        let mut fields = &mut tree;
+        let mut parts = path.split('.').peekable();
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                fields.insert(part.to_owned(), value.clone());
+                break;
+            }
+            let inner = fields
+                .entry(part)
+                .or_insert_with(|| Value::Object(Map::new()));
+            let Value::Object(inner) = inner else { break };
+            fields = inner;
         }
     }
     Value::Object(tree)
@@ -50,11 +45,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tree_survives_being_flat() {
-        let tree = serde_json::json!({"a": {"x": 1, "y": ["z"]}, "b": {"w": "v"}});
-        assert_eq!(nest(&flatten_known(&tree)), tree);
-        let mut flat = flatten_known(&tree);
-        flat.insert("b.none".to_owned(), Value::Null);
+    fn paths_become_a_tree() {
+        let flat = Flat::from([
+            ("a.x".to_owned(), 1.into()),
+            ("a.none".to_owned(), Value::Null),
+            ("b.y.z".to_owned(), serde_json::json!({"k.l": "v"})),
+            ("b.y.w".to_owned(), serde_json::json!(["v"])),
+        ]);
+        let tree = serde_json::json!({"a": {"x": 1}, "b": {"y": {"z": {"k.l": "v"}, "w": ["v"]}}});
         assert_eq!(nest(&flat), tree);
+        let text = to_toml(&flat).unwrap();
+        let read: toml::Table = toml::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_value(read).unwrap(), tree);
     }
 }

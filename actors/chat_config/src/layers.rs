@@ -2,16 +2,13 @@
 //!
 //! Nothing is read here: text comes in, values go out.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use figment::value::{Dict, Map, Value as Layered};
-use figment::{Figment, Metadata, Profile, Provider};
 use serde_json::Value;
 
 use crate::catalogue::Catalogue;
-use crate::check::{Given, check, unknown};
-use crate::flat::{Flat, nest};
+use crate::check::{Given, check, check_together, unknown};
+use crate::flat::Flat;
 use crate::refusal::{Origin, Refusal, Refusals};
 
 /// How names of environment variables begin. Those with a double underscore are settings: `PARAPHYM_LIMITS__ANSWERS` is
@@ -114,7 +111,7 @@ impl Layers {
             reason: unreadable(&error, text),
         })?;
         let tree = serde_json::to_value(table).unwrap_or_default();
-        let (own, strange) = flatten(&tree);
+        let (own, strange) = catalogue.flatten(&tree);
         let given: Given = own
             .iter()
             .map(|(path, value)| (path.clone(), (value.clone(), origin.clone())))
@@ -123,7 +120,8 @@ impl Layers {
             .iter()
             .map(|path| unknown(catalogue, path, &origin))
             .collect();
-        if let Err(wrong) = check(catalogue, &given) {
+        let together = |settings| check_together(&settings, &origin);
+        if let Err(wrong) = check(catalogue, &given).and_then(together) {
             refusals.extend(wrong.iter().cloned());
         }
         match Refusals::of(refusals) {
@@ -134,37 +132,21 @@ impl Layers {
 
     /// All values that hold when the file sets `own`, each with where it came from.
     pub(crate) fn merge(&self, catalogue: &Catalogue, own: &Flat, own_origin: &Origin) -> Given {
-        let defaults: Flat = catalogue
+        let defaults = catalogue
             .iter()
-            .map(|(path, entry)| (path.to_owned(), entry.default.clone()))
-            .collect();
-        let mut merged = Figment::new()
-            .merge(Layer::new(&Origin::Default, &defaults))
-            .merge(Layer::new(own_origin, own));
-        for (origin, path, value) in &self.above {
-            let one = Flat::from([(path.clone(), value.clone())]);
-            merged = merged.merge(Layer::new(origin, &one));
-        }
-        let names: BTreeMap<String, &Origin> = self
+            .map(|(path, entry)| (path, &entry.default, &Origin::Default));
+        let own = own
+            .iter()
+            .map(|(path, value)| (path.as_str(), value, own_origin));
+        let above = self
             .above
             .iter()
-            .map(|(origin, ..)| origin)
-            .chain([own_origin, &Origin::Default])
-            .map(|origin| (origin.to_string(), origin))
-            .collect();
-        let whole = merged.data().unwrap_or_default();
-        let mut given = Given::new();
-        for (section, fields) in whole.into_values().flatten() {
-            for (key, value) in fields.into_dict().unwrap_or_default() {
-                let origin = merged
-                    .get_metadata(value.tag())
-                    .and_then(|layer| names.get(layer.name.as_ref()));
-                let origin = origin.map_or(Origin::Default, |origin| (*origin).clone());
-                let value = serde_json::to_value(value).unwrap_or_default();
-                given.insert(format!("{section}.{key}"), (value, origin));
-            }
-        }
-        given
+            .map(|(origin, path, value)| (path.as_str(), value, origin));
+        defaults
+            .chain(own)
+            .chain(above)
+            .map(|(path, value, origin)| (path.to_owned(), (value.clone(), origin.clone())))
+            .collect()
     }
 }
 
@@ -200,54 +182,10 @@ pub(crate) fn value(catalogue: &Catalogue, path: &str, text: &str) -> Value {
     Value::String(text.to_owned())
 }
 
-/// The settings of a tree, and the paths of what cannot be one: it lies too deep, or its key has a dot.
-fn flatten(tree: &Value) -> (Flat, Vec<String>) {
-    let (mut flat, mut strange) = (Flat::new(), Vec::new());
-    for (section, fields) in tree.as_object().into_iter().flatten() {
-        let Value::Object(fields) = fields else {
-            strange.push(section.clone());
-            continue;
-        };
-        for (key, value) in fields {
-            if section.contains('.') || key.contains('.') {
-                strange.push(format!("{section:?}.{key:?}"));
-            } else {
-                flat.insert(format!("{section}.{key}"), value.clone());
-            }
-        }
-    }
-    (flat, strange)
-}
-
-/// One layer, as figment wants it.
-struct Layer {
-    name: String,
-    values: Dict,
-}
-
-impl Layer {
-    fn new(origin: &Origin, flat: &Flat) -> Self {
-        let values = Layered::serialize(nest(flat)).ok();
-        Self {
-            name: origin.to_string(),
-            values: values.and_then(Layered::into_dict).unwrap_or_default(),
-        }
-    }
-}
-
-impl Provider for Layer {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.name.clone())
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Profile::Default.collect(self.values.clone()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Approval;
 
     fn layers(environment: &[(&str, &str)], flags: &[&str]) -> Result<Layers, Refusals> {
         let environment = environment
@@ -356,5 +294,106 @@ mod tests {
         let broken = layers.read(&catalogue, "chat.system = \"hush").unwrap_err();
         assert!(!broken.to_string().contains("hush"), "{broken}");
         assert_eq!(layers.read(&catalogue, ""), Ok(Flat::new()));
+    }
+
+    #[test]
+    fn what_is_made_by_name_is_read_from_every_layer() {
+        let catalogue = Catalogue::new();
+        let layers = layers(
+            &[("PARAPHYM_AGENTS__CODER__SYSTEM", "You write Rust.")],
+            &[
+                "agents.coder.temperature=0",
+                "tools.mcp.git.env={A.B=\"c\"}",
+            ],
+        );
+        let wrong = layers.unwrap_err().to_string();
+        assert!(wrong.contains("tools.mcp.git.env = (secret)"), "{wrong}");
+        let layers = super::tests::layers(
+            &[("PARAPHYM_AGENTS__CODER__SYSTEM", "You write Rust.")],
+            &["agents.coder.temperature=0", "tools.mcp.git.env={A=\"c\"}"],
+        )
+        .unwrap();
+        let text = "[agents.coder]\nmodel = \"qwen\"\ntemperature = 1\n[agents.default]\nmemory = true\n\
+            [tools.overrides]\ncurrent_time = \"auto\"\n[tools.mcp.git]\ncommand = \"git-mcp\"\nenv = {\"A\" = \"b\", D = \"e\"}\n";
+        let own = layers.read(&catalogue, text).unwrap();
+        let again: Flat = layers
+            .read(&catalogue, &crate::to_toml(&own).unwrap())
+            .unwrap();
+        assert_eq!(own, again);
+        let origin = Origin::File(layers.file().to_owned());
+        let settings = check(&catalogue, &layers.merge(&catalogue, &own, &origin)).unwrap();
+        let coder = settings.agent("coder").unwrap();
+        assert_eq!(coder.system.as_deref(), Some("You write Rust."));
+        assert_eq!(
+            (coder.temperature, coder.model.as_deref()),
+            (Some(0.0), Some("qwen"))
+        );
+        assert!(settings.agent("default").unwrap().memory);
+        assert_eq!(settings.agent("nobody"), None);
+        assert_eq!(settings.tools.overrides["current_time"], Approval::Auto);
+        // A later layer wins as a whole.
+        let env = &settings.tools.mcp["git"].env;
+        assert_eq!(
+            env.iter().collect::<Vec<_>>(),
+            [(&"A".to_owned(), &"c".to_owned())]
+        );
+    }
+
+    #[test]
+    fn what_is_made_by_name_is_refused_by_its_name() {
+        let (catalogue, layers) = (Catalogue::new(), layers(&[], &[]).unwrap());
+        for (text, part) in [
+            (
+                "[agents.coder]\ntemperature = 9\n",
+                "agents.coder.temperature = 9 (from file /etc/config.toml) is not accepted: use a number from 0.0 to 2.0",
+            ),
+            (
+                "[agents.coder]\nsistem = \"x\"\n",
+                "did you mean agents.coder.system?",
+            ),
+            (
+                "[agents.\"my coder\"]\nsystem = \"x\"\n",
+                "\"my coder\" is no name: use 1 to 64 letters",
+            ),
+            (
+                "[agents.coder]\n",
+                "agents.coder (from file /etc/config.toml) is no setting: it is a section",
+            ),
+            ("[agents]\ncoder = 1\n", "agents.coder (from file"),
+            (
+                "[agents.coder]\nstop = [\"\"]\n",
+                "agents.coder.stop = [\"\"]",
+            ),
+            (
+                "[tools.overrides]\nrm = \"perhaps\"\n",
+                "tools.overrides.rm = \"perhaps\"",
+            ),
+            (
+                "[tools.mcp.a]\nargs = [\"x\"]\n",
+                "tools.mcp.a = neither command nor url",
+            ),
+            (
+                "[tools.mcp.a]\ncommand = \"x\"\nurl = \"http://a\"\n",
+                "tools.mcp.a = command and url",
+            ),
+            (
+                "[tools.mcp.a]\nurl = \"http://a\"\nheaders = {A = \"hush\\n\"}\n",
+                "tools.mcp.a.headers = (secret)",
+            ),
+        ] {
+            let wrong = layers.read(&catalogue, text).unwrap_err().to_string();
+            assert!(wrong.contains(part), "{part} is not in {wrong}");
+            assert_eq!(wrong.lines().count(), 1, "{wrong}");
+            assert!(!wrong.contains("hush"), "{wrong}");
+        }
+        let many: Vec<String> = (0..65)
+            .map(|n| format!("[agents.a{n}]\nmemory = true\n"))
+            .collect();
+        let many = many.concat();
+        let wrong = layers.read(&catalogue, &many).unwrap_err().to_string();
+        assert!(
+            wrong.starts_with("agents = what is there (from file") && wrong.contains("64"),
+            "{wrong}"
+        );
     }
 }

@@ -21,6 +21,7 @@ mod layers;
 mod memory_disk;
 pub mod messages;
 mod news;
+mod paths;
 pub mod patience;
 mod quiet;
 mod refusal;

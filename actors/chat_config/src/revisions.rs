@@ -3,16 +3,17 @@
 //! A change is first planned and then committed; between the two it is written down. Nothing here waits, reads a clock
 //! or forgets a revision while another is planned on it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::Value;
 
 use crate::catalogue::Catalogue;
-use crate::check::{Given, check, unknown};
+use crate::check::{Given, check, check_together, unknown};
 use crate::flat::Flat;
 use crate::layers::Layers;
+use crate::paths::is_under;
 use crate::refusal::{Origin, Refusal, Refusals};
 use crate::settings::Settings;
 
@@ -185,6 +186,7 @@ impl Revisions {
         let origin = Origin::File(layers.file().to_owned());
         let given = layers.merge(&catalogue, &own, &origin);
         let settings = check(&catalogue, &given)?;
+        check_together(&settings, &origin)?;
         let current = Arc::new(Revision {
             number: 1,
             at: author.at,
@@ -284,7 +286,13 @@ impl Revisions {
         let fresh: Given = fresh
             .map(|(path, value)| (path.clone(), (value.clone(), asked.clone())))
             .collect();
-        if let Err(wrong) = check(&self.catalogue, &fresh) {
+        // The file alone has to be whole: what lies above it may be gone with the next start.
+        let whole = |_| {
+            let own = own.iter();
+            let own = own.map(|(path, value)| (path.clone(), (value.clone(), asked.clone())));
+            check_together(&check(&self.catalogue, &own.collect())?, &asked)
+        };
+        if let Err(wrong) = check(&self.catalogue, &fresh).and_then(whole) {
             refusals.extend(wrong.iter().cloned());
         }
         match Refusals::of(refusals) {
@@ -353,8 +361,10 @@ impl Revisions {
             None => Err(unknown(&self.catalogue, key, asked)),
         };
         let all = |section: &str| {
-            let paths = self.catalogue.in_section(section);
-            paths.map(|path| (path.to_owned(), None)).collect()
+            let own = self.current.own.keys().map(String::as_str);
+            let made = own.filter(|path| is_under(path, section));
+            let there = self.catalogue.in_section(section).chain(made);
+            there.map(|path| (path.to_owned(), None)).collect()
         };
         match change {
             Change::Set { key, value } => Ok(vec![(known(key)?, Some(value.clone()))]),
@@ -407,6 +417,7 @@ impl Revisions {
         let origin = Origin::File(self.layers.file().to_owned());
         let given = self.layers.merge(&self.catalogue, &own, &origin);
         let settings = check(&self.catalogue, &given)?;
+        check_together(&settings, &origin)?;
         Ok(Revision {
             number,
             at: author.at,
@@ -437,13 +448,21 @@ fn origins(given: Given) -> BTreeMap<String, Origin> {
 
 fn differences(catalogue: &Catalogue, from: &Settings, to: &Settings) -> Vec<Changed> {
     let (from, to) = (catalogue.flat(from), catalogue.flat(to));
-    let pairs = from.iter().zip(to.values());
-    pairs
-        .filter(|((_, from), to)| from != to)
-        .map(|((field, from), to)| Changed {
+    // What is made by name may be on one side alone; it counts as it is by default on the other.
+    let fields: BTreeSet<&String> = from.keys().chain(to.keys()).collect();
+    let value = |flat: &Flat, field: &str| {
+        let there = flat.get(field);
+        let usual = || catalogue.get(field).map(|entry| entry.default.clone());
+        there.cloned().or_else(usual).unwrap_or_default()
+    };
+    fields
+        .into_iter()
+        .map(|field| (field, value(&from, field), value(&to, field)))
+        .filter(|(_, from, to)| from != to)
+        .map(|(field, from, to)| Changed {
             field: field.clone(),
-            from: catalogue.show(field, from),
-            to: catalogue.show(field, to),
+            from: catalogue.show(field, &from),
+            to: catalogue.show(field, &to),
         })
         .collect()
 }

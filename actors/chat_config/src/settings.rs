@@ -2,16 +2,21 @@
 //!
 //! A section has no other way in than [`crate::check`]: nothing here is used before it was validated.
 
+mod agents;
 mod behaviour;
 mod chat;
+mod forms;
 mod limits;
 mod memory;
 mod model;
 mod personality;
 mod realtime;
+mod recall;
 mod telemetry;
+mod tools;
 mod ui;
 
+pub use agents::{Agent, DEFAULT_AGENT};
 pub use behaviour::{Behaviour, Flow, FollowUp};
 pub use chat::{Chat, Overflow};
 pub use limits::Limits;
@@ -19,8 +24,12 @@ pub use memory::Memory;
 pub use model::Model;
 pub use personality::{Expertise, Personality, Tone, Verbosity};
 pub use realtime::Realtime;
+pub use recall::Recall;
 pub use telemetry::Telemetry;
+pub use tools::{Approval, McpServer, Tools};
 pub use ui::{Animations, Colours, Density, Layout, Theme, Ui};
+
+use std::collections::BTreeMap;
 
 use garde::Validate;
 use schemars::JsonSchema;
@@ -57,6 +66,15 @@ pub struct Settings {
     /// What is logged.
     #[garde(dive)]
     pub telemetry: Telemetry,
+    /// Roles by name; the one named `default` answers where none is asked for. At most 64.
+    #[garde(length(max = 64), dive)]
+    pub agents: BTreeMap<String, Agent>,
+    /// What agents may do, and where their tools come from.
+    #[garde(dive)]
+    pub tools: Tools,
+    /// What is remembered over conversations, and how it is found again.
+    #[garde(dive)]
+    pub recall: Recall,
 }
 
 #[cfg(test)]

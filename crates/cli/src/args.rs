@@ -111,6 +111,7 @@ Examples:
   paraphym config get model.temperature
   paraphym config set model.temperature=0.7 chat.idle=15m
   paraphym config set --expect 12 memory.limit=4GiB
+  paraphym config set agents.coder.system \"You write Rust.\"
   paraphym config edit
   paraphym config history
   paraphym config rollback 11
@@ -195,7 +196,7 @@ pub(crate) enum ConfigAction {
     },
     /// Change settings, all of them or none
     Set {
-        /// What to set, such as model.temperature=0.7
+        /// What to set, such as model.temperature=0.7; one setting may be written as KEY VALUE
         #[arg(value_name = "KEY=VALUE", required = true)]
         changes: Vec<String>,
         #[command(flatten)]

@@ -41,11 +41,9 @@ async fn done(stage: &mut Stage, action: &ConfigAction) -> Result<(), Failure> {
             expect,
             json,
         } => {
-            let changes: Result<Vec<Change>, Failure> =
-                changes.iter().map(|text| change(text)).collect();
             let wish = Wish::Update {
                 expected: expect.expect,
-                changes: changes?,
+                changes: wished(changes)?,
             };
             make(stage, wish, *json).await
         }
@@ -130,6 +128,17 @@ fn who() -> String {
         .filter_map(|name| std::env::var(name).ok());
     let mut names = names.filter(|name| !name.is_empty());
     names.next().unwrap_or_else(|| "paraphym config".to_owned())
+}
+
+/// `KEY=VALUE …`, or `KEY VALUE` where the value is long.
+fn wished(words: &[String]) -> Result<Vec<Change>, Failure> {
+    if let [key, text] = words
+        && !key.contains('=')
+    {
+        let (key, text) = (key.trim().to_owned(), text.clone());
+        return Ok(vec![Change::Text { key, text }]);
+    }
+    words.iter().map(|text| change(text)).collect()
 }
 
 /// `model.temperature=0.7`.

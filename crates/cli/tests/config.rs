@@ -216,6 +216,97 @@ fn what_is_set_holds_in_the_next_process_and_can_be_undone() {
 }
 
 #[test]
+fn agents_and_servers_are_made_by_name() {
+    let home = Home::new();
+    assert!(home.say(&["get", "agents"]).contains("agents.*.system"));
+    let said = home.say(&["set", "agents.coder.system", "You = exact."]);
+    assert!(
+        said.contains("agents.coder.system") && !said.contains("exact"),
+        "{said}"
+    );
+    home.say(&[
+        "set",
+        "agents.coder.temperature=0",
+        "tools.overrides.calculate=auto",
+    ]);
+    let server = [
+        "tools.mcp.git.command=git-mcp",
+        "tools.mcp.git.env={TOKEN=\"hush\"}",
+    ];
+    home.say(&[&["set"], &server[..]].concat());
+    assert!(
+        home.say(&["get", "agents.coder.system"])
+            .contains("You = exact.")
+    );
+    let coder = home.json(&["get", "agents.coder"]);
+    let settings = coder["settings"].as_array().unwrap();
+    let temperature = settings
+        .iter()
+        .find(|one| one["key"] == "agents.coder.temperature");
+    let temperature = temperature.unwrap();
+    assert_eq!(
+        (&temperature["value"], &temperature["origin"]["kind"]),
+        (&0.into(), &"file".into())
+    );
+    // Not even who asks for it by name is shown it.
+    for args in [
+        &["get"][..],
+        &["get", "tools.mcp.git.env"],
+        &["get", "--json"],
+        &["history"],
+    ] {
+        let said = home.say(args);
+        assert!(
+            said.contains("tools.mcp.git.env") && !said.contains("hush"),
+            "{args:?}: {said}"
+        );
+    }
+    let sealed = home.json(&["get", "tools.mcp.git.env"]);
+    assert_eq!(
+        (
+            &sealed["settings"][0]["value"],
+            &sealed["settings"][0]["hidden"]
+        ),
+        (&Value::Null, &true.into())
+    );
+    assert!(
+        fs::read_to_string(home.file()).unwrap().contains("hush"),
+        "who runs with it has it"
+    );
+    home.say(&["reset", "agents.coder", "tools.mcp.git"]);
+    let text = fs::read_to_string(home.file()).unwrap();
+    assert!(
+        !text.contains("coder") && !text.contains("git") && text.contains("calculate"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_an_agent_or_a_server_is_named() {
+    let home = Home::new();
+    home.say(&["set", "tools.mcp.git.command", "git-mcp"]);
+    for (change, part) in [
+        (
+            "agents.coder.temperature=9",
+            "agents.coder.temperature = 9 (asked for by ada)",
+        ),
+        ("agents.coder.sistem=x", "did you mean agents.coder.system?"),
+        ("agents.my coder.system=x", "is no name"),
+        (
+            "tools.mcp.git.url=http://a",
+            "tools.mcp.git = command and url",
+        ),
+        ("tools.mcp.git.env={A=1}", "tools.mcp.git.env = (secret)"),
+        (
+            "tools.overrides.calculate=perhaps",
+            "one of auto, ask, deny",
+        ),
+    ] {
+        assert_refused(&home.run(&["set", change]), 2, &[part]);
+    }
+}
+
+#[test]
 fn two_who_change_settings_conflict_cleanly() {
     let home = Home::new();
     home.say(&["set", "model.seed=1"]);

@@ -172,6 +172,107 @@ fn a_rollback_is_a_new_revision_and_secrets_are_never_shown() {
     );
 }
 
+fn text(key: &str, text: &str) -> Change {
+    Change::Text {
+        key: key.to_owned(),
+        text: text.to_owned(),
+    }
+}
+
+/// The changed fields of an update that is accepted.
+fn changed(revisions: &mut Revisions, changes: &[Change]) -> Vec<String> {
+    let number = revisions.current().number;
+    update(revisions, number, changes).unwrap();
+    let shown = format!("{:?}", revisions.current().changed);
+    assert!(!shown.contains("hush"), "{shown}");
+    let fields = revisions.current().changed.iter();
+    fields.map(|one| one.field.clone()).collect()
+}
+
+fn refused(revisions: &mut Revisions, changes: &[Change]) -> PlanError {
+    let number = revisions.current().number;
+    update(revisions, number, changes).unwrap_err()
+}
+
+fn reset(key: &str) -> Change {
+    Change::Reset {
+        key: key.to_owned(),
+    }
+}
+
+#[test]
+fn what_is_made_by_name_comes_and_goes() {
+    let mut revisions = start("", &["agents.coder.seed=3"]);
+    let coder = [
+        text("agents.coder.system", "hush"),
+        text("agents.coder.tools", "[\"calculate\"]"),
+        text("agents.other.memory", "true"),
+    ];
+    assert_eq!(
+        changed(&mut revisions, &coder),
+        [
+            "agents.coder.system",
+            "agents.coder.tools",
+            "agents.other.memory"
+        ]
+    );
+    assert_eq!(
+        changed(&mut revisions, &[reset("agents.other")]),
+        ["agents.other.memory"]
+    );
+    let section = Change::Section {
+        section: "agents".to_owned(),
+        values: BTreeMap::from([("coder.model".to_owned(), "new".into())]),
+    };
+    assert_eq!(
+        changed(&mut revisions, &[section]),
+        [
+            "agents.coder.model",
+            "agents.coder.system",
+            "agents.coder.tools"
+        ]
+    );
+    assert_eq!(
+        changed(&mut revisions, &[reset("agents")]),
+        ["agents.coder.model"]
+    );
+    // What a flag says stays.
+    let coder = revisions.current().settings.agent("coder").unwrap();
+    assert_eq!(coder.seed, Some(3));
+    let held = refused(&mut revisions, &[text("agents.coder.seed", "4")]);
+    assert!(matches!(held, PlanError::Held { .. }), "{held:?}");
+    let odd = refused(&mut revisions, &[text("agents.a b.seed", "4")]);
+    assert!(odd.to_string().contains("is no name"), "{odd}");
+}
+
+#[test]
+fn a_server_is_whole_or_it_is_not_there() {
+    let mut revisions = start("", &[]);
+    let server = |key: &str, value: &str| text(&format!("tools.mcp.git.{key}"), value);
+    let alone = refused(&mut revisions, &[server("args", "[\"x\"]")]);
+    assert!(
+        alone.to_string().contains("either a command or a url"),
+        "{alone}"
+    );
+    let both = [
+        server("args", "[\"x\"]"),
+        server("command", "git-mcp"),
+        server("env", "{T = \"hush\"}"),
+    ];
+    let names = ["args", "command", "env"].map(|key| format!("tools.mcp.git.{key}"));
+    assert_eq!(changed(&mut revisions, &both), names);
+    let shown = format!("{:?}", revisions.current().changed);
+    assert!(shown.contains("(secret)"), "{shown}");
+    assert_eq!(
+        changed(&mut revisions, &[server("args", "[]")]),
+        ["tools.mcp.git.args"]
+    );
+    let command = refused(&mut revisions, &[reset("tools.mcp.git.command")]);
+    assert!(matches!(command, PlanError::Refused(_)), "{command}");
+    changed(&mut revisions, &[reset("tools.mcp.git")]);
+    assert!(revisions.current().settings.tools.mcp.is_empty());
+}
+
 #[test]
 fn a_bad_file_leaves_everything_as_it_is() {
     let mut revisions = start("[ui]\nfont_px = 30\n", &[]);

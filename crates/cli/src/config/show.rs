@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use chat_config::{Catalogue, Cause, Changed, Entry, Origin, Revision, Store};
+use chat_config::{Catalogue, Cause, Changed, Entry, Flat, Origin, Revision, Store};
 use model_store::record::rfc3339;
 use serde_json::{Value, json};
 
@@ -25,20 +25,12 @@ pub(super) fn settings(store: &Store, key: Option<&str>, as_json: bool) -> Resul
         return Err(Failure::usage(format_args!("{key} is no setting"), hint));
     }
     let values = catalogue.flat(&revision.settings);
-    let wanted = |path: &str| match key {
-        None => true,
-        Some(key) => path == key || path.split_once('.').is_some_and(|(head, _)| head == key),
-    };
-    let shown: Vec<(&str, &Entry, &Value)> = catalogue
-        .iter()
-        .filter(|(path, _)| wanted(path))
-        .map(|(path, entry)| (path, entry, values.get(path).unwrap_or(&Value::Null)))
-        .collect();
+    let shown = shown(&catalogue, &values, key);
     // Whoever names a secret wants to see it; a list of everything is for anybody's eyes.
     let named = |path: &str| key == Some(path);
     if as_json {
         let settings = shown.iter().map(|(path, entry, value)| {
-            let hidden = entry.secret && !named(path) && !value.is_null();
+            let hidden = entry.secret && (entry.sealed || !named(path)) && !value.is_null();
             let value = if hidden { &Value::Null } else { value };
             setting_json(path, entry, value, hidden, revision.origin(path))
         });
@@ -51,7 +43,12 @@ pub(super) fn settings(store: &Store, key: Option<&str>, as_json: bool) -> Resul
     if let [(path, entry, value)] = shown.as_slice()
         && named(path)
     {
-        return Ok(one(path, entry, value, revision.origin(path)));
+        let value = if entry.sealed {
+            catalogue.show(path, value)
+        } else {
+            plain(value)
+        };
+        return Ok(one(path, entry, &value, revision.origin(path)));
     }
     let rows: Vec<Vec<String>> = shown
         .iter()
@@ -63,8 +60,36 @@ pub(super) fn settings(store: &Store, key: Option<&str>, as_json: bool) -> Resul
     Ok(table(&rows))
 }
 
+/// The settings that are looked at: all, those under `key`, or `key` itself. Of what is made by name and is not there yet,
+/// what it could be.
+fn shown<'a>(
+    catalogue: &'a Catalogue,
+    values: &'a Flat,
+    key: Option<&'a str>,
+) -> Vec<(&'a str, &'a Entry, &'a Value)> {
+    let wanted = |path: &str| {
+        let under = |key: &str| {
+            path.strip_prefix(key)
+                .map(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        key.is_none_or(|key| under(key) == Some(true))
+    };
+    let set = values.iter().filter(|(path, _)| wanted(path));
+    let set = set.filter_map(|(path, value)| Some((path.as_str(), catalogue.get(path)?, value)));
+    let set: Vec<_> = set.collect();
+    match key {
+        Some(key) if set.is_empty() => {
+            let alone = catalogue.get(key).map(|entry| (key, entry, &Value::Null));
+            let patterns = catalogue.patterns().filter(|(path, _)| wanted(path));
+            let patterns = patterns.map(|(path, entry)| (path, entry, &entry.default));
+            alone.map_or_else(|| patterns.collect(), |one| vec![one])
+        }
+        _ => set,
+    }
+}
+
 /// One setting with everything there is to know about it.
-fn one(path: &str, entry: &Entry, value: &Value, origin: &Origin) -> String {
+fn one(path: &str, entry: &Entry, value: &str, origin: &Origin) -> String {
     let rows = [
         ("origin", origin.to_string()),
         ("default", plain(&entry.default)),
@@ -72,12 +97,7 @@ fn one(path: &str, entry: &Entry, value: &Value, origin: &Origin) -> String {
         ("is felt", entry.effect.to_string()),
     ];
     let rows = rows.map(|(name, text)| vec![format!("  {name}"), text]);
-    format!(
-        "{path} = {}\n{}  {}\n",
-        plain(value),
-        table(&rows),
-        entry.help
-    )
+    format!("{path} = {value}\n{}  {}\n", table(&rows), entry.help)
 }
 
 fn plain(value: &Value) -> String {

@@ -210,10 +210,7 @@ const FOREIGN: [(&[&str], &[&str]); 17] = [
             "cli",
         ],
     ),
-    (
-        &["figment", "garde", "schemars", "strsim", "toml*"],
-        &["chat_config"],
-    ),
+    (&["garde", "schemars", "strsim", "toml*"], &["chat_config"]),
     (&["cargo_metadata", "syn", "proc-macro2"], &["xtask"]),
 ];
 
@@ -415,7 +412,7 @@ mod tests {
             ("gateway", "kameo", false),
             ("chat_config", "paraphym_memory_governor", false),
             ("chat_config", "toml", true),
-            ("gateway", "figment", false),
+            ("gateway", "garde", false),
             ("inference", "tokio", false),
             ("engine", "tokio-util", false),
             ("domain", "thiserror", true),

@@ -1,0 +1,45 @@
+//! The section `recall`: what is remembered over conversations, and how it is found again.
+
+use garde::Validate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::Span;
+
+/// How memories and documents are found. Which agents do so at all is theirs to say (`agents.NAME.memory`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recall {
+    /// Whether any agent may recall or remember. Yes by default.
+    #[garde(skip)]
+    pub enabled: bool,
+    /// The model that tells what texts mean. Without it, it is searched by words alone. 1 to 4096 bytes;
+    /// all-minilm-l6-v2 by default.
+    #[garde(length(min = 1, max = 4096))]
+    pub model: String,
+    /// How many memories and passages a turn is given. 1 to 100; 5 by default.
+    #[garde(range(min = 1, max = 100))]
+    pub hits: u32,
+    /// How many tokens of the window they may take together. 16 to 1 000 000; 1000 by default.
+    #[garde(range(min = 16, max = 1_000_000))]
+    pub max_tokens: u32,
+    /// How long a turn waits for them before it goes on without. 10ms to 10m; 5s by default.
+    #[garde(range(min = 10, max = 600_000))]
+    pub deadline: Span,
+    /// The share of its weight that a memory loses a day without being recalled. 0 to 0.99; 0.01 by default.
+    #[garde(range(min = 0.0, max = 0.99))]
+    pub decay_per_day: f64,
+}
+
+impl Default for Recall {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            model: "all-minilm-l6-v2".to_owned(),
+            hits: 5,
+            max_tokens: 1000,
+            deadline: Span::from_secs(5),
+            decay_per_day: 0.01,
+        }
+    }
+}
