@@ -382,7 +382,7 @@ mod tests {
             ("agents.coder.approval", "one of auto, ask, deny"),
             ("agents.coder.model", "text that is not empty"),
             (
-                "agents.coder.max_turn_time",
+                "agents.coder.turn_time",
                 "a time from 1s to 1d, such as 500ms or 1h30m",
             ),
             ("tools.overrides.current_time", "one of auto, ask, deny"),

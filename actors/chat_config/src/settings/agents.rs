@@ -58,25 +58,28 @@ pub struct Agent {
     /// of its own by default.
     #[garde(skip)]
     pub approval: Option<Approval>,
-    /// Whether it recalls what was remembered, and may remember. No by default.
+    /// Whether it recalls what was remembered. No by default.
     #[garde(skip)]
     pub memory: bool,
+    /// Whether what was asked and answered is remembered, where `memory` holds. No by default.
+    #[garde(skip)]
+    pub remember: bool,
     /// Files it answers from, as paths or patterns such as `~/notes/*.md`. At most 256 of 1 to 4096 bytes; none by
     /// default.
     #[garde(length(max = 256), inner(length(min = 1, max = 4096)))]
     pub documents: Vec<String>,
-    /// Calls of the model in one turn: each round of tools costs one. 1 to 100; 8 by default.
-    #[garde(range(min = 1, max = 100))]
+    /// Calls of the model in one turn: each round of tools costs one. 1 to 64; 8 by default.
+    #[garde(range(min = 1, max = 64))]
     pub max_turns: u32,
+    /// Tokens that one turn may generate, all calls of the model together. 1 to 10 000 000; 65 536 by default.
+    #[garde(range(min = 1, max = 10_000_000))]
+    pub turn_tokens: u32,
+    /// How long one turn may take, waiting for approvals included. 1s to 1d; 1h by default.
+    #[garde(range(min = 1000, max = 86_400_000))]
+    pub turn_time: Span,
     /// Calls of tools in one turn. 0 to 1000; 32 by default.
     #[garde(range(min = 0, max = 1000))]
-    pub max_tool_calls: u32,
-    /// Tokens that one turn may read and write, all calls of the model together. 1 to 1 000 000 000; no bound by default.
-    #[garde(range(min = 1, max = 1_000_000_000))]
-    pub max_turn_tokens: Option<u32>,
-    /// How long one turn may take, tools and answers to questions included. 1s to 1d; 10m by default.
-    #[garde(range(min = 1000, max = 86_400_000))]
-    pub max_turn_time: Span,
+    pub turn_tool_calls: u32,
 }
 
 impl Default for Agent {
@@ -96,11 +99,12 @@ impl Default for Agent {
             tools: Vec::new(),
             approval: None,
             memory: false,
+            remember: false,
             documents: Vec::new(),
             max_turns: 8,
-            max_tool_calls: 32,
-            max_turn_tokens: None,
-            max_turn_time: Span::from_secs(600),
+            turn_tokens: 65_536,
+            turn_time: Span::from_secs(3600),
+            turn_tool_calls: 32,
         }
     }
 }

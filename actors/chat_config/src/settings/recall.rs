@@ -17,14 +17,14 @@ pub struct Recall {
     /// all-minilm-l6-v2 by default.
     #[garde(length(min = 1, max = 4096))]
     pub model: String,
-    /// How many memories and passages a turn is given. 1 to 100; 5 by default.
-    #[garde(range(min = 1, max = 100))]
+    /// How many memories and passages a turn is given. 1 to 50; 5 by default.
+    #[garde(range(min = 1, max = 50))]
     pub hits: u32,
-    /// How many tokens of the window they may take together. 16 to 1 000 000; 1000 by default.
-    #[garde(range(min = 16, max = 1_000_000))]
+    /// How many tokens of the window they may take together. 1 to 100 000; 1000 by default.
+    #[garde(range(min = 1, max = 100_000))]
     pub max_tokens: u32,
-    /// How long a turn waits for them before it goes on without. 10ms to 10m; 5s by default.
-    #[garde(range(min = 10, max = 600_000))]
+    /// How long a turn waits for them before it goes on without. 1ms to 1m; 5s by default.
+    #[garde(range(min = 1, max = 60_000))]
     pub deadline: Span,
     /// The share of its weight that a memory loses a day without being recalled. 0 to 0.99; 0.01 by default.
     #[garde(range(min = 0.0, max = 0.99))]

@@ -19,15 +19,18 @@ pub struct Tools {
     /// The same for one tool by its name: auto, ask or deny; as `tools.approval` by default.
     #[garde(length(max = 1024))]
     pub overrides: BTreeMap<String, Approval>,
-    /// How long one call may take. 100ms to 1h; 30s by default.
-    #[garde(range(min = 100, max = 3_600_000))]
-    pub timeout: Span,
-    /// How much of one call's answer the model reads; the rest is cut, and that is said. 1KiB to 16MiB; 64KiB by
+    /// How long it is waited for an answer to the question whether a tool may run; then it may not. 1s to 1h; 2m by
     /// default.
-    #[garde(range(min = 1024, max = 16_777_216))]
+    #[garde(range(min = 1000, max = 3_600_000))]
+    pub approval_wait: Span,
+    /// How long one call may take. 1ms to 1h; 30s by default.
+    #[garde(range(min = 1, max = 3_600_000))]
+    pub timeout: Span,
+    /// How much of one call's answer the model reads; the rest is cut, and that is said. 256B to 1MiB; 16KiB by default.
+    #[garde(range(min = 256, max = 1_048_576))]
     pub output_bytes: Size,
-    /// Calls of one turn that run at once. 1 to 64; 4 by default.
-    #[garde(range(min = 1, max = 64))]
+    /// Calls of one turn that run at once. 1 to 32; 4 by default.
+    #[garde(range(min = 1, max = 32))]
     pub parallel: u32,
     /// MCP servers by name. At most 32.
     #[garde(length(max = 32), dive)]
@@ -96,8 +99,9 @@ impl Default for Tools {
         Self {
             approval: Approval::Ask,
             overrides: BTreeMap::new(),
+            approval_wait: Span::from_secs(120),
             timeout: Span::from_secs(30),
-            output_bytes: Size::from_bytes(64 << 10),
+            output_bytes: Size::from_bytes(16 << 10),
             parallel: 4,
             mcp: BTreeMap::new(),
         }
