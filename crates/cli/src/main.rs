@@ -12,10 +12,12 @@ mod config;
 mod doctor;
 mod failure;
 mod fetch;
+mod history;
 mod model;
 mod out;
 mod presses;
 mod progress;
+mod question;
 mod render;
 mod serve;
 mod settings;
@@ -97,6 +99,7 @@ async fn command(cli: Cli, settings: Settings, runtime: Runtime) -> Result<(), F
         Command::Doctor(args) => doctor::run(&mut stage, args).await,
         Command::Serve(args) => serve::run(&mut stage, args).await,
         Command::Config(args) => config::run(&mut stage, &args.action).await,
+        Command::History(args) => history::run(&mut stage, &args.action).await,
     }
 }
 

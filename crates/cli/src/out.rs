@@ -34,6 +34,11 @@ impl Out {
         }
     }
 
+    /// Whether colours are wanted.
+    pub(crate) const fn has_colours(&self) -> bool {
+        self.colours
+    }
+
     /// Writes text as it is, and sees to it that it is seen at once.
     pub(crate) async fn text(&mut self, text: &str) -> Result<(), Failure> {
         if text.is_empty() {

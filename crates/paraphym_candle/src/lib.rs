@@ -33,6 +33,7 @@
 mod applier;
 mod builder;
 mod doctor;
+mod history;
 mod host;
 mod inspect;
 mod listing;
@@ -49,6 +50,8 @@ pub use builder::{Builder, StartError};
 pub use cache_janitor::{CacheStatus, JanitorStatus};
 /// Settings: their catalogue, revisions, and how to change them.
 pub use chat_config;
+/// Conversations and memories at rest: what the store can be asked.
+pub use conversation_store;
 pub use doctor::{Check, DoctorReport, Verdict};
 pub use domain::{
     Approval, Budget, Bytes, Citation, ContextPolicy, ConversationId, FieldError, FinishReason,
@@ -56,6 +59,7 @@ pub use domain::{
     Sampling, ToolCall, ToolCallId, ToolOutcome, TurnError, TurnEvent, Usage,
 };
 pub use engine::{LoadError, ModelCard, ModelLoader, ModelSource};
+pub use history::{History, HistoryError, now_ms as history_now};
 pub use host::{Paraphym, ShutdownReport, Status};
 pub use inspect::inspect;
 /// Other programs' tools: which servers there are, and how each is.
