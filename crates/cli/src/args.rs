@@ -354,7 +354,11 @@ apostrophe, so that no spreadsheet runs them.")]
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     /// Names from `paraphym history list`
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(
+        value_name = "ID",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
     pub(crate) ids: Vec<String>,
     /// All conversations, the oldest first
     #[arg(long)]

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use domain::ConversationId;
 use paraphym_candle::conversation_store::client::ask;
 use paraphym_candle::conversation_store::messages::{
-    Hit, Import, LISTED, ListConversations, Overview, ReadConversation, ReadMessages, RemoveConversation,
-    Search,
+    Hit, Import, LISTED, ListConversations, Overview, ReadConversation, ReadMessages,
+    RemoveConversation, Search,
 };
 use paraphym_candle::conversation_store::{StoreConfig, StoreError};
 use paraphym_candle::{History, HistoryError, history_now};
@@ -68,7 +68,9 @@ async fn done(stage: &mut Stage, action: &HistoryAction) -> Result<(), Failure> 
     let opened = stage.unless_signalled(History::open(config)).await?;
     let history = opened?;
     let carried = match (action, read) {
-        (HistoryAction::Import { json, .. }, Some(read)) => import(stage, &history, read, *json).await,
+        (HistoryAction::Import { json, .. }, Some(read)) => {
+            import(stage, &history, read, *json).await
+        }
         _ => carry_out(stage, &history, action).await,
     };
     history.close().await;
@@ -113,13 +115,23 @@ async fn carry_out(
         }
         HistoryAction::Search { text, limit, json } => {
             let text = text.join(" ");
-            let hits = ask(history.store(), Search { text, limit: *limit }).await?;
+            let hits = ask(
+                history.store(),
+                Search {
+                    text,
+                    limit: *limit,
+                },
+            )
+            .await?;
             found(stage, &hits, *json).await
         }
         HistoryAction::Export(export) => {
             let ids = if export.all {
                 let (all, _) = overviews(history, usize::MAX).await?;
-                all.iter().rev().map(|one| one.conversation.as_str().to_owned()).collect()
+                all.iter()
+                    .rev()
+                    .map(|one| one.conversation.as_str().to_owned())
+                    .collect()
             } else {
                 export.ids.clone()
             };
@@ -200,9 +212,21 @@ async fn whole(history: &History, id: &str) -> Result<Whole, Failure> {
 
 /// Writes conversations to standard output or a new file.
 async fn write_out(stage: &mut Stage, all: &[Whole], export: &Export) -> Result<(), Failure> {
-    let by_name = || export.output.as_ref().and_then(|path| Format::of_name(&path.to_string_lossy()));
-    let json = export.json.then_some(Format::Json).filter(|_| export.output.is_none());
-    let format = export.format.or(json).or_else(by_name).unwrap_or(Format::Md);
+    let by_name = || {
+        export
+            .output
+            .as_ref()
+            .and_then(|path| Format::of_name(&path.to_string_lossy()))
+    };
+    let json = export
+        .json
+        .then_some(Format::Json)
+        .filter(|_| export.output.is_none());
+    let format = export
+        .format
+        .or(json)
+        .or_else(by_name)
+        .unwrap_or(Format::Md);
     let (text, guarded) = written(all, format);
     if guarded > 0 {
         note(&format!(
@@ -228,7 +252,11 @@ async fn write_new(path: PathBuf, text: String, force: bool) -> Result<(), Failu
     let shown = path.display().to_string();
     let work = move || {
         let mut options = std::fs::OpenOptions::new();
-        options.write(true).truncate(true).create(true).create_new(!force);
+        options
+            .write(true)
+            .truncate(true)
+            .create(true)
+            .create_new(!force);
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         options.open(&path)?.write_all(text.as_bytes())
     };
@@ -237,7 +265,9 @@ async fn write_new(path: PathBuf, text: String, force: bool) -> Result<(), Failu
         .unwrap_or_else(|error| Err(std::io::Error::other(error)))
         .map_err(|error| {
             let hint = match error.kind() {
-                std::io::ErrorKind::AlreadyExists => "name another file, or write over it with --force",
+                std::io::ErrorKind::AlreadyExists => {
+                    "name another file, or write over it with --force"
+                }
                 _ => "check the path",
             };
             Failure::failed(format_args!("{shown} cannot be written: {error}"), hint)
@@ -248,7 +278,10 @@ async fn write_new(path: PathBuf, text: String, force: bool) -> Result<(), Failu
 async fn read_import(stage: &mut Stage, file: &Path) -> Result<Vec<import::Read>, Failure> {
     let shown = file.display().to_string();
     let failed = |error: &dyn std::fmt::Display| {
-        Failure::failed(format_args!("{shown} cannot be read: {error}"), "check the path")
+        Failure::failed(
+            format_args!("{shown} cannot be read: {error}"),
+            "check the path",
+        )
     };
     let read = async {
         let mut text = String::new();
@@ -261,11 +294,15 @@ async fn read_import(stage: &mut Stage, file: &Path) -> Result<Vec<import::Read>
         }
         Ok::<_, std::io::Error>(text)
     };
-    let text = stage.unless_signalled(read).await?.map_err(|error| failed(&error))?;
+    let text = stage
+        .unless_signalled(read)
+        .await?
+        .map_err(|error| failed(&error))?;
     if text.len() as u64 > LARGEST {
         return Err(failed(&"it has more than 256 MiB"));
     }
-    import::read(&text).map_err(|wrong| Failure::usage(wrong, format!("nothing of {shown} was stored")))
+    import::read(&text)
+        .map_err(|wrong| Failure::usage(wrong, format!("nothing of {shown} was stored")))
 }
 
 /// Stores all conversations or none: none of their names may be taken, and what was stored of a file that fails half way is
@@ -306,9 +343,15 @@ async fn import(
     }
     if json {
         let ids: Vec<&str> = stored.iter().map(ConversationId::as_str).collect();
-        return stage.out.json(&json!({"imported": ids, "messages": messages})).await;
+        return stage
+            .out
+            .json(&json!({"imported": ids, "messages": messages}))
+            .await;
     }
-    let said = format!("stored {} conversations with {messages} messages\n", stored.len());
+    let said = format!(
+        "stored {} conversations with {messages} messages\n",
+        stored.len()
+    );
     stage.out.text(&said).await
 }
 
@@ -331,12 +374,20 @@ async fn remove(
     let mut messages = 0;
     for one in there {
         let conversation = one.conversation;
-        messages += ask(history.store(), RemoveConversation { conversation }).await?.messages;
+        messages += ask(history.store(), RemoveConversation { conversation })
+            .await?
+            .messages;
     }
     if json {
-        return stage.out.json(&json!({"removed": ids, "messages": messages})).await;
+        return stage
+            .out
+            .json(&json!({"removed": ids, "messages": messages}))
+            .await;
     }
-    let said = format!("removed {} conversations with {messages} messages\n", ids.len());
+    let said = format!(
+        "removed {} conversations with {messages} messages\n",
+        ids.len()
+    );
     stage.out.text(&said).await
 }
 
@@ -349,7 +400,10 @@ async fn sure(stage: &mut Stage, there: &[Overview]) -> Result<bool, Failure> {
         ));
     }
     for one in there {
-        let (id, title) = (show::safe(one.conversation.as_str()), show::safe(&one.title));
+        let (id, title) = (
+            show::safe(one.conversation.as_str()),
+            show::safe(&one.title),
+        );
         note(&format!("{id}: {} messages, {title}", one.messages));
     }
     note("remove for good? [y/N]");

@@ -3,9 +3,10 @@
 //! Another process may have the same file open; each write of either is whole.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use conversation_store::{ConversationStore, StoreConfig, StoreError};
+use runtime::{Clock, CoarseClock};
 use supervision::{Events, Handle, RootHandle, StartTreeError, SupervisorSpec, start_root};
 
 /// What is written is on the disk before it is answered, so there is little to wait for.
@@ -35,7 +36,8 @@ impl History {
     /// The file is damaged, newer, not ours, or cannot be used; nothing was changed then.
     pub async fn open(config: StoreConfig) -> Result<Self, HistoryError> {
         let archive = conversation_store::client::open(config, now_ms()).await?;
-        let (child, store) = conversation_store::child(archive, None, Arc::new(SystemTime::now));
+        let (child, store) =
+            conversation_store::child(archive, None, Arc::new(CoarseClock::default()));
         let spec = SupervisorSpec::new("history").child(child);
         let root = start_root(spec, Events::default()).await?;
         Ok(Self { root, store })
@@ -54,6 +56,5 @@ impl History {
 
 /// What a request to the store is stamped with: milliseconds since 1970.
 pub fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    CoarseClock::default().stamp().0
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::ValueEnum;
-use domain::{Message, Role, ToolCall};
+use domain::{Message, Role, ToolCall, ToolCallId};
 use model_store::record::rfc3339;
 use paraphym_candle::conversation_store::messages::StoredMessage;
 use serde_json::{Map, Value, json};
@@ -75,9 +75,9 @@ pub(super) fn message_json(stored: &StoredMessage) -> Value {
     object.insert("role".to_owned(), message.role.as_str().into());
     object.insert("content".to_owned(), message.content.clone().into());
     if !message.tool_calls.is_empty() {
-        let calls = message.tool_calls.iter().map(|call| {
-            json!({"id": call.id.as_str(), "name": call.name, "arguments": call.arguments})
-        });
+        let calls = message.tool_calls.iter().map(
+            |call| json!({"id": call.id.as_str(), "name": call.name, "arguments": call.arguments}),
+        );
         object.insert("tool_calls".to_owned(), Value::Array(calls.collect()));
     }
     if let Some(call) = &message.answers {
@@ -111,13 +111,20 @@ fn call(call: &ToolCall) -> String {
 }
 
 fn markdown(one: &Whole) -> String {
-    let title = if one.title.is_empty() { &one.id } else { &one.title };
+    let title = if one.title.is_empty() {
+        &one.id
+    } else {
+        &one.title
+    };
     let head = format!("# {}\n\n{}\n", title.trim(), one.id);
     let messages = one.messages.iter().map(|stored| {
         let (who, when) = (speaker(stored.message.role), moment(stored.said_ms));
         format!("\n**{who}** · {when}\n\n{}\n", lines(&stored.message))
     });
-    std::iter::once(head).chain(messages).collect::<Vec<_>>().concat()
+    std::iter::once(head)
+        .chain(messages)
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 /// For the eye: who said what, a blank line between.
@@ -143,8 +150,8 @@ fn csv(all: &[Whole]) -> (String, usize) {
         for stored in &one.messages {
             let message = &stored.message;
             let calls: Vec<String> = message.tool_calls.iter().map(call).collect();
-            let answers = message.answers.as_ref().map(|id| id.as_str());
-            let cells = [
+            let answers = message.answers.as_ref().map(ToolCallId::as_str);
+            let row = [
                 one.id.as_str(),
                 &stored.number.to_string(),
                 &moment(stored.said_ms),
@@ -153,12 +160,12 @@ fn csv(all: &[Whole]) -> (String, usize) {
                 &calls.join("\n"),
                 answers.unwrap_or_default(),
             ];
-            let cells = cells.map(|text| {
+            let row = row.map(|text| {
                 let (cell, guarded) = cell(text);
                 changed += usize::from(guarded);
                 cell
             });
-            text.push_str(&cells.join(","));
+            text.push_str(&row.join(","));
             text.push_str("\r\n");
         }
     }
@@ -169,7 +176,11 @@ fn csv(all: &[Whole]) -> (String, usize) {
 /// did (<https://owasp.org/www-community/attacks/CSV_Injection>).
 fn cell(text: &str) -> (String, bool) {
     let guarded = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
-    let text = if guarded { format!("'{text}") } else { text.to_owned() };
+    let text = if guarded {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    };
     if text.contains(['"', ',', '\n', '\r']) || text.starts_with(' ') || text.ends_with(' ') {
         return (format!("\"{}\"", text.replace('"', "\"\"")), guarded);
     }
@@ -178,8 +189,6 @@ fn cell(text: &str) -> (String, bool) {
 
 #[cfg(test)]
 mod tests {
-    use domain::ToolCallId;
-
     use super::*;
 
     fn stored(number: u64, message: Message) -> StoredMessage {
@@ -212,8 +221,18 @@ mod tests {
     #[test]
     fn people_read_it_as_markdown_or_text() {
         let (text, _) = written(&[whole()], Format::Md);
-        assert!(text.starts_with("# What is 6*7?\n\nsums\n\n**you** · 2026-03-01T12:00:00Z\n\nWhat is 6*7?\n"), "{text}");
-        assert!(text.contains("**model** · 2026-03-01T12:00:00Z\n\n[calls calculate {\"expression\":\"6*7\"}]\n"), "{text}");
+        assert!(
+            text.starts_with(
+                "# What is 6*7?\n\nsums\n\n**you** · 2026-03-01T12:00:00Z\n\nWhat is 6*7?\n"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains(
+                "**model** · 2026-03-01T12:00:00Z\n\n[calls calculate {\"expression\":\"6*7\"}]\n"
+            ),
+            "{text}"
+        );
         let (text, _) = written(&[whole(), whole()], Format::Txt);
         let once = "you: What is 6*7?\n\nmodel: [calls calculate {\"expression\":\"6*7\"}]\n\ntool: =42\n\nmodel: It is \"42\",\nof \
             course.\n";
@@ -231,11 +250,17 @@ mod tests {
             "sums,2,2026-03-01T12:00:00Z,assistant,,\"[calls calculate {\"\"expression\"\":\"\"6*7\"\"}]\","
         );
         assert_eq!(lines[3], "sums,3,2026-03-01T12:00:00Z,tool,'=42,,c1");
-        assert_eq!(lines[4], "sums,4,2026-03-01T12:00:00Z,assistant,\"It is \"\"42\"\",\nof course. \",,");
+        assert_eq!(
+            lines[4],
+            "sums,4,2026-03-01T12:00:00Z,assistant,\"It is \"\"42\"\",\nof course. \",,"
+        );
         assert_eq!((lines[5], lines.len()), ("", 6));
         for text in ["+1", "-1", "@x", "\t=1", "\r=1", "\n=1"] {
             let (cell, guarded) = cell(text);
-            assert!(guarded && cell.trim_start_matches('"').starts_with('\''), "{cell}");
+            assert!(
+                guarded && cell.trim_start_matches('"').starts_with('\''),
+                "{cell}"
+            );
         }
     }
 

@@ -26,16 +26,26 @@ pub(super) struct Read {
 /// The first thing that is wrong: its field, its value, and what would be accepted.
 pub(super) fn read(text: &str) -> Result<Vec<Read>, Wrong> {
     let tree: Value = serde_json::from_str(text).map_err(|error| {
-        format!("the file is no JSON ({error}): use what `paraphym history export --format json` writes")
+        format!(
+            "the file is no JSON ({error}): use what `paraphym history export --format json` writes"
+        )
     })?;
     let file = object("the file", &tree)?;
     let kind = file.get("kind");
     if kind.and_then(Value::as_str) != Some(KIND) {
-        return Err(refused("kind", kind, &format!("\"{KIND}\", as `paraphym history export --format json` writes")));
+        return Err(refused(
+            "kind",
+            kind,
+            &format!("\"{KIND}\", as `paraphym history export --format json` writes"),
+        ));
     }
     let version = file.get("version");
     if version.and_then(Value::as_u64) != Some(VERSION) {
-        return Err(refused("version", version, &format!("{VERSION}, or a newer Paraphym")));
+        return Err(refused(
+            "version",
+            version,
+            &format!("{VERSION}, or a newer Paraphym"),
+        ));
     }
     only("", file, &["kind", "version", "conversations"])?;
     let conversations = array("conversations", file.get("conversations"))?;
@@ -46,7 +56,11 @@ pub(super) fn read(text: &str) -> Result<Vec<Read>, Wrong> {
         let read = conversation(&field, one)?;
         if !seen.insert(read.id.as_str().to_owned()) {
             let id = one.get("id");
-            return Err(refused(&format!("{field}.id"), id, "a name that no other one has"));
+            return Err(refused(
+                &format!("{field}.id"),
+                id,
+                "a name that no other one has",
+            ));
         }
         all.push(read);
     }
@@ -60,14 +74,19 @@ fn conversation(field: &str, value: &Value) -> Result<Read, Wrong> {
     let name = format!("{field}.messages");
     let messages = array(&name, fields.get("messages"))?;
     if messages.len() > PAGE {
-        return Err(format!("{name} has {} messages: use at most {PAGE}", messages.len()));
+        return Err(format!(
+            "{name} has {} messages: use at most {PAGE}",
+            messages.len()
+        ));
     }
     let messages = messages.iter().enumerate();
     let messages = messages.map(|(n, one)| message(&format!("{name}[{n}]"), one));
     let messages: Vec<Imported> = messages.collect::<Result<_, _>>()?;
     let bytes: usize = messages.iter().map(|one| weight(&one.message)).sum();
     if bytes > REQUEST {
-        return Err(format!("{name} has {bytes} bytes of text: use at most {REQUEST}"));
+        return Err(format!(
+            "{name} has {bytes} bytes of text: use at most {REQUEST}"
+        ));
     }
     Ok(Read {
         id: ConversationId::new(id),
@@ -90,12 +109,20 @@ fn name<'a>(field: &str, value: Option<&'a Value>) -> Result<&'a str, Wrong> {
     if (1..=NAME).contains(&name.len()) && !name.chars().any(char::is_control) {
         return Ok(name);
     }
-    Err(refused(field, value, &format!("1 to {NAME} bytes without control characters")))
+    Err(refused(
+        field,
+        value,
+        &format!("1 to {NAME} bytes without control characters"),
+    ))
 }
 
 fn message(field: &str, value: &Value) -> Result<Imported, Wrong> {
     let fields = object(field, value)?;
-    only(field, fields, &["role", "content", "tool_calls", "tool_call_id", "said_ms"])?;
+    only(
+        field,
+        fields,
+        &["role", "content", "tool_calls", "tool_call_id", "said_ms"],
+    )?;
     let at = |key: &str| format!("{field}.{key}");
     let role = fields.get("role");
     let role: Role = text(&at("role"), role)?
@@ -103,18 +130,32 @@ fn message(field: &str, value: &Value) -> Result<Imported, Wrong> {
         .map_err(|_| refused(&at("role"), role, "one of system, user, assistant, tool"))?;
     let said = fields.get("said_ms");
     let said_ms = said.and_then(Value::as_i64).ok_or_else(|| {
-        refused(&at("said_ms"), said, "milliseconds since 1970, a whole number")
+        refused(
+            &at("said_ms"),
+            said,
+            "milliseconds since 1970, a whole number",
+        )
     })?;
-    let calls = fields.get("tool_calls").map_or(Ok(&[][..]), |calls| array(&at("tool_calls"), Some(calls)))?;
+    let calls = fields
+        .get("tool_calls")
+        .map_or(Ok(&[][..]), |calls| array(&at("tool_calls"), Some(calls)))?;
     if !calls.is_empty() && role != Role::Assistant {
-        return Err(format!("{} is not accepted: only an assistant calls tools", at("tool_calls")));
+        return Err(format!(
+            "{} is not accepted: only an assistant calls tools",
+            at("tool_calls")
+        ));
     }
     let calls = calls.iter().enumerate();
     let calls = calls.map(|(n, one)| tool_call(&format!("{}[{n}]", at("tool_calls")), one));
-    let answers = fields.get("tool_call_id").map(|id| name(&at("tool_call_id"), Some(id)));
+    let answers = fields
+        .get("tool_call_id")
+        .map(|id| name(&at("tool_call_id"), Some(id)));
     let answers = answers.transpose()?.map(ToolCallId::new);
     if answers.is_some() != (role == Role::Tool) {
-        return Err(format!("{} is not accepted: a tool's message has one, and no other", at("tool_call_id")));
+        return Err(format!(
+            "{} is not accepted: a tool's message has one, and no other",
+            at("tool_call_id")
+        ));
     }
     let message = Message {
         content: text(&at("content"), fields.get("content"))?.to_owned(),
@@ -146,7 +187,9 @@ fn object<'a>(field: &str, value: &'a Value) -> Result<&'a Map<String, Value>, W
 
 fn array<'a>(field: &str, value: Option<&'a Value>) -> Result<&'a [Value], Wrong> {
     let found = value.and_then(Value::as_array);
-    found.map(Vec::as_slice).ok_or_else(|| refused(field, value, "a list"))
+    found
+        .map(Vec::as_slice)
+        .ok_or_else(|| refused(field, value, "a list"))
 }
 
 fn text<'a>(field: &str, value: Option<&'a Value>) -> Result<&'a str, Wrong> {
@@ -160,7 +203,10 @@ fn only(field: &str, fields: &Map<String, Value>, known: &[&str]) -> Result<(), 
     let gap = if field.is_empty() { "" } else { "." };
     strange.map_or(Ok(()), |key| {
         let key: String = key.chars().take(80).collect();
-        Err(format!("{field}{gap}{key} is not known: there are {}", known.join(", ")))
+        Err(format!(
+            "{field}{gap}{key} is not known: there are {}",
+            known.join(", ")
+        ))
     })
 }
 
@@ -191,39 +237,82 @@ mod tests {
         let said = |role: &str| json!({"role": role, "content": "x", "said_ms": 1});
         for (file, part) in [
             ("{".to_owned(), "the file is no JSON"),
-            ("[]".to_owned(), "the file = [] is not accepted: use an object"),
-            (json!({"kind": "x"}).to_string(), "kind = \"x\" is not accepted"),
-            (json!({"kind": KIND, "version": 2}).to_string(), "version = 2"),
-            (json!({"kind": KIND, "version": 1, "more": 1}).to_string(), "more is not known"),
-            (json!({"kind": KIND, "version": 1}).to_string(), "conversations is missing"),
-            (with(said("king")), "conversations[0].messages[0].role = \"king\""),
-            (with(json!({"role": "user", "said_ms": 1})), "conversations[0].messages[0].content is missing"),
-            (with(json!({"role": "user", "content": "x", "said_ms": 1.5})), "messages[0].said_ms = 1.5"),
-            (with(json!({"role": "user", "content": "x", "said_ms": 1, "tool_calls": [1]})), "only an assistant"),
-            (with(json!({"role": "assistant", "content": "x", "said_ms": 1, "tool_calls": [{"id": "c"}]})),
-             "messages[0].tool_calls[0].name is missing"),
+            (
+                "[]".to_owned(),
+                "the file = [] is not accepted: use an object",
+            ),
+            (
+                json!({"kind": "x"}).to_string(),
+                "kind = \"x\" is not accepted",
+            ),
+            (
+                json!({"kind": KIND, "version": 2}).to_string(),
+                "version = 2",
+            ),
+            (
+                json!({"kind": KIND, "version": 1, "more": 1}).to_string(),
+                "more is not known",
+            ),
+            (
+                json!({"kind": KIND, "version": 1}).to_string(),
+                "conversations is missing",
+            ),
+            (
+                with(said("king")),
+                "conversations[0].messages[0].role = \"king\"",
+            ),
+            (
+                with(json!({"role": "user", "said_ms": 1})),
+                "conversations[0].messages[0].content is missing",
+            ),
+            (
+                with(json!({"role": "user", "content": "x", "said_ms": 1.5})),
+                "messages[0].said_ms = 1.5",
+            ),
+            (
+                with(json!({"role": "user", "content": "x", "said_ms": 1, "tool_calls": [1]})),
+                "only an assistant",
+            ),
+            (
+                with(
+                    json!({"role": "assistant", "content": "x", "said_ms": 1, "tool_calls": [{"id": "c"}]}),
+                ),
+                "messages[0].tool_calls[0].name is missing",
+            ),
             (with(said("tool")), "messages[0].tool_call_id"),
         ] {
             let wrong = read(&file).unwrap_err();
             assert!(wrong.contains(part), "{part} is not in {wrong}");
         }
         let twice = json!({"kind": KIND, "version": 1, "conversations": [{"id": "a", "messages": []}, {"id": "a", "messages": []}]});
-        assert!(read(&twice.to_string()).unwrap_err().starts_with("conversations[1].id = \"a\""));
-        let odd = json!({"kind": KIND, "version": 1, "conversations": [{"id": "a\nb", "messages": []}]});
-        assert!(read(&odd.to_string()).unwrap_err().starts_with("conversations[0].id"));
+        assert!(
+            read(&twice.to_string())
+                .unwrap_err()
+                .starts_with("conversations[1].id = \"a\"")
+        );
+        let odd =
+            json!({"kind": KIND, "version": 1, "conversations": [{"id": "a\nb", "messages": []}]});
+        assert!(
+            read(&odd.to_string())
+                .unwrap_err()
+                .starts_with("conversations[0].id")
+        );
     }
 
     fn any_message() -> impl Strategy<Value = Message> {
-        let call = ("[a-z0-9]{1,8}", "[a-z]{1,8}", ".{0,20}").prop_map(|(id, name, arguments)| ToolCall {
-            id: ToolCallId::new(id),
-            name,
-            arguments,
-        });
+        let call =
+            ("[a-z0-9]{1,8}", "[a-z]{1,8}", ".{0,20}").prop_map(|(id, name, arguments)| ToolCall {
+                id: ToolCallId::new(id),
+                name,
+                arguments,
+            });
         prop_oneof![
             ".{0,40}".prop_map(Message::user),
             ".{0,40}".prop_map(Message::system),
-            (".{0,40}", prop::collection::vec(call, 0..3)).prop_map(|(text, calls)| Message::calling(text, calls)),
-            ("[a-z0-9]{1,8}", ".{0,40}").prop_map(|(id, text)| Message::tool(ToolCallId::new(id), text)),
+            (".{0,40}", prop::collection::vec(call, 0..3))
+                .prop_map(|(text, calls)| Message::calling(text, calls)),
+            ("[a-z0-9]{1,8}", ".{0,40}")
+                .prop_map(|(id, text)| Message::tool(ToolCallId::new(id), text)),
         ]
     }
 

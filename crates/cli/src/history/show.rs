@@ -13,7 +13,11 @@ pub(super) fn list(all: &[Overview], more: bool, as_json: bool) -> String {
         let all: Vec<Value> = all.iter().map(overview_json).collect();
         return format!("{}\n", json!({"conversations": all, "more": more}));
     }
-    let mut rows = vec![["ID", "LAST", "MESSAGES", "TITLE"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["ID", "LAST", "MESSAGES", "TITLE"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for one in all {
         rows.push(vec![
             safe(one.conversation.as_str()),
@@ -84,11 +88,12 @@ fn marked(hit: &Hit, colours: bool) -> String {
             continue;
         };
         line.push_str(&safe(before));
-        if colours {
-            line.push_str(&format!("{bold}{}{bold:#}", safe(found)));
+        let found = safe(found);
+        line.push_str(&if colours {
+            format!("{bold}{found}{bold:#}")
         } else {
-            line.push_str(&safe(found));
-        }
+            found
+        });
         at = word.end;
     }
     line.push_str(&safe(text.get(at..).unwrap_or_default()));
@@ -97,7 +102,9 @@ fn marked(hit: &Hit, colours: bool) -> String {
 
 /// In one line, and without what a terminal would obey.
 pub(super) fn safe(text: &str) -> String {
-    let one_line = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c });
+    let one_line = text
+        .chars()
+        .map(|c| if c.is_whitespace() { ' ' } else { c });
     one_line.filter(|c| !c.is_control()).collect()
 }
 
@@ -118,9 +125,15 @@ mod tests {
             updated_ms: 1_772_366_400_000,
         };
         let text = list(std::slice::from_ref(&one), false, false);
-        assert_eq!(text, "ID  LAST                  MESSAGES  TITLE\na   2026-03-01T12:00:00Z  2         Hi[31m you\n");
+        assert_eq!(
+            text,
+            "ID  LAST                  MESSAGES  TITLE\na   2026-03-01T12:00:00Z  2         Hi[31m you\n"
+        );
         let json: Value = serde_json::from_str(&list(&[one], true, true)).unwrap();
-        assert_eq!((&json["more"], &json["conversations"][0]["messages"]), (&true.into(), &2.into()));
+        assert_eq!(
+            (&json["more"], &json["conversations"][0]["messages"]),
+            (&true.into(), &2.into())
+        );
     }
 
     #[test]
