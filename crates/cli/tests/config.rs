@@ -246,7 +246,7 @@ fn agents_and_servers_are_made_by_name() {
     let temperature = temperature.unwrap();
     assert_eq!(
         (&temperature["value"], &temperature["origin"]["kind"]),
-        (&0.into(), &"file".into())
+        (&0.0.into(), &"file".into())
     );
     // Not even who asks for it by name is shown it.
     for args in [

@@ -264,9 +264,17 @@ fn what_was_said_is_found_by_its_words() {
         said.contains("whales") && said.contains("model") && said.contains("30 metres"),
         "{said}"
     );
-    // Nothing in it is syntax.
-    for text in ["\"", "AND", "blue OR", "(", "x*", "-- '"] {
-        assert_eq!(home.run(&["search", "--", text]).code, Some(0), "{text}");
+    // Nothing in it is syntax, and what has no word in it is refused.
+    for (text, code) in [
+        ("AND", 0),
+        ("blue OR", 0),
+        ("x*", 0),
+        ("-- 'x", 0),
+        ("\"", 2),
+        ("(", 2),
+    ] {
+        let ran = home.run(&["search", "--", text]);
+        assert_eq!(ran.code, Some(code), "{text}: {}", ran.err);
     }
     let none = home.run(&["search", "giraffe"]);
     assert_eq!((none.code, none.out.as_str()), (Some(0), ""));
