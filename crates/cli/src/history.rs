@@ -152,7 +152,7 @@ async fn list(stage: &mut Stage, all: &[Overview], more: bool, json: bool) -> Re
         return Ok(());
     }
     if all.is_empty() {
-        note("nothing was stored yet: `paraphym chat` and `paraphym ask` do that");
+        note("nothing was stored yet");
     } else if more {
         note("there are more: --limit N shows them");
     }
