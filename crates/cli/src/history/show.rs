@@ -89,10 +89,14 @@ fn marked(hit: &Hit, colours: bool) -> String {
         };
         line.push_str(&safe(before));
         let found = safe(found);
-        line.push_str(&if colours {
-            format!("{bold}{found}{bold:#}")
+        line.extend(if colours {
+            [
+                bold.render().to_string(),
+                found,
+                bold.render_reset().to_string(),
+            ]
         } else {
-            found
+            [String::new(), found, String::new()]
         });
         at = word.end;
     }
