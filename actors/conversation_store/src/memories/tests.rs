@@ -601,6 +601,27 @@ fn the_document_unused_for_longest_makes_room() {
     ));
 }
 
+#[test]
+fn a_full_memory_refuses_what_is_new_and_refreshes_what_is_known() {
+    let db = open();
+    let known = keep(&db, &wish("tea, no milk"));
+    // As if the others were there; the triggers count on from here.
+    let fill = "UPDATE sources SET memories = ?1 WHERE is_file = 0";
+    db.connection.execute(fill, [at_most(MEMORIES)]).unwrap();
+    let refused = tried(&db, &wish("coffee")).unwrap_err();
+    assert!(matches!(
+        refused,
+        StoreError::NoRoom {
+            limit: MEMORIES,
+            ..
+        }
+    ));
+    assert!(refused.to_string().contains("forget a memory"));
+    assert!(!keep(&db, &wish("tea, no milk")).is_new);
+    done(&db, &Forget::Memory(known.id));
+    assert!(keep(&db, &wish("coffee")).is_new);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
