@@ -27,6 +27,8 @@ CREATE TABLE memories (
     end_byte    INTEGER,
     UNIQUE (source, hash)
 ) STRICT;
+-- The memories of a source in the order they came, which is the order their vectors lie in the file.
+CREATE INDEX memories_by_source ON memories (source);
 CREATE TABLE vectors (
     memory      INTEGER PRIMARY KEY REFERENCES memories (id) ON DELETE CASCADE,
     model       TEXT NOT NULL,
