@@ -50,6 +50,12 @@ pub struct StoreSeed {
     clock: Arc<dyn Clock>,
 }
 
+impl StoreSeed {
+    fn now(&self) -> Stamp {
+        self.clock.stamp()
+    }
+}
+
 /// The one writer of the file in a tree.
 pub struct ConversationStore {
     inbox: Inbox<Self>,
@@ -215,12 +221,12 @@ impl ConversationStore {
     }
 
     fn drop_old(&mut self, order: Option<SweepOrder>) {
-        let now_ms = self.seed.clock.stamp().0;
-        let clock = Arc::clone(&self.seed.clock);
+        let now_ms = self.seed.now().0;
+        let seed = self.seed.clone();
         let hear = move |answer: Reply<DropOld>| {
             // Not done, it is dropped, and the janitor asks again.
             if let (Some(order), Ok((swept, left))) = (order, answer) {
-                let held = held(left, clock.stamp());
+                let held = held(left, seed.now());
                 order.done(Swept {
                     swept,
                     kept: held.entries,
@@ -284,7 +290,7 @@ impl ConversationStore {
     }
 
     fn held(&self) -> Held {
-        held(self.log, self.seed.clock.stamp())
+        held(self.log, self.seed.now())
     }
 }
 

@@ -204,7 +204,11 @@ pub(crate) fn page(
 ) -> rusqlite::Result<Page> {
     let sql = "SELECT id, number, role, content, answers, turn, said_ms FROM messages
                WHERE conversation = ?1 AND number > ?2 ORDER BY number LIMIT ?3";
-    let given = params![conversation, numbered(after), at_most(limit) + 1];
+    let given = params![
+        conversation,
+        numbered(after),
+        at_most(limit.saturating_add(1))
+    ];
     let (messages, more) = messages(at, sql, given, limit)?;
     Ok(Page { messages, more })
 }
@@ -317,7 +321,12 @@ impl Work for ListConversations {
             row: i64::MAX,
         });
         let mut statement = archive.connection.prepare_cached(&sql)?;
-        let given = params![TITLE_LOOK, updated_ms, row, at_most(self.limit) + 1];
+        let given = params![
+            TITLE_LOOK,
+            updated_ms,
+            row,
+            at_most(self.limit.saturating_add(1))
+        ];
         let rows: rusqlite::Result<Vec<_>> = statement.query_map(given, overview)?.collect();
         let mut rows = rows?;
         let more = rows.len() > self.limit;

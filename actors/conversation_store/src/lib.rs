@@ -11,21 +11,37 @@
 
 mod actor;
 mod archive;
+#[cfg(test)]
+mod archive_tests;
 mod batch;
+#[cfg(test)]
+mod batch_tests;
 mod berth;
 pub mod client;
 pub mod config;
 pub mod control_log;
+#[cfg(test)]
+mod control_log_tests;
 mod conversations;
+#[cfg(test)]
+mod crash_tests;
 pub mod error;
 pub mod limits;
 pub mod memories;
 pub mod messages;
+#[cfg(test)]
+mod model_tests;
 mod process;
+#[cfg(test)]
+mod proving;
 mod schema;
 pub mod search;
+#[cfg(test)]
+mod search_tests;
 mod transfer;
 mod turn_log;
+#[cfg(test)]
+mod turn_log_tests;
 mod vector_functions;
 mod wire;
 mod work;

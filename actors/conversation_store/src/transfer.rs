@@ -19,7 +19,7 @@ impl Work for Export {
         let at = &archive.connection;
         let overview = conversations::one(at, &self.conversation)?;
         let conversation = conversations::found(at, &self.conversation)?;
-        let page = conversations::page(at, conversation, 0, usize::MAX - 1)?;
+        let page = conversations::page(at, conversation, 0, usize::MAX)?;
         if page.more {
             return Err(StoreError::TooLarge {
                 conversation: self.conversation.clone(),
