@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use domain::{Bytes, GenerationError};
 use memory_governor::client::wait_in_line;
+use memory_governor::line::MOST_WAITING;
 use memory_governor::{Lease, MemoryGovernor, Reserve, ReserveError};
 use supervision::{AskError, Handle};
 
@@ -80,6 +81,10 @@ pub(crate) async fn reserve(
     }
 }
 
+/// Until the first in a full line is served or turned away, more or less: as long as the first order to make room is waited
+/// for.
+const LINE_MOVES_MS: u64 = 2000;
+
 fn no_lease(error: AskError<ReserveError>) -> NoLease {
     match error {
         AskError::Handler(
@@ -100,6 +105,12 @@ fn no_lease(error: AskError<ReserveError>) -> NoLease {
             needed,
             available,
         }),
+        AskError::Handler(ReserveError::LineFull { .. }) => {
+            NoLease::Failed(GenerationError::Overloaded {
+                waiting: MOST_WAITING,
+                retry_after_ms: LINE_MOVES_MS,
+            })
+        }
         other => NoLease::Failed(GenerationError::Unavailable {
             part: memory_governor::CHILD_ID.to_owned(),
             reason: match other {
@@ -107,5 +118,35 @@ fn no_lease(error: AskError<ReserveError>) -> NoLease {
                 error => error.to_string(),
             },
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_line_is_a_busy_host_and_says_when_to_come_again() {
+        let full = ReserveError::LineFull {
+            purpose: "weights".to_owned(),
+            needed: Bytes(7),
+        };
+        let NoLease::Failed(error) = no_lease(AskError::Handler(full)) else {
+            panic!("it was no want of room");
+        };
+        let expected = GenerationError::Overloaded {
+            waiting: 64,
+            retry_after_ms: 2000,
+        };
+        assert_eq!(error, expected);
+        let zero = ReserveError::ZeroBytes {
+            owner: String::new(),
+            purpose: String::new(),
+        };
+        let failed = no_lease(AskError::Handler(zero));
+        assert!(matches!(
+            failed,
+            NoLease::Failed(GenerationError::Unavailable { .. })
+        ));
     }
 }
