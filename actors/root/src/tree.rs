@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_worker::client::Agents;
+use agent_worker::tool_rack::ToolRack;
 use cache_janitor::CacheJanitor;
 use chat_config::ChatConfig;
 use domain::Bytes;
@@ -12,6 +13,7 @@ use mcp_client::McpServers;
 use memory_governor::{DEFAULT_POLL, GovernorConfig, MemoryGovernor, Probe};
 use model_host::{ModelHost, ModelHostDeps, ResolveModel};
 use supervision::{ChildSpec, Handle, Strategy, SupervisorSpec};
+use toolbox::Toolbox;
 
 /// Restarts among the root's own children that are borne within `PERIOD`. They keep their queues, so a sibling needs
 /// not fall with them; more than this is not bad luck but a fault that a restart does not mend.
@@ -42,6 +44,8 @@ pub struct TreeParts {
     pub probe: Arc<dyn Probe>,
     /// The settings, opened.
     pub settings: chat_config::Store,
+    /// The tools that are always there.
+    pub tools: Toolbox,
     /// Other programs' tools, as [`mcp_client::children`] makes them.
     pub servers: (ChildSpec, McpServers),
     /// The wall clock, for the history of settings.
@@ -85,7 +89,8 @@ impl Tree {
         let (model_specs, models) = model_host::children(config.models, deps);
         let (servers_spec, servers) = parts.servers;
         let (agent_specs, workers) = agent_worker::client::children(&config.agents);
-        let agents = Agents::new(workers, models.clone(), config.agents);
+        let rack = ToolRack::new(parts.tools, vec![Arc::new(servers.clone())]);
+        let agents = Agents::new(workers, models.clone(), config.agents).with_tools(rack);
 
         let mut spec = SupervisorSpec::new("root")
             .strategy(Strategy::OneForOne)

@@ -205,6 +205,7 @@ impl Builder {
             resolve: Arc::new(FromStore(store.clone())),
             probe: Arc::new(FileProbe),
             settings: settings.clone(),
+            tools: tools.clone(),
             servers: mcp_client::children(self.servers)?,
             clock: Arc::clone(&clock),
         };
@@ -240,8 +241,7 @@ impl Builder {
             address = Some(gateway.address);
         }
         let events = self.seed.map_or_else(Events::default, Events::with_seed);
-        let path = ChildPath::root(tree.spec.id());
-        let edge = edge.map(|(bind, id)| (bind, path.join(&id)));
+        let edge = edge.map(|(bind, id)| (bind, ChildPath::root(tree.spec.id()).join(&id)));
         let root = start_root(tree.spec, events)
             .await
             .map_err(|error| not_started(error, edge))?;

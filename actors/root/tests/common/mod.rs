@@ -365,6 +365,7 @@ pub async fn squeezed() -> Squeezed {
         }),
         resolve: Arc::new(Anywhere),
         probe: Arc::clone(&scale) as Arc<dyn Probe>,
+        tools: toolbox::Toolbox::default(),
         servers: mcp_client::children(Vec::new()).unwrap(),
         settings: Store::without_file([], &[], author).unwrap(),
         clock: Arc::new(|| SystemTime::UNIX_EPOCH),
