@@ -166,15 +166,15 @@ impl Drive {
     async fn close(&self, state: TurnState) -> Result<(), GenerationError> {
         let messages = self.turns.lock().remembered(self.key);
         if let (Some(recalls), TurnState::Done) = (&self.recalls, state)
-            && self
+            && let Some(memory) = self
                 .settings
                 .memory
                 .as_ref()
-                .is_some_and(|memory| memory.remember)
+                .filter(|memory| memory.remember)
             && let (Some(user), Some(answer)) = (messages.first(), messages.last())
         {
             let kept = recalls
-                .remember(&self.conversation, &user.content, &answer.content)
+                .remember(&self.conversation, &user.content, &answer.content, memory)
                 .await;
             if let Err(error) = kept {
                 tracing::warn!(turn = %self.id, error, "a turn was not remembered");

@@ -1,9 +1,12 @@
 //! Shell: what a turn needs of long-term memory and documents: to find what may help, and to remember what was said. Who does it
 //! is handed in, so that a conversation works without.
 
+use conversation_store::memories::{MemoryKind, Scope};
 use domain::{Citation, ConversationId};
 use futures_util::future::BoxFuture;
+use retrieval::{Found, Note, Retrieval};
 
+use crate::keeper::WallClock;
 use crate::settings::MemorySettings;
 
 /// What was found.
@@ -31,5 +34,98 @@ pub trait Recalls: Send + Sync {
         conversation: &ConversationId,
         text: &str,
         answer: &str,
+        settings: &MemorySettings,
     ) -> BoxFuture<'static, Result<(), String>>;
+}
+
+/// How much of a finding is cited, in characters.
+const EXCERPT: usize = 200;
+/// How much of each side of an exchange is remembered, in characters; the store takes 16 KiB, and a character may have four
+/// bytes.
+const SIDE: usize = 1900;
+/// An exchange matters less than a fact that somebody asked to be remembered.
+const IMPORTANCE: f32 = 0.3;
+
+/// Long-term memory and documents.
+#[derive(Clone)]
+pub struct LongTerm {
+    retrieval: Retrieval,
+    clock: WallClock,
+}
+
+impl LongTerm {
+    /// What `retrieval` finds and keeps.
+    pub fn new(retrieval: Retrieval, clock: WallClock) -> Self {
+        Self { retrieval, clock }
+    }
+}
+
+impl Recalls for LongTerm {
+    fn recall(
+        &self,
+        _: &ConversationId,
+        text: &str,
+        settings: &MemorySettings,
+    ) -> BoxFuture<'static, Result<Recollection, String>> {
+        let (retrieval, now_ms) = (self.retrieval.clone(), (self.clock)());
+        let (text, settings) = (text.to_owned(), settings.clone());
+        let scope = Scope {
+            space: Some(settings.space),
+            documents: settings.documents,
+        };
+        Box::pin(async move {
+            let asked = retrieval.recall(scope, &text, settings.hits, now_ms);
+            let answer = asked.await.map_err(|error| error.to_string())?;
+            let tokens = usize::try_from(settings.tokens).unwrap_or(usize::MAX);
+            let found = retrieval::within(answer.found, tokens, |t| t.chars().count().div_ceil(4));
+            Ok(shown(&found))
+        })
+    }
+
+    fn remember(
+        &self,
+        _: &ConversationId,
+        text: &str,
+        answer: &str,
+        settings: &MemorySettings,
+    ) -> BoxFuture<'static, Result<(), String>> {
+        let (retrieval, now_ms) = (self.retrieval.clone(), (self.clock)());
+        let side = |text: &str| text.chars().take(SIDE).collect::<String>();
+        let note = Note {
+            space: settings.space.clone(),
+            text: format!(
+                "The user said: {}\nThe answer was: {}",
+                side(text),
+                side(answer)
+            ),
+            kind: MemoryKind::Episodic,
+            importance: IMPORTANCE,
+        };
+        Box::pin(async move {
+            let noted = retrieval.remember(note, now_ms).await;
+            noted.map(drop).map_err(|error| error.to_string())
+        })
+    }
+}
+
+/// What was found, numbered as it is cited.
+fn shown(found: &[Found]) -> Recollection {
+    let cited = |one: &Found| Citation {
+        source: one.citation(),
+        excerpt: one.text.chars().take(EXCERPT).collect(),
+        #[allow(clippy::cast_possible_truncation, reason = "from 0 to 1")]
+        score: one.score as f32,
+    };
+    let line =
+        |(at, one): (usize, &Found)| format!("[{}] {}: {}", at + 1, one.citation(), one.text);
+    let lines: Vec<String> = found.iter().enumerate().map(line).collect();
+    let head = "What may help, from memory and documents; it may be out of date:";
+    Recollection {
+        citations: found.iter().map(cited).collect(),
+        text: if lines.is_empty() {
+            String::new()
+        } else {
+            format!("{head}\n{}", lines.join("\n"))
+        },
+    }
 }

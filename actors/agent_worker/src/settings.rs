@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use conversation_store::memories::DocumentId;
 use domain::{Approval, Bytes, FieldError, KeepAlive, ModelName, Sampling};
 
 /// What to do when instructions, history and text do not fit the model's window.
@@ -131,6 +132,10 @@ impl Default for TurnLimits {
 /// What is looked up before the model is called, and what is remembered after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemorySettings {
+    /// Whose memories: an agent's name, for example. 1 to 200 bytes, `default` by default.
+    pub space: String,
+    /// The documents that are searched, too.
+    pub documents: Vec<DocumentId>,
     /// At most so many findings. 1 to 50, 5 by default.
     pub hits: usize,
     /// At most so many tokens of findings, taken as 4 characters each. 1 to 100 000, 1000 by default.
@@ -144,6 +149,8 @@ pub struct MemorySettings {
 impl Default for MemorySettings {
     fn default() -> Self {
         Self {
+            space: "default".to_owned(),
+            documents: Vec::new(),
             hits: 5,
             tokens: 1000,
             within: Duration::from_secs(5),

@@ -17,6 +17,9 @@ use std::time::Duration;
 use conversation_store::messages::{OpenTurns, ReadTurn, TurnRecord, TurnState};
 use domain::{GenerationError, RequestId, ToolOutcome, TurnError, TurnEvent};
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use paraphym_agent_worker::recalls::{LongTerm, Recalls, Recollection};
+use paraphym_agent_worker::{MemorySettings, TurnSettings};
 use support::acted::{Counts, Does, Line, Play, Played, Script, all, id, settings, text};
 use tokio::time::sleep;
 
@@ -224,4 +227,81 @@ async fn a_failed_and_a_cancelled_turn_are_at_rest_as_what_they_are() {
     let said = ["user: Go", "assistant: I ", "user: Go", "assistant: I "];
     assert_eq!(second.history().await, said);
     second.end().await;
+}
+
+fn remembering() -> TurnSettings {
+    TurnSettings {
+        memory: Some(MemorySettings {
+            remember: true,
+            ..MemorySettings::default()
+        }),
+        ..settings()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_is_remembered_and_recalled_in_another_conversation_and_cited() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.sqlite");
+    let script = Script::new([vec![Line::Text("Your cat is called Minka.")]]);
+    let mut play = play(&script, Vec::new(), &file, 1).await;
+    let store = play.store.clone().unwrap();
+    let retrieval = retrieval::Retrieval::new(store, None, retrieval::RetrievalConfig::default());
+    let memory = LongTerm::new(retrieval, Arc::new(|| 1_700_000_000_000));
+    play.agents = play.agents.clone().with_recalls(Arc::new(memory));
+    let events = all(play.ask("My cat is called Minka", remembering()).await).await;
+    let recalled = |event: &TurnEvent| matches!(event, TurnEvent::Recalled { .. });
+    assert!(!events.iter().any(recalled));
+
+    let other = domain::ConversationId::new("other");
+    let asked = play
+        .agents
+        .ask(&other, "What is my cat called?", remembering());
+    let events = all(asked.await.unwrap()).await;
+    let TurnEvent::Recalled { citations } = &events[0] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(citations.len(), 1);
+    assert!(citations[0].source.starts_with("memory "), "{citations:?}");
+    let shown = script.shown(1);
+    assert!(shown[0].starts_with("system: What may help"), "{shown:?}");
+    assert!(shown[0].contains("Minka"), "{shown:?}");
+    assert_eq!(shown[1], "user: What is my cat called?");
+    play.end().await;
+}
+
+/// Never answers.
+struct Slow;
+
+impl Recalls for Slow {
+    fn recall(
+        &self,
+        _: &domain::ConversationId,
+        _: &str,
+        _: &MemorySettings,
+    ) -> BoxFuture<'static, Result<Recollection, String>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn remember(
+        &self,
+        _: &domain::ConversationId,
+        _: &str,
+        _: &str,
+        _: &MemorySettings,
+    ) -> BoxFuture<'static, Result<(), String>> {
+        Box::pin(std::future::ready(Err("no".to_owned())))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_up_that_takes_too_long_is_gone_without() {
+    let script = Script::new([vec![Line::Text("Hello.")]]);
+    let mut play = Play::start(&script, Vec::new()).await;
+    play.agents = play.agents.clone().with_recalls(Arc::new(Slow));
+    let began = tokio::time::Instant::now();
+    let events = all(play.ask("Hi", remembering()).await).await;
+    assert_eq!(text(&events), "Hello.");
+    assert_eq!(began.elapsed().as_secs(), 5);
+    play.end().await;
 }
