@@ -16,6 +16,7 @@ use std::time::Duration;
 use cache_janitor::CacheJanitor;
 use domain::{FieldError, GenerationError, GenerationEvent, KeepAlive, ModelName, RequestId};
 use engine::{ModelLoader, ModelSource};
+use kameo::Reply;
 use kameo::actor::{Actor, ActorRef};
 use kameo::error::Infallible;
 use kameo::message::{Context, Message};
@@ -30,6 +31,7 @@ use tokio::time::Instant;
 
 use crate::book::{Ask, Book, Job, NotIn, Wish};
 use crate::config::HostConfig;
+use crate::embedding::{self, EmbeddingLane};
 use crate::lane::room::DEADLINE;
 use crate::lane::{self, Lane, LaneParts, LaneSeed, Poke};
 use crate::lookup::{Asker, Crowds, Found, Looks, answer, look_up, unavailable};
@@ -82,10 +84,14 @@ pub struct HostSeed {
     pins: Pins,
     looks: Looks,
     idle: Arc<Notify>,
+    embedding: Handle<EmbeddingLane>,
+    /// Rung by the embedding lane.
+    embedding_idle: Arc<Notify>,
 }
 
-/// The two children of the root that answer, in start order, and the host's handle. The governor starts before them.
-pub fn children(config: HostConfig, deps: ModelHostDeps) -> ([ChildSpec; 2], Handle<ModelHost>) {
+/// The three children of the root that answer, in start order, and the host's handle. The governor and the janitor start
+/// before them.
+pub fn children(config: HostConfig, deps: ModelHostDeps) -> ([ChildSpec; 3], Handle<ModelHost>) {
     let (crashes, period) = LANE_CRASHES;
     let policy = Policy {
         restart: Restart::Transient,
@@ -95,20 +101,31 @@ pub fn children(config: HostConfig, deps: ModelHostDeps) -> ([ChildSpec; 2], Han
     let (spec, lanes) =
         SupervisorSpec::simple_one_for_one(LANE_SUPERVISOR_ID, lane::MAILBOX, policy);
     let pins = Pins::new(config.pinned.iter().cloned());
+    let (rules, looks) = (Rules::new(config), Looks::default());
+    let embedding_idle: Arc<Notify> = Arc::default();
+    let (embedding, embedding_lane) = embedding::child(embedding::LaneParts {
+        rules: rules.clone(),
+        loader: Arc::clone(&deps.loader),
+        resolve: Arc::clone(&deps.resolve),
+        looks: looks.clone(),
+        governor: deps.governor.clone(),
+        janitor: deps.janitor.clone(),
+        idle: Arc::clone(&embedding_idle),
+    });
     let seed = HostSeed {
-        rules: Rules::new(config),
+        rules,
         deps,
         lanes,
         roster: Roster::default(),
         pins,
-        looks: Looks::default(),
+        looks,
         idle: Arc::default(),
+        embedding: embedding_lane,
+        embedding_idle,
     };
     let (host, handle) = ChildSpec::actor(CHILD_ID, MAILBOX, seed);
-    (
-        [ChildSpec::supervisor(spec.intensity(crashes, period)), host],
-        handle,
-    )
+    let lanes = ChildSpec::supervisor(spec.intensity(crashes, period));
+    ([lanes, embedding, host], handle)
 }
 
 /// The one model host of a tree.
@@ -117,7 +134,7 @@ pub struct ModelHost {
     seed: HostSeed,
     /// Those whose file is being looked for.
     crowds: Crowds,
-    /// Look-ups and unloads under way, and the two that listen: they end with the host.
+    /// Look-ups and unloads under way, and the three that listen: they end with the host.
     tasks: JoinSet<()>,
 }
 
@@ -131,7 +148,9 @@ impl Actor for ModelHost {
         tasks.spawn(pinning::watch(seed.pins.lost(), me.downgrade()));
         let governor = seed.deps.governor.clone();
         let idle = Arc::clone(&seed.idle);
-        tasks.spawn(eviction::serve(governor, seed.roster.clone(), idle));
+        tasks.spawn(eviction::serve(governor.clone(), seed.roster.clone(), idle));
+        let idle = Arc::clone(&seed.embedding_idle);
+        tasks.spawn(eviction::serve(governor, seed.embedding.clone(), idle));
         if !seed.pins.all().is_empty() {
             inbox.set_alarm(Some(Instant::now()));
         }
@@ -247,6 +266,21 @@ impl Message<SetLimits> for ModelHost {
             poke(&lane);
         }
         Ok(())
+    }
+}
+
+/// Who embeds.
+pub(crate) struct Embedding;
+
+/// The one who embeds; whoever asks speaks with it.
+#[derive(Reply)]
+pub(crate) struct Embedder(pub(crate) Handle<EmbeddingLane>);
+
+impl Message<Embedding> for ModelHost {
+    type Reply = Embedder;
+
+    async fn handle(&mut self, _: Embedding, _: &mut Context<Self, Embedder>) -> Embedder {
+        Embedder(self.seed.embedding.clone())
     }
 }
 

@@ -9,10 +9,12 @@ use domain::{
     Sampling, Tools,
 };
 use futures_util::Stream;
+use kameo::error::Infallible;
 use supervision::{AskError, Handle};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::actor::{CHILD_ID, ModelHost};
+use crate::actor::{CHILD_ID, Embedding, ModelHost};
+use crate::embedding::{self, Embed};
 pub use crate::embedding::{EmbedRequest, Embeddings};
 use crate::messages::{Generate, Warm};
 
@@ -93,13 +95,25 @@ pub async fn warm(
 /// A field beyond its limit, no such model, one that could not be loaded, a full queue, an embedder that crashed twice on
 /// these texts, or a host that is down.
 pub async fn embed(
-    _host: &Handle<ModelHost>,
+    host: &Handle<ModelHost>,
     request: EmbedRequest,
 ) -> Result<Embeddings, GenerationError> {
     request.check()?;
-    Err(GenerationError::Unavailable {
-        part: "embedding".to_owned(),
-        reason: "this build has no embedding lane yet".to_owned(),
+    let texts = embedding::prepare(&request.model, request.texts).await?;
+    let lane = host.ask(Embedding, ACCEPT).await.map_err(down)?;
+    let (asker, answer) = oneshot::channel();
+    let wish = Embed {
+        model: request.model,
+        texts,
+        keep_alive: request.keep_alive,
+        asker,
+    };
+    lane.0.ask(wish, ACCEPT).await.map_err(refusal)?;
+    answer.await.unwrap_or_else(|_| {
+        Err(GenerationError::Unavailable {
+            part: embedding::CHILD_ID.to_owned(),
+            reason: "it stopped before the answer was complete".to_owned(),
+        })
     })
 }
 
@@ -159,6 +173,13 @@ fn refusal(error: AskError<GenerationError>) -> GenerationError {
             part: CHILD_ID.to_owned(),
             reason: other.to_string(),
         },
+    }
+}
+
+fn down(error: AskError<Infallible>) -> GenerationError {
+    GenerationError::Unavailable {
+        part: CHILD_ID.to_owned(),
+        reason: error.to_string(),
     }
 }
 

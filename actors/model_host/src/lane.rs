@@ -12,7 +12,7 @@ mod load;
 mod prepare;
 mod rest;
 pub(crate) mod room;
-mod trip;
+pub(crate) mod trip;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -6,6 +6,7 @@
 //!    ├ memory_governor
 //!    ├ cache_janitor
 //!    ├ lane_supervisor ── lane*
+//!    ├ embedding_lane
 //!    ├ model_host
 //!    ├ mcp_supervisor ── mcp_client*
 //!    ├ agent_supervisor ── agent_worker*

@@ -3,7 +3,7 @@
 mod show;
 
 use domain::{Bytes, ModelName};
-use model_store::{Entry, Installed, Source, Store};
+use model_store::{DEFAULT_MODEL, Entry, Installed, Source, Store};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -90,11 +90,12 @@ async fn list(stage: &mut Stage, store: &Store, as_json: bool) -> Result<(), Fai
         });
         return stage.out.json(&value).await;
     }
-    let mut rows = vec![row(["NAME", "SIZE", "WHERE"])];
+    let mut rows = vec![row(["NAME", "KIND", "SIZE", "WHERE"])];
     for found in &here {
         let name = found.name.as_str();
         rows.push(row([
             name,
+            found.kind.as_str(),
             &found.size.to_string(),
             &found.path.display().to_string(),
         ]));
@@ -103,11 +104,20 @@ async fn list(stage: &mut Stage, store: &Store, as_json: bool) -> Result<(), Fai
         let size = entry.size.to_string();
         rows.push(row([
             &entry.name,
+            entry.kind.as_str(),
             &size,
-            "not here; `paraphym model pull` brings it",
+            &not_here(entry),
         ]));
     }
     stage.out.text(&table(&rows)).await
+}
+
+/// How it comes here. The default model needs no name.
+fn not_here(entry: &Entry) -> String {
+    if entry.name == DEFAULT_MODEL {
+        return "not here; `paraphym model pull` brings it".to_owned();
+    }
+    format!("not here; `paraphym model pull {}` brings it", entry.name)
 }
 
 fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
@@ -118,6 +128,7 @@ fn installed_json(found: &Installed) -> Value {
     let Bytes(size) = found.size;
     json!({
         "name": found.name.as_str(),
+        "kind": found.kind.as_str(),
         "path": found.path,
         "size_bytes": size,
         "record": found.record,
@@ -128,10 +139,12 @@ fn entry_json(entry: &Entry) -> Value {
     let Bytes(size) = entry.size;
     json!({
         "name": entry.name,
+        "kind": entry.kind.as_str(),
         "aliases": entry.aliases,
         "file": entry.file,
         "size_bytes": size,
         "sha256": entry.sha256,
+        "beside": entry.companions.iter().map(|beside| &*beside.file).collect::<Vec<_>>(),
         "summary": entry.summary,
         "sources": entry.sources.iter().map(Source::to_string).collect::<Vec<_>>(),
     })

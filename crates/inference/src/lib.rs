@@ -7,6 +7,8 @@
 //!                                                                        │
 //!  step(batch) ─> admit ─> forward::run(rows) ─> forward::logits ─> sampler::choose ─> one token per sampling input
 //!                              └─ kv (each row's own sequence)
+//!
+//!  folder ─> bert (config, safetensors, tokens) ─> Embedder: one batch of texts
 //! ```
 //!
 //! Read on in this order: [`loader`], [`header`] and [`file`] (what may be believed of a file), [`blueprint`] (what
@@ -15,6 +17,7 @@
 //! Invariants: nothing here waits, spawns, reads a clock or keeps state between models. Only this crate names candle.
 //! candle's own threads are the caller's care: set `CANDLE_NUM_THREADS=1` before the first step.
 
+pub mod bert;
 pub mod blueprint;
 pub mod bpe;
 pub mod codec;

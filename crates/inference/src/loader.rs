@@ -5,8 +5,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use domain::Bytes;
-use engine::{LoadError, LoadedModel, ModelCard, ModelLoader, ModelSource};
+use engine::{
+    EmbedderCard, LoadError, LoadedEmbedder, LoadedModel, ModelCard, ModelLoader, ModelSource,
+};
 
+use crate::bert;
 use crate::blueprint::Blueprint;
 use crate::codec::Codec;
 use crate::decoder::Decoder;
@@ -15,7 +18,7 @@ use crate::kv::{KvCache, PAGE_TOKENS};
 use crate::model::Model;
 use crate::vocabulary::Vocabulary;
 
-/// Loads GGUF files. Needs no settings and keeps no state.
+/// Loads GGUF files, and embedding models of BERT's kind. Needs no settings and keeps no state.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GgufLoader;
 
@@ -57,6 +60,18 @@ impl ModelLoader for GgufLoader {
             engine: Box::new(decoder),
             text: Arc::new(codec),
         })
+    }
+
+    fn inspect_embedder(&self, source: &ModelSource) -> Result<EmbedderCard, LoadError> {
+        bert::inspect(source)
+    }
+
+    fn load_embedder(
+        &self,
+        source: &ModelSource,
+        progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
+    ) -> Result<LoadedEmbedder, LoadError> {
+        bert::load(source, progress)
     }
 }
 

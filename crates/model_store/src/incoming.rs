@@ -49,14 +49,20 @@ impl Incoming {
         &self.path
     }
 
-    /// Gives what arrived its name. The record comes first: a model is never there without it.
+    /// Gives what arrived its name. What lies beside it and the record come first: a model is never there without them.
     pub(crate) fn install(
         &self,
-        arrived: &Arrived,
+        (arrived, beside): (&Arrived, &[(Arrived, PathBuf)]),
         target: &Path,
         record: &Record,
     ) -> Result<(), DiskError> {
         let failed = |e: &io::Error| DiskError::new("write", target, e);
+        if let Some(folder) = target.parent() {
+            fs::create_dir_all(folder).map_err(|e| failed(&e))?;
+        }
+        for (companion, place) in beside {
+            fs::rename(&companion.path, place).map_err(|e| DiskError::new("write", place, &e))?;
+        }
         let draft = self.path.join("record");
         let text = serde_json::to_vec_pretty(record).map_err(|e| failed(&e.into()))?;
         fs::write(&draft, text).map_err(|e| failed(&e))?;

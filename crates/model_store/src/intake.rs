@@ -24,6 +24,8 @@ pub(crate) struct Expected {
     pub(crate) size: Option<u64>,
     /// The checksum in lower-case hex, where it is known.
     pub(crate) sha256: Option<String>,
+    /// Whether it may be something else than a GGUF.
+    pub(crate) any_kind: bool,
 }
 
 impl Expected {
@@ -80,7 +82,7 @@ impl Intake {
     /// Takes the next bytes; refuses as soon as there are too many, or the first are not a GGUF's.
     /// The first call must bring at least four.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), SourceError> {
-        if self.written == 0 && !bytes.starts_with(MAGIC) {
+        if self.written == 0 && !self.expected.any_kind && !bytes.starts_with(MAGIC) {
             return Err(SourceError::NotGguf);
         }
         let after = self.written.saturating_add(bytes.len() as u64);
@@ -174,6 +176,7 @@ mod tests {
         let expected = Expected {
             size: Some(BODY.len() as u64),
             sha256: Some(sha(BODY)),
+            ..Expected::default()
         };
         let arrived = take(&[&BODY[..4], &BODY[4..9], &BODY[9..]], expected).unwrap();
         assert_eq!((arrived.size, arrived.sha256), (21, sha(BODY)));
@@ -184,7 +187,7 @@ mod tests {
     fn what_is_wrong_is_refused() {
         let size = |n| Expected {
             size: Some(n),
-            sha256: None,
+            ..Expected::default()
         };
         let wrong = SourceError::WrongSize {
             expected: 20,
@@ -198,9 +201,15 @@ mod tests {
         assert_eq!(take(&[BODY], size(22)), Err(short));
         assert_eq!(take(&[b"<html>"], size(6)), Err(SourceError::NotGguf));
         assert_eq!(take(&[], size(0)), Err(SourceError::NotGguf));
+        let any = Expected {
+            any_kind: true,
+            ..Expected::default()
+        };
+        assert!(take(&[b"{}"], any).is_ok());
         let expected = Expected {
             size: Some(21),
             sha256: Some("00".into()),
+            ..Expected::default()
         };
         assert_eq!(
             take(&[BODY], expected),

@@ -7,6 +7,7 @@
 
 pub mod catalogue;
 pub mod error;
+pub mod installed;
 pub mod name;
 pub mod record;
 pub mod store;
@@ -19,9 +20,10 @@ mod pip;
 mod pull;
 mod wheel;
 
-pub use catalogue::{DEFAULT_MODEL, Entry, Source};
+pub use catalogue::{Companion, DEFAULT_MODEL, EMBEDDING_MODEL, Entry, Kind, Source};
 pub use error::{Attempt, DiskError, PullError, ResolveError, SourceError, StoreError};
+pub use installed::{Installed, Shown, Verdict};
 pub use name::{HubFile, Wanted};
 pub use pull::PullEvent;
 pub use record::Record;
-pub use store::{Installed, Shown, Store, StoreConfig, Verdict};
+pub use store::{Store, StoreConfig};

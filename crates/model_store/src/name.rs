@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use domain::{FieldError, ModelName};
 
+use crate::pull::sibling;
+
 /// Longest name or path taken: what Linux accepts as a path.
 const LONGEST: usize = 4096;
 
@@ -24,7 +26,7 @@ pub enum Wanted {
 pub struct HubFile {
     /// `OWNER/REPO`.
     pub repo: String,
-    /// The file's path in the repository; ends with `.gguf`.
+    /// The file's path in the repository; what a user names ends with `.gguf`.
     pub file: String,
 }
 
@@ -32,6 +34,16 @@ impl HubFile {
     /// The file's name without its folders: its name in the store.
     pub fn file_name(&self) -> &str {
         self.file.rsplit('/').next().unwrap_or(&self.file)
+    }
+}
+
+impl HubFile {
+    /// Another file in the same folder of the same repository.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        Self {
+            repo: self.repo.clone(),
+            file: sibling(&self.file, name),
+        }
     }
 }
 

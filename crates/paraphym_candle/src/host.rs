@@ -226,6 +226,10 @@ impl Paraphym {
         self.parts.store.pull(&self.parts.model, progress).await
     }
 
+    pub(crate) fn models(&self) -> &Handle<ModelHost> {
+        &self.parts.models
+    }
+
     /// The models on disk.
     pub fn store(&self) -> &Store {
         &self.parts.store

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::{LoadError, ModelCard, ModelLoader, ModelSource};
+use engine::{EmbedderCard, LoadError, ModelCard, ModelLoader, ModelSource};
 use inference::GgufLoader;
 
 /// What the GGUF file at `path` is and needs, from its header alone. Reads on a blocking thread; needs a tokio runtime.
@@ -14,13 +14,28 @@ pub async fn inspect(path: PathBuf) -> Result<ModelCard, LoadError> {
     inspect_with(Arc::new(GgufLoader::new()), path).await
 }
 
+/// What the embedding model whose weights are at `path` is and needs, from its headers alone. As [`inspect`].
+///
+/// # Errors
+/// As [`inspect`].
+pub async fn inspect_embedder(path: PathBuf) -> Result<EmbedderCard, LoadError> {
+    look(path, |source| GgufLoader::new().inspect_embedder(source)).await
+}
+
 /// The same with any engine's loader.
 pub(crate) async fn inspect_with(
     loader: Arc<dyn ModelLoader>,
     path: PathBuf,
 ) -> Result<ModelCard, LoadError> {
+    look(path, move |source| loader.inspect(source)).await
+}
+
+async fn look<T: Send + 'static>(
+    path: PathBuf,
+    inspect: impl FnOnce(&ModelSource) -> Result<T, LoadError> + Send + 'static,
+) -> Result<T, LoadError> {
     let source = ModelSource { path: path.clone() };
-    match tokio::task::spawn_blocking(move || loader.inspect(&source)).await {
+    match tokio::task::spawn_blocking(move || inspect(&source)).await {
         Ok(inspected) => inspected,
         Err(crash) => Err(LoadError::Malformed {
             path,

@@ -33,6 +33,7 @@
 mod applier;
 mod builder;
 mod doctor;
+mod embedding;
 mod history;
 mod host;
 mod inspect;
@@ -58,16 +59,18 @@ pub use domain::{
     GenerationError, GenerationEvent, KeepAlive, Message, ModelName, Prompt, RequestId, Role,
     Sampling, ToolCall, ToolCallId, ToolOutcome, TurnError, TurnEvent, Usage,
 };
-pub use engine::{LoadError, ModelCard, ModelLoader, ModelSource};
+pub use engine::{EmbedderCard, LoadError, ModelCard, ModelLoader, ModelSource};
 pub use history::{History, HistoryError, now_ms as history_now};
 pub use host::{Paraphym, ShutdownReport, Status};
-pub use inspect::inspect;
+pub use inspect::{inspect, inspect_embedder};
 /// Other programs' tools: which servers there are, and how each is.
 pub use mcp_client;
 pub use memory_governor::LedgerStatus;
-pub use model_host::client::{GenerationStream, Request};
+pub use model_host::client::{EmbedRequest, Embeddings, GenerationStream, Request};
 pub use model_host::messages::{HostStatus, ModelState, ModelStatus, UnloadError};
-pub use model_store::{DEFAULT_MODEL, Installed, PullError, PullEvent, Store, StoreConfig};
+pub use model_store::{
+    DEFAULT_MODEL, EMBEDDING_MODEL, Installed, PullError, PullEvent, Store, StoreConfig,
+};
 pub use runtime::{
     Census, Role as ThreadRole, RunError, Runtime, RuntimeOptions, confine, run, signals,
 };

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ModelName;
-use model_store::Store;
+use model_store::{Kind, Store};
 use supervision::{ChildSpec, TaskContext, TaskError};
 use tokio::sync::watch;
 
 /// A model that was just pulled is listed after this at most.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// The models that were here when the folder was last looked at. Cheap to clone; reading never waits.
+/// The models that answer and were here when the folder was last looked at. Cheap to clone; reading never waits.
 #[derive(Clone)]
 pub(crate) struct Listing {
     names: watch::Receiver<Vec<ModelName>>,
@@ -47,7 +47,8 @@ async fn look(
     loop {
         match store.list().await {
             Ok(found) => {
-                seen.send_replace(found.into_iter().map(|model| model.name).collect());
+                let answering = found.into_iter().filter(|model| model.kind == Kind::Chat);
+                seen.send_replace(answering.map(|model| model.name).collect());
             }
             Err(error) => tracing::warn!(%error, "the models' folder cannot be read"),
         }

@@ -81,7 +81,7 @@ fn set(name: &str, value: &str) {
 
 /// Makes the calling thread a rayon pool of one, so that parallel iterators run here, in line, and the global pool is
 /// never made. Does nothing on a thread that is in a pool already.
-pub(crate) fn keep_rayon_here() {
+pub fn keep_rayon_here() {
     if rayon::current_thread_index().is_none() {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(1)

@@ -19,5 +19,5 @@ pub mod signals;
 
 pub use census::{Census, Role, ThreadInfo};
 pub use clock::{Clock, CoarseClock};
-pub use confine::{Confinement, confine};
+pub use confine::{Confinement, confine, keep_rayon_here};
 pub use own::{RunError, Runtime, RuntimeOptions, run};

@@ -3,19 +3,18 @@
 //! Stages run one after the other and the first that fails ends the run. Nothing is retried.
 
 use std::env;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cargo_metadata::Metadata;
 
-use crate::test_model;
+use crate::test_model::{self, TestModels};
 use crate::tidy;
 
 /// Whether the tests get a real model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Model {
-    /// The default model, fetched where it is missing.
+    /// The default models, fetched where they are missing.
     Real,
     /// None: the tests that need one are left out, by name.
     None,
@@ -91,8 +90,8 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
     run.stage("build", || {
         cargo(&["build", "--locked", "--workspace", "--all-targets"], None)
     })?;
-    let path = match model {
-        Model::Real => Some(run.stage("test model", || {
+    let models = match model {
+        Model::Real => Some(run.stage("test models", || {
             test_model::fetch(
                 &workspace
                     .target_directory
@@ -103,7 +102,7 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
         })?),
         Model::None => None,
     };
-    let path = path.as_deref();
+    let models = models.as_ref();
     if model == Model::None {
         println!(
             "── left out, because they need a real model: tests named {}",
@@ -112,9 +111,9 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
     }
     let arguments = tests(has_nextest(), model);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    run.stage("tests", || cargo(&arguments, path))?;
+    run.stage("tests", || cargo(&arguments, models))?;
     run.stage("documentation's examples", || {
-        cargo(&["test", "--locked", "--workspace", "--doc"], path)
+        cargo(&["test", "--locked", "--workspace", "--doc"], models)
     })?;
     run.stage("the facade by itself", || {
         cargo(&["check", "--locked", "--package", "paraphym_candle"], None)
@@ -157,13 +156,20 @@ fn tests(nextest: bool, model: Model) -> Vec<String> {
 }
 
 /// Runs cargo, the one that runs this program, with its output shown.
-fn cargo(arguments: &[&str], model: Option<&Path>) -> Result<(), String> {
+fn cargo(arguments: &[&str], models: Option<&TestModels>) -> Result<(), String> {
     let mut command = Command::new(cargo_program());
     command.args(arguments);
-    if let Some(model) = model {
-        command.env(test_model::VARIABLE, model);
-    } else {
-        command.env_remove(test_model::VARIABLE);
+    for (variable, path) in [
+        (test_model::VARIABLE, models.map(|models| &models.chat)),
+        (
+            test_model::EMBEDDER_VARIABLE,
+            models.map(|models| &models.embedder),
+        ),
+    ] {
+        match path {
+            Some(path) => command.env(variable, path),
+            None => command.env_remove(variable),
+        };
     }
     run(&mut command)
 }

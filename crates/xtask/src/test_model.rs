@@ -1,4 +1,4 @@
-//! Why: the tests of a real answer need a real model. It is fetched once by the product's own `model pull`, into the
+//! Why: the tests of a real answer need a real model, and those of what texts mean another. Each is fetched once by the product's own `model pull`, into the
 //! folder a user's models lie in, and reused while its checksum is right. Which model that is, where it lies and what
 //! its checksum should be, only the product knows: it is asked. Nothing here speaks to the network.
 
@@ -13,22 +13,44 @@ use crate::stages::run;
 /// Where tests look for the path of the model.
 pub(crate) const VARIABLE: &str = "PARAPHYM_TEST_MODEL";
 
-/// The path of the model: the one `PARAPHYM_TEST_MODEL` names, or the default one, pulled by `paraphym` if need be.
-pub(crate) fn fetch(paraphym: &Path) -> Result<PathBuf, String> {
-    if let Some(path) = env::var_os(VARIABLE).map(PathBuf::from) {
+/// Where tests look for the path of the embedding model.
+pub(crate) const EMBEDDER_VARIABLE: &str = "PARAPHYM_TEST_EMBEDDER";
+/// What the product calls that one.
+const EMBEDDER: &str = "all-minilm-l6-v2";
+
+/// The paths of the models that tests need.
+#[derive(Clone, Debug)]
+pub(crate) struct TestModels {
+    /// The one that answers.
+    pub(crate) chat: PathBuf,
+    /// The one that embeds.
+    pub(crate) embedder: PathBuf,
+}
+
+/// Both models, each pulled by `paraphym` if need be.
+pub(crate) fn fetch(paraphym: &Path) -> Result<TestModels, String> {
+    Ok(TestModels {
+        chat: one(paraphym, VARIABLE, &[])?,
+        embedder: one(paraphym, EMBEDDER_VARIABLE, &[EMBEDDER])?,
+    })
+}
+
+/// The path of a model: the one `variable` names, or the one of that name, pulled if need be.
+fn one(paraphym: &Path, variable: &str, name: &[&str]) -> Result<PathBuf, String> {
+    if let Some(path) = env::var_os(variable).map(PathBuf::from) {
         let found = path.is_file();
         return if found {
             Ok(path)
         } else {
             Err(format!(
-                "{VARIABLE} names {}, which is no file",
+                "{variable} names {}, which is no file",
                 path.display()
             ))
         };
     }
     // Twice: with progress for whoever waits, then, when it is here, for the name.
-    run(Command::new(paraphym).args(["model", "pull"]))?;
-    let pulled = last_line(paraphym, &["model", "pull", "--json"])?;
+    run(Command::new(paraphym).args(["model", "pull"]).args(name))?;
+    let pulled = last_line(paraphym, &[&["model", "pull", "--json"], name].concat())?;
     let name = text(&pulled, "/name")?;
     let shown = last_line(paraphym, &["model", "show", "--json", name])?;
     let path = sound(&shown)?;

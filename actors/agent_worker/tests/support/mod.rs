@@ -61,12 +61,13 @@ impl Scene {
             governor: memory,
             janitor: janitor.clone(),
         };
-        let ([lanes, host], handle) = model_host::children(HostConfig::default(), deps);
+        let ([lanes, embedding, host], handle) = model_host::children(HostConfig::default(), deps);
         let (children, workers) = paraphym_agent_worker::children(&config);
         let mut spec = SupervisorSpec::new("root")
             .child(governor)
             .child(janitor_spec)
             .child(lanes)
+            .child(embedding)
             .child(host);
         for child in children {
             spec = spec.child(child);

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::CHILD_ID;
+use crate::embedding::{self, EmbeddingLane, LetGo};
 use crate::lane::room::DEADLINE;
 use crate::messages::Unload;
 use crate::roster::Roster;
@@ -21,12 +22,53 @@ use crate::roster::Roster;
 /// A governor that does not answer is busy or crashing: it is enlisted with again after this.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// Whoever has idle models.
+pub(super) trait Evict: Send + Sync {
+    /// The name it is enlisted under.
+    const NAME: &'static str;
+
+    /// Lets models go until the order is fulfilled. Returns the bytes that came back.
+    fn evict(&self, order: &Order) -> impl Future<Output = Bytes> + Send;
+}
+
+impl Evict for Roster {
+    const NAME: &'static str = CHILD_ID;
+
+    async fn evict(&self, order: &Order) -> Bytes {
+        evict(self, order).await
+    }
+}
+
+impl Evict for Handle<EmbeddingLane> {
+    const NAME: &'static str = embedding::CHILD_ID;
+
+    async fn evict(&self, order: &Order) -> Bytes {
+        let left = order.until().saturating_duration_since(Instant::now());
+        match self.ask(LetGo, left.min(DEADLINE)).await {
+            Ok(0) => Bytes::ZERO,
+            Ok(freed) => {
+                let bytes = Bytes(freed);
+                tracing::info!(%bytes, why = order.reason, "the idle embedding model was let go");
+                bytes
+            }
+            Err(error) => {
+                tracing::info!(%error, "the embedding model stays");
+                Bytes::ZERO
+            }
+        }
+    }
+}
+
 /// Enlists, and serves orders as long as the governor lives. The governor asks nobody again who had too little, until
 /// something changes that it sees; that a model has become idle it cannot see: enlisting anew says so.
-pub(super) async fn serve(governor: Handle<MemoryGovernor>, roster: Roster, idle: Arc<Notify>) {
+pub(super) async fn serve<E: Evict>(
+    governor: Handle<MemoryGovernor>,
+    models: E,
+    idle: Arc<Notify>,
+) {
     // One order is out at a time.
     let (sender, mut orders) = mpsc::channel(1);
-    while enlist(&governor, &sender).await {
+    while enlist(E::NAME, &governor, &sender).await {
         let mut had_too_little = false;
         loop {
             let order = tokio::select! {
@@ -36,7 +78,7 @@ pub(super) async fn serve(governor: Handle<MemoryGovernor>, roster: Roster, idle
             };
             // `sender` lives, so there is always a next one.
             let Some(order) = order else { return };
-            let freed = evict(&roster, &order).await;
+            let freed = models.evict(&order).await;
             had_too_little = freed < order.wanted;
             order.done(freed);
         }
@@ -44,10 +86,14 @@ pub(super) async fn serve(governor: Handle<MemoryGovernor>, roster: Roster, idle
 }
 
 /// Whether it is done; not if the governor is gone for good.
-async fn enlist(governor: &Handle<MemoryGovernor>, orders: &mpsc::Sender<Order>) -> bool {
+async fn enlist(
+    name: &str,
+    governor: &Handle<MemoryGovernor>,
+    orders: &mpsc::Sender<Order>,
+) -> bool {
     loop {
         let enlist = Enlist {
-            name: CHILD_ID.to_owned(),
+            name: name.to_owned(),
             stage: Stage::IdleModels,
             orders: orders.clone(),
         };

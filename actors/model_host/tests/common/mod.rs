@@ -117,11 +117,12 @@ impl Setting {
             governor: governor.clone(),
             janitor: janitor.clone(),
         };
-        let ([lanes, answering], host) = children(self.config, deps);
+        let ([lanes, embedding, answering], host) = children(self.config, deps);
         let spec = SupervisorSpec::new("root")
             .child(memory)
             .child(sweeping)
             .child(lanes)
+            .child(embedding)
             .child(answering);
         let scene = Scene::start(spec).await.unwrap();
         Stage {
@@ -213,7 +214,7 @@ impl Stage {
             let kv = ledger
                 .leases
                 .iter()
-                .filter(|l| !l.purpose.starts_with("the weights"));
+                .filter(|l| !l.purpose.starts_with("the weights") && l.purpose != "embeddings");
             if kv.map(|l| l.bytes).sum::<Bytes>() == kept && self.kv_leased().await == Bytes::ZERO {
                 return models.iter().map(|m| m.prefixes).sum();
             }

@@ -2,19 +2,33 @@
 //! asked.
 
 use domain::{Bytes, ModelName};
-use model_store::{Shown, Store, Verdict};
-use paraphym_candle::{LoadError, ModelCard, inspect};
+use model_store::{Installed, Kind, Shown, Store, Verdict};
+use paraphym_candle::{EmbedderCard, LoadError, ModelCard, inspect, inspect_embedder};
 use serde_json::{Value, json};
 
-use super::{entry_json, installed_json};
+use super::{entry_json, installed_json, not_here};
 use crate::failure::Failure;
 use crate::render::table;
 use crate::stage::Stage;
 
 /// What was found of a file that is here.
 struct Looked {
-    header: Result<ModelCard, LoadError>,
+    header: Result<Card, LoadError>,
     verdict: Verdict,
+}
+
+/// What a header says, by what the model is for.
+enum Card {
+    Chat(ModelCard),
+    Embedding(EmbedderCard),
+}
+
+async fn header(found: &Installed) -> Result<Card, LoadError> {
+    let path = found.path.clone();
+    match found.kind {
+        Kind::Chat => inspect(path).await.map(Card::Chat),
+        Kind::Embedding => inspect_embedder(path).await.map(Card::Embedding),
+    }
 }
 
 /// Shows all that is known. Fails where the file is no model that could answer; what is known is shown all the same.
@@ -27,7 +41,7 @@ pub(super) async fn show(
     let shown = store.show(name).await?;
     let looked = match &shown.installed {
         Some(found) => {
-            let header = stage.unless_signalled(inspect(found.path.clone())).await?;
+            let header = stage.unless_signalled(header(found)).await?;
             let verdict = stage.unless_signalled(store.verify(name)).await??;
             Some(Looked { header, verdict })
         }
@@ -64,15 +78,14 @@ fn shown_rows(shown: &Shown, looked: Option<&Looked>) -> Vec<Vec<String>> {
     match (&shown.installed, &shown.entry) {
         (Some(found), _) => {
             say("name", found.name.to_string());
+            say("kind", found.kind.as_str().to_owned());
             say("file", found.path.display().to_string());
             say("size", found.size.to_string());
         }
         (None, Some(entry)) => {
             say("name", entry.name.to_string());
-            say(
-                "file",
-                "not here; `paraphym model pull` brings it".to_owned(),
-            );
+            say("kind", entry.kind.as_str().to_owned());
+            say("file", not_here(entry));
             say("size", entry.size.to_string());
         }
         (None, None) => {}
@@ -99,8 +112,21 @@ fn shown_rows(shown: &Shown, looked: Option<&Looked>) -> Vec<Vec<String>> {
     rows
 }
 
-fn card_words(card: &ModelCard) -> [(&'static str, String); 6] {
-    [
+fn card_words(card: &Card) -> Vec<(&'static str, String)> {
+    match card {
+        Card::Chat(card) => chat_words(card),
+        Card::Embedding(card) => vec![
+            ("architecture", card.architecture.clone()),
+            ("vectors", format!("of {} numbers", card.dimensions)),
+            ("reads", format!("{} tokens of a text", card.max_tokens)),
+            ("weights", format!("{} in memory", card.weights_bytes)),
+            ("work", format!("{} beside them", card.work_bytes)),
+        ],
+    }
+}
+
+fn chat_words(card: &ModelCard) -> Vec<(&'static str, String)> {
+    vec![
         ("architecture", card.architecture.clone()),
         (
             "parameters",
@@ -148,7 +174,24 @@ fn shown_json(shown: &Shown, looked: Option<&Looked>) -> Value {
     value
 }
 
-fn card_json(card: &ModelCard) -> Value {
+fn card_json(card: &Card) -> Value {
+    match card {
+        Card::Chat(card) => chat_json(card),
+        Card::Embedding(card) => {
+            let (Bytes(weights), Bytes(work)) = (card.weights_bytes, card.work_bytes);
+            json!({
+                "name": card.name,
+                "architecture": card.architecture,
+                "dimensions": card.dimensions,
+                "max_tokens": card.max_tokens,
+                "weights_bytes": weights,
+                "work_bytes": work,
+            })
+        }
+    }
+}
+
+fn chat_json(card: &ModelCard) -> Value {
     let (Bytes(weights), Bytes(kv)) = (card.weights_bytes, card.kv_bytes_per_token);
     json!({
         "name": card.name,

@@ -207,7 +207,7 @@ impl Scene {
             governor: memory,
             janitor,
         };
-        let ([lanes, host], handle) = model_host::children(host, deps);
+        let ([lanes, embedding, host], handle) = model_host::children(host, deps);
         let mut config = GatewayConfig::new("127.0.0.1:0".parse().unwrap(), ModelName::new("tiny"));
         change(&mut config);
         let deps = GatewayDeps {
@@ -222,6 +222,7 @@ impl Scene {
             .child(governor)
             .child(sweeping)
             .child(lanes)
+            .child(embedding)
             .child(host)
             .child(gateway.spec);
         let root = start_root(spec, Events::with_seed(1)).await;

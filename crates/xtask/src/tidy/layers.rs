@@ -165,7 +165,7 @@ const FOREIGN: [(&[&str], &[&str]); 17] = [
     (&["hf-hub", "ureq", "zip"], &["model_store"]),
     // Models are fetched by it, and the tools of others reached.
     (&["reqwest"], &["model_store", "mcp_client"]),
-    (&["sha2"], &["model_store", "retrieval"]),
+    (&["sha2"], &["model_store", "model_host", "retrieval"]),
     // A child's whole process group is killed, a terminal is put back, a folder is watched, the kernel's coarse clocks are
     // read: safely, and nowhere else.
     (
