@@ -3,30 +3,29 @@
 //!
 //! ```text
 //!  config ──> header of the safetensors ──> card            (inspect: no memory taken)
-//!                                    └────> weights ──> candle-transformers' BertModel ─┐
-//!  text ──> tokenizer (cut at 256) ──> groups of like length ──> forward ──> mean ──> length 1
+//!                                    └────> weights ──> model ───────────┐
+//!  text ──> tokens (cut at 256) ──> groups ──> forward ──> mean ──> length 1
 //! ```
 //!
 //! Mean pooling over the tokens that are not padding, then length 1, is what this model was trained with; folders that
 //! say they pool otherwise are refused. Invariants: nothing here waits, spawns or keeps anything of a text. candle's
-//! softmax and norms run on the rayon pool of the thread they are called on: the caller makes that a pool of one.
+//! products run on the rayon pool of the thread they are called on: the caller makes that a pool of one.
 
 mod config;
 mod embedder;
+mod model;
 mod safetensors;
 mod tokens;
 
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use candle_core::{DType, Device};
-use candle_nn::VarBuilder;
-use candle_transformers::models::bert::BertModel;
 use domain::Bytes;
 use engine::{EmbedderCard, LoadError, LoadedEmbedder, ModelSource};
 
 use config::BertConfig;
 use embedder::BertEmbedder;
+use model::Model;
 use safetensors::Safetensors;
 use tokens::TextTokens;
 
@@ -60,8 +59,7 @@ pub fn load(
     let tokens = TextTokens::read(path, config.max_tokens)?;
     let card = card(path, &config, &file, TextTokens::file_bytes(path)?);
     let tensors = file.read(progress)?;
-    let weights = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
-    let model = BertModel::load(weights, &config.bert).map_err(|error| LoadError::Malformed {
+    let model = Model::new(tensors, &config).map_err(|error| LoadError::Malformed {
         path: path.clone(),
         reason: error.to_string(),
     })?;

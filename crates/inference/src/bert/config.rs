@@ -1,10 +1,9 @@
-//! What kind of BERT it is, by `config.json` and what lies beside it; and whether the tensors are those of such a model.
+//! What kind of BERT it is, by `config.json` and what lies beside it; and whether its tables are those of such a model.
 //!
 //! Nothing of the file is believed before it was compared: sizes come in pairs that must fit.
 
 use std::path::Path;
 
-use candle_transformers::models::bert::Config;
 use engine::LoadError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -24,10 +23,25 @@ const MOST_WIDTH: usize = 8192;
 /// The sizes of a model.
 #[derive(Clone, Debug)]
 pub(super) struct BertConfig {
-    pub(super) bert: Config,
+    pub(super) sizes: Sizes,
     /// At least 3, at most [`MOST_TOKENS`].
     pub(super) max_tokens: u32,
     pub(super) dimensions: u32,
+}
+
+/// `config.json`, as far as it matters here. The names are the file's.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Sizes {
+    model_type: Option<String>,
+    hidden_act: String,
+    pub(super) vocab_size: usize,
+    pub(super) hidden_size: usize,
+    pub(super) num_hidden_layers: usize,
+    pub(super) num_attention_heads: usize,
+    pub(super) intermediate_size: usize,
+    pub(super) max_position_embeddings: usize,
+    pub(super) type_vocab_size: usize,
+    pub(super) layer_norm_eps: f32,
 }
 
 /// `sentence_bert_config.json`.
@@ -52,7 +66,7 @@ struct Pooling {
 impl BertConfig {
     /// Reads and checks the sizes.
     pub(super) fn read(weights: &Path) -> Result<Self, LoadError> {
-        let bert: Config = json(weights, "config.json")?;
+        let bert: Sizes = json(weights, "config.json")?;
         let sentence: Option<SentenceConfig> = json_if_there(weights, "sentence_bert_config.json")?;
         let pooling: Option<Pooling> = json_if_there(weights, "1_Pooling/config.json")?;
         let refuse = |what: &str, reason: String| LoadError::Unsupported {
@@ -60,8 +74,14 @@ impl BertConfig {
             what: what.to_owned(),
             reason,
         };
-        if let Some(kind) = bert.model_type.as_ref().filter(|kind| *kind != "bert") {
+        if let Some(kind) = bert.model_type.as_deref().filter(|kind| *kind != "bert") {
             return Err(refuse("the model type", format!("{kind}; bert is")));
+        }
+        if bert.hidden_act != "gelu" {
+            return Err(refuse(
+                "hidden_act",
+                format!("{}; gelu is", bert.hidden_act),
+            ));
         }
         if pooling.is_some_and(|pooling| !pooling.is_mean()) {
             let reason = "only the mean of all tokens is".to_owned();
@@ -103,13 +123,13 @@ impl BertConfig {
         Ok(Self {
             max_tokens: max_tokens as u32,
             dimensions: bert.hidden_size as u32,
-            bert,
+            sizes: bert,
         })
     }
 
-    /// Whether the two tables that decide about memory are as large as it says; the model's own loader compares the rest.
+    /// Whether the two tables that decide about memory are as large as it says; the rest is compared when it is read.
     pub(super) fn check(&self, weights: &Safetensors) -> Result<(), LoadError> {
-        let bert = &self.bert;
+        let bert = &self.sizes;
         for (name, rows) in [
             ("embeddings.word_embeddings.weight", bert.vocab_size),
             (
