@@ -1,4 +1,4 @@
-//! Texts as vectors: one embedding model at a time, its batches on the blocking pool, its answers kept for a while.
+//! Shell: texts as vectors: one embedding model at a time, its batches on the blocking pool, its answers kept for a while.
 //!
 //! ```text
 //!  client::embed ── Embed ──> embedding_lane ── known? ──> shelf (cache, swept by the janitor)

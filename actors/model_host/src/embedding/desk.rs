@@ -1,4 +1,4 @@
-//! Requests for vectors, from acceptance to their answer: who waits, what the next batch is, and what becomes of a batch
+//! Shell: requests for vectors, from acceptance to their answer: who waits, what the next batch is, and what becomes of a batch
 //! that crashed.
 //!
 //! A batch takes one text of each request in turn, so that a question does not wait for somebody's thousand documents.

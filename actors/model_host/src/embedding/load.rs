@@ -1,4 +1,4 @@
-//! Reading an embedding model into memory: where it lies, its headers, a lease, then the weights.
+//! Shell: reading an embedding model into memory: where it lies, its headers, a lease, then the weights.
 //!
 //! Invariants: no weights without a lease; the load ends at the next tensor once nobody waits for its model or the lane's
 //! life is over. Nothing here decides.

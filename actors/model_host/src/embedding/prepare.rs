@@ -1,4 +1,4 @@
-//! A request as the lane takes it: each text once, and what it is known by. Hashing four megabytes takes milliseconds, so
+//! Shell: a request as the lane takes it: each text once, and what it is known by. Hashing four megabytes takes milliseconds, so
 //! the asker does it, not the lane.
 //!
 //! Nothing here decides.

@@ -1,4 +1,4 @@
-//! Vectors that were made lately: a text that comes again costs nothing.
+//! Shell: vectors that were made lately: a text that comes again costs nothing.
 //!
 //! Known by the SHA-256 of the model's name and the text, so no text is kept. Invariants: what is kept is leased, within
 //! bounds of bytes and time, and swept when the janitor says so; the lock is never held across anything that waits.

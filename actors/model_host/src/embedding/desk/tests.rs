@@ -1,3 +1,5 @@
+//! Who is answered, in which batch, and what a crash costs whom. No test here waits.
+
 use domain::Bytes;
 use tokio::sync::oneshot::Receiver;
 use tokio::sync::oneshot::error::TryRecvError;
