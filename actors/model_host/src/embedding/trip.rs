@@ -62,8 +62,9 @@ fn check(vectors: &[Embedded], texts: usize, dimensions: usize) -> Result<(), St
     let sound = |embedded: &Embedded| {
         embedded.vector.len() == dimensions && embedded.vector.iter().all(|x| x.is_finite())
     };
-    match vectors.iter().all(sound) {
-        true => Ok(()),
-        false => Err(format!("a vector is not {dimensions} finite numbers")),
+    if vectors.iter().all(sound) {
+        Ok(())
+    } else {
+        Err(format!("a vector is not {dimensions} finite numbers"))
     }
 }

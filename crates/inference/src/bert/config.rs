@@ -52,6 +52,11 @@ struct SentenceConfig {
 
 /// `1_Pooling/config.json`.
 #[derive(Deserialize)]
+#[expect(
+    clippy::struct_field_names,
+    clippy::struct_excessive_bools,
+    reason = "the file's own fields"
+)]
 struct Pooling {
     #[serde(default)]
     pooling_mode_mean_tokens: bool,
@@ -108,7 +113,7 @@ impl BertConfig {
                 return Err(refuse(name, format!("{size}; 1 to {most} is")));
             }
         }
-        if bert.hidden_size % bert.num_attention_heads != 0 {
+        if !bert.hidden_size.is_multiple_of(bert.num_attention_heads) {
             let reason = format!("{} does not divide hidden_size", bert.num_attention_heads);
             return Err(refuse("num_attention_heads", reason));
         }

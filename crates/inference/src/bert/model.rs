@@ -113,7 +113,7 @@ impl Model {
         let query = (layer.query.apply(states)? * (1.0 / (head as f64).sqrt()))?;
         let (key, value) = (layer.key.apply(states)?, layer.value.apply(states)?);
         let mut begin = 0;
-        let mut heard = Vec::with_capacity(texts.len());
+        let mut mixtures = Vec::with_capacity(texts.len());
         for text in texts {
             let length = text.len();
             let of_heads = |all: &Tensor| {
@@ -123,10 +123,10 @@ impl Model {
             };
             let scores = of_heads(&query)?.matmul(&of_heads(&key)?.t()?)?;
             let mixed = softmax(&scores)?.matmul(&of_heads(&value)?)?;
-            heard.push(mixed.transpose(0, 1)?.reshape((length, self.width))?);
+            mixtures.push(mixed.transpose(0, 1)?.reshape((length, self.width))?);
             begin += length;
         }
-        Tensor::cat(&heard, 0)
+        Tensor::cat(&mixtures, 0)
     }
 }
 
