@@ -107,7 +107,9 @@ fn mean_direction<'a>(states: impl Iterator<Item = &'a [f32]>, dimensions: usize
     }
     // The number of states cancels out. 1e-12 as in torch's normalize: no division by zero.
     let length = sum.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
-    sum.iter_mut().for_each(|x| *x /= length);
+    for x in &mut sum {
+        *x /= length;
+    }
     sum
 }
 

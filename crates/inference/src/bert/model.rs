@@ -160,9 +160,13 @@ fn softmax(scores: &Tensor) -> Result<Tensor> {
     let mut all: Vec<f32> = scores.flatten_all()?.to_vec1()?;
     for row in all.chunks_mut(width) {
         let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        row.iter_mut().for_each(|x| *x = (*x - most).exp());
+        for x in row.iter_mut() {
+            *x = (*x - most).exp();
+        }
         let sum: f32 = row.iter().sum();
-        row.iter_mut().for_each(|x| *x /= sum);
+        for x in row {
+            *x /= sum;
+        }
     }
     Tensor::from_vec(all, scores.shape(), &Device::Cpu)
 }
