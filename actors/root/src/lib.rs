@@ -5,6 +5,7 @@
 //!    ├ chat_config
 //!    ├ memory_governor
 //!    ├ cache_janitor
+//!    ├ conversation_store
 //!    ├ lane_supervisor ── lane*
 //!    ├ embedding_lane
 //!    ├ model_host

@@ -7,6 +7,7 @@ use agent_worker::client::Agents;
 use agent_worker::tool_rack::ToolRack;
 use cache_janitor::CacheJanitor;
 use chat_config::ChatConfig;
+use conversation_store::{Archive, ConversationStore};
 use domain::Bytes;
 use engine::ModelLoader;
 use mcp_client::McpServers;
@@ -48,6 +49,10 @@ pub struct TreeParts {
     pub tools: Toolbox,
     /// Other programs' tools, as [`mcp_client::children`] makes them.
     pub servers: (ChildSpec, McpServers),
+    /// What was said, opened.
+    pub conversations: Archive,
+    /// The wall clock, for what is old in the control log.
+    pub ages: Arc<dyn runtime::Clock>,
     /// The wall clock, for the history of settings.
     pub clock: chat_config::Clock,
 }
@@ -62,6 +67,8 @@ pub struct Tree {
     pub governor: Handle<MemoryGovernor>,
     /// Sweeps.
     pub janitor: Handle<CacheJanitor>,
+    /// What was said, at rest.
+    pub store: Handle<ConversationStore>,
     /// Model access.
     pub models: Handle<ModelHost>,
     /// Other programs' tools.
@@ -80,6 +87,8 @@ impl Tree {
         let (settings_spec, settings) = chat_config::child(parts.settings, parts.clock);
         let (governor_spec, governor) = memory_governor::child_with(memory, parts.probe);
         let (janitor_spec, janitor) = cache_janitor::child(governor.clone());
+        let (store_spec, store) =
+            conversation_store::child(parts.conversations, Some(janitor.clone()), parts.ages);
         let deps = ModelHostDeps {
             loader: parts.loader,
             resolve: parts.resolve,
@@ -97,7 +106,8 @@ impl Tree {
             .intensity(RESTARTS_MAX, PERIOD)
             .child(settings_spec)
             .child(governor_spec)
-            .child(janitor_spec);
+            .child(janitor_spec)
+            .child(store_spec);
         let middle = model_specs.into_iter().chain([servers_spec]);
         for child in middle.chain(agent_specs) {
             spec = spec.child(child);
@@ -108,6 +118,7 @@ impl Tree {
             settings,
             governor,
             janitor,
+            store,
             models,
             servers,
             agents,

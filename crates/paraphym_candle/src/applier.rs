@@ -15,6 +15,7 @@ use model_host::messages::SetLimits;
 use supervision::{ChildSpec, Handle, TaskContext, TaskError};
 use telemetry::LogControl;
 
+use crate::chronicle::Chronicle;
 use crate::settings::{host_limits, memory_limit, memory_poll};
 
 /// Longer than a read of the machine's memory takes, and a restart of the part that is told.
@@ -26,6 +27,8 @@ const AGAIN: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct Parts {
     pub(crate) settings: Handle<ChatConfig>,
+    /// Where it is written down that they changed.
+    pub(crate) chronicle: Chronicle,
     pub(crate) governor: Handle<MemoryGovernor>,
     pub(crate) models: Handle<ModelHost>,
     /// The app set the memory limit in words of its own.
@@ -64,6 +67,7 @@ async fn apply_all(parts: &Parts, context: TaskContext) -> Result<(), TaskError>
     let mut news = client::subscribe(&parts.settings).await?;
     let mut told = Told::default();
     let mut all = parts.tell(&mut told, &news.latest().settings).await;
+    all &= parts.chronicle.catch_up().await;
     context.ready();
     let mut stopping = std::pin::pin!(context.stopping());
     loop {
@@ -75,6 +79,7 @@ async fn apply_all(parts: &Parts, context: TaskContext) -> Result<(), TaskError>
             () = tokio::time::sleep(AGAIN), if !all => {}
         }
         all = parts.tell(&mut told, &news.latest().settings).await;
+        all &= parts.chronicle.catch_up().await;
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use agent_worker::settings::Config;
 use chat_config::Refusals;
 use chat_config::settings::Settings;
+use conversation_store::Archive;
 use domain::{Bytes, ModelName};
 use engine::ModelLoader;
 use gateway::{GatewayConfig, GatewayDeps, GatewayError};
@@ -17,10 +18,11 @@ use model_host::HostConfig;
 use model_store::{DEFAULT_MODEL, Store, StoreConfig, StoreError};
 use root::{Tree, TreeConfig, TreeParts};
 use runtime::{Clock, CoarseClock, RunError, Runtime};
-use supervision::{ChildPath, Events, StartTreeError, start_root};
+use supervision::{ChildPath, ChildSpec, Events, StartTreeError, start_root};
 use telemetry::{LogControl, Metrics, MetricsError};
 use toolbox::{Tool, ToolboxError};
 
+use crate::chronicle::Chronicle;
 use crate::host::{Paraphym, Parts};
 use crate::listing::Listing;
 use crate::resolve::FromStore;
@@ -36,6 +38,9 @@ pub enum StartError {
     /// The models' folder cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The file of conversations cannot be used.
+    #[error(transparent)]
+    Conversations(#[from] conversation_store::StoreError),
     /// Settings that are not accepted, or a file that cannot be read.
     #[error(transparent)]
     Settings(#[from] Refusals),
@@ -70,6 +75,7 @@ pub struct Builder {
     log: Option<(LogControl, String)>,
     model: Option<ModelName>,
     models_dir: Option<PathBuf>,
+    conversations: conversation_store::StoreConfig,
     memory_limit: Option<Bytes>,
     models: Option<HostConfig>,
     agents: Option<Config>,
@@ -88,6 +94,7 @@ impl Default for Builder {
             log: None,
             model: None,
             models_dir: None,
+            conversations: conversation_store::StoreConfig::in_memory(),
             memory_limit: None,
             models: None,
             agents: None,
@@ -130,6 +137,13 @@ impl Builder {
     /// Where models lie; `paraphym/models` in the XDG data folder if not said.
     pub fn models_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.models_dir = Some(dir.into());
+        self
+    }
+
+    /// Where conversations are kept. If not said they are forgotten with the process;
+    /// [`conversation_store::StoreConfig::in_data_folder`] is where the `paraphym` program keeps them.
+    pub fn conversations(mut self, kept: conversation_store::StoreConfig) -> Self {
+        self.conversations = kept;
         self
     }
 
@@ -207,20 +221,16 @@ impl Builder {
             settings: settings.clone(),
             tools: tools.clone(),
             servers: mcp_client::children(self.servers)?,
+            ages: Arc::new(CoarseClock::default()),
+            conversations: opened(self.conversations).await?,
             clock: Arc::clone(&clock),
         };
         let models_are_fixed = self.models.is_some();
         let config = bounds(self.memory_limit, self.models, self.agents, &first);
         let max_models = config.models.max_models;
         let mut tree = Tree::new(config, parts);
-        let applier = applier::child(applier::Parts {
-            settings: tree.settings.clone(),
-            governor: tree.governor.clone(),
-            models: tree.models.clone(),
-            limit_is_fixed: self.memory_limit.is_some(),
-            models_are_fixed,
-            log: self.log,
-        });
+        let fixed = (self.memory_limit.is_some(), models_are_fixed);
+        let applier = applied(&tree, &settings, fixed, self.log);
         let upkeep = upkeep::child(runtime.clone(), metrics.clone());
         tree.spec = tree.spec.child(applier).child(upkeep);
         let (mut address, mut edge) = (None, None);
@@ -250,6 +260,7 @@ impl Builder {
             settings: (tree.settings, settings),
             governor: tree.governor,
             janitor: tree.janitor,
+            conversations: tree.store,
             models: tree.models,
             tools,
             servers: tree.servers,
@@ -261,6 +272,31 @@ impl Builder {
             address,
         }))
     }
+}
+
+/// The child that tells changed settings; `fixed` says whether the app chose the memory limit, and the bounds of models.
+fn applied(
+    tree: &Tree,
+    settings: &chat_config::Store,
+    fixed: (bool, bool),
+    log: Option<(LogControl, String)>,
+) -> ChildSpec {
+    let (limit_is_fixed, models_are_fixed) = fixed;
+    applier::child(applier::Parts {
+        settings: tree.settings.clone(),
+        chronicle: Chronicle::new(settings.clone(), tree.store.clone()),
+        governor: tree.governor.clone(),
+        models: tree.models.clone(),
+        limit_is_fixed,
+        models_are_fixed,
+        log,
+    })
+}
+
+/// A file that is refused is told to whoever starts the tree, so it is opened before there is one.
+async fn opened(config: conversation_store::StoreConfig) -> Result<Archive, StartError> {
+    let now_ms = CoarseClock::default().stamp().0;
+    Ok(conversation_store::client::open(config, now_ms).await?)
 }
 
 /// The process's metrics, where they are ours to render.

@@ -11,6 +11,7 @@ use agent_worker::settings::TurnSettings;
 use agent_worker::stream::TurnStream;
 use cache_janitor::{CacheJanitor, JanitorStatus};
 use chat_config::{ChatConfig, Revision};
+use conversation_store::ConversationStore;
 use domain::{
     ContextPolicy, ConversationId, GenerationError, Message, ModelName, Prompt, RequestId,
 };
@@ -48,6 +49,7 @@ pub(crate) struct Parts {
     pub(crate) settings: (Handle<ChatConfig>, chat_config::Store),
     pub(crate) governor: Handle<MemoryGovernor>,
     pub(crate) janitor: Handle<CacheJanitor>,
+    pub(crate) conversations: Handle<ConversationStore>,
     pub(crate) models: Handle<ModelHost>,
     pub(crate) tools: Toolbox,
     pub(crate) servers: McpServers,
@@ -138,6 +140,11 @@ impl Paraphym {
     /// The MCP servers: how each is, and which come and go.
     pub fn servers(&self) -> &McpServers {
         &self.parts.servers
+    }
+
+    /// What was said, at rest: [`conversation_store::client`] reads, searches and changes it.
+    pub fn conversations(&self) -> &Handle<ConversationStore> {
+        &self.parts.conversations
     }
 
     /// What a turn is run with, by the settings that hold now.

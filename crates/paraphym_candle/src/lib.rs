@@ -32,6 +32,7 @@
 
 mod applier;
 mod builder;
+mod chronicle;
 mod doctor;
 mod embedding;
 mod history;

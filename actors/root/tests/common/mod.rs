@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use chat_config::{Author, Store};
+use conversation_store::{Archive, StoreConfig};
 use domain::{
     Bytes, ContextPolicy, GenerationError, GenerationEvent, ModelName, Prompt, RequestId, Sampling,
 };
@@ -368,6 +369,8 @@ pub async fn squeezed() -> Squeezed {
         tools: toolbox::Toolbox::default(),
         servers: mcp_client::children(Vec::new()).unwrap(),
         settings: Store::without_file([], &[], author).unwrap(),
+        ages: Arc::new(::runtime::CoarseClock::default()),
+        conversations: Archive::open(&StoreConfig::in_memory(), 0).unwrap(),
         clock: Arc::new(|| SystemTime::UNIX_EPOCH),
     };
     let tree = Tree::new(TreeConfig::default(), parts);
