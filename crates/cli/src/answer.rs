@@ -4,13 +4,14 @@ use std::ops::ControlFlow;
 
 use futures_util::StreamExt;
 use paraphym_candle::signals::Signal;
-use paraphym_candle::{FinishReason, TurnError, TurnEvent, TurnStream};
+use paraphym_candle::{Citation, FinishReason, TurnError, TurnEvent, TurnStream};
 
 use crate::failure::Failure;
-use crate::out::note;
+use crate::out::{note, quietly};
 use crate::progress::Progress;
 use crate::render::{self, Answer};
 use crate::stage::Stage;
+use crate::steps;
 use crate::unfinished::Unfinished;
 
 /// How an answer ended.
@@ -33,6 +34,7 @@ pub(crate) async fn show(
 ) -> Result<Ending, Failure> {
     let mut answer = Answer::new(stage.out.terminal);
     let mut progress = Progress::new(stage.out.error_terminal);
+    let mut looked_up = Vec::new();
     loop {
         let event = tokio::select! {
             event = stream.next() => event,
@@ -55,7 +57,7 @@ pub(crate) async fn show(
             stage.out.json(&render::event(&event)).await?;
             ending(event)
         } else {
-            show_event(stage, &mut answer, &mut progress, event).await?
+            show_event(stage, &mut answer, &mut progress, &mut looked_up, event).await?
         };
         if let ControlFlow::Break(end) = next {
             return Ok(end);
@@ -68,6 +70,7 @@ async fn show_event(
     stage: &mut Stage,
     answer: &mut Answer,
     progress: &mut Progress,
+    looked_up: &mut Vec<Citation>,
     event: TurnEvent,
 ) -> Result<ControlFlow<Ending>, Failure> {
     match &event {
@@ -79,13 +82,15 @@ async fn show_event(
             let shown = answer.text(text);
             stage.out.text(&shown).await?;
         }
-        // What a person sees of these steps is the last of them, the answer.
-        TurnEvent::Recalled { .. }
-        | TurnEvent::Compacted { .. }
-        | TurnEvent::ModelCalled { .. }
-        | TurnEvent::ApprovalNeeded { .. }
+        TurnEvent::Recalled { citations } => looked_up.clone_from(citations),
+        TurnEvent::Compacted { .. }
         | TurnEvent::ToolStarted { .. }
-        | TurnEvent::ToolEnded { .. } => {}
+        | TurnEvent::ToolEnded { .. } => {
+            progress.clear();
+            stage.out.text(answer.end()).await?;
+            steps::line(&event).iter().for_each(|line| quietly(line));
+        }
+        TurnEvent::ModelCalled { .. } | TurnEvent::ApprovalNeeded { .. } => {}
         TurnEvent::Finished { reason, .. } => {
             progress.clear();
             stage.out.text(answer.end()).await?;
@@ -95,6 +100,7 @@ async fn show_event(
             if !answer.began() && stage.out.error_terminal {
                 note("(the model said nothing)");
             }
+            steps::sources(looked_up).iter().for_each(|line| quietly(line));
         }
         TurnEvent::Failed(_) => {
             progress.clear();

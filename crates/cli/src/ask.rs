@@ -4,12 +4,11 @@ use std::io::IsTerminal;
 use std::os::unix::fs::FileTypeExt;
 
 use domain::{ConversationId, Sampling};
-use paraphym_candle::TurnSettings;
 use tokio::io::AsyncReadExt;
 
 use crate::answer::{self, Ending};
 use crate::args::Ask;
-use crate::choices::sampling;
+use crate::choices::{sampling, turn, usual};
 use crate::failure::Failure;
 use crate::fetch::ensure;
 use crate::out::note;
@@ -37,19 +36,14 @@ pub(crate) async fn run(stage: &mut Stage, ask: &Ask) -> Result<(), Failure> {
 async fn answered(stage: &mut Stage, ask: &Ask, told: &mut bool) -> Result<(), Failure> {
     // What is wrong with what was typed is said before anything is read or loaded.
     sampling(&Sampling::default(), &ask.choices)?;
+    stage.check_agent(&ask.choices)?;
     let question = question(stage, &ask.text.join(" ")).await?;
-    let model = stage.named(ask.choices.model.as_ref());
+    let model = stage.chosen(&ask.choices);
     let store = stage.store()?;
     ensure(stage, &store, &model).await?;
     let host = stage.builder(&model).start().await?;
-    let usual = host.turn_settings();
-    let settings = TurnSettings {
-        system: ask.choices.system.clone().or(usual.system),
-        // These were checked above, and the settings when they were read.
-        sampling: sampling(&usual.sampling, &ask.choices)?,
-        model,
-        ..usual
-    };
+    // These were checked above, and the settings when they were read.
+    let settings = turn(usual(&host, &ask.choices)?, &ask.choices, model)?;
     let conversation = ConversationId::new("ask");
     // A token's life, stop 1: a question becomes a turn of a conversation.
     let ended = match host.ask(&conversation, &question, settings).await {

@@ -12,12 +12,13 @@ use std::time::Duration;
 use anstyle::AnsiColor;
 use domain::{ConversationId, ModelName, Sampling};
 use model_store::Store;
-use paraphym_candle::Paraphym;
+use chat_config::settings::DEFAULT_AGENT;
+use paraphym_candle::{Paraphym, TurnSettings};
 use paraphym_candle::signals::Signal;
 
 use crate::answer::{self, Ending};
 use crate::args;
-use crate::choices::sampling;
+use crate::choices::{sampling, usual};
 use crate::failure::Failure;
 use crate::fetch::ensure;
 use crate::out::{note, tell};
@@ -56,7 +57,8 @@ enum Left {
 pub(crate) async fn run(stage: &mut Stage, args: &args::Chat) -> Result<(), Failure> {
     // What is wrong with what was typed is said before anything is loaded.
     sampling(&Sampling::default(), &args.choices)?;
-    let model = stage.named(args.choices.model.as_ref());
+    stage.check_agent(&args.choices)?;
+    let model = stage.chosen(&args.choices);
     let store = stage.store()?;
     ensure(stage, &store, &model).await?;
     let host = stage.builder(&model).start().await?;
@@ -106,7 +108,7 @@ impl Chat<'_> {
                     }
                 }
                 Line::Do(command) => {
-                    match self.session.apply(command, &self.host.turn_settings()) {
+                    match self.session.apply(command, &self.usual()) {
                         Effect::Leave => return Ok(Left::Goodbye),
                         effect => self.carry_out(effect).await?,
                     }
@@ -153,9 +155,16 @@ impl Chat<'_> {
         }
     }
 
+    /// What a turn of the chosen agent is run with by the settings. One that was taken out of them meanwhile is the default
+    /// one.
+    fn usual(&self) -> TurnSettings {
+        let usual = usual(self.host, self.session.choices());
+        usual.unwrap_or_else(|_| self.host.turn_settings())
+    }
+
     /// Answers a text; what is left of the answer when SIGTERM or SIGHUP came.
     async fn answer(&mut self, text: &str) -> Result<Option<Unfinished>, Failure> {
-        let settings = self.session.settings(self.host.turn_settings());
+        let settings = self.session.settings(self.usual());
         match self.host.ask(&self.conversation, text, settings).await {
             Ok(stream) => match answer::show(self.stage, stream, false).await? {
                 Ending::Given => {}
@@ -175,6 +184,8 @@ impl Chat<'_> {
             Effect::Help => return self.help().await,
             Effect::ShowHistory => return self.history().await,
             Effect::ChooseModel(model) => self.choose(model).await?,
+            Effect::ChooseAgent(agent) => self.take_agent(agent).await?,
+            Effect::ShowAgents => self.agents(),
             Effect::ClearHistory => match self.host.agents().clear(&self.conversation).await {
                 Ok(count) => format!("forgot {count} messages"),
                 Err(error) => format!("not cleared: {error}"),
@@ -220,6 +231,32 @@ impl Chat<'_> {
                 Ok(format!("the model is still {}", self.session.model))
             }
         }
+    }
+
+    /// Another agent for the next turn, with its model unless one was named.
+    async fn take_agent(&mut self, agent: String) -> Result<String, Failure> {
+        let settings = match self.host.agent_settings(&agent) {
+            Ok(settings) => settings,
+            Err(error) => return Ok(error.to_string()),
+        };
+        let named = self.session.choices().model.clone();
+        let model = named.unwrap_or(settings.model);
+        if model != self.session.model {
+            let said = self.choose(model.clone()).await?;
+            if self.session.model != model {
+                return Ok(said);
+            }
+        }
+        let said = format!("the next answer comes from the agent {agent} and {model}");
+        self.session.take_agent(agent);
+        Ok(said)
+    }
+
+    fn agents(&self) -> String {
+        let chosen = self.session.choices().agent.as_deref();
+        let chosen = chosen.unwrap_or(DEFAULT_AGENT);
+        let there = self.host.agent_names().join(", ");
+        format!("the agent is {chosen}; there are {there}")
     }
 
     async fn save(&mut self, path: &Path) -> String {

@@ -1,6 +1,7 @@
 //! From what was typed to what a turn is run with: on top of the settings, checked by field.
 
-use domain::{FieldError, Sampling};
+use domain::{FieldError, ModelName, Sampling};
+use paraphym_candle::{NoAgent, Paraphym, TurnSettings};
 
 use crate::args::Choices;
 
@@ -35,6 +36,40 @@ pub(crate) fn sampling(usual: &Sampling, choices: &Choices) -> Result<Sampling, 
     }
     sampling.validate()?;
     Ok(sampling)
+}
+
+/// What a turn of the chosen agent is run with, where nothing else was chosen.
+///
+/// # Errors
+/// No such agent.
+pub(crate) fn usual(host: &Paraphym, choices: &Choices) -> Result<TurnSettings, NoAgent> {
+    match &choices.agent {
+        Some(agent) => host.agent_settings(agent),
+        None => Ok(host.turn_settings()),
+    }
+}
+
+/// What was chosen, on top of that.
+///
+/// # Errors
+/// The first field out of its range.
+pub(crate) fn turn(
+    usual: TurnSettings,
+    choices: &Choices,
+    model: ModelName,
+) -> Result<TurnSettings, FieldError> {
+    let mut approvals = usual.approvals;
+    if let Some(rule) = choices.tools {
+        approvals.rule = rule;
+        approvals.wish = approvals.wish.tightened(rule);
+    }
+    Ok(TurnSettings {
+        model,
+        system: choices.system.clone().or(usual.system),
+        sampling: sampling(&usual.sampling, choices)?,
+        approvals,
+        ..usual
+    })
 }
 
 #[cfg(test)]

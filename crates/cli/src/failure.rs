@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use domain::{FieldError, GenerationError, TurnError};
 use model_store::{PullError, ResolveError, StoreError};
-use paraphym_candle::StartError;
+use paraphym_candle::{NoAgent, StartError};
 
 /// Why a command ends without its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,13 @@ fn one_line(text: &str) -> String {
         .filter(|w| !w.is_empty())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+impl From<NoAgent> for Failure {
+    fn from(error: NoAgent) -> Self {
+        let hint = format!("make it with `paraphym config set agents.{}.system \"...\"`", error.name);
+        Self::usage(error, hint)
+    }
 }
 
 impl From<FieldError> for Failure {

@@ -23,6 +23,7 @@ mod serve;
 mod settings;
 mod size;
 mod stage;
+mod steps;
 mod unfinished;
 
 use std::process::ExitCode;

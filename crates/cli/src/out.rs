@@ -88,6 +88,12 @@ pub(crate) fn note(line: &str) {
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 
+/// The same in a quieter colour, where there are colours.
+pub(crate) fn quietly(line: &str) {
+    let style = Style::new().dimmed();
+    note(&format!("{style}{line}{style:#}"));
+}
+
 /// A failure's lines on standard error.
 pub(crate) fn tell(failure: &Failure) {
     for line in failure.lines() {

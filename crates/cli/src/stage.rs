@@ -9,11 +9,12 @@ use std::time::Duration;
 use domain::ModelName;
 use model_store::{Store, StoreConfig};
 use paraphym_candle::signals::{Signal, Signals};
-use paraphym_candle::{Builder, DEFAULT_MODEL, Paraphym, Runtime};
+use chat_config::settings::DEFAULT_AGENT;
+use paraphym_candle::{Builder, DEFAULT_MODEL, NoAgent, Paraphym, Runtime};
 
 use telemetry::LogControl;
 
-use crate::args::Machine;
+use crate::args::{Choices, Machine};
 use crate::failure::Failure;
 use crate::out::{Out, note};
 use crate::presses::{Meaning, Presses};
@@ -76,6 +77,26 @@ impl Stage {
         let set = || self.first().model.name.clone().map(ModelName::new);
         let named = model.cloned().or_else(set);
         named.unwrap_or_else(|| ModelName::new(DEFAULT_MODEL))
+    }
+
+    /// The model that answers: named, or the agent's, or as [`Stage::named`].
+    pub(crate) fn chosen(&self, choices: &Choices) -> ModelName {
+        let name = choices.agent.as_deref().unwrap_or(DEFAULT_AGENT);
+        let agent = self.first().agent(name);
+        let own = agent.and_then(|agent| agent.model).map(ModelName::new);
+        self.named(choices.model.as_ref().or(own.as_ref()))
+    }
+
+    /// Refuses an agent that is not there, before anything is loaded.
+    pub(crate) fn check_agent(&self, choices: &Choices) -> Result<(), Failure> {
+        let settings = self.first();
+        let Some(name) = choices.agent.as_ref().filter(|name| settings.agent(name).is_none()) else {
+            return Ok(());
+        };
+        let others = settings.agents.keys().filter(|name| *name != DEFAULT_AGENT);
+        let there = std::iter::once(DEFAULT_AGENT.to_owned()).chain(others.cloned());
+        let (name, there) = (name.clone(), there.collect());
+        Err(NoAgent { name, there }.into())
     }
 
     /// The models on disk.

@@ -10,6 +10,7 @@ use agent_worker::client::Agents;
 use agent_worker::settings::TurnSettings;
 use agent_worker::stream::TurnStream;
 use cache_janitor::{CacheJanitor, JanitorStatus};
+use chat_config::settings::DEFAULT_AGENT;
 use chat_config::{ChatConfig, Revision};
 use conversation_store::ConversationStore;
 use domain::{
@@ -27,6 +28,7 @@ use supervision::{Abandoned, AskError, ChildInfo, EndReason, Handle, LifecycleEv
 use tokio::sync::{broadcast, watch};
 use toolbox::{ToolSource, Toolbox};
 
+use crate::agents::{self, NoAgent};
 use crate::builder::Builder;
 use crate::doctor::{self, DoctorReport};
 use crate::inspect::inspect_with;
@@ -147,9 +149,24 @@ impl Paraphym {
         &self.parts.conversations
     }
 
-    /// What a turn is run with, by the settings that hold now.
+    /// What a turn of the default agent is run with, by the settings that hold now.
     pub fn turn_settings(&self) -> TurnSettings {
-        turn(&self.settings().settings, self.parts.model.clone())
+        let settings = &self.settings().settings;
+        let usual = agents::turn_of(settings, DEFAULT_AGENT, &self.parts.model);
+        usual.unwrap_or_else(|_| turn(settings, self.parts.model.clone()))
+    }
+
+    /// What a turn of this agent is run with, by the settings that hold now (`agents.NAME`).
+    ///
+    /// # Errors
+    /// No such agent; the names there are.
+    pub fn agent_settings(&self, agent: &str) -> Result<TurnSettings, NoAgent> {
+        agents::turn_of(&self.settings().settings, agent, &self.parts.model)
+    }
+
+    /// The names of the agents of the settings, the default one first.
+    pub fn agent_names(&self) -> Vec<String> {
+        agents::names(&self.settings().settings)
     }
 
     /// Asks a model with every choice open, without a conversation.

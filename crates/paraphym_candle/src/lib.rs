@@ -30,6 +30,7 @@
 //! Invariants: this crate decides nothing. It joins the parts, starts the tree and stops it; dropping [`Paraphym`]
 //! without [`Paraphym::shutdown`] stops it too, without waiting.
 
+mod agents;
 mod applier;
 mod builder;
 mod chronicle;

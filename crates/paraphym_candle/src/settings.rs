@@ -164,7 +164,7 @@ pub(crate) fn edge(settings: &Settings, max_models: usize, config: &mut GatewayC
     };
 }
 
-fn count(n: u32) -> usize {
+pub(crate) fn count(n: u32) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
 

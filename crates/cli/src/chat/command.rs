@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use domain::ModelName;
+use domain::{Approval, ModelName};
 
 /// What a line means.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,8 @@ pub(crate) enum Line {
 pub(crate) enum Command {
     Help,
     Model(Option<ModelName>),
+    Agent(Option<String>),
+    Tools(Option<Approval>),
     System(Option<String>),
     /// `/system off`.
     NoSystem,
@@ -34,12 +36,22 @@ pub(crate) enum Command {
 }
 
 /// The commands: name, what follows it, what it does.
-pub(crate) const COMMANDS: [(&str, &str, &str); 9] = [
+pub(crate) const COMMANDS: [(&str, &str, &str); 11] = [
     ("/help", "", "this list"),
     (
         "/model",
         "[NAME|PATH]",
         "show the model, or choose another for the next turn",
+    ),
+    (
+        "/agent",
+        "[NAME]",
+        "show the agents, or choose one for the next turn",
+    ),
+    (
+        "/tools",
+        "[auto|ask|deny]",
+        "show or set whether tools run that have no rule of their own",
     ),
     (
         "/system",
@@ -95,6 +107,14 @@ fn read(name: &str, rest: &str) -> Result<Command, String> {
         "history" => alone(Command::History),
         "exit" | "quit" => alone(Command::Exit),
         "model" => Ok(Command::Model(given.map(unquote).map(ModelName::new))),
+        "agent" => Ok(Command::Agent(given.map(unquote).map(str::to_owned))),
+        "tools" => {
+            let rule = given.map(|text| {
+                text.parse()
+                    .map_err(|_| format!("/tools takes auto, ask or deny, not \"{text}\""))
+            });
+            rule.transpose().map(Command::Tools)
+        }
         "system" if rest == "off" => Ok(Command::NoSystem),
         "system" => Ok(Command::System(given.map(unquote).map(str::to_owned))),
         "temperature" => {

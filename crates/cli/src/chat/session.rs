@@ -7,7 +7,7 @@ use paraphym_candle::TurnSettings;
 
 use super::command::Command;
 use crate::args::Choices;
-use crate::choices::sampling;
+use crate::choices::{sampling, turn};
 
 /// The choices of the next turn: what was typed. All else is as the settings say when the turn begins.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +25,8 @@ pub(super) enum Effect {
     Say(String),
     Help,
     ChooseModel(ModelName),
+    ChooseAgent(String),
+    ShowAgents,
     ClearHistory,
     ShowHistory,
     Save(PathBuf),
@@ -42,14 +44,21 @@ impl Session {
 
     /// What the next turn is run with, where the settings say this.
     pub(super) fn settings(&self, usual: TurnSettings) -> TurnSettings {
-        let sampling = sampling(&usual.sampling, &self.choices).unwrap_or(usual.sampling);
-        let system = self.choices.system.clone().or(usual.system);
-        TurnSettings {
-            model: self.model.clone(),
-            system: system.filter(|_| !self.no_system),
-            sampling,
-            ..usual
-        }
+        // What was typed was checked when it was.
+        let chosen = turn(usual.clone(), &self.choices, self.model.clone()).unwrap_or(usual);
+        let system = chosen.system.filter(|_| !self.no_system);
+        TurnSettings { system, ..chosen }
+    }
+
+    /// What was typed.
+    pub(super) const fn choices(&self) -> &Choices {
+        &self.choices
+    }
+
+    /// The next turn is this agent's; its instructions hold, unless others were typed.
+    pub(super) fn take_agent(&mut self, agent: String) {
+        self.choices.agent = Some(agent);
+        self.no_system = false;
     }
 
     /// Takes a command; a refused one changes nothing.
@@ -75,6 +84,16 @@ impl Session {
             Command::NoSystem => {
                 self.no_system = true;
                 Effect::Say("there are no instructions any more".to_owned())
+            }
+            Command::Agent(Some(agent)) => Effect::ChooseAgent(agent),
+            Command::Agent(None) => Effect::ShowAgents,
+            Command::Tools(None) => {
+                let rule = now.approvals.rule.tightened(now.approvals.wish);
+                Effect::Say(format!("tools without a rule of their own: {}", rule.as_str()))
+            }
+            Command::Tools(Some(rule)) => {
+                self.choices.tools = Some(rule);
+                Effect::Say(format!("tools without a rule of their own are now: {}", rule.as_str()))
             }
             Command::Temperature(None) => {
                 Effect::Say(format!("the temperature is {}", now.sampling.temperature))
@@ -152,6 +171,9 @@ mod tests {
             ("/system", "the instructions are: Be brief."),
             ("/temperature", "the temperature is 0"),
             ("/temperature 0.5", "the temperature is now 0.5"),
+            ("/tools", "tools without a rule of their own: ask"),
+            ("/tools auto", "tools without a rule of their own are now: auto"),
+            ("/tools", "tools without a rule of their own: auto"),
             ("/tokens", "an answer has at most 512 tokens"),
             ("/tokens 64", "an answer has now at most 64 tokens"),
         ] {
@@ -214,6 +236,8 @@ mod tests {
         for (line, effect) in [
             ("/help", Effect::Help),
             ("/model other", Effect::ChooseModel(ModelName::new("other"))),
+            ("/agent", Effect::ShowAgents),
+            ("/agent coder", Effect::ChooseAgent("coder".into())),
             ("/clear", Effect::ClearHistory),
             ("/history", Effect::ShowHistory),
             ("/save \"a b.md\"", Effect::Save("a b.md".into())),

@@ -105,7 +105,7 @@ fn marked(hit: &Hit, colours: bool) -> String {
 }
 
 /// In one line, and without what a terminal would obey.
-pub(super) fn safe(text: &str) -> String {
+pub(crate) fn safe(text: &str) -> String {
     let one_line = text
         .chars()
         .map(|c| if c.is_whitespace() { ' ' } else { c });
