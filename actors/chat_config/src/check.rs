@@ -10,7 +10,7 @@ use crate::catalogue::Catalogue;
 use crate::flat::{Flat, nest};
 use crate::paths::{NAMES, is_under};
 use crate::refusal::{Origin, Refusal, Refusals};
-use crate::settings::Settings;
+use crate::settings::{McpServer, Settings};
 
 /// Values by path, each with where it came from.
 pub(crate) type Given = BTreeMap<String, (Value, Origin)>;
@@ -60,27 +60,31 @@ pub(crate) fn check(catalogue: &Catalogue, given: &Given) -> Result<Settings, Re
 /// What settings say only together: each is accepted by itself, and a change may bring them one by one.
 ///
 /// # Errors
-/// Every MCP server that is neither a program nor an address, or both.
+/// Every MCP server that is neither a program nor an address, or both, or whose name its tools could not begin with.
 pub(crate) fn check_together(settings: &Settings, origin: &Origin) -> Result<(), Refusals> {
-    let broken = settings
-        .tools
-        .mcp
-        .iter()
-        .filter(|(_, server)| !server.is_whole());
-    let refusals = broken.map(|(name, server)| {
-        let given = if server.url.is_some() {
-            "command and url"
-        } else {
-            "neither command nor url"
-        };
-        Refusal::Value {
-            field: format!("tools.mcp.{name}"),
-            value: given.to_owned(),
-            origin: origin.clone(),
-            allowed: "either a command or a url, in the same file".to_owned(),
+    let refused = |name: &str, value: &str, allowed: &str| Refusal::Value {
+        field: format!("tools.mcp.{name}"),
+        value: value.to_owned(),
+        origin: origin.clone(),
+        allowed: allowed.to_owned(),
+    };
+    let mut refusals = Vec::new();
+    for (name, server) in &settings.tools.mcp {
+        if !server.is_whole() {
+            let given = if server.url.is_some() {
+                "command and url"
+            } else {
+                "neither command nor url"
+            };
+            let allowed = "either a command or a url, in the same file";
+            refusals.push(refused(name, given, allowed));
         }
-    });
-    Refusals::of(refusals.collect()).map_or(Ok(()), Err)
+        if !McpServer::is_name(name) {
+            let allowed = "a name of 1 to 24 lower-case letters, digits and -";
+            refusals.push(refused(name, "what is called so", allowed));
+        }
+    }
+    Refusals::of(refusals).map_or(Ok(()), Err)
 }
 
 /// One thing that was found wrong with values that can be read, told once a setting: of the setting it lies in, or, if

@@ -369,6 +369,10 @@ mod tests {
                 "tools.overrides.rm = \"perhaps\"",
             ),
             (
+                "[tools.mcp.My_Server]\ncommand = \"x\"\n",
+                "use a name of 1 to 24 lower-case letters",
+            ),
+            (
                 "[tools.mcp.a]\nargs = [\"x\"]\n",
                 "tools.mcp.a = neither command nor url",
             ),

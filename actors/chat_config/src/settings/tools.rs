@@ -124,6 +124,12 @@ impl Default for McpServer {
 }
 
 impl McpServer {
+    /// Whether a server may be called this: the names of its tools begin with it.
+    pub fn is_name(name: &str) -> bool {
+        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        (1..=24).contains(&name.len()) && name.chars().all(good)
+    }
+
     /// Whether it is a program or an address, and not both.
     pub const fn is_whole(&self) -> bool {
         self.command.is_some() != self.url.is_some()
