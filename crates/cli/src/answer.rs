@@ -100,7 +100,9 @@ async fn show_event(
             if !answer.began() && stage.out.error_terminal {
                 note("(the model said nothing)");
             }
-            steps::sources(looked_up).iter().for_each(|line| quietly(line));
+            steps::sources(looked_up)
+                .iter()
+                .for_each(|line| quietly(line));
         }
         TurnEvent::Failed(_) => {
             progress.clear();

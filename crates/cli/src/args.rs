@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use domain::{Approval, Bytes, ModelName};
+use domain::{Bytes, ModelName};
 
 use crate::history::export::Format;
 use crate::size::parse_size;
@@ -142,12 +142,9 @@ pub(crate) struct Choices {
     /// A name from `paraphym model list`, the path of a GGUF file, or hf:OWNER/REPO/FILE.gguf [env: PARAPHYM_MODEL]
     #[arg(short, long, value_name = "NAME|PATH", value_parser = model_name)]
     pub(crate) model: Option<ModelName>,
-    /// Which agent of the settings answers: its instructions, model, tools and memory [default: default]
+    /// Which agent of the settings answers: its instructions, model and sampling [default: default]
     #[arg(short, long, value_name = "NAME")]
     pub(crate) agent: Option<String>,
-    /// Whether tools run: auto, ask or deny. What is said of single tools, and of the agent, may be stricter
-    #[arg(long, value_name = "RULE")]
-    pub(crate) tools: Option<Approval>,
     /// Standing instructions [env: PARAPHYM_SYSTEM]
     #[arg(short, long, value_name = "TEXT")]
     pub(crate) system: Option<String>,

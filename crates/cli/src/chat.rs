@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anstyle::AnsiColor;
+use chat_config::settings::DEFAULT_AGENT;
 use domain::{ConversationId, ModelName, Sampling};
 use model_store::Store;
-use chat_config::settings::DEFAULT_AGENT;
-use paraphym_candle::{Paraphym, TurnSettings};
 use paraphym_candle::signals::Signal;
+use paraphym_candle::{Paraphym, TurnSettings};
 
 use crate::answer::{self, Ending};
 use crate::args;
@@ -107,12 +107,10 @@ impl Chat<'_> {
                         return Ok(Left::Terminated(rest));
                     }
                 }
-                Line::Do(command) => {
-                    match self.session.apply(command, &self.usual()) {
-                        Effect::Leave => return Ok(Left::Goodbye),
-                        effect => self.carry_out(effect).await?,
-                    }
-                }
+                Line::Do(command) => match self.session.apply(command, &self.usual()) {
+                    Effect::Leave => return Ok(Left::Goodbye),
+                    effect => self.carry_out(effect).await?,
+                },
             }
         }
     }

@@ -58,16 +58,10 @@ pub(crate) fn turn(
     choices: &Choices,
     model: ModelName,
 ) -> Result<TurnSettings, FieldError> {
-    let mut approvals = usual.approvals;
-    if let Some(rule) = choices.tools {
-        approvals.rule = rule;
-        approvals.wish = approvals.wish.tightened(rule);
-    }
     Ok(TurnSettings {
         model,
         system: choices.system.clone().or(usual.system),
         sampling: sampling(&usual.sampling, choices)?,
-        approvals,
         ..usual
     })
 }

@@ -76,7 +76,10 @@ fn one_line(text: &str) -> String {
 
 impl From<NoAgent> for Failure {
     fn from(error: NoAgent) -> Self {
-        let hint = format!("make it with `paraphym config set agents.{}.system \"...\"`", error.name);
+        let hint = format!(
+            "make it with `paraphym config set agents.{}.system \"...\"`",
+            error.name
+        );
         Self::usage(error, hint)
     }
 }

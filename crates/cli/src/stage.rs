@@ -6,10 +6,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_config::settings::DEFAULT_AGENT;
 use domain::ModelName;
 use model_store::{Store, StoreConfig};
 use paraphym_candle::signals::{Signal, Signals};
-use chat_config::settings::DEFAULT_AGENT;
 use paraphym_candle::{Builder, DEFAULT_MODEL, NoAgent, Paraphym, Runtime};
 
 use telemetry::LogControl;
@@ -90,7 +90,11 @@ impl Stage {
     /// Refuses an agent that is not there, before anything is loaded.
     pub(crate) fn check_agent(&self, choices: &Choices) -> Result<(), Failure> {
         let settings = self.first();
-        let Some(name) = choices.agent.as_ref().filter(|name| settings.agent(name).is_none()) else {
+        let Some(name) = choices
+            .agent
+            .as_ref()
+            .filter(|name| settings.agent(name).is_none())
+        else {
             return Ok(());
         };
         let others = settings.agents.keys().filter(|name| *name != DEFAULT_AGENT);

@@ -19,7 +19,11 @@ pub(crate) fn line(event: &TurnEvent) -> Option<String> {
             outcome,
             took_ms,
             ..
-        } => Some(format!("· {} {} ({took_ms} ms)", safe(name), ended(outcome))),
+        } => Some(format!(
+            "· {} {} ({took_ms} ms)",
+            safe(name),
+            ended(outcome)
+        )),
         TurnEvent::Compacted { left_out } => Some(format!(
             "· the {left_out} oldest messages do not fit the model's window and are left out"
         )),
@@ -89,11 +93,29 @@ mod tests {
         };
         let text = "4".repeat(101);
         for (event, expected) in [
-            (TurnEvent::ToolStarted { call }, Some("· calculate {\"expression\":  \"6*7[31m\"}".to_owned())),
-            (ended(ToolOutcome::Ok { text: "42\n".to_owned(), cut: false }), Some("· calculate = 42 (3 ms)".to_owned())),
-            (ended(ToolOutcome::Ok { text, cut: false }), Some(format!("· calculate = {}… (3 ms)", "4".repeat(100)))),
-            (ended(ToolOutcome::Failed("no".to_owned())), Some("· calculate failed: no (3 ms)".to_owned())),
-            (ended(ToolOutcome::Denied("no".to_owned())), Some("· calculate was not run: no (3 ms)".to_owned())),
+            (
+                TurnEvent::ToolStarted { call },
+                Some("· calculate {\"expression\":  \"6*7[31m\"}".to_owned()),
+            ),
+            (
+                ended(ToolOutcome::Ok {
+                    text: "42\n".to_owned(),
+                    cut: false,
+                }),
+                Some("· calculate = 42 (3 ms)".to_owned()),
+            ),
+            (
+                ended(ToolOutcome::Ok { text, cut: false }),
+                Some(format!("· calculate = {}… (3 ms)", "4".repeat(100))),
+            ),
+            (
+                ended(ToolOutcome::Failed("no".to_owned())),
+                Some("· calculate failed: no (3 ms)".to_owned()),
+            ),
+            (
+                ended(ToolOutcome::Denied("no".to_owned())),
+                Some("· calculate was not run: no (3 ms)".to_owned()),
+            ),
             (TurnEvent::Text("x".to_owned()), None),
         ] {
             assert_eq!(line(&event), expected);
@@ -109,7 +131,10 @@ mod tests {
         };
         assert_eq!(sources(&[]), None);
         let some = [from("notes.md"), from("memory"), from("notes.md")];
-        assert_eq!(sources(&some).as_deref(), Some("looked up: notes.md, memory"));
+        assert_eq!(
+            sources(&some).as_deref(),
+            Some("looked up: notes.md, memory")
+        );
         let many: Vec<Citation> = (0..12).map(|n| from(&n.to_string())).collect();
         assert!(sources(&many).unwrap().ends_with("8, 9, 2 more"));
     }

@@ -19,7 +19,9 @@ pub struct NoAgent {
 /// The names of all agents, the default one first.
 pub(crate) fn names(settings: &Settings) -> Vec<String> {
     let others = settings.agents.keys().filter(|name| *name != DEFAULT_AGENT);
-    std::iter::once(DEFAULT_AGENT.to_owned()).chain(others.cloned()).collect()
+    std::iter::once(DEFAULT_AGENT.to_owned())
+        .chain(others.cloned())
+        .collect()
 }
 
 /// What a turn of this agent is run with where its asker says nothing.
@@ -35,7 +37,10 @@ pub(crate) fn turn_of(
         name: name.to_owned(),
         there: names(settings),
     })?;
-    let model = agent.model.as_ref().map_or_else(|| model.clone(), ModelName::new);
+    let model = agent
+        .model
+        .as_ref()
+        .map_or_else(|| model.clone(), ModelName::new);
     let mut own = settings.clone();
     own.chat.system = agent.system.clone().or(own.chat.system);
     Ok(TurnSettings {
@@ -79,7 +84,9 @@ fn approvals(settings: &Settings, agent: &Agent) -> Approvals {
     let own = settings.tools.overrides.iter();
     Approvals {
         rule: approval(settings.tools.approval),
-        tools: own.map(|(tool, rule)| (tool.clone(), approval(*rule))).collect(),
+        tools: own
+            .map(|(tool, rule)| (tool.clone(), approval(*rule)))
+            .collect(),
         wish: agent.approval.map_or(Approval::Auto, approval),
         wait: settings.tools.approval_wait.duration(),
     }
@@ -167,35 +174,77 @@ mod tests {
         let model = ModelName::new("m");
         let coder = turn_of(&settings, "coder", &model).unwrap();
         assert_eq!(coder.agent.as_deref(), Some("coder"));
-        assert_eq!(coder.system.as_deref(), Some("You write Rust.\n\nUse a casual tone."));
-        assert_eq!((coder.model.as_str(), coder.sampling.temperature, coder.sampling.top_k), ("qwen", 0.0, 7));
+        assert_eq!(
+            coder.system.as_deref(),
+            Some("You write Rust.\n\nUse a casual tone.")
+        );
+        assert_eq!(
+            (
+                coder.model.as_str(),
+                coder.sampling.temperature,
+                coder.sampling.top_k
+            ),
+            ("qwen", 0.0, 7)
+        );
         assert!(coder.tools.admits("git__log") && !coder.tools.admits("remember"));
         assert_eq!(coder.approvals.of("calculate"), Approval::Deny);
         let all = turn_of(&settings, "all", &model).unwrap();
-        assert_eq!(all.system.as_deref(), Some("Be kind.\n\nUse a casual tone."));
+        assert_eq!(
+            all.system.as_deref(),
+            Some("Be kind.\n\nUse a casual tone.")
+        );
         assert_eq!((all.model, all.tools), (model.clone(), ToolFilter::All));
         assert_eq!(all.approvals.of("calculate"), Approval::Auto);
         let nobody = turn_of(&settings, "nobody", &model).unwrap_err();
-        assert_eq!(nobody.to_string(), "there is no agent nobody: there are default, all, coder");
+        assert_eq!(
+            nobody.to_string(),
+            "there is no agent nobody: there are default, all, coder"
+        );
     }
 
     /// Each setting of an agent, of tools and of recall that a turn is run with changes something.
     #[test]
     fn no_setting_of_an_agent_is_lost_on_its_way() {
         let model = ModelName::new("m");
-        let usual = |flags: &[&str]| format!("{:?}", turn_of(&settings(flags), "x", &model).unwrap());
+        let usual =
+            |flags: &[&str]| format!("{:?}", turn_of(&settings(flags), "x", &model).unwrap());
         for flag in [
-            "agents.x.system=a", "agents.x.model=a", "agents.x.temperature=1", "agents.x.top_k=1",
-            "agents.x.top_p=0.5", "agents.x.min_p=0.5", "agents.x.repetition_penalty=1.5",
-            "agents.x.repetition_window=1", "agents.x.seed=1", "agents.x.max_tokens=1", "agents.x.stop=[\"a\"]",
-            "agents.x.tools=[\"a\"]", "agents.x.approval=deny", "agents.x.memory=false", "agents.x.remember=true",
-            "agents.x.max_turns=1", "agents.x.turn_tokens=1", "agents.x.turn_time=1s", "agents.x.turn_tool_calls=1",
-            "tools.approval=deny", "tools.overrides.a=deny", "tools.approval_wait=1s", "tools.timeout=1s",
-            "tools.output_bytes=1KiB", "tools.parallel=1", "recall.enabled=false", "recall.hits=1",
-            "recall.max_tokens=1", "recall.deadline=1s",
+            "agents.x.system=a",
+            "agents.x.model=a",
+            "agents.x.temperature=1",
+            "agents.x.top_k=1",
+            "agents.x.top_p=0.5",
+            "agents.x.min_p=0.5",
+            "agents.x.repetition_penalty=1.5",
+            "agents.x.repetition_window=1",
+            "agents.x.seed=1",
+            "agents.x.max_tokens=1",
+            "agents.x.stop=[\"a\"]",
+            "agents.x.tools=[\"a\"]",
+            "agents.x.approval=deny",
+            "agents.x.memory=false",
+            "agents.x.remember=true",
+            "agents.x.max_turns=1",
+            "agents.x.turn_tokens=1",
+            "agents.x.turn_time=1s",
+            "agents.x.turn_tool_calls=1",
+            "tools.approval=deny",
+            "tools.overrides.a=deny",
+            "tools.approval_wait=1s",
+            "tools.timeout=1s",
+            "tools.output_bytes=1KiB",
+            "tools.parallel=1",
+            "recall.enabled=false",
+            "recall.hits=1",
+            "recall.max_tokens=1",
+            "recall.deadline=1s",
         ] {
             let base = ["agents.x.memory=true"];
-            assert_ne!(usual(&[base[0], flag]), usual(&base), "{flag} changes nothing");
+            assert_ne!(
+                usual(&[base[0], flag]),
+                usual(&base),
+                "{flag} changes nothing"
+            );
         }
     }
 }

@@ -26,8 +26,9 @@ pub struct Recall {
     /// How long a turn waits for them before it goes on without. 1ms to 1m; 5s by default.
     #[garde(range(min = 1, max = 60_000))]
     pub deadline: Span,
-    /// The share of its weight that a memory loses a day without being recalled. 0 to 0.99; 0.01 by default.
-    #[garde(range(min = 0.0, max = 0.99))]
+    /// How fast a memory fades that is not recalled: `exp(-this)` of its freshness is left after a day. 0 to 10; 0.1 by
+    /// default.
+    #[garde(range(min = 0.0, max = 10.0))]
     pub decay_per_day: f64,
 }
 
@@ -39,7 +40,7 @@ impl Default for Recall {
             hits: 5,
             max_tokens: 1000,
             deadline: Span::from_secs(5),
-            decay_per_day: 0.01,
+            decay_per_day: 0.1,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use domain::{Approval, ModelName};
+use domain::ModelName;
 
 /// What a line means.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,6 @@ pub(crate) enum Command {
     Help,
     Model(Option<ModelName>),
     Agent(Option<String>),
-    Tools(Option<Approval>),
     System(Option<String>),
     /// `/system off`.
     NoSystem,
@@ -36,7 +35,7 @@ pub(crate) enum Command {
 }
 
 /// The commands: name, what follows it, what it does.
-pub(crate) const COMMANDS: [(&str, &str, &str); 11] = [
+pub(crate) const COMMANDS: [(&str, &str, &str); 10] = [
     ("/help", "", "this list"),
     (
         "/model",
@@ -47,11 +46,6 @@ pub(crate) const COMMANDS: [(&str, &str, &str); 11] = [
         "/agent",
         "[NAME]",
         "show the agents, or choose one for the next turn",
-    ),
-    (
-        "/tools",
-        "[auto|ask|deny]",
-        "show or set whether tools run that have no rule of their own",
     ),
     (
         "/system",
@@ -108,13 +102,6 @@ fn read(name: &str, rest: &str) -> Result<Command, String> {
         "exit" | "quit" => alone(Command::Exit),
         "model" => Ok(Command::Model(given.map(unquote).map(ModelName::new))),
         "agent" => Ok(Command::Agent(given.map(unquote).map(str::to_owned))),
-        "tools" => {
-            let rule = given.map(|text| {
-                text.parse()
-                    .map_err(|_| format!("/tools takes auto, ask or deny, not \"{text}\""))
-            });
-            rule.transpose().map(Command::Tools)
-        }
         "system" if rest == "off" => Ok(Command::NoSystem),
         "system" => Ok(Command::System(given.map(unquote).map(str::to_owned))),
         "temperature" => {

@@ -87,14 +87,6 @@ impl Session {
             }
             Command::Agent(Some(agent)) => Effect::ChooseAgent(agent),
             Command::Agent(None) => Effect::ShowAgents,
-            Command::Tools(None) => {
-                let rule = now.approvals.rule.tightened(now.approvals.wish);
-                Effect::Say(format!("tools without a rule of their own: {}", rule.as_str()))
-            }
-            Command::Tools(Some(rule)) => {
-                self.choices.tools = Some(rule);
-                Effect::Say(format!("tools without a rule of their own are now: {}", rule.as_str()))
-            }
             Command::Temperature(None) => {
                 Effect::Say(format!("the temperature is {}", now.sampling.temperature))
             }
@@ -171,9 +163,6 @@ mod tests {
             ("/system", "the instructions are: Be brief."),
             ("/temperature", "the temperature is 0"),
             ("/temperature 0.5", "the temperature is now 0.5"),
-            ("/tools", "tools without a rule of their own: ask"),
-            ("/tools auto", "tools without a rule of their own are now: auto"),
-            ("/tools", "tools without a rule of their own: auto"),
             ("/tokens", "an answer has at most 512 tokens"),
             ("/tokens 64", "an answer has now at most 64 tokens"),
         ] {
