@@ -49,6 +49,7 @@ pub use agent_worker::settings::{
     Approvals, MemorySettings, ToolFilter, TurnLimits, TurnSettings, Window,
 };
 pub use agent_worker::stream::TurnStream;
+pub use agents::NoAgent;
 pub use builder::{Builder, StartError};
 pub use cache_janitor::{CacheStatus, JanitorStatus};
 /// Settings: their catalogue, revisions, and how to change them.
