@@ -49,7 +49,7 @@ pub(crate) fn turn_of(
         tools: tools(&agent.tools),
         approvals: approvals(settings, &agent),
         limits: limits(settings, &agent),
-        memory: memory(settings, &agent),
+        memory: memory(settings, name, &agent),
         ..turn(&own, model)
     })
 }
@@ -113,13 +113,15 @@ fn limits(settings: &Settings, agent: &Agent) -> TurnLimits {
     }
 }
 
-fn memory(settings: &Settings, agent: &Agent) -> Option<MemorySettings> {
+fn memory(settings: &Settings, name: &str, agent: &Agent) -> Option<MemorySettings> {
     let recall = &settings.recall;
     (agent.memory && recall.enabled).then(|| MemorySettings {
         hits: count(recall.hits),
         tokens: recall.max_tokens,
         within: recall.deadline.duration(),
         remember: agent.remember,
+        space: name.to_owned(),
+        documents: Vec::new(),
     })
 }
 
@@ -186,15 +188,16 @@ mod tests {
             ),
             ("qwen", 0.0, 7)
         );
-        assert!(coder.tools.admits("git__log") && !coder.tools.admits("remember"));
-        assert_eq!(coder.approvals.of("calculate"), Approval::Deny);
+        let only = ["calculate", "git__*"].map(str::to_owned).to_vec();
+        assert_eq!(coder.tools, ToolFilter::Only(only));
+        assert_eq!(coder.approvals.of("calculate", true), Approval::Deny);
         let all = turn_of(&settings, "all", &model).unwrap();
         assert_eq!(
             all.system.as_deref(),
             Some("Be kind.\n\nUse a casual tone.")
         );
         assert_eq!((all.model, all.tools), (model.clone(), ToolFilter::All));
-        assert_eq!(all.approvals.of("calculate"), Approval::Auto);
+        assert_eq!(all.approvals.of("calculate", true), Approval::Auto);
         let nobody = turn_of(&settings, "nobody", &model).unwrap_err();
         assert_eq!(
             nobody.to_string(),
