@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_janitor::CacheJanitor;
-use domain::{FieldError, GenerationError, GenerationEvent, KeepAlive, ModelName, RequestId};
+use domain::{
+    FieldError, GenerationError, GenerationEvent, KeepAlive, ModelName, Prompt, RequestId,
+};
 use engine::{ModelLoader, ModelSource};
 use kameo::Reply;
 use kameo::actor::{Actor, ActorRef};
@@ -174,7 +176,7 @@ impl Message<Generate> for ModelHost {
         ctx: &mut Context<Self, Self::Reply>,
     ) -> Self::Reply {
         let (delegated, asker) = ctx.reply_sender();
-        if let Err(error) = wish.sampling.validate() {
+        if let Err(error) = check(&wish) {
             answer(asker, Err(error.into()));
             return delegated;
         }
@@ -182,12 +184,20 @@ impl Message<Generate> for ModelHost {
             prompt: wish.prompt,
             sampling: wish.sampling,
             context: wish.context,
+            tools: wish.tools,
         }));
         // A token's life, stop 4: accepted into the book of its model, or refused.
         let job = job(wish.id, ask, wish.events, wish.keep_alive);
         self.accept(wish.model, job, asker, ctx.actor_ref());
         delegated
     }
+}
+
+/// What can be refused without the model.
+fn check(wish: &Generate) -> Result<(), FieldError> {
+    wish.sampling.validate()?;
+    let chat = matches!(wish.prompt, Prompt::Chat(_));
+    engine::tools::check(&wish.tools, wish.sampling.constraint.as_ref(), chat)
 }
 
 impl Message<Warm> for ModelHost {

@@ -40,7 +40,7 @@ pub struct Request {
     pub context: ContextPolicy,
     /// How long the model stays in memory after this; `None` for the configured time.
     pub keep_alive: Option<KeepAlive>,
-    /// What the model may call; refused as `tools` by a model that is not told how.
+    /// What the model may call. Each whole call is an event; the ids are unique where those of requests are.
     pub tools: Tools,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Called on the blocking pool: template and tokenizer compute. Nothing here waits.
 
-use domain::{ContextPolicy, FieldError, GenerationError, Message, Prompt, Role};
+use domain::{ContextPolicy, FieldError, GenerationError, Message, Prompt, Role, Tools};
 use engine::{TextCodec, TextError, TokenId};
 
 /// When messages are left out, this share of the window is kept free for the answer, or `max_tokens` if that is less:
@@ -15,20 +15,21 @@ const ANSWER_SHARE: u32 = 4;
 /// `Invalid` if the template or tokenizer refuses it or it is empty; `ContextOverflow` if it does not fit, for
 /// `ContextPolicy::DropOldest` even with all that may go left out.
 pub(crate) fn fit(
-    prompt: &Prompt,
+    (prompt, tools): (&Prompt, &Tools),
     policy: ContextPolicy,
     max_tokens: u32,
     context_tokens: u32,
     text: &dyn TextCodec,
 ) -> Result<Vec<TokenId>, GenerationError> {
-    let tokens = encode(prompt, text)?;
+    let chat = |messages: &[Message]| encode_chat(messages, tools, text);
+    let tokens = encode(prompt, text, chat)?;
     let room = max_tokens.min(context_tokens / ANSWER_SHARE).max(1);
     let fits = |tokens: &[TokenId], room: u32| {
         u32::try_from(tokens.len()).is_ok_and(|n| n.saturating_add(room) <= context_tokens)
     };
     let tokens = match (prompt, policy) {
         (Prompt::Chat(messages), ContextPolicy::DropOldest) if !fits(&tokens, room) => {
-            shorten(messages, text, |tokens| fits(tokens, room))?
+            shorten(messages, chat, |tokens| fits(tokens, room))?
         }
         _ => tokens,
     };
@@ -52,7 +53,7 @@ pub(crate) fn fit(
 /// Leaves out as few of the oldest as make it fit, found by halving; all that may go if none does.
 fn shorten(
     messages: &[Message],
-    text: &dyn TextCodec,
+    encode: impl Fn(&[Message]) -> Result<Vec<TokenId>, GenerationError>,
     fits: impl Fn(&[TokenId]) -> bool,
 ) -> Result<Vec<TokenId>, GenerationError> {
     let choices = choices(messages);
@@ -60,14 +61,14 @@ fn shorten(
     while low < high {
         let middle = low.midpoint(high);
         let dropped = choices.get(middle).copied().unwrap_or_default();
-        if fits(&encode_chat(&without(messages, dropped), text)?) {
+        if fits(&encode(&without(messages, dropped))?) {
             high = middle;
         } else {
             low = middle + 1;
         }
     }
     let dropped = choices.get(low).copied().unwrap_or_default();
-    encode_chat(&without(messages, dropped), text)
+    encode(&without(messages, dropped))
 }
 
 /// How many of the oldest droppable messages may go, fewest first. What stays does not begin with an answer whose
@@ -105,22 +106,27 @@ fn without(messages: &[Message], dropped: usize) -> Vec<Message> {
         .collect()
 }
 
-fn encode(prompt: &Prompt, text: &dyn TextCodec) -> Result<Vec<TokenId>, GenerationError> {
+fn encode(
+    prompt: &Prompt,
+    text: &dyn TextCodec,
+    chat: impl Fn(&[Message]) -> Result<Vec<TokenId>, GenerationError>,
+) -> Result<Vec<TokenId>, GenerationError> {
     match prompt {
         Prompt::Chat(messages) if messages.is_empty() => {
             let error = FieldError::new("messages", "[]", "at least one message");
             Err(GenerationError::Invalid(error))
         }
-        Prompt::Chat(messages) => encode_chat(messages, text),
+        Prompt::Chat(messages) => chat(messages),
         Prompt::Text(plain) => text.encode_text(plain).map_err(|e| refused("prompt", &e)),
     }
 }
 
 fn encode_chat(
     messages: &[Message],
+    tools: &Tools,
     text: &dyn TextCodec,
 ) -> Result<Vec<TokenId>, GenerationError> {
-    text.encode_chat(messages)
+    text.encode_chat(messages, tools)
         .map_err(|e| refused("messages", &e))
 }
 
@@ -131,13 +137,28 @@ fn refused(field: &'static str, error: &TextError) -> GenerationError {
 
 #[cfg(test)]
 mod tests {
+    use domain::Constraint;
+    use engine::ToolSyntax;
+
     use super::*;
+
+    /// Without tools.
+    fn fit(
+        prompt: &Prompt,
+        policy: ContextPolicy,
+        max_tokens: u32,
+        context_tokens: u32,
+        text: &dyn TextCodec,
+    ) -> Result<Vec<TokenId>, GenerationError> {
+        let asked = (prompt, &Tools::default());
+        super::fit(asked, policy, max_tokens, context_tokens, text)
+    }
 
     /// One token per character; the template puts a letter for the role before each message.
     struct Letters;
 
     impl TextCodec for Letters {
-        fn encode_chat(&self, messages: &[Message]) -> Result<Vec<TokenId>, TextError> {
+        fn encode_chat(&self, messages: &[Message], _: &Tools) -> Result<Vec<TokenId>, TextError> {
             let first = messages.iter().find(|m| m.role != Role::System);
             if first.is_some_and(|m| m.role == Role::Assistant) {
                 return Err(TextError::Template("begins with an answer".to_owned()));
@@ -159,6 +180,14 @@ mod tests {
 
         fn ends_turn(&self, _: TokenId) -> bool {
             false
+        }
+
+        fn tool_syntax(&self) -> ToolSyntax {
+            ToolSyntax::Tagged
+        }
+
+        fn check(&self, _: &Constraint) -> Result<(), TextError> {
+            Ok(())
         }
     }
 

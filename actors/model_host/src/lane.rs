@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_janitor::{CacheJanitor, Held, SweepOrder};
-use domain::{Bytes, GenerationError, ModelName};
-use engine::{Engine, ModelLoader, ModelSource, TextCodec};
+use domain::{Bytes, GenerationError, ModelName, Sampling};
+use engine::{Engine, ModelLoader, ModelSource, TextCodec, ToolSpeech};
 use kameo::actor::{Actor, ActorRef, WeakActorRef};
 use kameo::error::{ActorStopReason, Infallible};
 use kameo::message::{Context, Message};
@@ -338,7 +338,15 @@ impl Lane {
         let (Some((_, ask, id)), Some(card)) = (ask, pages.card.as_ref()) else {
             return;
         };
-        let mut sequence = Sequence::new(ready.tokens, &ask.sampling, card.context_tokens);
+        let sampling = Sampling {
+            constraint: ready.form.constraint,
+            ..ask.sampling.clone()
+        };
+        let speech = ready
+            .form
+            .calls
+            .map(|syntax| ToolSpeech::new(syntax, id.clone()));
+        let mut sequence = Sequence::new(ready.tokens, sampling, card.context_tokens, speech);
         // Without what it was to take over it is prepared once more.
         let Some((kv, begins)) = pages.begin(ready.found, ready.kv, now) else {
             return;

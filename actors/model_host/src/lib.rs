@@ -25,6 +25,7 @@ mod config;
 mod crash_tests;
 pub mod embedding;
 mod fitting;
+mod form;
 mod kv;
 mod lane;
 mod live;

@@ -5,16 +5,16 @@
 //! was said is not said twice, because only a newly sampled token makes text. Nothing here waits or computes.
 
 use domain::{FinishReason, Sampling, Usage};
-use engine::{Said, SequencePlan, Speech, TokenId};
+use engine::{Piece, Said, SequencePlan, Speech, TokenId, ToolSpeech};
 
 /// What a sampled token did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// This much text became final; maybe none.
-    Text(String),
-    /// The last text, and the end.
+    /// This much became final; maybe nothing.
+    Said(Vec<Piece>),
+    /// The last of it, and the end.
     End {
-        text: String,
+        pieces: Vec<Piece>,
         reason: FinishReason,
         usage: Usage,
     },
@@ -30,6 +30,8 @@ pub(crate) struct Sequence {
     /// Tokens at the front that the present engine did not have to read.
     cached: usize,
     speech: Speech,
+    /// Finds the calls in what is said, if there may be any.
+    calls: Option<ToolSpeech>,
     plan: SequencePlan,
     crashes: u32,
     in_step: bool,
@@ -40,7 +42,12 @@ pub(crate) struct Sequence {
 
 impl Sequence {
     /// A sequence that holds at most `context_tokens`; `prompt` is shorter than that and not empty.
-    pub(crate) fn new(prompt: Vec<TokenId>, sampling: &Sampling, context_tokens: u32) -> Self {
+    pub(crate) fn new(
+        prompt: Vec<TokenId>,
+        sampling: Sampling,
+        context_tokens: u32,
+        calls: Option<ToolSpeech>,
+    ) -> Self {
         let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
         Self {
             prompt_tokens: prompt.len(),
@@ -48,9 +55,10 @@ impl Sequence {
             fed: 0,
             cached: 0,
             speech: Speech::new(&sampling.stop),
+            calls,
             plan: SequencePlan {
                 capacity_tokens: capacity(prompt_tokens, sampling.max_tokens, context_tokens),
-                sampling: sampling.clone(),
+                sampling,
                 prompt_tokens,
             },
             crashes: 0,
@@ -133,7 +141,7 @@ impl Sequence {
                 let usage = self.usage();
                 let full = self.tokens.len() >= self.plan.capacity_tokens as usize;
                 if !full && usage.completion_tokens < self.plan.sampling.max_tokens {
-                    return Heard::Text(text);
+                    return Heard::Said(self.hear(&text));
                 }
                 text.push_str(&self.speech.finish());
                 self.end(text, FinishReason::Length)
@@ -172,10 +180,35 @@ impl Sequence {
         self.crashes
     }
 
+    /// Which field of its request holds it to a form.
+    pub(crate) fn form_field(&self) -> &'static str {
+        if self.calls.is_some() {
+            "tools"
+        } else {
+            "response_format"
+        }
+    }
+
+    /// What is sayable of the next text.
+    fn hear(&mut self, text: &str) -> Vec<Piece> {
+        match &mut self.calls {
+            Some(calls) => calls.push(text),
+            None if text.is_empty() => Vec::new(),
+            None => vec![Piece::Text(text.to_owned())],
+        }
+    }
+
     fn end(&mut self, text: String, reason: FinishReason) -> Heard {
+        let mut pieces = self.hear(&text);
+        pieces.extend(self.calls.iter_mut().flat_map(ToolSpeech::finish));
+        let called = self.calls.as_ref().is_some_and(|calls| calls.calls() > 0);
+        let reason = match reason {
+            FinishReason::Stop if called => FinishReason::ToolCalls,
+            reason => reason,
+        };
         let usage = self.usage();
         Heard::End {
-            text,
+            pieces,
             reason,
             usage,
         }
@@ -201,7 +234,15 @@ mod tests {
             stop: stop.iter().map(ToString::to_string).collect(),
             ..Sampling::greedy()
         };
-        Sequence::new(vec![7; prompt], &sampling, context)
+        Sequence::new(vec![7; prompt], sampling, context, None)
+    }
+
+    fn text_of(pieces: Vec<Piece>) -> String {
+        let text = |piece| match piece {
+            Piece::Text(text) => text,
+            Piece::Call(call) => format!("[{} {}]", call.id, call.name),
+        };
+        pieces.into_iter().map(text).collect()
     }
 
     /// Says single letters until it ends.
@@ -212,14 +253,14 @@ mod tests {
             let bytes = letter.encode_utf8(&mut buffer).as_bytes();
             let token = if letter == '.' { END } else { 1 };
             match sequence.accept(token, bytes, token == END) {
-                Heard::Text(more) => text.push_str(&more),
+                Heard::Said(more) => text.push_str(&text_of(more)),
                 Heard::End {
-                    text: last,
+                    pieces,
                     reason,
                     usage,
                 } => {
                     assert_eq!(usage, sequence.usage());
-                    return (text + &last, Some(reason));
+                    return (text + &text_of(pieces), Some(reason));
                 }
             }
         }
@@ -277,6 +318,31 @@ mod tests {
         assert_eq!(sequence.arrive(4), 2);
         assert_eq!(say(&mut sequence, "c").0, "c");
         assert!(!sequence.is_suspect());
+    }
+
+    #[test]
+    fn calls_end_it_for_their_own_reason() {
+        use FinishReason::{Length, Stop, ToolCalls};
+        let call = r#"<tool_call>{"name":"a"}</tool_call>"#;
+        for (max, said, text, reason) in [
+            (99, format!("so{call}!"), "so[call-r-0 a]", ToolCalls),
+            (99, "so!".to_owned(), "so", Stop),
+            (37, format!("so{call}!"), "so[call-r-0 a]", Length),
+            (20, format!("so{call}!"), r#"so<tool_call>{"name""#, Length),
+        ] {
+            let sampling = Sampling {
+                max_tokens: max,
+                ..Sampling::greedy()
+            };
+            let calls = ToolSpeech::new(engine::ToolSyntax::Tagged, domain::RequestId::new("r"));
+            let mut sequence = Sequence::new(vec![7], sampling, 100, Some(calls));
+            let said = said.replace('!', ".");
+            assert_eq!(
+                say(&mut sequence, &said),
+                (text.to_owned(), Some(reason)),
+                "{max}"
+            );
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub struct Generate {
     /// How long the model stays after it; the last accepted request's wish holds, and the configured time where it has
     /// none.
     pub keep_alive: Option<KeepAlive>,
-    /// What the model may call.
+    /// What the model may call; not together with a constraint of the answer, unless the choice is none.
     pub tools: Tools,
     /// Where the events go.
     pub events: mpsc::Sender<GenerationEvent>,

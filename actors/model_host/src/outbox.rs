@@ -1,15 +1,18 @@
 //! What one reader has not taken yet, so that a slow reader costs memory bounded by its own answer and nothing is lost.
 //!
-//! Progress is news: only the latest is kept, and none once text was said. Text is merged. The end is kept until it is
-//! taken, and there is only one. Nothing here sends or waits.
+//! Progress is news: only the latest is kept, and none once text was said. Text is merged, but not across a call. The end
+//! is kept until it is taken, and there is only one. Nothing here sends or waits.
 
-use domain::GenerationEvent;
+use std::collections::VecDeque;
+
+use domain::{GenerationEvent, ToolCall};
 
 /// The events of one stream that wait for room, in the order they must leave.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     progress: Option<GenerationEvent>,
-    text: String,
+    /// Text and calls in order; no two texts are neighbours.
+    said: VecDeque<GenerationEvent>,
     end: Option<GenerationEvent>,
     spoke: bool,
     ended: bool,
@@ -28,7 +31,20 @@ impl Outbox {
         if !text.is_empty() && !self.ended {
             self.progress = None;
             self.spoke = true;
-            self.text.push_str(text);
+            if let Some(GenerationEvent::Text(before)) = self.said.back_mut() {
+                before.push_str(text);
+            } else {
+                self.said.push_back(GenerationEvent::Text(text.to_owned()));
+            }
+        }
+    }
+
+    /// The next call.
+    pub(crate) fn call(&mut self, call: ToolCall) {
+        if !self.ended {
+            self.progress = None;
+            self.spoke = true;
+            self.said.push_back(GenerationEvent::ToolCall(call));
         }
     }
 
@@ -46,21 +62,18 @@ impl Outbox {
         if let Some(event) = self.progress.take() {
             return Some(event);
         }
-        if !self.text.is_empty() {
-            return Some(GenerationEvent::Text(std::mem::take(&mut self.text)));
-        }
-        self.end.take()
+        self.said.pop_front().or_else(|| self.end.take())
     }
 
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.progress.is_none() && self.text.is_empty() && self.end.is_none()
+        self.progress.is_none() && self.said.is_empty() && self.end.is_none()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::{FinishReason, GenerationError, Usage};
+    use domain::{FinishReason, GenerationError, ToolCallId, Usage};
     use proptest::prelude::*;
 
     use super::*;
@@ -100,6 +113,34 @@ mod tests {
         assert!(outbox.is_empty());
         outbox.end(finished());
         assert!(outbox.is_empty(), "the end leaves once");
+    }
+
+    #[test]
+    fn calls_stay_where_they_are_between_texts() {
+        let call = |name: &str| ToolCall {
+            id: ToolCallId::new(name),
+            name: name.to_owned(),
+            arguments: "{}".to_owned(),
+        };
+        let mut outbox = Outbox::default();
+        outbox.progress(GenerationEvent::Queued { position: 1 });
+        outbox.say("a");
+        outbox.call(call("one"));
+        outbox.call(call("two"));
+        outbox.say("b");
+        outbox.say("c");
+        outbox.end(finished());
+        outbox.call(call("late"));
+        assert_eq!(
+            drain(&mut outbox),
+            [
+                GenerationEvent::Text("a".to_owned()),
+                GenerationEvent::ToolCall(call("one")),
+                GenerationEvent::ToolCall(call("two")),
+                GenerationEvent::Text("bc".to_owned()),
+                finished()
+            ]
+        );
     }
 
     proptest! {

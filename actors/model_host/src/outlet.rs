@@ -1,6 +1,7 @@
 //! Shell: the writing end of one stream. It sends what there is room for and keeps the rest. It never waits.
 
 use domain::GenerationEvent;
+use engine::Piece;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -31,8 +32,13 @@ impl Outlet {
         self.flush();
     }
 
-    pub(crate) fn say(&mut self, text: &str) {
-        self.outbox.say(text);
+    pub(crate) fn say(&mut self, pieces: Vec<Piece>) {
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => self.outbox.say(&text),
+                Piece::Call(call) => self.outbox.call(call),
+            }
+        }
         self.flush();
     }
 

@@ -6,15 +6,18 @@
 //!                                        └────────── Box<dyn Engine>: travels by value to a blocking thread, does ONE
 //!                                                    step for the whole batch, and comes home
 //!  ModelLoader::load_embedder ──> LoadedEmbedder { card, embedder }: the same way, a batch of texts a step
-//!  tokens ──> Speech (utf8 assembly, stop texts) ──> text deltas
+//!  tokens ──> Speech (utf8 assembly, stop texts) ──> text deltas ──> ToolSpeech ──> text and whole calls
 //! ```
 //!
 //! Invariant: nothing here knows candle, tokio or an actor. An engine never waits, never spawns and keeps no thread.
 
 pub mod embed;
 pub mod model;
+pub mod schema;
 pub mod speech;
 pub mod step;
+pub mod tool_speech;
+pub mod tools;
 
 pub use embed::{Embedded, Embedder, EmbedderCard, LoadedEmbedder};
 pub use model::{
@@ -25,3 +28,5 @@ pub use step::{
     Beginning, Engine, PrefixId, SequenceId, SequencePlan, StepError, StepInput, StepOutput,
     TokenId,
 };
+pub use tool_speech::{Piece, ToolSpeech};
+pub use tools::ToolSyntax;

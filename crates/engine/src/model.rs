@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use domain::{Bytes, Message};
+use domain::{Bytes, Constraint, Message, Tools};
 
-use crate::{EmbedderCard, Engine, LoadedEmbedder, TokenId};
+use crate::{EmbedderCard, Engine, LoadedEmbedder, TokenId, ToolSyntax};
 
 /// Where a model lies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -166,15 +166,28 @@ pub enum TextError {
     /// The tokenizer failed.
     #[error("the tokenizer failed: {0}")]
     Tokenizer(String),
+    /// No answer can be held to this form.
+    #[error("no answer can be held to it: {0}")]
+    Constraint(String),
 }
 
 /// The text side of a model: immutable, shared, callable from any blocking thread.
 pub trait TextCodec: Send + Sync + 'static {
-    /// The conversation in the model's own template with the assistant's turn opened, as tokens.
+    /// The conversation in the model's own template with the assistant's turn opened, as tokens. The tools are shown to
+    /// the model if it may call any.
     ///
     /// # Errors
     /// `Template` or `Tokenizer`.
-    fn encode_chat(&self, messages: &[Message]) -> Result<Vec<TokenId>, TextError>;
+    fn encode_chat(&self, messages: &[Message], tools: &Tools) -> Result<Vec<TokenId>, TextError>;
+
+    /// How this model says that it calls a tool.
+    fn tool_syntax(&self) -> ToolSyntax;
+
+    /// Whether answers can be held to this form. Costs up to a tenth of a second: for a blocking thread.
+    ///
+    /// # Errors
+    /// `Constraint`: what is wrong with it, or which bound it breaks.
+    fn check(&self, constraint: &Constraint) -> Result<(), TextError>;
 
     /// Plain text as tokens; text that looks like a special token is not one.
     ///

@@ -57,6 +57,9 @@ pub struct StepOutput {
     pub sequence: SequenceId,
     /// The sampled token, where one was asked for.
     pub token: Option<TokenId>,
+    /// Why none can follow in this sequence, whose constraint has come to an end that it does not allow. The others are
+    /// sound, and so is the engine.
+    pub stuck: Option<String>,
 }
 
 /// Why a step could not be done. The engine's state is then undefined; the caller drops and rebuilds it.
@@ -102,6 +105,9 @@ pub enum StepError {
     /// An input with no tokens.
     #[error("sequence {0:?} has no tokens to append")]
     EmptyInput(SequenceId),
+    /// The constraint cannot be kept to.
+    #[error("the constraint of the answer cannot be kept to: {0}")]
+    Constraint(String),
     /// The arithmetic failed.
     #[error("the model failed to compute: {0}")]
     Compute(String),
@@ -122,7 +128,10 @@ pub trait Engine: Send + 'static {
     /// Makes room for a sequence.
     ///
     /// # Errors
-    /// `DuplicateSequence`, or `Compute` when its memory cannot be had.
+    /// `DuplicateSequence`, `Compute` when its memory cannot be had, or `Constraint`, which [`TextCodec::check`] tells
+    /// before.
+    ///
+    /// [`TextCodec::check`]: crate::TextCodec::check
     fn open(&mut self, sequence: SequenceId, plan: SequencePlan) -> Result<(), StepError>;
 
     /// Makes room for a sequence that already holds the first tokens of a kept prefix. The prefix stays as it is.

@@ -102,7 +102,7 @@ fn main() -> Outcome<()> {
     let mut file = File::open(&path)?;
     let content = Content::read(&mut file)?;
     let mut reference = ModelWeights::from_gguf(content, &mut file, &Device::Cpu)?;
-    let prompt = codec.encode_chat(&[Message::user(PROMPT)])?;
+    let prompt = codec.encode_chat(&[Message::user(PROMPT)], &domain::Tools::default())?;
     for round in 0..3 {
         for (name, run) in [
             ("ours", ours(&mut decoder, &prompt)?),

@@ -12,11 +12,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use domain::{Bytes, Message};
+use domain::{Bytes, Constraint, Message, Tools};
 use engine::{
     Beginning, EmbedderCard, Engine, LoadError, LoadedEmbedder, LoadedModel, ModelCard,
     ModelLoader, ModelSource, PrefixId, SequenceId, SequencePlan, StepError, StepInput, StepOutput,
-    TextCodec, TextError, TokenId,
+    TextCodec, TextError, TokenId, ToolSyntax,
 };
 
 mod control;
@@ -249,16 +249,39 @@ impl ScriptedText {
 }
 
 impl TextCodec for ScriptedText {
-    /// One token per byte of "role: content\n". A message that says "refuse me" is refused, as a template would.
-    fn encode_chat(&self, messages: &[Message]) -> Result<Vec<TokenId>, TextError> {
+    /// One token per byte of "role: content\n", with "calls name arguments\n" behind a message that calls, and
+    /// "tools: name name\n" before all if there are any to be called. A message that says "refuse me" is refused, as a
+    /// template would.
+    fn encode_chat(&self, messages: &[Message], tools: &Tools) -> Result<Vec<TokenId>, TextError> {
         if messages.iter().any(|m| m.content == "refuse me") {
             return Err(TextError::Template("it was told to refuse".to_owned()));
         }
-        let text: String = messages
-            .iter()
-            .flat_map(|m| [m.role.as_str(), ": ", &m.content, "\n"])
-            .collect();
+        let mut text = String::new();
+        if tools.is_usable() {
+            let names: Vec<&str> = tools.specs.iter().map(|s| s.name.as_str()).collect();
+            text = format!("tools: {}\n", names.join(" "));
+        }
+        for message in messages {
+            text.extend([message.role.as_str(), ": ", &message.content, "\n"]);
+            for call in &message.tool_calls {
+                text.extend(["calls ", &call.name, " ", &call.arguments, "\n"]);
+            }
+        }
         self.encode_text(&text)
+    }
+
+    fn tool_syntax(&self) -> ToolSyntax {
+        ToolSyntax::Tagged
+    }
+
+    /// A script keeps to no form; one that says "refuse me" is refused, as a bad schema would.
+    fn check(&self, constraint: &Constraint) -> Result<(), TextError> {
+        match constraint {
+            Constraint::JsonSchema(text) | Constraint::Lark(text) if text.contains("refuse me") => {
+                Err(TextError::Constraint("it was told to refuse".to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn encode_text(&self, text: &str) -> Result<Vec<TokenId>, TextError> {
@@ -472,6 +495,7 @@ impl ScriptedEngine {
         Ok(StepOutput {
             sequence: input.sequence,
             token: input.sample.then(|| self.answer.next(open)),
+            stuck: None,
         })
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use domain::{
     ContextPolicy, FinishReason, GenerationError, GenerationEvent, KeepAlive, Prompt, RequestId,
-    Sampling, Usage,
+    Sampling, Tools, Usage,
 };
 use tokio::time::Instant;
 
@@ -29,6 +29,7 @@ pub(crate) struct Ask {
     pub(crate) prompt: Prompt,
     pub(crate) sampling: Sampling,
     pub(crate) context: ContextPolicy,
+    pub(crate) tools: Tools,
 }
 
 /// A request on its way into the book.

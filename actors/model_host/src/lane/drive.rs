@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use domain::{GenerationError, GenerationEvent};
-use engine::{SequenceId, StepInput};
+use domain::{FieldError, GenerationError, GenerationEvent};
+use engine::{SequenceId, StepError, StepInput};
 use kameo::actor::ActorRef;
 use memory_governor::Lease;
 use tokio::time::Instant;
@@ -202,13 +202,13 @@ impl Lane {
         });
     }
 
-    /// A sequence that asked for a token and got none.
+    /// A sequence that asked for a token and got none, nor a reason.
     fn unanswered(&self, back: &Back) -> Option<u64> {
         let refused = |key| back.refused.iter().any(|(id, _)| id.0 == key);
         let has_token = |key| {
             back.outputs
                 .iter()
-                .any(|o| o.sequence.0 == key && o.token.is_some())
+                .any(|o| o.sequence.0 == key && (o.token.is_some() || o.stuck.is_some()))
         };
         let asked = self.moves.iter().filter(|step| step.sample);
         let mut keys = asked.map(|step| step.key);
@@ -238,7 +238,7 @@ impl Lane {
         // Whoever leaves now gives its memory back at once.
         drop(back.held);
         for (SequenceId(key), error) in back.refused {
-            self.refuse(&mut pages, key, error.to_string(), now);
+            self.refuse(&mut pages, key, error, now);
         }
         pages.shed();
         let (mut generated, mut read) = (0, 0);
@@ -255,6 +255,11 @@ impl Lane {
             }
             // A token's life, stop 10: home again, between two steps.
             let output = back.outputs.iter().find(|o| o.sequence.0 == step.key);
+            if let Some(reason) = output.and_then(|output| output.stuck.clone()) {
+                let error = StepError::Constraint(reason);
+                self.refuse(&mut pages, step.key, error, now);
+                continue;
+            }
             // Looked for above.
             let Some(token) = output.and_then(|output| output.token) else {
                 continue;
@@ -277,18 +282,18 @@ impl Lane {
 
     fn hand_out(&mut self, pages: &mut Pages, key: u64, heard: Heard, now: Instant) {
         match heard {
-            Heard::Text(more) => {
+            Heard::Said(pieces) => {
                 if let Some(live) = pages.live.iter_mut().find(|live| live.key == key) {
-                    live.outlet.say(&more);
+                    live.outlet.say(pieces);
                 }
             }
             Heard::End {
-                text,
+                pieces,
                 reason,
                 usage,
             } => {
                 if let Some(mut live) = pages.take_live(key) {
-                    live.outlet.say(&text);
+                    live.outlet.say(pieces);
                     let event = GenerationEvent::Finished { reason, usage };
                     self.part(pages, live, event, now);
                 }
@@ -296,11 +301,20 @@ impl Lane {
         }
     }
 
-    /// The engine could not make room for one sequence: that one fails, the others go on.
-    fn refuse(&mut self, pages: &mut Pages, key: u64, reason: String, now: Instant) {
+    /// The engine could not make room for one sequence, or not go on with it: that one fails, the others go on.
+    fn refuse(&mut self, pages: &mut Pages, key: u64, error: StepError, now: Instant) {
         if let Some(live) = pages.take_live(key) {
-            let crashes = live.sequence.crashes() + 1;
-            let error = GenerationError::EngineCrashed { crashes, reason };
+            let error = match error {
+                StepError::Constraint(reason) => {
+                    let allowed = "a simpler form: this one is too much work, or leads nowhere";
+                    let field = live.sequence.form_field();
+                    GenerationError::Invalid(FieldError::new(field, reason, allowed))
+                }
+                error => GenerationError::EngineCrashed {
+                    crashes: live.sequence.crashes() + 1,
+                    reason: error.to_string(),
+                },
+            };
             self.part(pages, live, GenerationEvent::Failed(error), now);
         }
     }

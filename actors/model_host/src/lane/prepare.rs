@@ -15,12 +15,14 @@ use super::LaneParts;
 use super::room::{self, NoLease, Wanted};
 use super::trip::panic_text;
 use crate::book::{Ask, Book};
+use crate::form::Form;
 use crate::prefixes::Found;
-use crate::{fitting, live};
+use crate::{fitting, form, live};
 
 /// What a question needs to become live.
 pub(crate) struct Ready {
     pub(crate) tokens: Vec<TokenId>,
+    pub(crate) form: Form,
     /// What the engine has kept of them.
     pub(crate) found: Option<Found>,
     /// For what it does not take over; absent if that is nothing.
@@ -38,8 +40,11 @@ pub(crate) async fn prepare(
     let max_tokens = ask.sampling.max_tokens;
     let context = card.context_tokens;
     // A token's life, stop 5: words become tokens, and their memory is leased.
-    let tokens = on_blocking_thread(move || {
-        fitting::fit(&ask.prompt, ask.context, max_tokens, context, &*text)
+    let (form, tokens) = on_blocking_thread(move || {
+        let form = form::form(ask.sampling.constraint.as_ref(), &ask.tools, &*text)?;
+        let asked = (&ask.prompt, &ask.tools);
+        let tokens = fitting::fit(asked, ask.context, max_tokens, context, &*text)?;
+        Ok((form, tokens))
     })
     .await
     .map_err(NoLease::Failed)?;
@@ -51,8 +56,12 @@ pub(crate) async fn prepare(
     let taken = there.map_or(Bytes::ZERO, |found| card.kv_bytes(found.from.tokens));
     let bytes = whole.saturating_sub(taken);
     if bytes == Bytes::ZERO {
-        let kv = None;
-        return Ok(Ready { tokens, found, kv });
+        return Ok(Ready {
+            tokens,
+            form,
+            found,
+            kv: None,
+        });
     }
     let wanted = Wanted {
         owner: parts.name(),
@@ -64,7 +73,12 @@ pub(crate) async fn prepare(
     // Its own place among those who wait for this model is what it hears.
     let kv = room::reserve(&parts.governor, wanted, |_| {}, is_wanted).await?;
     let kv = Some(kv);
-    Ok(Ready { tokens, found, kv })
+    Ok(Ready {
+        tokens,
+        form,
+        found,
+        kv,
+    })
 }
 
 async fn on_blocking_thread<T: Send + 'static>(

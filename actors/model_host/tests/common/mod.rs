@@ -291,7 +291,9 @@ pub fn note(heard: &mut Heard, event: GenerationEvent) {
             assert!(!text.is_empty(), "empty text is nothing to say");
             heard.text.push_str(text);
         }
-        GenerationEvent::Finished { .. } | GenerationEvent::Failed(_) => {}
+        GenerationEvent::ToolCall(_)
+        | GenerationEvent::Finished { .. }
+        | GenerationEvent::Failed(_) => {}
         progress => assert!(heard.text.is_empty(), "{progress:?} after text"),
     }
     heard.events.push(event);
