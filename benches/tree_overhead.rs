@@ -56,7 +56,9 @@ async fn compare(host: &Paraphym, path: PathBuf) -> Result<(), Failure> {
     let source = ModelSource { path: path.clone() };
     let load = move || GgufLoader::new().load(&source, &mut |_| ControlFlow::Continue(()));
     let loaded = tokio::task::spawn_blocking(load).await??;
-    let tokens = loaded.text.encode_chat(&[Message::user(QUESTION)], &domain::Tools::default())?;
+    let tokens = loaded
+        .text
+        .encode_chat(&[Message::user(QUESTION)], &domain::Tools::default())?;
     let (mut engine, text) = (loaded.engine, loaded.text);
     let model = ModelName::new(path.to_string_lossy());
     // Both sides once unmeasured: pages are touched, the tree's model is loaded.

@@ -68,7 +68,7 @@ fn said(events: &[GenerationEvent]) -> Vec<GenerationEvent> {
 fn expected() -> Vec<GenerationEvent> {
     vec![
         GenerationEvent::Text("I look it up. ".to_owned()),
-        call(0, "{\"for\": \"a <b> ☃\"}"),
+        call(0, "{\"for\":\"a <b> ☃\"}"),
         call(1, "{}"),
     ]
 }

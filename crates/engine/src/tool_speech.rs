@@ -7,8 +7,7 @@
 //! and its place, so that whoever says the answer again after a crash says the same ids.
 
 use domain::{RequestId, ToolCall, ToolCallId};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::ToolSyntax;
 
@@ -42,14 +41,6 @@ enum Place {
     Call {
         seen: usize,
     },
-}
-
-/// A call as models write it.
-#[derive(Deserialize)]
-struct Written<'a> {
-    name: String,
-    #[serde(borrow, alias = "parameters")]
-    arguments: Option<&'a RawValue>,
 }
 
 /// What a body between two tags turned out to be.
@@ -210,29 +201,33 @@ fn say(text: String, pieces: &mut Vec<Piece>) {
     }
 }
 
-/// One call or a list of them, with arguments that are objects, in the words of the model.
+/// One call or a list of them, with arguments that are objects.
 fn read(body: &str) -> Read {
-    let written: Result<Vec<Written>, _> = if body.trim_start().starts_with('[') {
-        serde_json::from_str(body)
-    } else {
-        serde_json::from_str(body).map(|one| vec![one])
-    };
-    let written = match written {
-        Ok(written) => written,
+    let written = match serde_json::from_str(body) {
+        Ok(Value::Array(calls)) => calls,
+        Ok(one) => vec![one],
         Err(error) if error.is_eof() => return Read::Unfinished,
         Err(_) => return Read::Nothing,
     };
-    let calls: Option<Vec<(String, String)>> = written
-        .into_iter()
-        .map(|call| {
-            let arguments = call.arguments.map_or("{}", RawValue::get);
-            let is_object = arguments.starts_with('{');
-            is_object.then(|| (call.name, arguments.to_owned()))
-        })
-        .collect();
+    let calls: Option<Vec<(String, String)>> = written.into_iter().map(call_of).collect();
     calls
         .filter(|calls| !calls.is_empty())
         .map_or(Read::Nothing, Read::Calls)
+}
+
+/// `{"name": …, "arguments": {…}}`, or `parameters` instead; without either the tool takes none.
+fn call_of(written: Value) -> Option<(String, String)> {
+    let Value::Object(mut fields) = written else {
+        return None;
+    };
+    let arguments = fields
+        .remove("arguments")
+        .or_else(|| fields.remove("parameters"));
+    let arguments = arguments.unwrap_or_else(|| Value::Object(Map::new()));
+    match fields.remove("name")? {
+        Value::String(name) if arguments.is_object() => Some((name, arguments.to_string())),
+        _ => None,
+    }
 }
 
 /// Bytes at the end of `text` that may be the beginning of `tag`.

@@ -47,16 +47,16 @@ fn calls_are_whole_and_everything_else_is_text() {
     let cases: [(ToolSyntax, &str, &[&str]); 17] = [
         (Tagged, "", &[]),
         (Tagged, "a < b <tool", &[r#""a < b <tool""#]),
-        (Tagged, ONE, &[r#"call-r-0 a {"x": 1}"#]),
+        (Tagged, ONE, &[r#"call-r-0 a {"x":1}"#]),
         (
             Tagged,
             &two,
-            &[r#"call-r-0 a {"x": 1}"#, r#"call-r-1 a {"x": 1}"#],
+            &[r#"call-r-0 a {"x":1}"#, r#"call-r-1 a {"x":1}"#],
         ),
         (
             Tagged,
             &format!("Look: {ONE} so"),
-            &[r#""Look: ""#, r#"call-r-0 a {"x": 1}"#, r#"" so""#],
+            &[r#""Look: ""#, r#"call-r-0 a {"x":1}"#, r#"" so""#],
         ),
         (Tagged, inside, &[r#"call-r-0 a {"x":"</tool_call>"}"#]),
         (TaggedList, list, &["call-r-0 a {}", "call-r-1 b {}"]),
@@ -66,7 +66,7 @@ fn calls_are_whole_and_everything_else_is_text() {
             &ONE[..ONE.len() - 4],
             &[r#""<tool_call>{\"name\": \"a\", \"arguments\": {\"x\": 1}}</tool_c""#],
         ),
-        (Tagged, &ONE[..ONE.len() - 12], &[r#"call-r-0 a {"x": 1}"#]),
+        (Tagged, &ONE[..ONE.len() - 12], &[r#"call-r-0 a {"x":1}"#]),
         // Half a call is none.
         (
             Tagged,
@@ -88,7 +88,7 @@ fn calls_are_whole_and_everything_else_is_text() {
             r#"<tool_call>{"name":"a","arguments":"x"}</tool_call>"#,
             &[r#""<tool_call>{\"name\":\"a\",\"arguments\":\"x\"}</tool_call>""#],
         ),
-        (Bare, bare, &[r#"call-r-0 a {"x": 1}"#]),
+        (Bare, bare, &[r#"call-r-0 a {"x":1}"#]),
         (Bare, r#"{"x": 1}"#, &[r#""{\"x\": 1}""#]),
         (Bare, "say {}", &[r#""say {}""#]),
         (Bare, ONE, &[&format!("{ONE:?}")]),

@@ -34,7 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{:?}", model.card);
     println!("loaded in {:.2} s", begin.elapsed().as_secs_f64());
 
-    let mut tokens = model.text.encode_chat(&[Message::user(prompt)], &domain::Tools::default())?;
+    let mut tokens = model
+        .text
+        .encode_chat(&[Message::user(prompt)], &domain::Tools::default())?;
     let prompt_tokens = u32::try_from(tokens.len())?;
     let id = SequenceId(1);
     let plan = SequencePlan {

@@ -6,14 +6,18 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use domain::Message;
-use engine::{LoadError, TextCodec, TextError, TokenId};
+use domain::{Constraint, Message, Tools};
+use engine::{LoadError, TextCodec, TextError, TokenId, ToolSyntax};
+use serde_json::Value;
 
 use crate::bpe::BytePairs;
+use crate::constraint::Grammars;
 use crate::file::GgufFile;
 use crate::sentencepiece::SentencePieces;
 use crate::template::ChatTemplate;
+use crate::tool_prompt;
 use crate::vocabulary::{Kind, Spelling, Vocabulary};
 
 /// Plane 16 is private use: no character anyone means lies there.
@@ -30,7 +34,8 @@ const MERGE_COPIES: u64 = 2;
 
 /// Tokenizer and chat template of one model; immutable.
 pub struct Codec {
-    vocabulary: Vocabulary,
+    vocabulary: Arc<Vocabulary>,
+    grammars: Arc<Grammars>,
     words: Words,
     specials: Specials,
     template: ChatTemplate,
@@ -79,6 +84,7 @@ impl Codec {
             text_of(vocabulary.end()),
         )
         .map_err(|reason| file.unsupported("its chat template", reason))?;
+        let vocabulary = Arc::new(vocabulary);
         let flag = |name| file.optional_bool(name);
         Ok(Self {
             words,
@@ -86,8 +92,14 @@ impl Codec {
             template,
             adds_begin: flag("tokenizer.ggml.add_bos_token")?.unwrap_or(begins),
             adds_end: flag("tokenizer.ggml.add_eos_token")?.unwrap_or(false),
+            grammars: Arc::new(Grammars::new(Arc::clone(&vocabulary))),
             vocabulary,
         })
+    }
+
+    /// The forms that this vocabulary can be held to.
+    pub fn grammars(&self) -> Arc<Grammars> {
+        Arc::clone(&self.grammars)
     }
 
     /// Memory of tokenizer and vocabulary, with what building them leaves behind in the allocator's small blocks: a
@@ -143,15 +155,23 @@ impl Codec {
 }
 
 impl TextCodec for Codec {
-    fn encode_chat(&self, messages: &[Message]) -> Result<Vec<TokenId>, TextError> {
-        let guard = unused_guard(messages)?;
-        let guarded = messages.iter().map(|message| {
-            (
-                message,
-                self.specials.guard(&message.content, guard).into_owned(),
-            )
-        });
-        let rendered = self.template.render(guarded)?;
+    fn encode_chat(&self, messages: &[Message], tools: &Tools) -> Result<Vec<TokenId>, TextError> {
+        let shown = if tools.is_usable() {
+            &*tools.specs
+        } else {
+            &[]
+        };
+        let mut tools: Vec<Value> = shown.iter().map(tool_prompt::spec).collect();
+        let mut messages: Vec<Value> = messages.iter().map(tool_prompt::message).collect();
+        let guard = unused_guard(messages.iter().chain(&tools))?;
+        for value in messages.iter_mut().chain(&mut tools) {
+            self.specials.guard_all(value, guard);
+        }
+        if self.template.calls().is_none() {
+            messages = tool_prompt::in_words(messages, &tools);
+            tools.clear();
+        }
+        let rendered = self.template.render(&messages, &tools)?;
         let mut tokens = self.encode_rendered(&rendered, guard)?;
         if let Some(begin) = self.vocabulary.begin().filter(|_| self.adds_begin)
             && tokens.first() != Some(&begin)
@@ -175,6 +195,15 @@ impl TextCodec for Codec {
 
     fn ends_turn(&self, token: TokenId) -> bool {
         self.vocabulary.ends_turn(token)
+    }
+
+    fn tool_syntax(&self) -> ToolSyntax {
+        self.template.calls().unwrap_or(ToolSyntax::TaggedList)
+    }
+
+    fn check(&self, constraint: &Constraint) -> Result<(), TextError> {
+        let begun = self.grammars.begin(constraint);
+        begun.map(drop).map_err(TextError::Constraint)
     }
 }
 
@@ -230,17 +259,48 @@ impl Specials {
         }
         Cow::Owned(guarded)
     }
+
+    /// The same for every text in a value, keys too.
+    fn guard_all(&self, value: &mut Value, guard: char) {
+        match value {
+            Value::String(text) => {
+                if let Cow::Owned(guarded) = self.guard(text, guard) {
+                    *text = guarded;
+                }
+            }
+            Value::Array(items) => items
+                .iter_mut()
+                .for_each(|item| self.guard_all(item, guard)),
+            Value::Object(fields) => {
+                for (key, mut value) in std::mem::take(fields) {
+                    self.guard_all(&mut value, guard);
+                    fields.insert(self.guard(&key, guard).into_owned(), value);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
 }
 
-/// A private character that no message holds.
-fn unused_guard(messages: &[Message]) -> Result<char, TextError> {
-    let used: HashSet<char> = messages
-        .iter()
-        .flat_map(|message| message.content.chars())
-        .filter(|character| GUARDS.contains(character))
-        .collect();
+/// A private character that no text holds.
+fn unused_guard<'v>(values: impl Iterator<Item = &'v Value>) -> Result<char, TextError> {
+    let mut used = HashSet::new();
+    values.for_each(|value| note_guards(value, &mut used));
     GUARDS
         .into_iter()
         .find(|guard| !used.contains(guard))
         .ok_or_else(|| TextError::Template("the messages use every private character".to_owned()))
+}
+
+fn note_guards(value: &Value, used: &mut HashSet<char>) {
+    let mut note = |text: &str| used.extend(text.chars().filter(|c| GUARDS.contains(c)));
+    match value {
+        Value::String(text) => note(text),
+        Value::Array(items) => items.iter().for_each(|item| note_guards(item, used)),
+        Value::Object(fields) => {
+            fields.keys().for_each(|key| note(key));
+            fields.values().for_each(|value| note_guards(value, used));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }

@@ -1,7 +1,8 @@
 //! The engine: live sequences over one model, advanced together, one step at a time.
 //!
 //! Invariants: no thread, no clock, no generator state. A sampled token is a function of the sequence's tokens and its
-//! plan alone, whether they were computed in this sequence or in one whose prefix was kept.
+//! plan alone, whether they were computed in this sequence or in one whose prefix was kept. How far a sequence is in its
+//! form follows from its generated tokens.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use engine::{
 };
 
 use crate::blueprint::Blueprint;
+use crate::constraint::{Grammars, Matching};
 use crate::forward::{self, Row, Scratch};
 use crate::kv::KvCache;
 use crate::model::Model;
@@ -27,6 +29,7 @@ const LOGITS_AT_ONCE: usize = 16;
 /// A loaded model with its live sequences.
 pub struct Decoder {
     model: Model,
+    grammars: Option<Arc<Grammars>>,
     sequences: Vec<Sequence>,
     caches: Vec<KvCache>,
     prefixes: BTreeMap<PrefixId, Prefix>,
@@ -46,6 +49,8 @@ struct Sequence {
     id: SequenceId,
     plan: SequencePlan,
     tokens: Vec<TokenId>,
+    /// How far it is in its form, if it has one.
+    form: Option<Matching>,
 }
 
 /// A row whose logits are wanted.
@@ -60,10 +65,11 @@ struct Wanted {
 }
 
 impl Decoder {
-    /// No sequence is open yet.
+    /// No sequence is open yet, and none with a constraint can be.
     pub fn new(model: Model) -> Self {
         Self {
             model,
+            grammars: None,
             sequences: Vec::new(),
             caches: Vec::new(),
             prefixes: BTreeMap::new(),
@@ -71,6 +77,13 @@ impl Decoder {
             logits: Vec::new(),
             candidates: Candidates::default(),
         }
+    }
+
+    /// Answers can be held to these forms.
+    #[must_use]
+    pub fn with_grammars(mut self, grammars: Arc<Grammars>) -> Self {
+        self.grammars = Some(grammars);
+        self
     }
 
     /// Memory of the weights.
@@ -114,8 +127,8 @@ impl Decoder {
     /// As [`Engine::step`].
     pub fn step_logits(&mut self, batch: &[StepInput]) -> Result<Vec<Option<Vec<f32>>>, StepError> {
         let mut all = vec![None; batch.len()];
-        self.advance(batch, &mut |logits, _, _, input, _| {
-            if let Some(slot) = all.get_mut(input) {
+        self.advance(batch, &mut |logits, row, _| {
+            if let Some(slot) = all.get_mut(row.input) {
                 *slot = Some(logits.to_vec());
             }
             Ok(())
@@ -153,17 +166,16 @@ impl Decoder {
         forward::logits(&self.model, &indices, &mut self.scratch, &mut self.logits)?;
         let vocabulary = self.model.blueprint.vocabulary.max(1);
         for (wanted, logits) in group.iter().zip(self.logits.chunks_exact_mut(vocabulary)) {
-            let Some(sequence) = self.sequences.get(wanted.sequence) else {
+            let Some(sequence) = self.sequences.get_mut(wanted.sequence) else {
                 continue;
             };
-            let held = sequence.tokens.get(..wanted.held).unwrap_or(&[]);
-            take(
-                logits,
-                held,
-                &sequence.plan,
-                wanted.input,
-                &mut self.candidates,
-            )?;
+            let row = Sampling {
+                held: sequence.tokens.get(..wanted.held).unwrap_or(&[]),
+                plan: &sequence.plan,
+                form: sequence.form.as_mut(),
+                input: wanted.input,
+            };
+            take(logits, row, &mut self.candidates)?;
         }
         Ok(())
     }
@@ -236,9 +248,20 @@ impl Decoder {
         Ok(())
     }
 
-    fn begin(&mut self, id: SequenceId, plan: SequencePlan, tokens: Vec<TokenId>, cache: KvCache) {
+    fn form(&self, plan: &SequencePlan) -> Result<Option<Matching>, StepError> {
+        let Some(constraint) = &plan.sampling.constraint else {
+            return Ok(None);
+        };
+        let none =
+            || StepError::Constraint("this engine has no vocabulary to follow it".to_owned());
+        let grammars = self.grammars.as_ref().ok_or_else(none)?;
+        let form = grammars.begin(constraint);
+        form.map(Some).map_err(StepError::Constraint)
+    }
+
+    fn begin(&mut self, sequence: Sequence, cache: KvCache) {
         self.caches.push(cache);
-        self.sequences.push(Sequence { id, plan, tokens });
+        self.sequences.push(sequence);
     }
 
     fn take(&mut self, id: SequenceId) -> Option<(Sequence, KvCache)> {
@@ -248,16 +271,51 @@ impl Decoder {
     }
 }
 
-/// Gets a row of logits, the tokens held, the plan, and which input of the batch asked.
-type TakeLogits<'a> = dyn FnMut(&mut [f32], &[TokenId], &SequencePlan, usize, &mut Candidates) -> Result<(), StepError>
-    + 'a;
+/// What a token is to be chosen by, beside its logits.
+struct Sampling<'a> {
+    held: &'a [TokenId],
+    plan: &'a SequencePlan,
+    form: Option<&'a mut Matching>,
+    /// Which input of the batch asked.
+    input: usize,
+}
+
+type TakeLogits<'a> =
+    dyn FnMut(&mut [f32], Sampling<'_>, &mut Candidates) -> Result<(), StepError> + 'a;
+
+/// The token that follows, or why its sequence has none.
+fn sample(
+    logits: &mut [f32],
+    row: Sampling<'_>,
+    candidates: &mut Candidates,
+) -> Result<Result<TokenId, String>, StepError> {
+    let generated = row.held.get(row.plan.prompt_tokens as usize..);
+    let mask = match row.form {
+        None => None,
+        Some(form) => match form.mask(generated.unwrap_or_default()) {
+            Ok(mask) => Some(mask),
+            Err(reason) => return Ok(Err(reason)),
+        },
+    };
+    let allowed = mask.as_ref().map(toktrie::SimpleVob::as_slice);
+    sampler::choose(logits, row.held, row.plan, allowed, candidates)
+        .map(Ok)
+        .map_err(|error| StepError::Compute(error.to_string()))
+}
 
 impl Engine for Decoder {
     fn open(&mut self, sequence: SequenceId, plan: SequencePlan) -> Result<(), StepError> {
         self.check_plan(sequence, &plan)?;
+        let form = self.form(&plan)?;
         let capacity = plan.capacity_tokens as usize;
         let cache = KvCache::new(&self.model.blueprint, capacity);
-        self.begin(sequence, plan, Vec::new(), cache);
+        let opened = Sequence {
+            id: sequence,
+            plan,
+            tokens: Vec::new(),
+            form,
+        };
+        self.begin(opened, cache);
         Ok(())
     }
 
@@ -290,7 +348,14 @@ impl Engine for Decoder {
             held.to_vec(),
             kept.cache.share(tokens as usize, capacity as usize),
         );
-        self.begin(sequence, plan, held, cache);
+        let form = self.form(&plan)?;
+        let opened = Sequence {
+            id: sequence,
+            plan,
+            tokens: held,
+            form,
+        };
+        self.begin(opened, cache);
         Ok(())
     }
 
@@ -324,13 +389,17 @@ impl Engine for Decoder {
             .map(|input| StepOutput {
                 sequence: input.sequence,
                 token: None,
+                stuck: None,
             })
             .collect();
-        self.advance(batch, &mut |logits, held, plan, input, candidates| {
-            let token = sampler::choose(logits, held, plan, candidates)
-                .map_err(|error| StepError::Compute(error.to_string()))?;
+        self.advance(batch, &mut |logits, row, candidates| {
+            let input = row.input;
+            let sampled = sample(logits, row, candidates)?;
             if let Some(output) = outputs.get_mut(input) {
-                output.token = Some(token);
+                match sampled {
+                    Ok(token) => output.token = Some(token),
+                    Err(reason) => output.stuck = Some(reason),
+                }
             }
             Ok(())
         })?;

@@ -21,6 +21,7 @@ pub mod bert;
 pub mod blueprint;
 pub mod bpe;
 pub mod codec;
+pub mod constraint;
 pub mod decoder;
 pub mod file;
 #[cfg(feature = "fixture")]
@@ -37,6 +38,7 @@ pub mod rope;
 pub mod sampler;
 pub mod sentencepiece;
 pub mod template;
+pub mod tool_prompt;
 pub mod vocabulary;
 
 pub use codec::Codec;

@@ -40,7 +40,8 @@ impl GgufLoader {
         let (file, vocabulary, blueprint, card) = read_header(source)?;
         let codec = Codec::build(&file, vocabulary)?;
         let model = Model::load(blueprint, &file, progress)?;
-        Ok((card, Decoder::new(model), codec))
+        let decoder = Decoder::new(model).with_grammars(codec.grammars());
+        Ok((card, decoder, codec))
     }
 }
 

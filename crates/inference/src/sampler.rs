@@ -2,7 +2,8 @@
 //!
 //! The order, as most engines apply it:
 //!
-//! 1. repetition penalty (CTRL, arXiv:1909.05858 §4.1) on tokens generated within the window;
+//! 1. repetition penalty (CTRL, arXiv:1909.05858 §4.1) on tokens generated within the window; then, where the answer has a
+//!    form, only the tokens that it allows remain;
 //! 2. temperature 0: the likeliest token, the lowest id among equals; done;
 //! 3. temperature: probabilities are `softmax(logit / temperature)`;
 //! 4. top-k: the k likeliest remain;
@@ -29,7 +30,8 @@ pub struct Candidates {
     recent: Vec<TokenId>,
 }
 
-/// Chooses the token that follows `held`. The penalty is applied to `logits` in place.
+/// Chooses the token that follows `held`. The penalty is applied to `logits` in place, and so is `allowed`: a bit for each
+/// token, the lowest first, and none for those beyond its end.
 ///
 /// # Errors
 /// `NoCandidate`.
@@ -37,6 +39,7 @@ pub fn choose(
     logits: &mut [f32],
     held: &[TokenId],
     plan: &SequencePlan,
+    allowed: Option<&[u32]>,
     candidates: &mut Candidates,
 ) -> Result<TokenId, SampleError> {
     // A token's life, stop 9: a token is chosen.
@@ -49,6 +52,9 @@ pub fn choose(
         sampling.repetition_penalty,
         &mut candidates.recent,
     );
+    if let Some(allowed) = allowed {
+        keep_allowed(logits, allowed);
+    }
     let temperature = sampling.temperature;
     if temperature.is_nan() || temperature <= 0.0 {
         return likeliest(logits);
@@ -83,6 +89,18 @@ fn penalise(
             } else {
                 *logit * penalty
             };
+        }
+    }
+}
+
+/// Leaves nothing of tokens without a bit.
+fn keep_allowed(logits: &mut [f32], allowed: &[u32]) {
+    let words = allowed.iter().copied().chain(std::iter::repeat(0));
+    for (group, word) in logits.chunks_mut(32).zip(words) {
+        for (bit, logit) in group.iter_mut().enumerate() {
+            if word >> bit & 1 == 0 {
+                *logit = f32::NEG_INFINITY;
+            }
         }
     }
 }

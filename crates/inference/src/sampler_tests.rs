@@ -35,8 +35,47 @@ fn chosen(logits: &[f32], held: &[TokenId], sampling: Sampling) -> Result<TokenI
         &mut logits,
         held,
         &plan(sampling),
+        None,
         &mut Candidates::default(),
     )
+}
+
+#[test]
+fn only_what_is_allowed_is_chosen_whatever_the_penalty() {
+    let logits = [5.0, 4.0, -3.0, f32::NAN, 9.0];
+    let allowed = |bits: u32, sampling: Sampling| {
+        let mut candidates = Candidates::default();
+        let held = [0, 0, 2, 2];
+        choose(
+            &mut logits.clone(),
+            &held,
+            &plan(sampling),
+            Some(&[bits]),
+            &mut candidates,
+        )
+    };
+    for temperature in [0.0, 1.0, 2.0] {
+        for penalty in [0.5, 1.0, 2.0] {
+            let sampling = Sampling {
+                repetition_penalty: penalty,
+                ..plain(temperature)
+            };
+            assert_eq!(allowed(0b00100, sampling.clone()), Ok(2));
+            assert_eq!(allowed(0b01010, sampling.clone()), Ok(1));
+            assert_eq!(allowed(0, sampling.clone()), Err(SampleError::NoCandidate));
+        }
+    }
+    // Tokens beyond the last bit are not allowed.
+    let mut many = vec![0.0; 70];
+    many[69] = 9.0;
+    let chosen = choose(
+        &mut many,
+        &[],
+        &plan(plain(0.0)),
+        Some(&[1, 2]),
+        &mut Candidates::default(),
+    );
+    assert_eq!(chosen, Ok(0));
 }
 
 /// Every token that 200 seeds choose.
@@ -280,7 +319,7 @@ proptest! {
             ..Sampling::greedy()
         };
         let mut after = logits.clone();
-        let result = choose(&mut after, &held, &plan(sampling.clone()), &mut Candidates::default());
+        let result = choose(&mut after, &held, &plan(sampling.clone()), None, &mut Candidates::default());
         let usable = after.iter().any(|l| !l.is_nan() && *l > f32::NEG_INFINITY);
         prop_assert_eq!(result.is_ok(), usable);
         if let Ok(token) = result {

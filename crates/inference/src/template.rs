@@ -2,15 +2,16 @@
 //!
 //! Settings follow what model authors test with (`apply_chat_template` of Hugging Face transformers): blocks are
 //! trimmed, Python's string and dict methods exist, `raise_exception` fails. There is no clock: templates that ask
-//! `strftime_now is defined` hear no.
+//! `strftime_now is defined` hear no. `tojson` writes JSON as Python does, which is not minijinja's way.
 
 use std::io;
 
-use domain::Message;
-use engine::TextError;
+use engine::{TextError, ToolSyntax};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Value;
+use minijinja::value::{Kwargs, Serde, Value};
 use minijinja::{Environment, Error, ErrorKind};
+
+use crate::tool_prompt::write_json;
 
 /// The longest template read; real ones stay under 20 KB.
 const MAX_SOURCE_BYTES: usize = 1 << 20;
@@ -28,6 +29,7 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     begin: String,
     end: String,
+    calls: Option<ToolSyntax>,
 }
 
 impl ChatTemplate {
@@ -55,6 +57,8 @@ impl ChatTemplate {
         environment
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", raise_exception);
+        environment.add_filter("tojson", to_json);
+        let calls = syntax_of(source);
         environment
             .add_template_owned(NAME, source.to_owned())
             .map_err(|error| told(&error))?;
@@ -62,31 +66,42 @@ impl ChatTemplate {
             environment,
             begin: begin.to_owned(),
             end: end.to_owned(),
+            calls,
         })
     }
 
-    /// The conversation as the model expects it, with the assistant's turn opened.
+    /// How calls are said, if it knows of tools.
+    pub const fn calls(&self) -> Option<ToolSyntax> {
+        self.calls
+    }
+
+    /// The conversation as the model expects it, with the assistant's turn opened; `tools` are not there if they are
+    /// empty. Messages and tools are as `tool_prompt` makes them.
     ///
     /// # Errors
     /// `Template`: what it raised, or which bound it broke.
-    pub fn render<'m>(
+    pub fn render(
         &self,
-        messages: impl Iterator<Item = (&'m Message, String)>,
+        messages: &[serde_json::Value],
+        tools: &[serde_json::Value],
     ) -> Result<String, TextError> {
-        let messages: Vec<Value> = messages
-            .map(|(message, content)| {
-                Value::from_pairs([
-                    ("role", Value::from(message.role.as_str())),
-                    ("content", Value::from(content)),
-                ])
-            })
-            .collect();
-        let context = Value::from_pairs([
-            ("messages", Value::from(messages)),
-            ("add_generation_prompt", Value::from(true)),
-            ("bos_token", Value::from(self.begin.as_str())),
-            ("eos_token", Value::from(self.end.as_str())),
-        ]);
+        let list = |values: &[serde_json::Value]| -> Vec<Value> {
+            values
+                .iter()
+                .map(|value| Value::from(Serde(value)))
+                .collect()
+        };
+        let tools = (!tools.is_empty()).then(|| ("tools", Value::from(list(tools))));
+        let context = Value::from_pairs(
+            [
+                ("messages", Value::from(list(messages))),
+                ("add_generation_prompt", Value::from(true)),
+                ("bos_token", Value::from(self.begin.as_str())),
+                ("eos_token", Value::from(self.end.as_str())),
+            ]
+            .into_iter()
+            .chain(tools),
+        );
         let mut page = Page::default();
         self.environment
             .get_template(NAME)
@@ -100,6 +115,33 @@ const NAME: &str = "chat";
 
 fn raise_exception(reason: String) -> Result<Value, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, reason))
+}
+
+/// The two ways that templates show; any other is not known here, and such a template is told of tools in words.
+fn syntax_of(source: &str) -> Option<ToolSyntax> {
+    let knows = |word: &str| source.contains(word);
+    if !knows("tools") {
+        None
+    } else if knows(ToolSyntax::OPEN) {
+        Some(ToolSyntax::Tagged)
+    } else if knows("\"parameters\": ") {
+        Some(ToolSyntax::Bare)
+    } else {
+        None
+    }
+}
+
+fn to_json(value: &Value, indent: Option<usize>, rest: Kwargs) -> Result<Value, Error> {
+    let indent = match indent {
+        Some(indent) => Some(indent),
+        None => rest.get("indent")?,
+    };
+    // Python's other ways to write it change nothing that is read here.
+    let mut page = Page::default();
+    write_json(&mut page, value, indent)
+        .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
+    let text = String::from_utf8_lossy(&page.bytes).into_owned();
+    Ok(Value::from(text))
 }
 
 /// The error in words, with its line.

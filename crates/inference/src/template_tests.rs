@@ -4,11 +4,18 @@
 use domain::Message;
 
 use super::*;
+use crate::tool_prompt;
 
 fn render(source: Option<&str>, messages: &[Message]) -> Result<String, TextError> {
     ChatTemplate::new(source, "<s>", "</s>")
         .map_err(TextError::Template)?
-        .render(messages.iter().map(|m| (m, m.content.clone())))
+        .render(
+            &messages
+                .iter()
+                .map(tool_prompt::message)
+                .collect::<Vec<_>>(),
+            &[],
+        )
 }
 
 fn chat() -> Vec<Message> {
@@ -49,7 +56,7 @@ fn what_real_templates_use_is_there() {
         // What is not there is falsy, and `is defined` tells.
         (
             "{% if tools %}T{% endif %}{% if strftime_now is defined %}C{% else %}no clock{% endif %}{{ messages | length }}{% for k, v in messages[0].items() %}{{ k }}={{ v }};{% endfor %}",
-            "no clock4content=Be brief.;role=system;",
+            "no clock4role=system;content=Be brief.;",
         ),
         // Blocks on lines of their own leave no trace.
         (

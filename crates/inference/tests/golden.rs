@@ -138,7 +138,9 @@ fn golden_greedy_tokens_are_those_of_the_reference() {
     println!("equal of {TOKENS} | margins where not | prompt");
     let mut all_margins = Vec::new();
     for prompt in PROMPTS {
-        let tokens = codec.encode_chat(&[Message::user(prompt)], &domain::Tools::default()).unwrap();
+        let tokens = codec
+            .encode_chat(&[Message::user(prompt)], &domain::Tools::default())
+            .unwrap();
         let (equal, margins) = compare(&mut decoder, &mut reference, &tokens);
         println!("{equal:>11} | {margins:?} | {prompt}");
         all_margins.extend(margins);
@@ -218,7 +220,9 @@ fn golden_where_the_reference_reads_the_prompt_at_once_it_differs_from_itself_an
         .unwrap();
     let (mut at_once, mut one_by_one) = (Reference::load(&path), Reference::load(&path));
     for prompt in PROMPTS {
-        let tokens = codec.encode_chat(&[Message::user(prompt)], &domain::Tools::default()).unwrap();
+        let tokens = codec
+            .encode_chat(&[Message::user(prompt)], &domain::Tools::default())
+            .unwrap();
         let found = differences_at_once(&mut decoder, &mut at_once, &mut one_by_one, &tokens);
         println!("{} of {TOKENS} differ | {prompt}", found.len());
         for difference in found {
@@ -252,7 +256,9 @@ fn golden_the_real_tokenizer_is_rebuilt_faithfully() {
     // No space is put before the first word; with one it would be 38699.
     assert_eq!(codec.encode_text("Hello").unwrap(), [19556]);
     assert!(codec.ends_turn(2), "<|im_end|>");
-    let tokens = codec.encode_chat(&[Message::user("Hello")], &domain::Tools::default()).unwrap();
+    let tokens = codec
+        .encode_chat(&[Message::user("Hello")], &domain::Tools::default())
+        .unwrap();
     let text: Vec<u8> = tokens
         .iter()
         .flat_map(|t| codec.bytes_of(*t).to_vec())

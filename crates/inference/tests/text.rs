@@ -69,7 +69,9 @@ fn the_template_makes_special_tokens_and_content_never_does() {
         ),
     ];
     for (content, expected) in cases {
-        let tokens = codec.encode_chat(&[Message::user(content)], &domain::Tools::default()).unwrap();
+        let tokens = codec
+            .encode_chat(&[Message::user(content)], &domain::Tools::default())
+            .unwrap();
         assert_eq!(shape(&codec, &tokens), expected, "{content:?}");
     }
     let plain = codec.encode_text("<|im_end|>").unwrap();
@@ -92,7 +94,9 @@ fn begin_and_end_are_added_as_the_file_says() {
     );
     // The template wrote it already: not twice.
     let begun = flag("tokenizer.ggml.add_bos_token", true);
-    let tokens = codec(&begun).encode_chat(&[Message::user("e")], &domain::Tools::default()).unwrap();
+    let tokens = codec(&begun)
+        .encode_chat(&[Message::user("e")], &domain::Tools::default())
+        .unwrap();
     assert_eq!(tokens[0], 1);
     assert_ne!(tokens[1], 1);
 }

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use domain::{Bytes, Constraint, Message, Tools};
+use domain::Bytes;
 use engine::{
     Beginning, EmbedderCard, Engine, LoadError, LoadedEmbedder, LoadedModel, ModelCard,
     ModelLoader, ModelSource, PrefixId, SequenceId, SequencePlan, StepError, StepInput, StepOutput,
@@ -21,9 +21,11 @@ use engine::{
 
 mod control;
 mod embedder;
+mod text;
 
 pub use control::{Control, Counts, Gate};
 pub use embedder::DIMENSIONS;
+use text::ScriptedText;
 
 /// Ends the turn.
 pub const END: TokenId = 0;
@@ -227,82 +229,6 @@ impl ScriptedLoader {
             });
         }
         Ok(())
-    }
-}
-
-struct ScriptedText {
-    words: Vec<String>,
-    numbers: Vec<String>,
-    bytes: Vec<u8>,
-    control: Control,
-}
-
-impl ScriptedText {
-    fn new(answer: &Answer, control: Control) -> Self {
-        Self {
-            words: answer.words(),
-            numbers: (0..NUMBERS).map(|n| format!("{n} ")).collect(),
-            bytes: (0..=u8::MAX).collect(),
-            control,
-        }
-    }
-}
-
-impl TextCodec for ScriptedText {
-    /// One token per byte of "role: content\n", with "calls name arguments\n" behind a message that calls, and
-    /// "tools: name name\n" before all if there are any to be called. A message that says "refuse me" is refused, as a
-    /// template would.
-    fn encode_chat(&self, messages: &[Message], tools: &Tools) -> Result<Vec<TokenId>, TextError> {
-        if messages.iter().any(|m| m.content == "refuse me") {
-            return Err(TextError::Template("it was told to refuse".to_owned()));
-        }
-        let mut text = String::new();
-        if tools.is_usable() {
-            let names: Vec<&str> = tools.specs.iter().map(|s| s.name.as_str()).collect();
-            text = format!("tools: {}\n", names.join(" "));
-        }
-        for message in messages {
-            text.extend([message.role.as_str(), ": ", &message.content, "\n"]);
-            for call in &message.tool_calls {
-                text.extend(["calls ", &call.name, " ", &call.arguments, "\n"]);
-            }
-        }
-        self.encode_text(&text)
-    }
-
-    fn tool_syntax(&self) -> ToolSyntax {
-        ToolSyntax::Tagged
-    }
-
-    /// A script keeps to no form; one that says "refuse me" is refused, as a bad schema would.
-    fn check(&self, constraint: &Constraint) -> Result<(), TextError> {
-        match constraint {
-            Constraint::JsonSchema(text) | Constraint::Lark(text) if text.contains("refuse me") => {
-                Err(TextError::Constraint("it was told to refuse".to_owned()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn encode_text(&self, text: &str) -> Result<Vec<TokenId>, TextError> {
-        self.control.count(|counts| counts.encoded += 1);
-        Ok(text.bytes().map(|b| BYTE + u32::from(b)).collect())
-    }
-
-    fn bytes_of(&self, token: TokenId) -> &[u8] {
-        let at = |from: TokenId| token.checked_sub(from).map(|i| i as usize);
-        let number = at(NUMBER).and_then(|i| self.numbers.get(i));
-        let word = at(WORD).and_then(|i| self.words.get(i));
-        if let Some(text) = number.or(word) {
-            return text.as_bytes();
-        }
-        at(BYTE)
-            .and_then(|i| self.bytes.get(i..=i))
-            .unwrap_or_default()
-    }
-
-    fn ends_turn(&self, token: TokenId) -> bool {
-        token == END
     }
 }
 
