@@ -132,11 +132,11 @@ impl Sequence {
         self.tokens.push(token);
         if ends_turn {
             let text = self.speech.finish();
-            return self.end(text, FinishReason::Stop);
+            return self.end(&text, FinishReason::Stop);
         }
         // A token's life, stop 11: bytes become text that is final.
         match self.speech.push(bytes) {
-            Said::Stopped(text) => self.end(text, FinishReason::Stop),
+            Said::Stopped(text) => self.end(&text, FinishReason::Stop),
             Said::Text(mut text) => {
                 let usage = self.usage();
                 let full = self.tokens.len() >= self.plan.capacity_tokens as usize;
@@ -144,7 +144,7 @@ impl Sequence {
                     return Heard::Said(self.hear(&text));
                 }
                 text.push_str(&self.speech.finish());
-                self.end(text, FinishReason::Length)
+                self.end(&text, FinishReason::Length)
             }
         }
     }
@@ -198,8 +198,8 @@ impl Sequence {
         }
     }
 
-    fn end(&mut self, text: String, reason: FinishReason) -> Heard {
-        let mut pieces = self.hear(&text);
+    fn end(&mut self, text: &str, reason: FinishReason) -> Heard {
+        let mut pieces = self.hear(text);
         pieces.extend(self.calls.iter_mut().flat_map(ToolSpeech::finish));
         let called = self.calls.as_ref().is_some_and(|calls| calls.calls() > 0);
         let reason = match reason {

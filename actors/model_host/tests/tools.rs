@@ -54,10 +54,10 @@ fn said(events: &[GenerationEvent]) -> Vec<GenerationEvent> {
     for event in events {
         match (said.last_mut(), event) {
             (Some(GenerationEvent::Text(before)), GenerationEvent::Text(more)) => {
-                before.push_str(more)
+                before.push_str(more);
             }
             (_, GenerationEvent::Text(_) | GenerationEvent::ToolCall(_)) => {
-                said.push(event.clone())
+                said.push(event.clone());
             }
             _ => {}
         }

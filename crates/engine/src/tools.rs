@@ -113,40 +113,37 @@ pub fn constraint(tools: &Tools, syntax: ToolSyntax) -> Result<Constraint, Field
         ToolSyntax::Bare => ("parameters", 0),
     };
     let (open, close) = (ToolSyntax::OPEN, ToolSyntax::CLOSE);
-    let mut lark = match (syntax, may_talk) {
-        (ToolSyntax::Bare, true) => "start: TEXT | call\nTEXT: /([^{\\s](?s:.*))?/\n".to_owned(),
-        (ToolSyntax::Bare, false) => "start: call\n".to_owned(),
+    let start = match (syntax, may_talk) {
+        (ToolSyntax::Bare, true) => "start: TEXT | call\nTEXT: /([^{\\s](?s:.*))?/".to_owned(),
+        (ToolSyntax::Bare, false) => "start: call".to_owned(),
         // The shortest text up to the tag: behind it there is a call and nothing else.
         (_, true) => format!(
-            "start: TEXT | before calls\nTEXT: /(?s:.*)/\nbefore[suffix=\"{open}\"]: /(?s:.*)/\n"
+            "start: TEXT | before calls\nTEXT: /(?s:.*)/\nbefore[suffix=\"{open}\"]: /(?s:.*)/"
         ),
-        (_, false) => format!("start: \"{open}\" calls\n"),
+        (_, false) => format!("start: \"{open}\" calls"),
     };
-    match syntax {
-        ToolSyntax::Tagged => {
-            lark += &format!(
-                "calls: one (/\\n?/ \"{open}\" one){{0,{more}}}\none: /\\n?/ call /\\n?/ \"{close}\"\n"
-            )
-        }
-        ToolSyntax::TaggedList => {
-            lark += &format!(
-                "calls: /\\n?/ \"[\" call (/,[ \\n]?/ call){{0,{more}}} \"]\" /\\n?/ \"{close}\"\n"
-            )
-        }
-        ToolSyntax::Bare => {}
-    }
+    let calls = match syntax {
+        ToolSyntax::Tagged => format!(
+            "calls: one (/\\n?/ \"{open}\" one){{0,{more}}}\none: /\\n?/ call /\\n?/ \"{close}\""
+        ),
+        ToolSyntax::TaggedList => format!(
+            "calls: /\\n?/ \"[\" call (/,[ \\n]?/ call){{0,{more}}} \"]\" /\\n?/ \"{close}\""
+        ),
+        ToolSyntax::Bare => String::new(),
+    };
     let specs: Vec<&ToolSpec> = tools.specs.iter().filter(is_open).collect();
-    let calls: Vec<String> = (0..specs.len()).map(|n| format!("call_{n}")).collect();
-    lark += &format!("call: {}\n", calls.join(" | "));
+    let names: Vec<String> = (0..specs.len()).map(|n| format!("call_{n}")).collect();
+    let mut rules = vec![start, calls, format!("call: {}", names.join(" | "))];
     for (n, spec) in specs.into_iter().enumerate() {
         let name = &spec.name;
         let mut schema = parameters(spec)?;
         schema::compact(&mut schema);
-        lark += &format!(
+        rules.push(format!(
             "call_{n}: \"{{\\\"name\\\": \\\"{name}\\\", \\\"{key}\\\": \" arguments_{n} \"}}\"\n\
-             arguments_{n}: %json {schema}\n"
-        );
+             arguments_{n}: %json {schema}"
+        ));
     }
+    let lark = rules.join("\n");
     Ok(Constraint::Lark(lark.into()))
 }
 

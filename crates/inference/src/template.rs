@@ -131,6 +131,10 @@ fn syntax_of(source: &str) -> Option<ToolSyntax> {
     }
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "a filter is given its arguments so"
+)]
 fn to_json(value: &Value, indent: Option<usize>, rest: Kwargs) -> Result<Value, Error> {
     let indent = match indent {
         Some(indent) => Some(indent),

@@ -108,7 +108,7 @@ pub fn in_words(messages: Vec<Value>, tools: &[Value]) -> Vec<Value> {
         let is_result = role == Role::Tool.as_str();
         match plain.last_mut() {
             Some(before) if is_result && results => {
-                before.content += &["\n", &response(content)].concat()
+                before.content += &["\n", &response(content)].concat();
             }
             _ if is_result => plain.push(Plain::new(Role::User.as_str(), response(content))),
             _ => plain.push(Plain::new(

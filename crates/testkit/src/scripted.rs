@@ -16,7 +16,7 @@ use domain::Bytes;
 use engine::{
     Beginning, EmbedderCard, Engine, LoadError, LoadedEmbedder, LoadedModel, ModelCard,
     ModelLoader, ModelSource, PrefixId, SequenceId, SequencePlan, StepError, StepInput, StepOutput,
-    TextCodec, TextError, TokenId, ToolSyntax,
+    TokenId,
 };
 
 mod control;
