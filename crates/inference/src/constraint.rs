@@ -59,18 +59,6 @@ impl Grammars {
         }
     }
 
-    /// Memory of the tree of tokens, in bytes, once it is built: a sum over the vocabulary.
-    pub fn bytes_needed(vocabulary: &Vocabulary) -> u64 {
-        let text: u64 = vocabulary
-            .iter()
-            .map(|(token, ..)| vocabulary.bytes_of(token).len() as u64)
-            .sum();
-        let tokens = vocabulary.len() as u64;
-        tokens
-            .saturating_mul(TREE_TOKEN_BYTES)
-            .saturating_add(text.saturating_mul(TREE_TEXT_COPIES))
-    }
-
     /// Begins an answer of this form. It has been looked at up to its first token.
     ///
     /// # Errors
@@ -88,11 +76,6 @@ impl Grammars {
         Ok(matching)
     }
 }
-
-/// What a token takes in the tree and its slices beside its text, and how often its text is there. Held against a
-/// measurement in `tests/footprint.rs`.
-const TREE_TOKEN_BYTES: u64 = 150;
-const TREE_TEXT_COPIES: u64 = 20;
 
 fn grammar(constraint: &Constraint) -> Result<TopLevelGrammar, String> {
     let bounded = |text: &str| {
