@@ -192,16 +192,18 @@ fn follows(call: &ToolCall) -> bool {
     }
 }
 
-/// The line: 200 of 200, of a schema such as people write, with room for its longest text.
+/// A schema such as people write, with room for its longest text. `PARAPHYM_FORMS=200` asks so often instead of 16 times;
+/// that takes minutes.
 #[test]
-fn a_real_model_at_temperature_1_follows_its_schema_200_times_of_200() {
+fn a_real_model_at_temperature_1_follows_its_schema_every_time() {
+    let times: u64 = std::env::var("PARAPHYM_FORMS").map_or(16, |times| times.parse().unwrap());
     let (mut decoder, codec) = real_model();
     let chat = [Message::user(
         "Invent a person. Answer in JSON with name, age and mood.",
     )];
     let prompt = codec.encode_chat(&chat, &Tools::default()).unwrap();
     let constraint = Constraint::JsonSchema(PERSON.into());
-    let samplings: Vec<Sampling> = (0..200)
+    let samplings: Vec<Sampling> = (0..times)
         .map(|seed| wild(constraint.clone(), seed, PERSON_TOKENS))
         .collect();
     let texts = answers(&mut decoder, &codec, &prompt, &samplings);
@@ -210,7 +212,7 @@ fn a_real_model_at_temperature_1_follows_its_schema_200_times_of_200() {
         assert!(is_person(&value), "{text}");
         true
     });
-    assert_eq!(valid.count(), 200, "{texts:?}");
+    assert_eq!(valid.count() as u64, times, "{texts:?}");
     let mut different: Vec<_> = texts.iter().collect();
     different.sort();
     different.dedup();
@@ -220,7 +222,7 @@ fn a_real_model_at_temperature_1_follows_its_schema_200_times_of_200() {
         different[0]
     );
     assert!(
-        different.len() > 20,
+        different.len() as u64 > times / 10,
         "the model is still the one who answers: {different:?}"
     );
 }
