@@ -25,7 +25,7 @@ async fn an_entry_expires_at_its_deadline_and_not_before() {
     entries.insert(2, Bytes(6), start + SECOND);
     assert_eq!(entries.next_due(), Some(start + 10 * SECOND));
     let early = start + 10 * SECOND - Duration::from_nanos(1);
-    assert_eq!(of(&mut entries, early, 0).0, []);
+    assert_eq!(of(&mut entries, early, 0).0, [0u8; 0]);
     let (dropped, swept) = of(&mut entries, start + 10 * SECOND, 0);
     assert_eq!(dropped, [1]);
     let expected = Swept {
@@ -46,7 +46,7 @@ async fn the_least_recently_used_makes_room() {
     let now = Instant::now();
     let mut entries = Entries::new(BOUNDS);
     for key in 1..=3 {
-        assert_eq!(entries.insert(key, Bytes(30), now), []);
+        assert_eq!(entries.insert(key, Bytes(30), now), [0u8; 0]);
     }
     entries.touch(&1, now);
     assert_eq!(entries.insert(4, Bytes(1), now), [2], "by their number");
@@ -58,7 +58,7 @@ async fn the_least_recently_used_makes_room() {
     assert_eq!(entries.insert(6, Bytes(101), now), [6], "it never fits");
     assert_eq!((entries.len(), entries.bytes()), (1, Bytes(100)));
     // In place of what was there: its old size does not count.
-    assert_eq!(entries.insert(5, Bytes(99), now), []);
+    assert_eq!(entries.insert(5, Bytes(99), now), [0u8; 0]);
     assert_eq!(entries.bytes(), Bytes(99));
     let small = Bounds {
         bytes: Bytes(98),
@@ -76,15 +76,15 @@ async fn what_is_held_is_neither_expired_nor_evicted() {
     entries.insert(1, Bytes(60), start);
     assert!(entries.hold(&1) && entries.hold(&1));
     assert_eq!(entries.next_due(), None);
-    assert_eq!(of(&mut entries, late, 1000).0, []);
+    assert_eq!(of(&mut entries, late, 1000).0, [0u8; 0]);
     assert_eq!(entries.insert(2, Bytes(41), late), [2], "no room beside it");
-    assert_eq!(entries.release(&1, late), []);
+    assert_eq!(entries.release(&1, late), [0u8; 0]);
     assert_eq!(entries.next_due(), None, "once more");
-    assert_eq!(entries.release(&1, late), []);
+    assert_eq!(entries.release(&1, late), [0u8; 0]);
     assert_eq!(entries.next_due(), Some(late + 10 * SECOND));
     assert_eq!(of(&mut entries, late, 1).0, [1]);
     assert!(!entries.hold(&1));
-    assert_eq!(entries.release(&1, late), []);
+    assert_eq!(entries.release(&1, late), [0u8; 0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +96,7 @@ async fn for_ever_is_for_ever() {
     });
     entries.insert(1, Bytes(1), now);
     assert_eq!(entries.next_due(), None);
-    assert_eq!(of(&mut entries, now + 1_000_000 * SECOND, 0).0, []);
+    assert_eq!(of(&mut entries, now + 1_000_000 * SECOND, 0).0, [0u8; 0]);
 }
 
 #[derive(Clone, Debug)]
