@@ -15,6 +15,7 @@ use common::{DEADLINE, Setting, Stage};
 use domain::{Bytes, GenerationError, KeepAlive, ModelName};
 use paraphym_model_host::client::{EmbedRequest, Embeddings, embed};
 use paraphym_model_host::embedding::{CACHE, MOST_TEXTS};
+use tokio_util::task::TaskTracker;
 
 fn wish(texts: &[&str]) -> EmbedRequest {
     EmbedRequest {
@@ -78,7 +79,7 @@ async fn one_load_serves_many_and_one_batch_takes_them_together() {
         .map(|n| {
             let host = stage.host.clone();
             let text = format!("text number {n}");
-            tokio::spawn(async move { embed(&host, wish(&[&text])).await })
+            TaskTracker::new().spawn(async move { embed(&host, wish(&[&text])).await })
         })
         .collect();
     stage.control.wait_until(|c| c.loads == 1).await;
@@ -196,7 +197,7 @@ async fn a_load_that_fails_reaches_everyone_and_the_next_tries_again() {
         let asks: Vec<_> = (0..3)
             .map(|_| {
                 let host = stage.host.clone();
-                tokio::spawn(async move { embed(&host, wish(&["x"])).await })
+                TaskTracker::new().spawn(async move { embed(&host, wish(&["x"])).await })
             })
             .collect();
         stage.control.wait_until(|c| c.loads == loads + 1).await;
@@ -247,7 +248,7 @@ async fn a_full_queue_is_said_at_once_and_who_leaves_makes_room() {
     let gate = stage.control.gate_load(1);
     let begin = |text: &'static str| {
         let host = stage.host.clone();
-        tokio::spawn(async move { embed(&host, wish(&[text])).await })
+        TaskTracker::new().spawn(async move { embed(&host, wish(&[text])).await })
     };
     let (first, second) = (begin("a"), begin("b"));
     stage.control.wait_until(|c| c.loads == 1).await;
@@ -273,7 +274,7 @@ async fn a_load_that_nobody_waits_for_ends() {
     let stage = Setting::text("").start().await;
     let gate = stage.control.gate_load(1);
     let host = stage.host.clone();
-    let asking = tokio::spawn(async move { embed(&host, wish(&["a"])).await });
+    let asking = TaskTracker::new().spawn(async move { embed(&host, wish(&["a"])).await });
     stage.control.wait_until(|c| c.loads == 1).await;
     asking.abort();
     assert!(asking.await.unwrap_err().is_cancelled());
@@ -305,7 +306,7 @@ async fn a_batch_that_does_not_end_is_given_up() {
     ask(&stage, &["warm"]).await;
     let gate = stage.control.gate_step(2);
     let host = stage.host.clone();
-    let asking = tokio::spawn(async move { embed(&host, wish(&["stuck"])).await });
+    let asking = TaskTracker::new().spawn(async move { embed(&host, wish(&["stuck"])).await });
     stage.control.wait_until(|c| c.steps == 2).await;
     tokio::time::advance(Duration::from_secs(301)).await;
     let given_up = asking.await.unwrap();
@@ -331,10 +332,10 @@ async fn a_stop_answers_everyone() {
     let mut stage = Setting::text("").start().await;
     let gate = stage.control.gate_step(1);
     let host = stage.host.clone();
-    let asking = tokio::spawn(async move { embed(&host, wish(&["a"])).await });
+    let asking = TaskTracker::new().spawn(async move { embed(&host, wish(&["a"])).await });
     stage.control.wait_until(|c| c.steps == 1).await;
     let scene = stage.scene();
-    let stopping = tokio::spawn(async move { scene.stop().await });
+    let stopping = TaskTracker::new().spawn(async move { scene.stop().await });
     let_others().await;
     gate.release();
     assert_eq!(asking.await.unwrap().unwrap().vectors.len(), 1);

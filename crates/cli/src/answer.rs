@@ -88,7 +88,9 @@ async fn show_event(
         | TurnEvent::ToolEnded { .. } => {
             progress.clear();
             stage.out.text(answer.end()).await?;
-            steps::line(&event).iter().for_each(|line| quietly(line));
+            if let Some(line) = steps::line(&event) {
+                quietly(&line);
+            }
         }
         TurnEvent::ModelCalled { .. } | TurnEvent::ApprovalNeeded { .. } => {}
         TurnEvent::Finished { reason, .. } => {
@@ -100,9 +102,9 @@ async fn show_event(
             if !answer.began() && stage.out.error_terminal {
                 note("(the model said nothing)");
             }
-            steps::sources(looked_up)
-                .iter()
-                .for_each(|line| quietly(line));
+            if let Some(line) = steps::sources(looked_up) {
+                quietly(&line);
+            }
         }
         TurnEvent::Failed(_) => {
             progress.clear();

@@ -1,6 +1,6 @@
 //! The real embedding model against values that were computed apart from it, and what a broken folder is answered.
 //!
-//! The values are those of a forward pass in numpy (64 bit floats, one text at a time, with a WordPiece tokenizer of its
+//! The values are those of a forward pass in numpy (64 bit floats, one text at a time, with a `WordPiece` tokenizer of its
 //! own), written for this test from the papers' formulas and run once over the same `model.safetensors`.
 #![allow(
     clippy::unwrap_used,
@@ -59,8 +59,8 @@ fn load() -> LoadedEmbedder {
 
 fn embed(embedder: &mut dyn Embedder, texts: &[&str]) -> Vec<(Arc<[f32]>, u32)> {
     let texts: Vec<Arc<str>> = texts.iter().map(|text| Arc::from(*text)).collect();
-    let embedded = embedder.embed(&texts).unwrap();
-    embedded.into_iter().map(|e| (e.vector, e.tokens)).collect()
+    let answers = embedder.embed(&texts).unwrap();
+    answers.into_iter().map(|e| (e.vector, e.tokens)).collect()
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f32 {
@@ -164,9 +164,7 @@ fn real_model_may_be_broken_in_any_file_and_says_which() {
     let path = at("model.safetensors");
     let source = ModelSource { path: path.clone() };
     let lay = |name: &str| {
-        fs::copy(good.with_file_name(name), at(name))
-            .map(|_| ())
-            .unwrap()
+        fs::copy(good.with_file_name(name), at(name)).unwrap();
     };
     let refused = || {
         GgufLoader::new()
