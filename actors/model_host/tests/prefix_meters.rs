@@ -38,12 +38,13 @@ async fn what_is_kept_is_counted_and_known_to_the_janitor() {
     }
     let caches = stage.janitor.ask(cache_janitor::Status, DEADLINE).await;
     let caches = caches.unwrap().caches;
-    assert_eq!(caches.len(), 1);
-    assert_eq!(caches[0].name, "prefix kv of m");
+    let names: Vec<&str> = caches.iter().map(|cache| cache.name.as_str()).collect();
+    assert_eq!(names, ["embeddings", "prefix kv of m"]);
+    assert_eq!(caches[0].held.entries, 0);
     assert_eq!(
-        (caches[0].held.entries, caches[0].held.bytes),
+        (caches[1].held.entries, caches[1].held.bytes),
         (2, Bytes(bytes))
     );
-    assert!(caches[0].asked_next.is_some());
+    assert!(caches[1].asked_next.is_some());
     stage.close().await;
 }

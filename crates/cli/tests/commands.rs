@@ -240,12 +240,12 @@ fn models_are_listed_shown_and_removed() {
     let models = home.path(".local/share/paraphym/models");
     let ran = home.run(&["model", "list"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    assert!(
-        ran.out
-            .contains("smollm2-135m-instruct  93.8 MiB  not here"),
-        "{}",
-        ran.out
-    );
+    for line in [
+        "smollm2-135m-instruct  chat       93.8 MiB  not here",
+        "all-minilm-l6-v2       embedding  86.7 MiB  not here",
+    ] {
+        assert!(ran.out.contains(line), "{}", ran.out);
+    }
     fs::create_dir_all(&models).unwrap();
     fs::copy(home.garbage(), models.join("mine.gguf")).unwrap();
     let ran = home.run(&["model", "list", "--json"]);
