@@ -1,7 +1,8 @@
 //! What the store can be asked: the whole inbox in one file, so that callers compile against it alone.
 //!
-//! Every answer is a `Result<_, StoreError>`. A write is answered when it is on the disk and not before; asked again just
-//! as it was, it changes nothing, so whoever heard [`StoreError::Unknown`] may ask again.
+//! Every answer is a `Result<_, StoreError>`. A write is answered when it is on the disk and not before. What is written of a
+//! turn (begin, step, end, resume) changes nothing when it is asked again just as it was, so whoever heard
+//! [`StoreError::Unknown`] may ask again; other writes may be done twice, so look first.
 
 use domain::{ConversationId, FinishReason, Message, RequestId, Role, ToolCall, ToolCallId, Usage};
 

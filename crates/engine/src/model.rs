@@ -183,7 +183,8 @@ pub trait TextCodec: Send + Sync + 'static {
     /// How this model says that it calls a tool.
     fn tool_syntax(&self) -> ToolSyntax;
 
-    /// Whether answers can be held to this form. Costs up to a tenth of a second: for a blocking thread.
+    /// Whether answers can be held to this form. Usually milliseconds, but half a second was seen for the widest schema that is
+    /// let in: for a blocking thread.
     ///
     /// # Errors
     /// `Constraint`: what is wrong with it, or which bound it breaks.
