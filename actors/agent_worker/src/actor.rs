@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use toolbox::Tool;
 
 use crate::drive::Drive;
 use crate::keeper::Keeper;
@@ -162,7 +163,7 @@ impl AgentWorker {
     // A token's life, stop 3: the turn leaves the inbox and is driven.
     fn start(&mut self, start: Start) {
         while self.answers.try_join_next().is_some() {}
-        let toolbox = self.seed.tools.of(&start.settings);
+        let toolbox = self.seed.tools.of(&start.settings, self.own_tools(&start));
         let now = Instant::now().into_std();
         let mut turns = self.seed.turns.lock();
         turns.equip(
@@ -194,6 +195,14 @@ impl AgentWorker {
         };
         self.answers
             .spawn(async move { report.send(drive.run().await) });
+    }
+
+    /// The tools of memory belong to the turn: whose memories they reach is in its settings.
+    fn own_tools(&self, start: &Start) -> Vec<Arc<dyn Tool>> {
+        match (&self.seed.recalls, &start.settings.memory) {
+            (Some(recalls), Some(memory)) => recalls.tools(memory),
+            _ => Vec::new(),
+        }
     }
 
     /// A place in the queue is news, not a promise: a full reader does without.

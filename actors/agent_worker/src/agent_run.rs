@@ -16,12 +16,13 @@ use std::time::{Duration, Instant};
 
 use conversation_store::messages::{StepRecord, TurnState};
 use domain::{
-    Budget, Citation, ContextPolicy, GenerationError, GenerationEvent, Message, ToolCallId,
+    Budget, ContextPolicy, GenerationError, GenerationEvent, Message, ToolCallId, ToolChoice,
     ToolOutcome, ToolSpec, TurnError, TurnEvent, Usage,
 };
 
 use self::answering::Calling;
 use crate::framing::Framing;
+use crate::recalls::Recollection;
 use crate::settings::TurnSettings;
 use crate::turn::Ending;
 use crate::work::{Assessed, Work};
@@ -57,6 +58,8 @@ pub struct ModelCall {
     pub messages: Vec<Message>,
     /// What it may call.
     pub tools: Arc<[ToolSpec]>,
+    /// Whether it has to.
+    pub choice: ToolChoice,
     /// At most so many tokens.
     pub max_tokens: u32,
     /// What to do if it does not fit.
@@ -67,12 +70,7 @@ pub struct ModelCall {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// What was found, and what the model is shown of it; nothing is found when there is nothing, or not in time.
-    Recalled {
-        /// Best first.
-        citations: Vec<Citation>,
-        /// What the model is shown.
-        text: String,
-    },
+    Recalled(Recollection),
     /// The model said something that is not a call of a tool.
     Model(GenerationEvent),
     /// The model calls a tool.
@@ -244,7 +242,7 @@ impl AgentRun {
             return;
         }
         match input {
-            Input::Recalled { citations, text } => self.recalled(citations, text),
+            Input::Recalled(found) => self.recalled(found),
             Input::Model(event) => self.model(event, now),
             Input::Called(of) => {
                 if let Phase::Calling(calling) = &mut self.phase {

@@ -207,7 +207,7 @@ impl Drive {
             keep_alive: self.settings.keep_alive,
             tools: Tools {
                 specs: call.tools,
-                ..Tools::default()
+                choice: call.choice,
             },
         }
     }
@@ -283,7 +283,7 @@ impl Drive {
                 }
             }
             found = finding(recall), if !over => {
-                self.input(Input::Recalled { citations: found.citations, text: found.text });
+                self.input(Input::Recalled(found));
             }
             event = model.next(), if !say && !over => {
                 let input = match event {

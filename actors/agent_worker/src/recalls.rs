@@ -1,10 +1,13 @@
 //! Shell: what a turn needs of long-term memory and documents: to find what may help, and to remember what was said. Who does it
 //! is handed in, so that a conversation works without.
 
+use std::sync::Arc;
+
 use conversation_store::memories::{MemoryKind, Scope};
 use domain::{Citation, ConversationId};
 use futures_util::future::BoxFuture;
-use retrieval::{Found, Note, Retrieval};
+use retrieval::{Found, Note, RecallTool, RememberTool, Retrieval};
+use toolbox::Tool;
 
 use crate::keeper::WallClock;
 use crate::settings::MemorySettings;
@@ -16,6 +19,8 @@ pub struct Recollection {
     pub citations: Vec<Citation>,
     /// What the model is shown of it; within the settings' tokens.
     pub text: String,
+    /// Why it was looked for by words alone; `None` if by meaning, too.
+    pub without_meaning: Option<String>,
 }
 
 /// Finds and remembers.
@@ -36,6 +41,11 @@ pub trait Recalls: Send + Sync {
         answer: &str,
         settings: &MemorySettings,
     ) -> BoxFuture<'static, Result<(), String>>;
+
+    /// The tools by which a model of a turn with these settings finds and remembers by itself; none where there are none.
+    fn tools(&self, _: &MemorySettings) -> Vec<Arc<dyn Tool>> {
+        Vec::new()
+    }
 }
 
 /// How much of a finding is cited, in characters.
@@ -69,16 +79,17 @@ impl Recalls for LongTerm {
     ) -> BoxFuture<'static, Result<Recollection, String>> {
         let (retrieval, now_ms) = (self.retrieval.clone(), (self.clock)());
         let (text, settings) = (text.to_owned(), settings.clone());
-        let scope = Scope {
-            space: Some(settings.space),
-            documents: settings.documents,
-        };
+        let scope = scope(&settings);
         Box::pin(async move {
+            let retrieval = retrieval.within(settings.within);
             let asked = retrieval.recall(scope, &text, settings.hits, now_ms);
             let answer = asked.await.map_err(|error| error.to_string())?;
             let tokens = usize::try_from(settings.tokens).unwrap_or(usize::MAX);
             let found = retrieval::within(answer.found, tokens, |t| t.chars().count().div_ceil(4));
-            Ok(shown(&found))
+            Ok(Recollection {
+                without_meaning: answer.basis.without_meaning().map(str::to_owned),
+                ..shown(&found)
+            })
         })
     }
 
@@ -89,10 +100,13 @@ impl Recalls for LongTerm {
         answer: &str,
         settings: &MemorySettings,
     ) -> BoxFuture<'static, Result<(), String>> {
+        let Some(space) = settings.space.clone() else {
+            return Box::pin(std::future::ready(Ok(())));
+        };
         let (retrieval, now_ms) = (self.retrieval.clone(), (self.clock)());
         let side = |text: &str| text.chars().take(SIDE).collect::<String>();
         let note = Note {
-            space: settings.space.clone(),
+            space,
             text: format!(
                 "The user said: {}\nThe answer was: {}",
                 side(text),
@@ -105,6 +119,25 @@ impl Recalls for LongTerm {
             let noted = retrieval.remember(note, now_ms).await;
             noted.map(drop).map_err(|error| error.to_string())
         })
+    }
+
+    fn tools(&self, settings: &MemorySettings) -> Vec<Arc<dyn Tool>> {
+        let (retrieval, clock) = (&self.retrieval, &self.clock);
+        let recall = RecallTool::new(retrieval.clone(), scope(settings), Arc::clone(clock));
+        let mut tools: Vec<Arc<dyn Tool>> = vec![Arc::new(recall)];
+        if let Some(space) = &settings.space {
+            let remember = RememberTool::new(retrieval.clone(), space, Arc::clone(clock));
+            tools.push(Arc::new(remember));
+        }
+        tools
+    }
+}
+
+/// What a turn with these settings may find.
+fn scope(settings: &MemorySettings) -> Scope {
+    Scope {
+        space: settings.space.clone(),
+        documents: settings.documents.clone(),
     }
 }
 
@@ -127,5 +160,6 @@ fn shown(found: &[Found]) -> Recollection {
         } else {
             format!("{head}\n{}", lines.join("\n"))
         },
+        without_meaning: None,
     }
 }

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use conversation_store::memories::DocumentId;
-use domain::{Approval, Bytes, FieldError, KeepAlive, ModelName, Sampling};
+use domain::{Approval, Bytes, FieldError, KeepAlive, ModelName, Sampling, ToolChoice};
 
 /// What to do when instructions, history and text do not fit the model's window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,8 +132,9 @@ impl Default for TurnLimits {
 /// What is looked up before the model is called, and what is remembered after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemorySettings {
-    /// Whose memories: an agent's name, for example. 1 to 200 bytes, `default` by default.
-    pub space: String,
+    /// Whose memories: an agent's name, for example. 1 to 200 bytes, `default` by default; `None` for no memories, so that
+    /// documents alone are searched and nothing is remembered.
+    pub space: Option<String>,
     /// The documents that are searched, too.
     pub documents: Vec<DocumentId>,
     /// At most so many findings. 1 to 50, 5 by default.
@@ -149,7 +150,7 @@ pub struct MemorySettings {
 impl Default for MemorySettings {
     fn default() -> Self {
         Self {
-            space: "default".to_owned(),
+            space: Some("default".to_owned()),
             documents: Vec::new(),
             hits: 5,
             tokens: 1000,
@@ -176,6 +177,8 @@ pub struct TurnSettings {
     pub keep_alive: Option<KeepAlive>,
     /// Which tools the model may call.
     pub tools: ToolFilter,
+    /// Whether its first call of the model has to call one; the later ones call as they see fit.
+    pub tool_choice: ToolChoice,
     /// Whether they run.
     pub approvals: Approvals,
     /// What it may spend.
@@ -196,6 +199,7 @@ impl TurnSettings {
             context: Window::default(),
             keep_alive: None,
             tools: ToolFilter::default(),
+            tool_choice: ToolChoice::default(),
             approvals: Approvals::default(),
             limits: TurnLimits::default(),
             memory: None,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use domain::{ToolCall, ToolOutcome};
-use toolbox::{Limits, ToolError, ToolOutput, ToolSource, Toolbox};
+use toolbox::{Limits, Tool, ToolError, ToolOutput, ToolSource, Toolbox};
 
 use crate::settings::TurnSettings;
 use crate::work::Assessed;
@@ -28,11 +28,11 @@ impl ToolRack {
         Self { built_in, sources }
     }
 
-    /// What one turn may call, within its limits.
-    pub(crate) fn of(&self, settings: &TurnSettings) -> Toolbox {
+    /// What one turn may call, within its limits; `own` are tools of this turn alone.
+    pub(crate) fn of(&self, settings: &TurnSettings, own: Vec<Arc<dyn Tool>>) -> Toolbox {
         let filter = settings.tools.filter();
         let offered = self.sources.iter().flat_map(|source| source.tools());
-        let merged = self.built_in.merged(offered);
+        let merged = self.built_in.merged(own.into_iter().chain(offered));
         for error in merged.skipped {
             tracing::debug!(%error, "a tool is left out");
         }

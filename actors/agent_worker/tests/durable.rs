@@ -258,10 +258,18 @@ async fn what_was_said_is_remembered_and_recalled_in_another_conversation_and_ci
         .agents
         .ask(&other, "What is my cat called?", remembering());
     let events = all(asked.await.unwrap()).await;
-    let TurnEvent::Recalled { citations } = &events[0] else {
+    let TurnEvent::Recalled {
+        citations,
+        without_meaning,
+    } = &events[0]
+    else {
         panic!("{events:?}");
     };
     assert_eq!(citations.len(), 1);
+    assert_eq!(
+        without_meaning.as_deref(),
+        Some("there is no embedding model")
+    );
     assert!(citations[0].source.starts_with("memory "), "{citations:?}");
     let shown = script.shown(1);
     assert!(shown[0].starts_with("system: What may help"), "{shown:?}");

@@ -46,14 +46,9 @@ const PAGE: Effect = Effect::NotYet {
     by: "the page (issue 8)",
 };
 
-/// What is being built.
-const AGENT: Effect = Effect::NotYet {
-    by: "the agent (issue 5)",
-};
-
 /// Sections as a whole.
 const SECTIONS: [(&str, Effect); 12] = [
-    ("agents", AGENT),
+    ("agents", Effect::NextTurn),
     ("behaviour", Effect::NextTurn),
     ("chat", Effect::NextStart),
     ("limits", Effect::NextStart),
@@ -61,25 +56,14 @@ const SECTIONS: [(&str, Effect); 12] = [
     ("model", Effect::NextStart),
     ("personality", Effect::NextTurn),
     ("realtime", Effect::NextStart),
-    ("recall", AGENT),
+    ("recall", Effect::NextTurn),
     ("telemetry", Effect::AtOnce),
-    ("tools", AGENT),
+    ("tools", Effect::NextTurn),
     ("ui", PAGE),
 ];
 
 /// Settings that differ from their section.
-const SINGLE: [(&str, Effect); 27] = [
-    ("agents.*.max_tokens", Effect::NextTurn),
-    ("agents.*.min_p", Effect::NextTurn),
-    ("agents.*.model", Effect::NextTurn),
-    ("agents.*.repetition_penalty", Effect::NextTurn),
-    ("agents.*.repetition_window", Effect::NextTurn),
-    ("agents.*.seed", Effect::NextTurn),
-    ("agents.*.stop", Effect::NextTurn),
-    ("agents.*.system", Effect::NextTurn),
-    ("agents.*.temperature", Effect::NextTurn),
-    ("agents.*.top_k", Effect::NextTurn),
-    ("agents.*.top_p", Effect::NextTurn),
+const SINGLE: [(&str, Effect); 26] = [
     ("chat.context", Effect::NextTurn),
     ("chat.system", Effect::NextTurn),
     ("model.crash_budget", Effect::AtOnce),
@@ -96,6 +80,16 @@ const SINGLE: [(&str, Effect); 27] = [
     ("model.temperature", Effect::NextTurn),
     ("model.top_k", Effect::NextTurn),
     ("model.top_p", Effect::NextTurn),
+    ("recall.decay_per_day", Effect::NextStart),
+    ("recall.model", Effect::NextStart),
+    ("tools.mcp.*.args", Effect::AtOnce),
+    ("tools.mcp.*.command", Effect::AtOnce),
+    ("tools.mcp.*.cwd", Effect::AtOnce),
+    ("tools.mcp.*.enabled", Effect::AtOnce),
+    ("tools.mcp.*.env", Effect::AtOnce),
+    ("tools.mcp.*.headers", Effect::AtOnce),
+    ("tools.mcp.*.tools", Effect::AtOnce),
+    ("tools.mcp.*.url", Effect::AtOnce),
 ];
 
 /// When a change of this setting, or of those of this pattern, is felt; `None` if nobody has said it.

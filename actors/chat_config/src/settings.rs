@@ -16,7 +16,7 @@ mod telemetry;
 mod tools;
 mod ui;
 
-pub use agents::{Agent, DEFAULT_AGENT};
+pub use agents::{Agent, DEFAULT_AGENT, ToolChoice};
 pub use behaviour::{Behaviour, Flow, FollowUp};
 pub use chat::{Chat, Overflow};
 pub use limits::Limits;

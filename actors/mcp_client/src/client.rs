@@ -144,6 +144,13 @@ impl McpServers {
         self.entries().into_iter().map(status).collect()
     }
 
+    /// What each server was set up with, in the order they came.
+    pub fn configs(&self) -> Vec<ServerConfig> {
+        let entries = self.entries();
+        let config = |entry: &Entry| entry.board.config.clone();
+        entries.iter().map(config).collect()
+    }
+
     /// Waits until no server is being started any more (each is up, rests or was stopped), for `patience` at most. Whether
     /// that came about.
     pub async fn settled(&self, patience: Duration) -> bool {

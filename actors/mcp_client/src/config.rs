@@ -13,6 +13,9 @@ pub const MAX_SERVERS: usize = 32;
 /// How long a server's name may be: it stands before each of its tools' names, which have 64 characters together.
 pub const MAX_SERVER_NAME: usize = 24;
 
+/// Within every range there is: what stands for a time that is not set.
+const USUAL: Duration = Duration::from_secs(30);
+
 /// One server that speaks the Model Context Protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
@@ -29,8 +32,8 @@ pub struct ServerConfig {
     pub trusts_hints: bool,
     /// From its start to the list of its tools. 30 s: some are fetched before they run.
     pub start_timeout: Duration,
-    /// How long one call may take. 60 s: many of them ask somebody else.
-    pub call_timeout: Duration,
+    /// How long one call may take, 0.1 s to 10 min; as long as the turn gives any tool if absent.
+    pub call_timeout: Option<Duration>,
     /// How long it may take to end when asked, twice: once after its input was closed, once after a `SIGTERM`. 1 s: a stop
     /// of everything waits for it.
     pub stop_grace: Duration,
@@ -168,7 +171,7 @@ impl ServerConfig {
             deny: Vec::new(),
             trusts_hints: false,
             start_timeout: Duration::from_secs(30),
-            call_timeout: Duration::from_mins(1),
+            call_timeout: None,
             stop_grace: Duration::from_secs(1),
             max_message_bytes: 4 << 20,
             max_tools: 64,
@@ -226,7 +229,7 @@ impl ServerConfig {
         )?;
         seconds(
             "call_timeout",
-            self.call_timeout,
+            self.call_timeout.unwrap_or(USUAL),
             100,
             600_000,
             "0.1 s to 10 min",
@@ -321,7 +324,7 @@ mod tests {
             (|c| c.name = "x".repeat(25), "name = xxx"),
             (|c| c.start_timeout = Duration::ZERO, "start_timeout = 0ns"),
             (
-                |c| c.call_timeout = Duration::from_hours(1),
+                |c| c.call_timeout = Some(Duration::from_hours(1)),
                 "call_timeout = 3600s",
             ),
             (

@@ -72,7 +72,7 @@ impl ServerTool {
             }
             Err(_) => Err(ToolError::TimedOut {
                 tool: tool.clone(),
-                after: board.config.call_timeout,
+                after: context.timeout,
             }),
         }
     }
@@ -109,7 +109,7 @@ impl Tool for ServerTool {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        Some(self.board.config.call_timeout)
+        self.board.config.call_timeout
     }
 
     fn is_read_only(&self) -> bool {

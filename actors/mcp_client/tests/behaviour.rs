@@ -85,7 +85,7 @@ async fn a_hint_counts_only_if_the_server_is_trusted() {
 #[tokio::test]
 async fn a_server_that_hangs_is_a_timeout_and_is_started_again() {
     let mut config = playing("hangs");
-    config.call_timeout = SHORT;
+    config.call_timeout = Some(SHORT);
     let stage = Stage::up(config).await;
     let first = pid(&stage);
     let error = stage.call("s__echo", "{}").await.unwrap_err();
@@ -107,7 +107,7 @@ async fn a_server_that_hangs_is_a_timeout_and_is_started_again() {
 #[tokio::test]
 async fn a_slow_call_costs_a_living_server_nothing() {
     let mut config = playing("does not answer calls");
-    config.call_timeout = SHORT;
+    config.call_timeout = Some(SHORT);
     let stage = Stage::up(config).await;
     let group = pid(&stage);
     for _ in 0..3 {

@@ -247,7 +247,7 @@ async fn whatever_a_server_elsewhere_does_wrong_is_a_typed_error_and_nothing_is_
         let web = web(part).await;
         let mut config = config(&web);
         // Long enough for the others, and what the last runs into.
-        config.call_timeout = Duration::from_secs(if part == "hangs" { 1 } else { 20 });
+        config.call_timeout = Some(Duration::from_secs(if part == "hangs" { 1 } else { 20 }));
         let stage = Stage::up(config).await;
         let error = stage.call("s__echo", "{}").await.unwrap_err();
         assert_eq!(error.kind(), kind, "{part}: {error}");

@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_worker::client::Agents;
+use agent_worker::keeper::WallClock;
+use agent_worker::recalls::LongTerm;
 use agent_worker::tool_rack::ToolRack;
 use cache_janitor::CacheJanitor;
 use chat_config::ChatConfig;
 use conversation_store::{Archive, ConversationStore};
-use domain::Bytes;
+use domain::{Bytes, ModelName};
 use engine::ModelLoader;
 use mcp_client::McpServers;
 use memory_governor::{DEFAULT_POLL, GovernorConfig, MemoryGovernor, Probe};
 use model_host::{ModelHost, ModelHostDeps, ResolveModel};
+use retrieval::{Retrieval, RetrievalConfig};
 use supervision::{ChildSpec, Handle, Strategy, SupervisorSpec};
 use toolbox::Toolbox;
 
@@ -33,6 +36,10 @@ pub struct TreeConfig {
     pub models: model_host::HostConfig,
     /// The bounds of conversations.
     pub agents: agent_worker::settings::Config,
+    /// How memories and documents are found.
+    pub recall: RetrievalConfig,
+    /// Whether conversations and turns are at rest, too, and not in memory alone.
+    pub keeps_conversations: bool,
 }
 
 /// What the tree needs from outside.
@@ -51,10 +58,14 @@ pub struct TreeParts {
     pub servers: (ChildSpec, McpServers),
     /// What was said, opened.
     pub conversations: Archive,
+    /// The model that says what texts mean; words alone are searched where it is not on disk.
+    pub embedding_model: ModelName,
     /// The wall clock, for what is old in the control log.
     pub ages: Arc<dyn runtime::Clock>,
     /// The wall clock, for the history of settings.
     pub clock: chat_config::Clock,
+    /// The same in milliseconds since 1970, for what is written down.
+    pub now_ms: WallClock,
 }
 
 /// The tree before it is started, and the handles that will answer once it is.
@@ -71,6 +82,8 @@ pub struct Tree {
     pub store: Handle<ConversationStore>,
     /// Model access.
     pub models: Handle<ModelHost>,
+    /// Memories and documents.
+    pub retrieval: Retrieval,
     /// Other programs' tools.
     pub servers: McpServers,
     /// Conversations.
@@ -99,7 +112,19 @@ impl Tree {
         let (servers_spec, servers) = parts.servers;
         let (agent_specs, workers) = agent_worker::client::children(&config.agents);
         let rack = ToolRack::new(parts.tools, vec![Arc::new(servers.clone())]);
-        let agents = Agents::new(workers, models.clone(), config.agents).with_tools(rack);
+        let retrieval = Retrieval::hosted(
+            store.clone(),
+            models.clone(),
+            parts.embedding_model,
+            config.recall,
+        );
+        let recalls = LongTerm::new(retrieval.clone(), Arc::clone(&parts.now_ms));
+        let mut agents = Agents::new(workers, models.clone(), config.agents)
+            .with_tools(rack)
+            .with_recalls(Arc::new(recalls));
+        if config.keeps_conversations {
+            agents = agents.with_store(store.clone(), parts.now_ms);
+        }
 
         let mut spec = SupervisorSpec::new("root")
             .strategy(Strategy::OneForOne)
@@ -120,6 +145,7 @@ impl Tree {
             janitor,
             store,
             models,
+            retrieval,
             servers,
             agents,
         }

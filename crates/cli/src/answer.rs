@@ -4,10 +4,14 @@ use std::ops::ControlFlow;
 
 use futures_util::StreamExt;
 use paraphym_candle::signals::Signal;
-use paraphym_candle::{Citation, FinishReason, TurnError, TurnEvent, TurnStream};
+use paraphym_candle::{
+    Citation, ConversationId, FinishReason, GenerationError, Paraphym, ToolCallId, TurnError,
+    TurnEvent, TurnStream,
+};
 
 use crate::failure::Failure;
 use crate::out::{note, quietly};
+use crate::permission::{Desk, Verdict};
 use crate::progress::Progress;
 use crate::render::{self, Answer};
 use crate::stage::Stage;
@@ -26,18 +30,30 @@ pub(crate) enum Ending {
     Terminated(Unfinished),
 }
 
+/// Whose answer it is, and who is asked what it may do.
+pub(crate) struct Asked<'a> {
+    pub(crate) host: &'a Paraphym,
+    pub(crate) conversation: &'a ConversationId,
+    pub(crate) desk: &'a mut Desk,
+}
+
 /// Shows an answer to its end. With `json`, one object a line.
 pub(crate) async fn show(
     stage: &mut Stage,
+    mut asked: Asked<'_>,
     mut stream: TurnStream,
     json: bool,
 ) -> Result<Ending, Failure> {
     let mut answer = Answer::new(stage.out.terminal);
     let mut progress = Progress::new(stage.out.error_terminal);
-    let mut looked_up = Vec::new();
+    let mut looked_up = LookedUp::default();
     loop {
         let event = tokio::select! {
             event = stream.next() => event,
+            (call, verdict) = asked.desk.answer() => {
+                asked.tell(&stream, &call.id, verdict != Verdict::No).await;
+                continue;
+            }
             signal = stage.signals.next() => {
                 progress.clear();
                 let why = stage.meaning_of(signal);
@@ -53,6 +69,7 @@ pub(crate) async fn show(
         let Some(event) = event else {
             return Ok(Ending::Given);
         };
+        asked.hear(&stream, &event, &mut progress).await;
         let next = if json {
             stage.out.json(&render::event(&event)).await?;
             ending(event)
@@ -65,12 +82,46 @@ pub(crate) async fn show(
     }
 }
 
+impl Asked<'_> {
+    /// Asks about a call that has to be allowed, and takes the question away when its time is over.
+    async fn hear(&mut self, stream: &TurnStream, event: &TurnEvent, progress: &mut Progress) {
+        match event {
+            TurnEvent::ApprovalNeeded { call, .. } => {
+                progress.clear();
+                if let Some(granted) = self.desk.ask(call.clone()) {
+                    self.tell(stream, &call.id, granted).await;
+                }
+            }
+            TurnEvent::ToolEnded { id, .. } => self.desk.over(id),
+            _ => {}
+        }
+    }
+
+    /// Tells the turn. Where it did not wait for the answer any more, it has said so itself.
+    async fn tell(&self, stream: &TurnStream, call: &ToolCallId, granted: bool) {
+        let (agents, conversation) = (self.host.agents(), self.conversation);
+        let told = agents
+            .approve(conversation, stream.id(), call, granted)
+            .await;
+        if let Err(error @ GenerationError::Unavailable { .. }) = told {
+            note(&format!("the answer was not heard: {error}"));
+        }
+    }
+}
+
+/// What an answer was looked up in.
+#[derive(Default)]
+struct LookedUp {
+    citations: Vec<Citation>,
+    without_meaning: Option<String>,
+}
+
 /// Shows one event to a person.
 async fn show_event(
     stage: &mut Stage,
     answer: &mut Answer,
     progress: &mut Progress,
-    looked_up: &mut Vec<Citation>,
+    looked_up: &mut LookedUp,
     event: TurnEvent,
 ) -> Result<ControlFlow<Ending>, Failure> {
     match &event {
@@ -82,7 +133,15 @@ async fn show_event(
             let shown = answer.text(text);
             stage.out.text(&shown).await?;
         }
-        TurnEvent::Recalled { citations } => looked_up.clone_from(citations),
+        TurnEvent::Recalled {
+            citations,
+            without_meaning,
+        } => {
+            *looked_up = LookedUp {
+                citations: citations.clone(),
+                without_meaning: without_meaning.clone(),
+            };
+        }
         TurnEvent::Compacted { .. }
         | TurnEvent::ToolStarted { .. }
         | TurnEvent::ToolEnded { .. } => {
@@ -102,7 +161,8 @@ async fn show_event(
             if !answer.began() && stage.out.error_terminal {
                 note("(the model said nothing)");
             }
-            if let Some(line) = steps::sources(looked_up) {
+            let why = looked_up.without_meaning.as_deref();
+            if let Some(line) = steps::sources(&looked_up.citations, why) {
                 quietly(&line);
             }
         }

@@ -80,13 +80,23 @@ Examples:
   paraphym ask \"What is a monad?\"
   paraphym ask --max-tokens 100 --temperature 0.7 --seed 3 \"Tell me a story.\"
   paraphym ask \"Summarise this:\" < notes.txt
-  paraphym ask --json \"Hello\" | jq -r 'select(.event == \"text\").text'")]
+  paraphym ask --json \"Hello\" | jq -r 'select(.event == \"text\").text'
+  paraphym ask --document 'docs/**/*.md' \"How is it installed?\"
+  paraphym ask --conversation trip \"We leave on Friday.\"
+  paraphym ask --continue \"When do we leave?\"
+
+Nothing of it is kept, unless the conversation has a name. A question that broke off goes on with
+`paraphym ask --continue` without a text.")]
     Ask(Ask),
     /// Talk with the model, with history; /help tells the commands
     #[command(after_help = "\
 Examples:
   paraphym chat
   paraphym chat --model ./qwen2.5-0.5b-instruct-q4_k_m.gguf --temperature 0.7
+  paraphym chat --continue
+  paraphym chat --agent coder --document 'src/**/*.rs'
+
+What is said is kept: `paraphym history list` shows it, --continue goes on with it.
 
 Ctrl-C stops the answer, a second one leaves, a third leaves at once. Ctrl-D leaves.")]
     Chat(Chat),
@@ -184,6 +194,10 @@ pub(crate) struct Ask {
     pub(crate) text: Vec<String>,
     #[command(flatten)]
     pub(crate) choices: Choices,
+    #[command(flatten)]
+    pub(crate) thread: Thread,
+    #[command(flatten)]
+    pub(crate) documents: Documents,
     /// One JSON object a line for every event, for programs
     #[arg(long)]
     pub(crate) json: bool,
@@ -193,6 +207,32 @@ pub(crate) struct Ask {
 pub(crate) struct Chat {
     #[command(flatten)]
     pub(crate) choices: Choices,
+    #[command(flatten)]
+    pub(crate) thread: Thread,
+    #[command(flatten)]
+    pub(crate) documents: Documents,
+    /// Keep nothing: no history, and no memories are read or written
+    #[arg(long, conflicts_with_all = ["conversation", "go_on"])]
+    pub(crate) private: bool,
+}
+
+/// Which conversation it is.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+pub(crate) struct Thread {
+    /// The conversation of this name; made, if there is none
+    #[arg(long, value_name = "NAME", conflicts_with = "go_on")]
+    pub(crate) conversation: Option<String>,
+    /// The conversation that was talked in last; goes on with its answer, if that broke off
+    #[arg(short = 'c', long = "continue")]
+    pub(crate) go_on: bool,
+}
+
+/// What is looked up besides.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
+pub(crate) struct Documents {
+    /// A text file to answer from, or a pattern such as 'docs/**/*.md'; may be given several times
+    #[arg(short, long = "document", value_name = "FILE|GLOB")]
+    pub(crate) documents: Vec<String>,
 }
 
 #[derive(Debug, Args)]

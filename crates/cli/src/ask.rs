@@ -1,20 +1,25 @@
-//! A question from the command line, from standard input or from both is answered once, and nothing of it is kept.
+//! A question from the command line, from standard input or from both is answered once. Nothing of it is kept, unless its
+//! conversation has a name.
 
 use std::io::IsTerminal;
 use std::os::unix::fs::FileTypeExt;
 
-use domain::{ConversationId, Sampling};
+use chat_config::settings::DEFAULT_AGENT;
+use domain::{ConversationId, ModelName, Sampling};
+use paraphym_candle::{Builder, Paraphym, TurnSettings, TurnStream};
 use tokio::io::AsyncReadExt;
 
-use crate::answer::{self, Ending};
+use crate::answer::{self, Asked, Ending};
 use crate::args::Ask;
 use crate::choices::{sampling, turn, usual};
+use crate::equip::{Equipment, calls_servers};
 use crate::failure::Failure;
 use crate::fetch::ensure;
 use crate::out::note;
+use crate::permission::Desk;
 use crate::progress::SILENCE;
 use crate::render;
-use crate::stage::{Stage, leave_now};
+use crate::stage::{Kept, Stage, leave_now};
 
 /// More than this on standard input is no question: no model here has a window for it.
 const INPUT_MAX: u64 = 1 << 20;
@@ -37,19 +42,12 @@ async fn answered(stage: &mut Stage, ask: &Ask, told: &mut bool) -> Result<(), F
     // What is wrong with what was typed is said before anything is read or loaded.
     sampling(&Sampling::default(), &ask.choices)?;
     stage.check_agent(&ask.choices)?;
-    let question = question(stage, &ask.text.join(" ")).await?;
+    let question = question(stage, ask).await?;
     let model = stage.chosen(&ask.choices);
     let store = stage.store()?;
     ensure(stage, &store, &model).await?;
-    let host = stage.builder(&model).start().await?;
-    // These were checked above, and the settings when they were read.
-    let settings = turn(usual(&host, &ask.choices)?, &ask.choices, model)?;
-    let conversation = ConversationId::new("ask");
-    // A token's life, stop 1: a question becomes a turn of a conversation.
-    let ended = match host.ask(&conversation, &question, settings).await {
-        Ok(stream) => answer::show(stage, stream, ask.json).await,
-        Err(error) => Err(error.into()),
-    };
+    let host = builder(stage, ask, &model).start().await?;
+    let ended = turn_of(stage, &host, ask, model, question).await;
     let (result, unfinished) = match ended {
         Ok(Ending::Given) => (Ok(()), None),
         Ok(Ending::Failed(error)) => {
@@ -64,8 +62,81 @@ async fn answered(stage: &mut Stage, ask: &Ask, told: &mut bool) -> Result<(), F
     result
 }
 
-/// The question: what was typed, and what comes on standard input where that is not a terminal.
-async fn question(stage: &mut Stage, typed: &str) -> Result<String, Failure> {
+/// The host that this question needs, and no more.
+fn builder(stage: &Stage, ask: &Ask, model: &ModelName) -> Builder {
+    let name = ask.choices.agent.as_deref().unwrap_or(DEFAULT_AGENT);
+    let agent = stage.first().agent(name).unwrap_or_default();
+    let looks_up =
+        agent.memory || !agent.documents.is_empty() || !ask.documents.documents.is_empty();
+    let kept = match (ask.thread.is_said(), looks_up) {
+        (true, _) => Kept::All,
+        (false, true) => Kept::Memories,
+        (false, false) => Kept::Nothing,
+    };
+    let builder = stage.builder(model, kept);
+    if calls_servers(&agent.tools) {
+        builder
+    } else {
+        builder.without_servers_of_settings()
+    }
+}
+
+/// The turn: a new one for a question, without one the turn that broke off.
+async fn turn_of(
+    stage: &mut Stage,
+    host: &Paraphym,
+    ask: &Ask,
+    model: ModelName,
+    question: Option<String>,
+) -> Result<Ending, Failure> {
+    let equipment = Equipment::gather(stage, host, &ask.choices, &ask.documents).await?;
+    let conversation = ask.thread.find(host, || ConversationId::new("ask")).await?;
+    // These were checked before the start, and the settings when they were read.
+    let settings = turn(usual(host, &ask.choices)?, &ask.choices, model)?;
+    let settings = equipment.on(host, settings);
+    // A token's life, stop 1: a question becomes a turn of a conversation.
+    let stream = match question {
+        Some(question) => host.ask(&conversation, &question, settings).await?,
+        None => go_on(host, &conversation, settings).await?,
+    };
+    let desk = &mut Desk::open();
+    let asked = Asked {
+        host,
+        conversation: &conversation,
+        desk,
+    };
+    answer::show(stage, asked, stream, ask.json).await
+}
+
+/// The turn that broke off goes on.
+async fn go_on(
+    host: &Paraphym,
+    conversation: &ConversationId,
+    settings: TurnSettings,
+) -> Result<TurnStream, Failure> {
+    let agents = host.agents();
+    let left = agents.continue_turn(conversation, settings).await?;
+    left.ok_or_else(|| {
+        Failure::usage(
+            format_args!("no answer of the conversation {conversation} broke off"),
+            "say something: paraphym ask --continue \"And then?\"",
+        )
+    })
+}
+
+/// The question: what was typed, and what comes on standard input where that is not a terminal. None where the answer that
+/// broke off is to go on.
+async fn question(stage: &mut Stage, ask: &Ask) -> Result<Option<String>, Failure> {
+    let typed = ask.text.join(" ");
+    let read = read_question(stage, &typed).await?;
+    if read.is_none() && !ask.thread.is_said() {
+        let example = "paraphym ask \"What is a monad?\"";
+        return Err(Failure::usage("there is no question", example));
+    }
+    Ok(read)
+}
+
+async fn read_question(stage: &mut Stage, typed: &str) -> Result<Option<String>, Failure> {
     let input = if std::io::stdin().is_terminal() || (!typed.is_empty() && is_socket()) {
         String::new()
     } else {
@@ -76,8 +147,7 @@ async fn question(stage: &mut Stage, typed: &str) -> Result<String, Failure> {
             Err(signal) => leave_now(signal.code()),
         }
     };
-    join(typed, &input)
-        .ok_or_else(|| Failure::usage("there is no question", "paraphym ask \"What is a monad?\""))
+    Ok(join(typed, &input))
 }
 
 /// Whether standard input is a socket: what many programs give a child they have nothing to say to, and never close.

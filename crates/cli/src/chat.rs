@@ -14,17 +14,20 @@ use chat_config::settings::DEFAULT_AGENT;
 use domain::{ConversationId, ModelName, Sampling};
 use model_store::Store;
 use paraphym_candle::signals::Signal;
-use paraphym_candle::{Paraphym, TurnSettings};
+use paraphym_candle::{Paraphym, TurnSettings, TurnStream};
 
-use crate::answer::{self, Ending};
-use crate::args;
+use crate::answer::{self, Asked, Ending};
+use crate::args::{self, Documents};
 use crate::choices::{sampling, usual};
+use crate::equip::Equipment;
 use crate::failure::Failure;
 use crate::fetch::ensure;
 use crate::out::{note, tell};
+use crate::permission::Desk;
 use crate::presses::Meaning;
 use crate::render::table;
-use crate::stage::{Stage, leave_now};
+use crate::stage::{Kept, Stage, leave_now};
+use crate::thread;
 use crate::unfinished::Unfinished;
 use command::{COMMANDS, Line, parse};
 use lines::{Lines, Read};
@@ -41,6 +44,11 @@ struct Chat<'a> {
     lines: Lines,
     session: Session,
     conversation: ConversationId,
+    documents: Documents,
+    /// For the agent of now.
+    equipment: Equipment,
+    desk: Desk,
+    private: bool,
     /// Files this conversation wrote: these it may write again.
     saved: BTreeSet<PathBuf>,
 }
@@ -61,17 +69,20 @@ pub(crate) async fn run(stage: &mut Stage, args: &args::Chat) -> Result<(), Fail
     let model = stage.chosen(&args.choices);
     let store = stage.store()?;
     ensure(stage, &store, &model).await?;
-    let host = stage.builder(&model).start().await?;
-    let mut chat = Chat {
-        store,
-        lines: Lines::open(),
-        session: Session::new(model, args.choices.clone()),
-        conversation: ConversationId::new("chat"),
-        saved: BTreeSet::new(),
-        host: &host,
-        stage,
+    let kept = if args.private {
+        Kept::Nothing
+    } else {
+        Kept::All
     };
-    let left = chat.talk().await;
+    let host = stage.builder(&model, kept).start().await?;
+    let mut chat = match Chat::begin(stage, &host, store, model, args).await {
+        Ok(chat) => chat,
+        Err(failure) => {
+            stage.drain(&host, None).await;
+            return Err(failure);
+        }
+    };
+    let left = chat.talk(args.thread.go_on).await;
     let lines = chat.lines;
     let (result, unfinished) = match left {
         Ok(Left::Goodbye) => (Ok(()), None),
@@ -86,14 +97,59 @@ pub(crate) async fn run(stage: &mut Stage, args: &args::Chat) -> Result<(), Fail
     result
 }
 
-impl Chat<'_> {
-    async fn talk(&mut self) -> Result<Left, Failure> {
-        if self.lines.is_interactive() {
-            let greeting = format!(
-                "{} · /help lists the commands, Ctrl-D leaves",
-                self.session.model
-            );
-            self.stage.out.aside(&greeting).await?;
+impl<'a> Chat<'a> {
+    /// Everything the first turn needs.
+    async fn begin(
+        stage: &'a mut Stage,
+        host: &'a Paraphym,
+        store: Store,
+        model: ModelName,
+        args: &args::Chat,
+    ) -> Result<Self, Failure> {
+        let conversation = args.thread.find(host, thread::new_name).await?;
+        let documents = args.documents.clone();
+        let equipment = Equipment::gather(stage, host, &args.choices, &documents).await?;
+        Ok(Self {
+            store,
+            lines: Lines::open(),
+            session: Session::new(model, args.choices.clone()),
+            conversation,
+            documents,
+            equipment,
+            desk: Desk::open(),
+            private: args.private,
+            saved: BTreeSet::new(),
+            host,
+            stage,
+        })
+    }
+
+    async fn greet(&mut self) -> Result<(), Failure> {
+        if !self.lines.is_interactive() {
+            return Ok(());
+        }
+        let kept = if self.private {
+            "nothing is kept".to_owned()
+        } else {
+            self.conversation.to_string()
+        };
+        let greeting = format!(
+            "{} · {kept} · /help lists the commands, Ctrl-D leaves",
+            self.session.model
+        );
+        self.stage.out.aside(&greeting).await
+    }
+
+    /// `goes_on`: what broke off goes on before anything is typed.
+    async fn talk(&mut self, goes_on: bool) -> Result<Left, Failure> {
+        self.greet().await?;
+        if thread::has_broken_off(self.host, &self.conversation).await? {
+            if !goes_on {
+                let said = "an answer of this conversation broke off: /continue goes on with it";
+                self.stage.out.aside(said).await?;
+            } else if let Some(rest) = self.go_on().await? {
+                return Ok(Left::Terminated(rest));
+            }
         }
         loop {
             let Some(line) = self.read().await? else {
@@ -109,6 +165,11 @@ impl Chat<'_> {
                 }
                 Line::Do(command) => match self.session.apply(command, &self.usual()) {
                     Effect::Leave => return Ok(Left::Goodbye),
+                    Effect::GoOn => {
+                        if let Some(rest) = self.go_on().await? {
+                            return Ok(Left::Terminated(rest));
+                        }
+                    }
                     effect => self.carry_out(effect).await?,
                 },
             }
@@ -162,15 +223,50 @@ impl Chat<'_> {
 
     /// Answers a text; what is left of the answer when SIGTERM or SIGHUP came.
     async fn answer(&mut self, text: &str) -> Result<Option<Unfinished>, Failure> {
-        let settings = self.session.settings(self.usual());
+        let settings = self.settings();
         match self.host.ask(&self.conversation, text, settings).await {
-            Ok(stream) => match answer::show(self.stage, stream, false).await? {
-                Ending::Given => {}
-                Ending::Stopped => note("stopped"),
-                Ending::Failed(error) => tell(&error.into()),
-                Ending::Terminated(rest) => return Ok(Some(rest)),
-            },
+            Ok(stream) => self.show(stream).await,
+            Err(error) => {
+                tell(&error.into());
+                Ok(None)
+            }
+        }
+    }
+
+    /// Goes on with an answer that broke off.
+    async fn go_on(&mut self) -> Result<Option<Unfinished>, Failure> {
+        let (agents, settings) = (self.host.agents(), self.settings());
+        match agents.continue_turn(&self.conversation, settings).await {
+            Ok(Some(stream)) => {
+                note("going on with the answer that broke off");
+                return self.show(stream).await;
+            }
+            Ok(None) => self.stage.out.aside("no answer broke off").await?,
             Err(error) => tell(&error.into()),
+        }
+        Ok(None)
+    }
+
+    /// What the next turn is run with.
+    fn settings(&self) -> TurnSettings {
+        let mut settings = self.session.settings(self.usual());
+        if self.private {
+            settings.memory = None;
+        }
+        self.equipment.on(self.host, settings)
+    }
+
+    async fn show(&mut self, stream: TurnStream) -> Result<Option<Unfinished>, Failure> {
+        let asked = Asked {
+            host: self.host,
+            conversation: &self.conversation,
+            desk: &mut self.desk,
+        };
+        match answer::show(self.stage, asked, stream, false).await? {
+            Ending::Given => {}
+            Ending::Stopped => note("stopped"),
+            Ending::Failed(error) => tell(&error.into()),
+            Ending::Terminated(rest) => return Ok(Some(rest)),
         }
         Ok(None)
     }
@@ -189,7 +285,7 @@ impl Chat<'_> {
                 Err(error) => format!("not cleared: {error}"),
             },
             Effect::Save(path) => self.save(&path).await,
-            Effect::Leave => return Ok(()),
+            Effect::Leave | Effect::GoOn => return Ok(()),
         };
         self.stage.out.aside(&said).await
     }
@@ -246,6 +342,18 @@ impl Chat<'_> {
             }
         }
         let said = format!("the next answer comes from the agent {agent} and {model}");
+        let choices = args::Choices {
+            agent: Some(agent.clone()),
+            ..self.session.choices().clone()
+        };
+        match Equipment::gather(self.stage, self.host, &choices, &self.documents).await {
+            Ok(equipment) => self.equipment = equipment,
+            Err(failure @ (Failure::Failed { .. } | Failure::Usage { .. })) => {
+                tell(&failure);
+                return Ok("the agent is still the one before".to_owned());
+            }
+            Err(end) => return Err(end),
+        }
         self.session.take_agent(agent);
         Ok(said)
     }

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use crate::args::Doctor;
 use crate::failure::Failure;
 use crate::model::verdict_words;
-use crate::stage::Stage;
+use crate::stage::{Kept, Stage};
 
 /// Looks at everything; fails if something does.
 pub(crate) async fn run(stage: &mut Stage, args: &Doctor) -> Result<(), Failure> {
     let model = stage.named(args.model.as_ref());
-    let host = stage.builder(&model).start().await?;
+    let host = stage.builder(&model, Kept::Nothing).start().await?;
     let report = stage.unless_signalled(host.doctor()).await;
     let report = match report {
         Ok(mut report) => {

@@ -65,6 +65,11 @@ impl Progress {
         );
     }
 
+    /// Documents are being made findable.
+    pub(crate) fn documents(&mut self, what: &str, done: usize, total: usize) {
+        self.share(what, done as f64 / total.max(1) as f64);
+    }
+
     /// A place in the queue.
     pub(crate) fn queued(&mut self, position: usize) {
         if self.terminal && position > 1 {

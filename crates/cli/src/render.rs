@@ -68,7 +68,10 @@ pub(crate) fn event(event: &TurnEvent) -> Value {
             json!({"event": "prefill", "done": done, "total": total})
         }
         TurnEvent::Text(text) => json!({"event": "text", "text": text}),
-        TurnEvent::Recalled { citations } => {
+        TurnEvent::Recalled {
+            citations,
+            without_meaning,
+        } => {
             let cited = |citation: &Citation| {
                 json!({
                     "source": citation.source,
@@ -77,7 +80,7 @@ pub(crate) fn event(event: &TurnEvent) -> Value {
                 })
             };
             let citations: Vec<Value> = citations.iter().map(cited).collect();
-            json!({"event": "recalled", "citations": citations})
+            json!({"event": "recalled", "citations": citations, "without_meaning": without_meaning})
         }
         TurnEvent::Compacted { left_out } => json!({"event": "compacted", "left_out": left_out}),
         TurnEvent::ModelCalled { number, of } => {

@@ -10,7 +10,7 @@ use crate::args::Serve;
 use crate::failure::Failure;
 use crate::fetch::ensure;
 use crate::out::{note, tell};
-use crate::stage::Stage;
+use crate::stage::{Kept, Stage};
 
 /// Serves until a signal ends it or the tree gives up.
 pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> {
@@ -32,7 +32,11 @@ pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> 
         }
     }
     let bind = args.bind.unwrap_or(stage.first().realtime.bind);
-    let host = stage.builder(&model).serve(bind).start().await?;
+    let host = stage
+        .builder(&model, Kept::Nothing)
+        .serve(bind)
+        .start()
+        .await?;
     match stage.unless_signalled(host.address()).await {
         Ok(Some(address)) => note(&format!("listening on http://{address}")),
         Ok(None) => note("not listening"),

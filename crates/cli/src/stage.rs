@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use chat_config::settings::DEFAULT_AGENT;
 use domain::ModelName;
-use model_store::{Store, StoreConfig};
+use model_store::Store;
+use paraphym_candle::conversation_store::StoreConfig;
 use paraphym_candle::signals::{Signal, Signals};
 use paraphym_candle::{Builder, DEFAULT_MODEL, NoAgent, Paraphym, Runtime};
 
@@ -41,6 +42,17 @@ pub(crate) struct Settings {
     pub(crate) store: Option<chat_config::Store>,
     /// The log, and what it shows where the settings do not say.
     pub(crate) log: Option<(LogControl, &'static str)>,
+}
+
+/// What outlives the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Nothing: no file is opened.
+    Nothing,
+    /// Memories and documents.
+    Memories,
+    /// The conversation, too.
+    All,
 }
 
 impl Stage {
@@ -106,14 +118,24 @@ impl Stage {
     /// The models on disk.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
         let dir = self.first().model.models_dir.clone();
-        Ok(Store::open(StoreConfig::at(dir.map(PathBuf::from)))?)
+        let place = model_store::StoreConfig::at(dir.map(PathBuf::from));
+        Ok(Store::open(place)?)
     }
 
-    /// The host, before its start.
-    pub(crate) fn builder(&self, model: &ModelName) -> Builder {
+    /// The host, before its start. Where there is no home to keep anything in, nothing is kept, and that is said.
+    pub(crate) fn builder(&self, model: &ModelName, kept: Kept) -> Builder {
         let mut builder = Paraphym::builder()
             .runtime(self.runtime.clone())
             .model(model.clone());
+        if kept != Kept::Nothing {
+            match StoreConfig::in_data_folder(|name| std::env::var_os(name)) {
+                Ok(place) => builder = builder.conversations(place),
+                Err(error) => note(&format!("nothing is kept: {error}")),
+            }
+        }
+        if kept == Kept::Memories {
+            builder = builder.forget_conversations();
+        }
         if let Some(store) = &self.settings.store {
             builder = builder.settings(store.clone());
         }

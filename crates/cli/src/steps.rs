@@ -55,8 +55,9 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// Where an answer's sources are from, each once, the best first; none if there were none.
-pub(crate) fn sources(citations: &[Citation]) -> Option<String> {
+/// Where an answer's sources are from, each once, the best first, and why they were looked for by words alone if they were;
+/// none if there were none.
+pub(crate) fn sources(citations: &[Citation], without_meaning: Option<&str>) -> Option<String> {
     let mut names: Vec<String> = Vec::new();
     for citation in citations {
         let name = safe(&citation.source);
@@ -69,7 +70,10 @@ pub(crate) fn sources(citations: &[Citation]) -> Option<String> {
     if more > 0 {
         names.push(format!("{more} more"));
     }
-    (!names.is_empty()).then(|| format!("looked up: {}", names.join(", ")))
+    let how = without_meaning.map_or_else(String::new, |why| {
+        format!(" (by words alone: {})", safe(why))
+    });
+    (!names.is_empty()).then(|| format!("looked up{how}: {}", names.join(", ")))
 }
 
 #[cfg(test)]
@@ -129,13 +133,17 @@ mod tests {
             excerpt: String::new(),
             score: 1.0,
         };
-        assert_eq!(sources(&[]), None);
+        assert_eq!(sources(&[], None), None);
         let some = [from("notes.md"), from("memory"), from("notes.md")];
         assert_eq!(
-            sources(&some).as_deref(),
+            sources(&some, None).as_deref(),
             Some("looked up: notes.md, memory")
         );
+        assert_eq!(
+            sources(&some, Some("no\nmodel")).as_deref(),
+            Some("looked up (by words alone: no model): notes.md, memory")
+        );
         let many: Vec<Citation> = (0..12).map(|n| from(&n.to_string())).collect();
-        assert!(sources(&many).unwrap().ends_with("8, 9, 2 more"));
+        assert!(sources(&many, None).unwrap().ends_with("8, 9, 2 more"));
     }
 }

@@ -73,6 +73,8 @@ pub enum TurnEvent {
     Recalled {
         /// Best first.
         citations: Vec<Citation>,
+        /// Why it was looked for by words alone; `None` if by meaning, too.
+        without_meaning: Option<String>,
     },
     /// The history did not fit the model's window: so many of its oldest messages are left out.
     Compacted {

@@ -1,8 +1,10 @@
 //! Agents of the settings in the words of turns: what a role says differently, and what holds where it says nothing.
 
 use agent_worker::settings::{Approvals, MemorySettings, ToolFilter, TurnLimits, TurnSettings};
-use chat_config::settings::{Agent, Approval as Rule, DEFAULT_AGENT, Settings};
-use domain::{Approval, ModelName, Sampling};
+use chat_config::settings::{
+    Agent, Approval as Rule, DEFAULT_AGENT, Settings, ToolChoice as Choice,
+};
+use domain::{Approval, ModelName, Sampling, ToolChoice};
 
 use crate::settings::{count, sampling, turn};
 
@@ -47,6 +49,11 @@ pub(crate) fn turn_of(
         agent: (name != DEFAULT_AGENT).then(|| name.to_owned()),
         sampling: own_sampling(&agent, sampling(settings)),
         tools: tools(&agent.tools),
+        tool_choice: match agent.tool_choice {
+            Choice::Auto => ToolChoice::Auto,
+            Choice::Required => ToolChoice::Required,
+            Choice::None => ToolChoice::None,
+        },
         approvals: approvals(settings, &agent),
         limits: limits(settings, &agent),
         memory: memory(settings, name, &agent),
@@ -114,14 +121,33 @@ fn limits(settings: &Settings, agent: &Agent) -> TurnLimits {
 }
 
 fn memory(settings: &Settings, name: &str, agent: &Agent) -> Option<MemorySettings> {
+    (agent.memory && settings.recall.enabled).then(|| MemorySettings {
+        remember: agent.remember,
+        space: Some(name.to_owned()),
+        ..looking(settings)
+    })
+}
+
+/// How much is looked up, and how long that may take.
+pub(crate) fn looking(settings: &Settings) -> MemorySettings {
     let recall = &settings.recall;
-    (agent.memory && recall.enabled).then(|| MemorySettings {
+    MemorySettings {
         hits: count(recall.hits),
         tokens: recall.max_tokens,
         within: recall.deadline.duration(),
-        remember: agent.remember,
-        space: name.to_owned(),
-        documents: Vec::new(),
+        ..MemorySettings::default()
+    }
+}
+
+/// The files an agent answers from.
+///
+/// # Errors
+/// No such agent.
+pub(crate) fn documents_of(settings: &Settings, name: &str) -> Result<Vec<String>, NoAgent> {
+    let agent = settings.agent(name);
+    agent.map(|agent| agent.documents).ok_or_else(|| NoAgent {
+        name: name.to_owned(),
+        there: names(settings),
     })
 }
 
@@ -224,6 +250,7 @@ mod tests {
             "agents.x.max_tokens=1",
             "agents.x.stop=[\"a\"]",
             "agents.x.tools=[\"a\"]",
+            "agents.x.tool_choice=required",
             "agents.x.approval=deny",
             "agents.x.memory=false",
             "agents.x.remember=true",

@@ -9,6 +9,7 @@ use std::time::Duration;
 use chat_config::settings::Settings;
 use chat_config::{ChatConfig, client};
 use domain::Bytes;
+use mcp_client::{McpServers, ServerConfig};
 use memory_governor::{MemoryGovernor, SetLimit, SetPoll};
 use model_host::ModelHost;
 use model_host::messages::SetLimits;
@@ -16,6 +17,7 @@ use supervision::{ChildSpec, Handle, TaskContext, TaskError};
 use telemetry::LogControl;
 
 use crate::chronicle::Chronicle;
+use crate::servers::Servers;
 use crate::settings::{host_limits, memory_limit, memory_poll};
 
 /// Longer than a read of the machine's memory takes, and a restart of the part that is told.
@@ -31,6 +33,8 @@ pub(crate) struct Parts {
     pub(crate) chronicle: Chronicle,
     pub(crate) governor: Handle<MemoryGovernor>,
     pub(crate) models: Handle<ModelHost>,
+    /// What the settings say of MCP servers, and those that run.
+    pub(crate) servers: (Servers, McpServers),
     /// The app set the memory limit in words of its own.
     pub(crate) limit_is_fixed: bool,
     /// The same for the bounds of model access.
@@ -52,6 +56,7 @@ struct Told {
     limit: Limit,
     poll: Option<Duration>,
     models: Option<SetLimits>,
+    servers: Option<Vec<ServerConfig>>,
     log: Option<String>,
 }
 
@@ -115,6 +120,15 @@ impl Parts {
                     all = false;
                     tracing::warn!(%error, "the section model was not taken over yet");
                 }
+            }
+        }
+        let (of_settings, running) = &self.servers;
+        let wanted = of_settings.wanted(settings);
+        if told.servers.as_ref() != Some(&wanted) {
+            if of_settings.follow(&wanted, running).await {
+                told.servers = Some(wanted);
+            } else {
+                all = false;
             }
         }
         if let Some((control, usual)) = &self.log {

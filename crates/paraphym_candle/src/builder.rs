@@ -23,9 +23,11 @@ use telemetry::{LogControl, Metrics, MetricsError};
 use toolbox::{Tool, ToolboxError};
 
 use crate::chronicle::Chronicle;
+use crate::history::now_ms;
 use crate::host::{Paraphym, Parts};
 use crate::listing::Listing;
 use crate::resolve::FromStore;
+use crate::servers::Servers;
 use crate::settings::{self, Source};
 use crate::{applier, tools, upkeep};
 
@@ -75,7 +77,8 @@ pub struct Builder {
     log: Option<(LogControl, String)>,
     model: Option<ModelName>,
     models_dir: Option<PathBuf>,
-    conversations: conversation_store::StoreConfig,
+    conversations: Option<conversation_store::StoreConfig>,
+    forgets_conversations: bool,
     memory_limit: Option<Bytes>,
     models: Option<HostConfig>,
     agents: Option<Config>,
@@ -85,6 +88,7 @@ pub struct Builder {
     seed: Option<u64>,
     tools: Vec<Arc<dyn Tool>>,
     servers: Vec<ServerConfig>,
+    without_servers: bool,
 }
 
 impl Default for Builder {
@@ -94,7 +98,8 @@ impl Default for Builder {
             log: None,
             model: None,
             models_dir: None,
-            conversations: conversation_store::StoreConfig::in_memory(),
+            conversations: None,
+            forgets_conversations: false,
             memory_limit: None,
             models: None,
             agents: None,
@@ -104,6 +109,7 @@ impl Default for Builder {
             seed: None,
             tools: Vec::new(),
             servers: Vec::new(),
+            without_servers: false,
         }
     }
 }
@@ -140,10 +146,17 @@ impl Builder {
         self
     }
 
-    /// Where conversations are kept. If not said they are forgotten with the process;
-    /// [`conversation_store::StoreConfig::in_data_folder`] is where the `paraphym` program keeps them.
+    /// Where conversations, turns and memories are kept. If not said, a conversation is forgotten once it is idle for
+    /// `chat.kept_for`, and memories with the process; [`conversation_store::StoreConfig::in_data_folder`] is where the
+    /// `paraphym` program keeps them.
     pub fn conversations(mut self, kept: conversation_store::StoreConfig) -> Self {
-        self.conversations = kept;
+        self.conversations = Some(kept);
+        self
+    }
+
+    /// Conversations are not kept there: what lies there are memories, documents and the log of changes.
+    pub fn forget_conversations(mut self) -> Self {
+        self.forgets_conversations = true;
         self
     }
 
@@ -183,6 +196,12 @@ impl Builder {
         self
     }
 
+    /// The MCP servers of the settings stay away: for a host whose agents call no tool of theirs.
+    pub fn without_servers_of_settings(mut self) -> Self {
+        self.without_servers = true;
+        self
+    }
+
     /// Another engine than candle's.
     pub fn loader(mut self, loader: Arc<dyn ModelLoader>) -> Self {
         self.loader = Some(loader);
@@ -211,8 +230,10 @@ impl Builder {
         let first = Arc::clone(&settings.current().settings);
         let (model, store) = place(self.model, self.models_dir, &first)?;
         let tools = tools::fixed(self.tools)?;
+        let keeps_conversations = self.conversations.is_some() && !self.forgets_conversations;
         let loader = self.loader.unwrap_or_else(|| Arc::new(GgufLoader::new()));
         let metrics = installed();
+        let servers = Servers::new(self.servers, !self.without_servers);
         let clock: chat_config::Clock = Arc::new(|| CoarseClock::default().stamp().system_time());
         let parts = TreeParts {
             loader: Arc::clone(&loader),
@@ -220,17 +241,20 @@ impl Builder {
             probe: Arc::new(FileProbe),
             settings: settings.clone(),
             tools: tools.clone(),
-            servers: mcp_client::children(self.servers)?,
+            servers: mcp_client::children(servers.at_first(&first))?,
             ages: Arc::new(CoarseClock::default()),
             conversations: opened(self.conversations).await?,
+            embedding_model: ModelName::new(&first.recall.model),
             clock: Arc::clone(&clock),
+            now_ms: Arc::new(now_ms),
         };
         let models_are_fixed = self.models.is_some();
-        let config = bounds(self.memory_limit, self.models, self.agents, &first);
+        let mut config = bounds(self.memory_limit, self.models, self.agents, &first);
+        config.keeps_conversations = keeps_conversations;
         let max_models = config.models.max_models;
         let mut tree = Tree::new(config, parts);
         let fixed = (self.memory_limit.is_some(), models_are_fixed);
-        let applier = applied(&tree, &settings, fixed, self.log);
+        let applier = applied(&tree, &settings, servers, fixed, self.log);
         let upkeep = upkeep::child(runtime.clone(), metrics.clone());
         tree.spec = tree.spec.child(applier).child(upkeep);
         let (mut address, mut edge) = (None, None);
@@ -262,6 +286,7 @@ impl Builder {
             janitor: tree.janitor,
             conversations: tree.store,
             models: tree.models,
+            retrieval: tree.retrieval,
             tools,
             servers: tree.servers,
             agents: tree.agents,
@@ -278,6 +303,7 @@ impl Builder {
 fn applied(
     tree: &Tree,
     settings: &chat_config::Store,
+    servers: Servers,
     fixed: (bool, bool),
     log: Option<(LogControl, String)>,
 ) -> ChildSpec {
@@ -287,6 +313,7 @@ fn applied(
         chronicle: Chronicle::new(settings.clone(), tree.store.clone()),
         governor: tree.governor.clone(),
         models: tree.models.clone(),
+        servers: (servers, tree.servers.clone()),
         limit_is_fixed,
         models_are_fixed,
         log,
@@ -294,9 +321,9 @@ fn applied(
 }
 
 /// A file that is refused is told to whoever starts the tree, so it is opened before there is one.
-async fn opened(config: conversation_store::StoreConfig) -> Result<Archive, StartError> {
-    let now_ms = CoarseClock::default().stamp().0;
-    Ok(conversation_store::client::open(config, now_ms).await?)
+async fn opened(config: Option<conversation_store::StoreConfig>) -> Result<Archive, StartError> {
+    let config = config.unwrap_or_else(conversation_store::StoreConfig::in_memory);
+    Ok(conversation_store::client::open(config, now_ms()).await?)
 }
 
 /// The process's metrics, where they are ours to render.
@@ -324,6 +351,8 @@ fn bounds(
         memory_poll: Some(settings::memory_poll(settings)),
         models: models.unwrap_or_else(|| settings::host(settings)),
         agents: agents.unwrap_or_else(|| settings::agents(settings)),
+        recall: settings::recall(settings),
+        keeps_conversations: false,
     }
 }
 

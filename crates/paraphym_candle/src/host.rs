@@ -23,6 +23,7 @@ use model_host::ModelHost;
 use model_host::client::{GenerationStream, Request};
 use model_host::messages::{HostStatus, Unload, UnloadError};
 use model_store::{Installed, PullError, PullEvent, Store};
+use retrieval::Retrieval;
 use runtime::{Census, Runtime};
 use supervision::{Abandoned, AskError, ChildInfo, EndReason, Handle, LifecycleEvent, RootHandle};
 use tokio::sync::{broadcast, watch};
@@ -53,6 +54,7 @@ pub(crate) struct Parts {
     pub(crate) janitor: Handle<CacheJanitor>,
     pub(crate) conversations: Handle<ConversationStore>,
     pub(crate) models: Handle<ModelHost>,
+    pub(crate) retrieval: Retrieval,
     pub(crate) tools: Toolbox,
     pub(crate) servers: McpServers,
     pub(crate) agents: Agents,
@@ -248,6 +250,10 @@ impl Paraphym {
         progress: &mut (dyn FnMut(PullEvent) + Send),
     ) -> Result<Installed, PullError> {
         self.parts.store.pull(&self.parts.model, progress).await
+    }
+
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     pub(crate) fn models(&self) -> &Handle<ModelHost> {

@@ -35,12 +35,14 @@ mod applier;
 mod builder;
 mod chronicle;
 mod doctor;
+mod documents;
 mod embedding;
 mod history;
 mod host;
 mod inspect;
 mod listing;
 mod resolve;
+mod servers;
 mod settings;
 mod tools;
 mod upkeep;
@@ -74,6 +76,8 @@ pub use model_host::messages::{HostStatus, ModelState, ModelStatus, UnloadError}
 pub use model_store::{
     DEFAULT_MODEL, EMBEDDING_MODEL, Installed, PullError, PullEvent, Store, StoreConfig,
 };
+/// Memories and documents: what can be asked of them.
+pub use retrieval;
 pub use runtime::{
     Census, Role as ThreadRole, RunError, Runtime, RuntimeOptions, confine, run, signals,
 };

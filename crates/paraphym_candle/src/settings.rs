@@ -13,6 +13,7 @@ use domain::{Bytes, KeepAlive, ModelName, Sampling};
 use gateway::{GatewayConfig, Limits};
 use model_host::HostConfig;
 use model_host::messages::SetLimits;
+use retrieval::{Decay, RetrievalConfig, Weighing};
 
 /// Where the settings come from.
 pub(crate) enum Source {
@@ -86,6 +87,7 @@ pub(crate) fn turn(settings: &Settings, model: ModelName) -> TurnSettings {
         sampling: sampling(settings),
         context: match settings.chat.context {
             Overflow::DropOldest => Window::DropOldest,
+            Overflow::Compact => Window::Compact,
             Overflow::Refuse => Window::Refuse,
         },
         ..TurnSettings::new(model)
@@ -146,6 +148,20 @@ pub(crate) fn memory_poll(settings: &Settings) -> Duration {
     settings.memory.poll.duration()
 }
 
+/// How memories and documents are found. How long a turn waits for that is in its own settings.
+pub(crate) fn recall(settings: &Settings) -> RetrievalConfig {
+    let usual = RetrievalConfig::default();
+    let decay = Decay {
+        per_day: settings.recall.decay_per_day,
+        ..usual.weighing.decay
+    };
+    let weighing = Weighing {
+        decay,
+        ..usual.weighing
+    };
+    RetrievalConfig { weighing, ..usual }
+}
+
 /// Where to listen, and how many models there are places for, is said by whoever starts the server.
 pub(crate) fn edge(settings: &Settings, max_models: usize, config: &mut GatewayConfig) {
     let (limits, realtime) = (&settings.limits, &settings.realtime);
@@ -185,6 +201,7 @@ mod tests {
         );
         assert_eq!(host(&settings), HostConfig::default());
         assert_eq!(agents(&settings), agent_worker::settings::Config::default());
+        assert_eq!(recall(&settings), RetrievalConfig::default());
         let governor = GovernorConfig::default();
         assert_eq!(memory_limit(&settings), governor.limit);
         assert_eq!(memory_poll(&settings), governor.poll);

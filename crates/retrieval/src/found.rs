@@ -55,6 +55,16 @@ pub enum Basis {
     },
 }
 
+impl Basis {
+    /// Why words alone were searched; `None` if meanings were, too.
+    pub fn without_meaning(&self) -> Option<&str> {
+        match self {
+            Self::Meaning { .. } => None,
+            Self::Words { why } => Some(why),
+        }
+    }
+}
+
 impl fmt::Display for Basis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

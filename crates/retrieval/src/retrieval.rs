@@ -112,6 +112,15 @@ impl Retrieval {
         Self::new(store, Some(Arc::new(embeds)), config)
     }
 
+    /// The same for whoever waits no longer than this: the embedding model has two fifths of it, so that a search by words
+    /// comes in time where the model does not.
+    #[must_use]
+    pub fn within(mut self, deadline: Duration) -> Self {
+        self.config.deadline = deadline;
+        self.config.embedding_deadline = deadline * 2 / 5;
+        self
+    }
+
     /// Remembers; the same content again makes the one that is there young. `now_ms` is the wall clock, in milliseconds
     /// since 1970. On the disk when this returns.
     ///

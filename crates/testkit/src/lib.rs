@@ -1,5 +1,6 @@
-//! Scripted engine, scene and a cgroup for tests.
+//! Scripted engine, scene, a cgroup and a server of tools for tests.
 
+pub mod mcp_server;
 pub mod memory_cgroup;
 pub mod scene;
 pub mod scripted;

@@ -48,6 +48,13 @@ pub enum Answer {
     /// Counts like `Counting`, but from a number that every token of the prompt has a part in: who begins with somebody
     /// else's prompt says something else.
     Listening,
+    /// `call` until the turn has the result of a tool, then `then`: both as `Text`.
+    Calling {
+        /// What it says first.
+        call: String,
+        /// What it says of the result.
+        then: String,
+    },
 }
 
 impl Answer {
@@ -67,7 +74,10 @@ impl Answer {
 
     fn words(&self) -> Vec<String> {
         match self {
-            Self::Text(text) => text.split_inclusive(' ').map(str::to_owned).collect(),
+            Self::Text(text) => words(text).map(str::to_owned).collect(),
+            Self::Calling { call, then } => {
+                words(call).chain(words(then)).map(str::to_owned).collect()
+            }
             Self::Bytes(_) | Self::Counting | Self::Listening => Vec::new(),
         }
     }
@@ -77,6 +87,20 @@ impl Answer {
         let seed = open.plan.sampling.seed;
         let heard = match self {
             Self::Listening => digest(open.prompt()),
+            Self::Calling { call, then } => {
+                let has_result = has_result(open.prompt());
+                let (begins, said) = if has_result {
+                    (words(call).count() as u64, then)
+                } else {
+                    (0, call)
+                };
+                let is_over = open.answered() >= words(said).count() as u64;
+                return if is_over {
+                    END
+                } else {
+                    WORD + (begins + open.answered()) as u32
+                };
+            }
             Self::Text(_) | Self::Bytes(_) | Self::Counting => 0,
         };
         self.token(open.answered(), seed + heard)
@@ -86,16 +110,34 @@ impl Answer {
     fn token(&self, index: u64, seed: u64) -> TokenId {
         let at = usize::try_from(index).unwrap_or(usize::MAX);
         match self {
-            Self::Text(text) => match text.split_inclusive(' ').nth(at) {
+            Self::Text(text) => match words(text).nth(at) {
                 Some(_) => WORD + index as u32,
                 None => END,
             },
+            // Said by `next`, which knows the prompt.
+            Self::Calling { .. } => END,
             Self::Bytes(bytes) => bytes.get(at).map_or(END, |b| BYTE + u32::from(*b)),
             Self::Counting | Self::Listening => {
                 NUMBER + ((seed + index) % u64::from(NUMBERS)) as u32
             }
         }
     }
+}
+
+fn words(text: &str) -> std::str::SplitInclusive<'_, char> {
+    text.split_inclusive(' ')
+}
+
+/// Whether a tool has answered since the user spoke last.
+fn has_result(prompt: &[TokenId]) -> bool {
+    let bytes = prompt
+        .iter()
+        .filter_map(|token| u8::try_from(token.checked_sub(BYTE)?).ok());
+    let text = String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned();
+    let since = text
+        .rsplit_once("\nuser: ")
+        .map_or(text.as_str(), |(_, since)| since);
+    since.contains("\ntool: ")
 }
 
 /// A number below [`NUMBERS`] that changes with any token and with their order.

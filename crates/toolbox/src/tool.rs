@@ -52,6 +52,8 @@ pub struct ToolContext {
     pub cancelled: CancellationToken,
     /// When the result comes too late.
     pub deadline: Instant,
+    /// How long it may take in all.
+    pub timeout: Duration,
 }
 
 /// What a tool found.

@@ -195,6 +195,7 @@ impl Toolbox {
             call: call.id.clone(),
             cancelled: token.clone(),
             deadline,
+            timeout,
         };
         // The call itself, not only its future, may panic.
         let work = AssertUnwindSafe(async { tool.call(arguments, context).await }).catch_unwind();

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use domain::{
-    Budget, Citation, ContextPolicy, FinishReason, GenerationError, GenerationEvent, TurnEvent,
+    Budget, ContextPolicy, FinishReason, GenerationError, GenerationEvent, ToolChoice, TurnEvent,
     Usage,
 };
 
 use super::{AgentRun, ModelCall, Order, Phase, StepRecord, said};
+use crate::recalls::Recollection;
 use crate::settings::Window;
 use crate::work::{Assessed, Work};
 
@@ -25,13 +26,16 @@ pub(super) struct Calling {
 }
 
 impl AgentRun {
-    pub(super) fn recalled(&mut self, citations: Vec<Citation>, text: String) {
+    pub(super) fn recalled(&mut self, found: Recollection) {
         if !matches!(self.phase, Phase::Recalling) {
             return;
         }
-        if !citations.is_empty() {
-            self.framing.find(text);
-            self.say(TurnEvent::Recalled { citations });
+        if !found.citations.is_empty() {
+            self.framing.find(found.text);
+            self.say(TurnEvent::Recalled {
+                citations: found.citations,
+                without_meaning: found.without_meaning,
+            });
         }
         self.call_model();
     }
@@ -138,6 +142,16 @@ impl AgentRun {
         self.order_model();
     }
 
+    /// A model that always has to call something would never answer: only its first call has to, where there is something
+    /// to call.
+    fn tool_choice(&self) -> ToolChoice {
+        let may_answer = self.model_calls > 1 || self.tools.is_empty();
+        match &self.settings.tool_choice {
+            ToolChoice::Required | ToolChoice::Named(_) if may_answer => ToolChoice::Auto,
+            chosen => chosen.clone(),
+        }
+    }
+
     pub(super) fn order_model(&mut self) {
         let context = if self.settings.context == Window::Refuse || self.last_try {
             ContextPolicy::Refuse
@@ -149,6 +163,7 @@ impl AgentRun {
             number: self.model_calls,
             messages: self.framing.messages(&self.so_far),
             tools: Arc::clone(&self.tools),
+            choice: self.tool_choice(),
             max_tokens: self.settings.sampling.max_tokens.min(left),
             context,
         })));

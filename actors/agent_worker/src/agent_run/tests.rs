@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{Approval, FinishReason, ModelName, ToolCall};
+use domain::{Approval, Citation, FinishReason, ModelName, ToolCall};
 use proptest::prelude::*;
 
 use super::*;
 use Approval::{Ask, Auto, Deny};
 
+use crate::recalls::Recollection;
 use crate::settings::{Approvals, MemorySettings, ToolFilter, TurnLimits, Window};
 
 fn start() -> Instant {
@@ -115,7 +116,7 @@ impl Shell {
                     format!("ended {id} {}", word(&outcome))
                 }
                 TurnEvent::Compacted { left_out } => format!("compacted {left_out}"),
-                TurnEvent::Recalled { citations } => format!("recalled {}", citations.len()),
+                TurnEvent::Recalled { citations, .. } => format!("recalled {}", citations.len()),
                 other => format!("{other:?}"),
             },
             Order::CallModel(call) => {
@@ -703,10 +704,11 @@ fn what_was_found_is_told_and_shown_and_nothing_found_is_silent() {
             score: 1.0,
         };
         let citations = (0..citations).map(one).collect();
-        Input::Recalled {
+        Input::Recalled(Recollection {
             citations,
             text: "[1] tea".into(),
-        }
+            without_meaning: None,
+        })
     };
     for (citations, said, shown) in [(1, vec!["recalled 1"], 4), (0, vec![], 3)] {
         let memory = Some(MemorySettings::default());
@@ -935,10 +937,7 @@ impl World {
                 assert!(owed.is_empty());
             }
             Some(Order::End(_)) => self.ends += 1,
-            Some(Order::Recall) => self.shell.input(Input::Recalled {
-                citations: Vec::new(),
-                text: String::new(),
-            }),
+            Some(Order::Recall) => self.shell.input(Input::Recalled(Recollection::default())),
             _ => {}
         }
         self.shell.step()

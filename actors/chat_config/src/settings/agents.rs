@@ -54,6 +54,10 @@ pub struct Agent {
     /// bytes; none by default.
     #[garde(length(max = 256), inner(length(min = 1, max = 128)))]
     pub tools: Vec<String>,
+    /// Whether it calls them: auto (as the model sees fit, the default), required (its first answer calls one: a help
+    /// for small models) or none.
+    #[garde(skip)]
+    pub tool_choice: ToolChoice,
     /// Whether its tools run: auto, ask or deny. It tightens what the section `tools` says and never loosens it; nothing
     /// of its own by default.
     #[garde(skip)]
@@ -82,6 +86,20 @@ pub struct Agent {
     pub turn_tool_calls: u32,
 }
 
+/// Whether an agent calls its tools.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum ToolChoice {
+    /// As the model sees fit.
+    #[default]
+    Auto,
+    /// The first answer of a turn calls one.
+    Required,
+    /// It answers in words.
+    None,
+}
+
 impl Default for Agent {
     fn default() -> Self {
         Self {
@@ -97,6 +115,7 @@ impl Default for Agent {
             max_tokens: None,
             stop: None,
             tools: Vec::new(),
+            tool_choice: ToolChoice::Auto,
             approval: None,
             memory: false,
             remember: false,

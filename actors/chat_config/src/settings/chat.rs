@@ -15,7 +15,8 @@ pub struct Chat {
     #[garde(length(chars, max = 16_000))]
     #[schemars(extend("x-secret" = true))]
     pub system: Option<String>,
-    /// What to do with a conversation that does not fit the model's window: `drop_oldest` (the default) or refuse.
+    /// What to do with a conversation that does not fit the model's window: `drop_oldest` (the default), compact or
+    /// refuse.
     #[garde(skip)]
     pub context: Overflow,
     /// Turns of one conversation that may wait behind the running one. 0 to 1000; 8 by default.
@@ -58,6 +59,8 @@ pub enum Overflow {
     /// Leave out the oldest messages until it fits.
     #[default]
     DropOldest,
+    /// The same, and put a short note of what was asked in them in their place.
+    Compact,
     /// Refuse it.
     Refuse,
 }

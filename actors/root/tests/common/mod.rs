@@ -372,6 +372,8 @@ pub async fn squeezed() -> Squeezed {
         ages: Arc::new(::runtime::CoarseClock::default()),
         conversations: Archive::open(&StoreConfig::in_memory(), 0).unwrap(),
         clock: Arc::new(|| SystemTime::UNIX_EPOCH),
+        now_ms: Arc::new(|| 0),
+        embedding_model: ModelName::new("none"),
     };
     let tree = Tree::new(TreeConfig::default(), parts);
     let scene = Scene::start(tree.spec).await.unwrap();

@@ -29,13 +29,14 @@ pub(crate) enum Command {
     Temperature(Option<f32>),
     Tokens(Option<u32>),
     Clear,
+    Continue,
     History,
     Save(PathBuf),
     Exit,
 }
 
 /// The commands: name, what follows it, what it does.
-pub(crate) const COMMANDS: [(&str, &str, &str); 10] = [
+pub(crate) const COMMANDS: [(&str, &str, &str); 11] = [
     ("/help", "", "this list"),
     (
         "/model",
@@ -58,6 +59,7 @@ pub(crate) const COMMANDS: [(&str, &str, &str); 10] = [
         "show or set how much chance there is; 0 is none",
     ),
     ("/tokens", "[N]", "show or set how long an answer may be"),
+    ("/continue", "", "go on with an answer that broke off"),
     ("/clear", "", "forget what was said"),
     ("/history", "", "show what was said"),
     (
@@ -99,6 +101,7 @@ fn read(name: &str, rest: &str) -> Result<Command, String> {
         "help" | "?" => alone(Command::Help),
         "clear" => alone(Command::Clear),
         "history" => alone(Command::History),
+        "continue" => alone(Command::Continue),
         "exit" | "quit" => alone(Command::Exit),
         "model" => Ok(Command::Model(given.map(unquote).map(ModelName::new))),
         "agent" => Ok(Command::Agent(given.map(unquote).map(str::to_owned))),
@@ -201,6 +204,7 @@ mod tests {
             ("/tokens\t64", Line::Do(Command::Tokens(Some(64)))),
             ("/clear", Line::Do(Command::Clear)),
             ("/history", Line::Do(Command::History)),
+            ("/continue", Line::Do(Command::Continue)),
             ("/save a.md", save("a.md")),
             ("/save my talk.md", save("my talk.md")),
             ("/save \"my talk.md\"", save("my talk.md")),

@@ -29,6 +29,7 @@ pub(super) enum Effect {
     ShowAgents,
     ClearHistory,
     ShowHistory,
+    GoOn,
     Save(PathBuf),
     Leave,
 }
@@ -68,6 +69,7 @@ impl Session {
             Command::Help => Effect::Help,
             Command::Clear => Effect::ClearHistory,
             Command::History => Effect::ShowHistory,
+            Command::Continue => Effect::GoOn,
             Command::Save(path) => Effect::Save(path),
             Command::Exit => Effect::Leave,
             Command::Model(Some(model)) => Effect::ChooseModel(model),
@@ -229,6 +231,7 @@ mod tests {
             ("/agent coder", Effect::ChooseAgent("coder".into())),
             ("/clear", Effect::ClearHistory),
             ("/history", Effect::ShowHistory),
+            ("/continue", Effect::GoOn),
             ("/save \"a b.md\"", Effect::Save("a b.md".into())),
             ("/quit", Effect::Leave),
         ] {

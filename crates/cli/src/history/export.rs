@@ -137,7 +137,7 @@ pub(super) fn plain(one: &Whole) -> String {
 }
 
 /// A moment as `2026-03-01T12:00:00Z`; what lies before 1970 is told as its beginning.
-pub(super) fn moment(ms: i64) -> String {
+pub(crate) fn moment(ms: i64) -> String {
     let since = Duration::from_millis(u64::try_from(ms).unwrap_or_default());
     rfc3339(UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH))
 }

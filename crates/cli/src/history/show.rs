@@ -109,7 +109,12 @@ pub(crate) fn safe(text: &str) -> String {
     let one_line = text
         .chars()
         .map(|c| if c.is_whitespace() { ' ' } else { c });
-    one_line.filter(|c| !c.is_control()).collect()
+    one_line.filter(|c| !c.is_control() && !turns(*c)).collect()
+}
+
+/// Whether a character turns the direction of others around, so that a line reads as something else than it is.
+const fn turns(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -1,0 +1,155 @@
+//! What a turn needs beside its settings, before it is asked: the documents, the model that says what texts mean, and the
+//! servers whose tools it may call. What is missing is said, and the turn goes on without.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use chat_config::settings::DEFAULT_AGENT;
+use paraphym_candle::retrieval::{Added, Progress as Adding};
+use paraphym_candle::{ModelName, Paraphym, ToolFilter, TurnSettings};
+
+use crate::args::{Choices, Documents};
+use crate::failure::Failure;
+use crate::fetch::ensure;
+use crate::out::{note, tell};
+use crate::progress::Progress;
+use crate::stage::Stage;
+
+/// How long servers may take to start before the turn goes on without their tools: some are fetched first.
+const SERVERS: Duration = Duration::from_secs(30);
+
+/// Whether an agent of these may call a tool of an MCP server.
+pub(crate) fn calls_servers(tools: &[String]) -> bool {
+    tools
+        .iter()
+        .any(|tool| tool.contains("__") || tool.ends_with('*'))
+}
+
+/// What the documents of an agent and those that were named came to.
+#[derive(Debug, Default)]
+pub(crate) struct Equipment {
+    added: Option<Added>,
+}
+
+impl Equipment {
+    /// Sees to all of it, for an agent.
+    pub(crate) async fn gather(
+        stage: &mut Stage,
+        host: &Paraphym,
+        choices: &Choices,
+        named: &Documents,
+    ) -> Result<Self, Failure> {
+        let agent = choices.agent.as_deref().unwrap_or(DEFAULT_AGENT);
+        let mut wanted = host.agent_documents(agent)?;
+        wanted.extend(named.documents.iter().cloned());
+        let turn = host.agent_settings(agent)?;
+        if turn.memory.is_some() || !wanted.is_empty() {
+            bring_meanings(stage, host).await?;
+        }
+        let added = if wanted.is_empty() {
+            None
+        } else {
+            Some(add(stage, host, &wanted).await?)
+        };
+        wait_for_servers(stage, host, &turn).await?;
+        Ok(Self { added })
+    }
+
+    /// The settings of a turn that looks in the documents, too.
+    pub(crate) fn on(&self, host: &Paraphym, turn: TurnSettings) -> TurnSettings {
+        match &self.added {
+            Some(added) => host.with_documents(turn, added),
+            None => turn,
+        }
+    }
+}
+
+/// The model that says what texts mean, if it can be had; words alone are searched without.
+async fn bring_meanings(stage: &mut Stage, host: &Paraphym) -> Result<(), Failure> {
+    let model = ModelName::new(&host.settings().settings.recall.model);
+    match ensure(stage, host.store(), &model).await {
+        Err(failure @ Failure::Failed { .. }) => {
+            tell(&failure);
+            note("memories and documents are searched by words alone");
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+async fn add(stage: &mut Stage, host: &Paraphym, wanted: &[String]) -> Result<Added, Failure> {
+    let progress = RefCell::new(Progress::new(stage.out.error_terminal));
+    let adding = host.add_documents(wanted, |how_far| {
+        let mut progress = progress.borrow_mut();
+        match how_far {
+            Adding::Read { done, total } => progress.documents("reading documents", done, total),
+            Adding::Embedded { done, total } => {
+                progress.documents("learning what they mean", done, total);
+            }
+        }
+    });
+    let added = stage.unless_signalled(adding).await?;
+    drop(progress);
+    let added =
+        added.map_err(|error| Failure::failed(error, "the rest works without --document"))?;
+    for refused in &added.refused {
+        note(&format!("not read: {refused}"));
+    }
+    for path in &added.dropped {
+        note(&format!("made room for others: {path}"));
+    }
+    if added.documents.is_empty() {
+        return Err(Failure::usage(
+            "none of the documents can be read",
+            "name text files, such as --document README.md",
+        ));
+    }
+    Ok(added)
+}
+
+/// A turn that may call servers' tools begins when they are there, or are known not to be.
+async fn wait_for_servers(
+    stage: &mut Stage,
+    host: &Paraphym,
+    turn: &TurnSettings,
+) -> Result<(), Failure> {
+    let calls = match &turn.tools {
+        ToolFilter::None => false,
+        ToolFilter::All => true,
+        ToolFilter::Only(tools) => calls_servers(tools),
+    };
+    if !calls {
+        return Ok(());
+    }
+    let settled = host.servers().settled(SERVERS);
+    stage.unless_signalled(settled).await?;
+    for server in host.servers().status() {
+        if let Some(why) = server.last_error {
+            note(&format!(
+                "the tools of {} are not there: {why}",
+                server.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_called_by_their_names_or_by_all() {
+        for (tools, calls) in [
+            (&[][..], false),
+            (&["calculate", "recall"], false),
+            (&["calculate", "git__log"], true),
+            (&["git__*"], true),
+            (&["*"], true),
+            (&["gi*"], true),
+        ] {
+            let tools: Vec<String> = tools.iter().map(|tool| (*tool).to_owned()).collect();
+            assert_eq!(calls_servers(&tools), calls, "{tools:?}");
+        }
+    }
+}
