@@ -14,8 +14,8 @@ use crate::retrieval::{Note, Retrieval};
 
 const REMEMBER: &str = "remember";
 const RECALL: &str = "recall";
-const REMEMBER_PARAMETERS: &str = r#"{"type":"object","properties":{"text":{"type":"string","description":"What to remember, as one or two whole sentences that make sense without this conversation."},"importance":{"type":"number","minimum":0,"maximum":1,"description":"How much it matters, from 0 to 1. Left out: 0.5."},"kind":{"type":"string","enum":["semantic","episodic","procedural"],"description":"A fact, something that happened, or how something is done. Left out: semantic."}},"required":["text"],"additionalProperties":false}"#;
-const RECALL_PARAMETERS: &str = r#"{"type":"object","properties":{"query":{"type":"string","description":"What to look for, in words."},"limit":{"type":"integer","minimum":1,"maximum":20,"description":"How many at most. Left out: 5."}},"required":["query"],"additionalProperties":false}"#;
+const REMEMBER_PARAMETERS: &str = r#"{"type":"object","properties":{"text":{"type":"string","minLength":1,"maxLength":1000,"description":"What to remember, as one or two whole sentences that make sense without this conversation."},"importance":{"type":"number","minimum":0,"maximum":1,"description":"How much it matters, from 0 to 1. Left out: 0.5."},"kind":{"type":"string","enum":["semantic","episodic","procedural"],"description":"A fact, something that happened, or how something is done. Left out: semantic."}},"required":["text"],"additionalProperties":false}"#;
+const RECALL_PARAMETERS: &str = r#"{"type":"object","properties":{"query":{"type":"string","minLength":1,"maxLength":200,"description":"What to look for, in words."},"limit":{"type":"integer","minimum":1,"maximum":20,"description":"How many at most. Left out: 5."}},"required":["query"],"additionalProperties":false}"#;
 /// As important as anything, when the model does not say.
 const IMPORTANCE: f32 = 0.5;
 /// A model that asks for more has not read what it got.

@@ -11,7 +11,8 @@ use crate::tool::{Tool, ToolContext, ToolFuture, ToolOutput};
 use crate::tool_error::ToolError;
 
 const NAME: &str = "calculate";
-const PARAMETERS: &str = r#"{"type":"object","properties":{"expression":{"type":"string","description":"For example (17 + 3) * 2^10 / sqrt(2)"}},"required":["expression"],"additionalProperties":false}"#;
+/// What an expression is made of stands in it as a pattern: a small model held to it cannot lose its way in the text.
+const PARAMETERS: &str = r#"{"type":"object","properties":{"expression":{"type":"string","pattern":"^[-+*/%^!(),.0-9A-Za-z_ ]{1,200}$","description":"For example (17 + 3) * 2^10 / sqrt(2)"}},"required":["expression"],"additionalProperties":false}"#;
 const DESCRIPTION: &str = "The value of an arithmetic expression; whole numbers are exact. Operators: + - * / % (remainder) ^ (power) ! \
      (factorial). Functions: sqrt, cbrt, abs, sign, floor, ceil, round(x, digits), trunc, min, max, exp, ln, log10, log2, \
      log(x, base), sin, cos, tan, asin, acos, atan, atan2, hypot, gcd, lcm; angles in radians. Constants: pi, e, tau.";

@@ -14,7 +14,7 @@ use crate::tool::{Tool, ToolContext, ToolFuture, ToolOutput};
 use crate::tool_error::ToolError;
 
 const NAME: &str = "current_time";
-const PARAMETERS: &str = r#"{"type":"object","properties":{"utc_offset":{"type":"string","description":"How far the wanted clock is ahead of UTC, for example +02:00 or -05:30. Left out: UTC."}},"additionalProperties":false}"#;
+const PARAMETERS: &str = r#"{"type":"object","properties":{"utc_offset":{"type":"string","pattern":"^(Z|[-+][0-9]{2}:[0-9]{2})$","description":"How far the wanted clock is ahead of UTC, for example +02:00 or -05:30. Left out: UTC."}},"additionalProperties":false}"#;
 
 /// The tool `current_time`.
 pub struct CurrentTime {
