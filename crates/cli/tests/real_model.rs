@@ -42,7 +42,9 @@ fn paraphym(command: &str, args: &[&str]) -> Command {
     // The tests' own environment confines libraries already; the binary must do it by itself.
     process
         .env_remove("CANDLE_NUM_THREADS")
-        .env_remove("TOKENIZERS_PARALLELISM");
+        .env_remove("TOKENIZERS_PARALLELISM")
+        // What is said here is no part of anybody's history.
+        .env("XDG_DATA_HOME", env!("CARGO_TARGET_TMPDIR"));
     process
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
