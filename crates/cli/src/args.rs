@@ -144,6 +144,20 @@ Examples:
   paraphym history rm 20261123-091500-k3f"
     )]
     History(Histories),
+    /// What agents remember: list, search, add, remove
+    #[command(
+        arg_required_else_help = true,
+        after_help = "\
+Examples:
+  paraphym memory add \"The garage code is under the mat.\"
+  paraphym memory list --agent coder
+  paraphym memory search \"How do I get into the garage?\"
+  paraphym memory rm 17
+  paraphym memory documents
+
+An agent remembers and recalls once it may: paraphym config set agents.default.memory=true"
+    )]
+    Memory(Memories),
 }
 
 /// Which model answers, and how.
@@ -318,6 +332,88 @@ pub(crate) enum ConfigAction {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Memories {
+    #[command(subcommand)]
+    pub(crate) action: MemoryAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MemoryAction {
+    /// List what an agent remembers, the latest first
+    #[command(visible_alias = "ls")]
+    List {
+        #[command(flatten)]
+        whose: Whose,
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = count)]
+        limit: usize,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look for something as the agent would, by words and by meaning
+    Search {
+        /// What to look for
+        #[arg(value_name = "TEXT", required = true)]
+        text: Vec<String>,
+        #[command(flatten)]
+        whose: Whose,
+        /// At most so many finds
+        #[arg(long, value_name = "N", default_value_t = 5, value_parser = count)]
+        limit: usize,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remember something
+    Add {
+        /// One or two whole sentences
+        #[arg(value_name = "TEXT", required = true)]
+        text: Vec<String>,
+        #[command(flatten)]
+        whose: Whose,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Forget memories for good
+    Rm {
+        /// Numbers from `paraphym memory list`
+        #[arg(
+            value_name = "NUMBER",
+            required_unless_present = "all",
+            conflicts_with = "all"
+        )]
+        ids: Vec<i64>,
+        /// All that the agent remembers
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        whose: Whose,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the documents that were made findable, the last used first
+    Documents {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Whose memories.
+#[derive(Debug, Args)]
+pub(crate) struct Whose {
+    /// Which agent's
+    #[arg(short, long, value_name = "NAME", default_value = "default")]
+    pub(crate) agent: String,
 }
 
 #[derive(Debug, Args)]

@@ -65,7 +65,7 @@ impl Equipment {
 }
 
 /// The model that says what texts mean, if it can be had; words alone are searched without.
-async fn bring_meanings(stage: &mut Stage, host: &Paraphym) -> Result<(), Failure> {
+pub(crate) async fn bring_meanings(stage: &mut Stage, host: &Paraphym) -> Result<(), Failure> {
     let model = ModelName::new(&host.settings().settings.recall.model);
     match ensure(stage, host.store(), &model).await {
         Err(failure @ Failure::Failed { .. }) => {

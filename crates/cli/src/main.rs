@@ -14,6 +14,7 @@ mod equip;
 mod failure;
 mod fetch;
 mod history;
+mod memory;
 mod model;
 mod out;
 mod permission;
@@ -104,6 +105,7 @@ async fn command(cli: Cli, settings: Settings, runtime: Runtime) -> Result<(), F
         Command::Serve(args) => serve::run(&mut stage, args).await,
         Command::Config(args) => config::run(&mut stage, &args.action).await,
         Command::History(args) => history::run(&mut stage, &args.action).await,
+        Command::Memory(args) => memory::run(&mut stage, &args.action).await,
     }
 }
 

@@ -10,7 +10,7 @@ use chat_config::settings::Settings;
 use conversation_store::Archive;
 use domain::{Bytes, ModelName};
 use engine::ModelLoader;
-use gateway::{GatewayConfig, GatewayDeps, GatewayError};
+use gateway::GatewayError;
 use inference::GgufLoader;
 use mcp_client::{ServerConfig, ServersError};
 use memory_governor::FileProbe;
@@ -18,14 +18,14 @@ use model_host::HostConfig;
 use model_store::{DEFAULT_MODEL, Store, StoreConfig, StoreError};
 use root::{Tree, TreeConfig, TreeParts};
 use runtime::{Clock, CoarseClock, RunError, Runtime};
-use supervision::{ChildPath, ChildSpec, Events, StartTreeError, start_root};
+use supervision::{ChildSpec, Events, StartTreeError, start_root};
 use telemetry::{LogControl, Metrics, MetricsError};
 use toolbox::{Tool, ToolboxError};
 
 use crate::chronicle::Chronicle;
+use crate::edge::{Edge, Edges};
 use crate::history::now_ms;
 use crate::host::{Paraphym, Parts};
-use crate::listing::Listing;
 use crate::resolve::FromStore;
 use crate::servers::Servers;
 use crate::settings::{self, Source};
@@ -257,28 +257,26 @@ impl Builder {
         let applier = applied(&tree, &settings, servers, fixed, self.log);
         let upkeep = upkeep::child(runtime.clone(), metrics.clone());
         tree.spec = tree.spec.child(applier).child(upkeep);
-        let (mut address, mut edge) = (None, None);
+        let mut edge = None;
         if let Some(bind) = self.bind {
-            let (listing_spec, listing) = Listing::of(store.clone());
-            let deps = GatewayDeps {
-                host: tree.models.clone(),
-                sampling: settings::sampling_now(&settings),
-                metrics: rendered(metrics),
-                models: listing.reader(),
+            let edges = Edges {
+                bind,
+                max_models,
+                model: &model,
+                settings: &settings,
+                host: &tree.models,
+                store: &store,
+                metrics,
                 clock,
             };
-            let mut config = GatewayConfig::new(bind, model.clone());
-            settings::edge(&first, max_models, &mut config);
-            let gateway = gateway::child(config, deps)?;
-            edge = Some((bind, gateway.spec.id().clone()));
-            tree.spec = tree.spec.child(listing_spec).child(gateway.spec);
-            address = Some(gateway.address);
+            let (spec, served) = edges.add_to(tree.spec)?;
+            tree.spec = spec;
+            edge = Some(served);
         }
         let events = self.seed.map_or_else(Events::default, Events::with_seed);
-        let edge = edge.map(|(bind, id)| (bind, ChildPath::root(tree.spec.id()).join(&id)));
         let root = start_root(tree.spec, events)
             .await
-            .map_err(|error| not_started(error, edge))?;
+            .map_err(|error| not_started(error, edge.as_ref()))?;
         Ok(Paraphym::new(Parts {
             root,
             settings: (tree.settings, settings),
@@ -294,7 +292,7 @@ impl Builder {
             loader,
             runtime,
             model,
-            address,
+            address: edge.map(|edge| edge.address),
         }))
     }
 }
@@ -356,10 +354,6 @@ fn bounds(
     }
 }
 
-fn rendered(metrics: Option<Metrics>) -> Arc<dyn Fn() -> String + Send + Sync> {
-    Arc::new(move || metrics.as_ref().map(Metrics::render).unwrap_or_default())
-}
-
 /// The model that answers when none is named, and where models lie; what the app chose wins.
 fn place(
     model: Option<ModelName>,
@@ -374,11 +368,11 @@ fn place(
 }
 
 /// A tree that failed at its HTTP edge failed for the address that was chosen: that has a cure of its own.
-fn not_started(error: StartTreeError, edge: Option<(SocketAddr, ChildPath)>) -> StartError {
+fn not_started(error: StartTreeError, edge: Option<&Edge>) -> StartError {
     match (error, edge) {
-        (StartTreeError::Child(failure), Some((bind, path))) if failure.child == path => {
+        (StartTreeError::Child(failure), Some(edge)) if failure.child == edge.path => {
             StartError::NotServed {
-                bind,
+                bind: edge.bind,
                 reason: failure.reason,
             }
         }

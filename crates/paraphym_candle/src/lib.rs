@@ -36,6 +36,7 @@ mod builder;
 mod chronicle;
 mod doctor;
 mod documents;
+mod edge;
 mod embedding;
 mod history;
 mod host;

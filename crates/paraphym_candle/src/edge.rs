@@ -1,0 +1,70 @@
+//! The HTTP edge as children of the tree: the server, and what it shows of the models on disk.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use domain::ModelName;
+use gateway::{GatewayConfig, GatewayDeps, GatewayError};
+use model_host::ModelHost;
+use model_store::Store;
+use supervision::{ChildPath, Handle, SupervisorSpec};
+use telemetry::Metrics;
+use tokio::sync::watch;
+
+use crate::listing::Listing;
+use crate::settings;
+
+/// What the edge is made of.
+pub(crate) struct Edges<'a> {
+    pub(crate) bind: SocketAddr,
+    /// Places for models, as readiness counts them.
+    pub(crate) max_models: usize,
+    /// The one that answers where none is named.
+    pub(crate) model: &'a ModelName,
+    pub(crate) settings: &'a chat_config::Store,
+    pub(crate) host: &'a Handle<ModelHost>,
+    pub(crate) store: &'a Store,
+    pub(crate) metrics: Option<Metrics>,
+    pub(crate) clock: chat_config::Clock,
+}
+
+/// The server, as others see it.
+pub(crate) struct Edge {
+    /// Where it was to listen.
+    pub(crate) bind: SocketAddr,
+    /// Which child it is.
+    pub(crate) path: ChildPath,
+    /// Where it listens, once it does.
+    pub(crate) address: watch::Receiver<Option<SocketAddr>>,
+}
+
+impl Edges<'_> {
+    /// Adds the children behind all others.
+    ///
+    /// # Errors
+    /// A setting of the edge that is not accepted.
+    pub(crate) fn add_to(
+        self,
+        spec: SupervisorSpec,
+    ) -> Result<(SupervisorSpec, Edge), GatewayError> {
+        let (listing_spec, listing) = Listing::of(self.store.clone());
+        let metrics = self.metrics;
+        let deps = GatewayDeps {
+            host: self.host.clone(),
+            sampling: settings::sampling_now(self.settings),
+            metrics: Arc::new(move || metrics.as_ref().map(Metrics::render).unwrap_or_default()),
+            models: listing.reader(),
+            clock: self.clock,
+        };
+        let mut config = GatewayConfig::new(self.bind, self.model.clone());
+        let first = &self.settings.current().settings;
+        settings::edge(first, self.max_models, &mut config);
+        let gateway = gateway::child(config, deps)?;
+        let edge = Edge {
+            bind: self.bind,
+            path: ChildPath::root(spec.id()).join(gateway.spec.id()),
+            address: gateway.address,
+        };
+        Ok((spec.child(listing_spec).child(gateway.spec), edge))
+    }
+}
