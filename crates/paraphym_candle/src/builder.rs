@@ -248,12 +248,11 @@ impl Builder {
             clock: Arc::clone(&clock),
             now_ms: Arc::new(now_ms),
         };
-        let models_are_fixed = self.models.is_some();
+        let fixed = (self.memory_limit.is_some(), self.models.is_some());
         let mut config = bounds(self.memory_limit, self.models, self.agents, &first);
         config.keeps_conversations = keeps_conversations;
         let max_models = config.models.max_models;
         let mut tree = Tree::new(config, parts);
-        let fixed = (self.memory_limit.is_some(), models_are_fixed);
         let applier = applied(&tree, &settings, servers, fixed, self.log);
         let upkeep = upkeep::child(runtime.clone(), metrics.clone());
         tree.spec = tree.spec.child(applier).child(upkeep);

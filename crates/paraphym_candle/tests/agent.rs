@@ -26,7 +26,7 @@ use testkit::scripted::{Answer, Control, ScriptedLoader};
 
 const PART: &str = "PARAPHYM_TEST_SERVER";
 /// Longer than anything here takes on a busy machine; a test that is right never waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[test]
 #[ignore = "the server of the other tests: they start it, with a part to play"]
