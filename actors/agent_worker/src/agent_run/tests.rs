@@ -1,10 +1,9 @@
-//! Every path of a turn by tables, and by random stories in which the shell, the tools, the model and the people do what
-//! they want and the worker and the process crash whenever they want.
+//! Every path of a turn by tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod lives;
+mod stories;
 
 use domain::{Approval, Citation, FinishReason, ModelName, ToolCall};
-use proptest::prelude::*;
 
 use super::*;
 use Approval::{Ask, Auto, Deny};
@@ -449,213 +448,6 @@ fn unanswered_means_denied() {
 }
 
 #[test]
-fn a_crash_in_an_answer_repeats_it_and_says_only_what_is_new() {
-    for taken in 0..4 {
-        let mut shell = Shell::new(settings());
-        shell.step();
-        shell.step();
-        shell.input(text("héllo "));
-        shell.input(text("dear "));
-        for _ in 0..taken {
-            shell.step();
-        }
-        shell.run.reborn(shell.now);
-        let mut diary = shell.after([
-            text("hé"),
-            text("llo d"),
-            text("ear wor"),
-            text("ld"),
-            finished(3),
-        ]);
-        diary.retain(|line| {
-            line.starts_with("say ") || line.starts_with("model") || line.starts_with("end")
-        });
-        let said: String = diary
-            .iter()
-            .filter_map(|line| line.strip_prefix("say "))
-            .collect();
-        assert_eq!(said, "héllo dear world", "{taken}");
-        assert_eq!(shell.run.messages()[1].content, "héllo dear world");
-        assert_eq!(shell.last_call.as_ref().unwrap().number, 1);
-    }
-}
-
-#[test]
-fn an_answer_that_cannot_be_repeated_as_it_began_fails() {
-    for other in [vec![text("hullo")], vec![text("he"), finished(1)]] {
-        let mut shell = Shell::new(settings());
-        shell.after([text("hello")]);
-        shell.run.reborn(shell.now);
-        let diary = shell.after(other);
-        assert_eq!(diary.last().map(String::as_str), Some("end failed"));
-        assert_eq!(shell.run.messages()[1].content, "hello");
-    }
-}
-
-#[test]
-fn after_a_crash_no_tool_runs_twice_unless_that_is_harmless() {
-    let mut shell = Shell::new(settings());
-    shell.after([]);
-    shell.after(calls(&["once", "idem", "done"]));
-    shell.after([tool_ended("call-1-3")]);
-    shell.run.reborn(shell.now);
-    assert_eq!(
-        shell.after([]),
-        [
-            "record end call-1-1",
-            "ended call-1-1 unknown",
-            "start call-1-2"
-        ]
-    );
-    assert_eq!(
-        shell.after([tool_ended("call-1-2")]),
-        [
-            "record end call-1-2",
-            "ended call-1-2 ok",
-            "call 2 of 8",
-            "model 2"
-        ]
-    );
-    assert!(shell.shown()[4].contains("Whether it took effect is unknown"));
-    assert_eq!(shell.shown()[6], "tool: call-1-3");
-}
-
-#[test]
-fn a_start_that_was_ordered_and_not_begun_is_no_start() {
-    let mut shell = Shell::new(settings());
-    shell.after([]);
-    for input in calls(&["once"]) {
-        shell.input(input);
-    }
-    for _ in 0..3 {
-        shell.step();
-    }
-    shell.run.reborn(shell.now);
-    assert_eq!(shell.after([])[3..], ["start call-1-1"]);
-}
-
-#[test]
-fn a_question_for_approval_is_asked_again_after_a_crash() {
-    let mut settings = settings();
-    settings.approvals.rule = Approval::Ask;
-    let mut shell = Shell::new(settings);
-    shell.after([]);
-    shell.after(calls(&["a"]));
-    shell.now += Duration::from_mins(1);
-    shell.run.reborn(shell.now);
-    assert_eq!(shell.after([]), ["ask call-1-1"]);
-    assert_eq!(
-        shell.run.deadline(),
-        Some(shell.now + Duration::from_mins(2))
-    );
-}
-
-#[test]
-fn a_turn_that_crashes_its_worker_again_and_again_is_given_up() {
-    let mut shell = Shell::new(settings());
-    shell.after([text("a")]);
-    for _ in 1..LIVES {
-        shell.run.reborn(shell.now);
-        assert_eq!(shell.after([]), ["model 1"]);
-    }
-    shell.run.reborn(shell.now);
-    assert_eq!(shell.after([]), ["close failed", "end failed"]);
-}
-
-#[test]
-fn an_end_that_a_crash_took_is_ordered_again() {
-    let mut shell = Shell::new(settings());
-    shell.after([text("a"), finished(1)]);
-    shell.run.reborn(shell.now);
-    assert_eq!(shell.after([]), ["end finished"]);
-}
-
-#[test]
-fn from_its_log_a_turn_goes_on_behind_the_last_finished_step() {
-    // The whole story once, with its log, then again from each beginning of that log.
-    let story = |shell: &mut Shell| {
-        shell.after([]);
-        shell.after(calls(&["once", "idem"]));
-        shell.after([tool_ended("call-1-1"), tool_ended("call-1-2")]);
-        shell.after([text("bye"), finished(1)]);
-    };
-    let mut whole = Shell::new(settings());
-    story(&mut whole);
-    assert_eq!(whole.log.len(), 6);
-    let expected = [
-        vec!["call 1 of 8", "model 1"],
-        vec![
-            "record start call-1-1",
-            "started call-1-1",
-            "start call-1-1",
-            "record start call-1-2",
-            "started call-1-2",
-            "start call-1-2",
-        ],
-        vec![
-            "record end call-1-1",
-            "ended call-1-1 unknown",
-            "record start call-1-2",
-            "started call-1-2",
-            "start call-1-2",
-        ],
-        vec![
-            "record end call-1-1",
-            "ended call-1-1 unknown",
-            "start call-1-2",
-        ],
-        vec!["start call-1-2"],
-        vec!["call 2 of 8", "model 2"],
-        vec!["say bye", "close done", "end finished"],
-    ];
-    for (steps, expected) in expected.into_iter().enumerate() {
-        let now = start();
-        let run = AgentRun::resumed(beginning(settings()), &whole.log[..steps], assess, now);
-        let mut shell = Shell {
-            run,
-            now,
-            diary: Vec::new(),
-            log: Vec::new(),
-            last_call: None,
-        };
-        assert_eq!(shell.after([]), expected, "after {steps} steps");
-    }
-}
-
-#[test]
-fn a_log_that_ends_at_the_limit_of_calls_runs_no_tool() {
-    let limits = TurnLimits {
-        max_turns: 1,
-        ..TurnLimits::default()
-    };
-    let step = StepRecord::ModelCalled {
-        number: 1,
-        text: String::new(),
-        tool_calls: vec![call("a").call],
-        usage: Usage::default(),
-        reason: FinishReason::ToolCalls,
-    };
-    let now = start();
-    let run = AgentRun::resumed(
-        beginning(TurnSettings {
-            limits,
-            ..settings()
-        }),
-        &[step],
-        assess,
-        now,
-    );
-    let mut shell = Shell {
-        run,
-        now,
-        diary: Vec::new(),
-        log: Vec::new(),
-        last_call: None,
-    };
-    assert_eq!(shell.after([]), ["close failed", "end max turns 1"]);
-}
-
-#[test]
 fn what_is_too_long_is_shortened_until_nothing_is_left_and_then_tried_as_it_is() {
     let overflow = || {
         let (prompt_tokens, context_tokens) = (100, 90);
@@ -821,248 +613,42 @@ fn a_cancel_at_any_point_begins_nothing_new() {
     assert!(stops > 30, "{stops}");
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Deed {
-    Carry,
-    Say,
-    Call(u8),
-    Finish,
-    Fail,
-    ToolEnds(u8),
-    Answer(u8, bool),
-    Wait(u8),
-    Crash,
-    Die,
-    Stop,
-}
-
-fn deeds() -> impl Strategy<Value = Vec<Deed>> {
-    let deed = prop_oneof![
-        20 => Just(Deed::Carry),
-        3 => Just(Deed::Say),
-        4 => (0u8..5).prop_map(Deed::Call),
-        3 => Just(Deed::Finish),
-        1 => Just(Deed::Fail),
-        5 => any::<u8>().prop_map(Deed::ToolEnds),
-        4 => (any::<u8>(), any::<bool>()).prop_map(|(which, granted)| Deed::Answer(which, granted)),
-        1 => any::<u8>().prop_map(Deed::Wait),
-        1 => Just(Deed::Crash),
-        1 => Just(Deed::Die),
-        1 => Just(Deed::Stop),
-    ];
-    prop::collection::vec(deed, 0..200)
-}
-
-const NAMES: [&str; 5] = ["a", "b", "ro", "idem", "none"];
-
-/// The world around a turn in a random story.
-struct World {
-    settings: TurnSettings,
-    shell: Shell,
-    /// Tools that run in this life.
-    running: Vec<ToolCallId>,
-    /// How often each was started, and which were granted.
-    started: BTreeMap<ToolCallId, u32>,
-    granted: BTreeSet<ToolCallId>,
-    names: BTreeMap<ToolCallId, String>,
-    /// Whether the model is answering.
-    answering: bool,
-    /// What it has said in this answer, and will say again.
-    script: String,
-    at: usize,
-    called: BTreeSet<u32>,
-    ends: u32,
-}
-
-impl World {
-    fn new(settings: TurnSettings) -> Self {
-        Self {
-            shell: Shell::new(settings.clone()),
-            settings,
-            running: Vec::new(),
-            started: BTreeMap::new(),
-            granted: BTreeSet::new(),
-            names: BTreeMap::new(),
-            answering: false,
-            script: String::new(),
-            at: 0,
-            called: BTreeSet::new(),
-            ends: 0,
-        }
-    }
-
-    fn carry(&mut self) -> bool {
-        let order = self.shell.run.order().cloned();
-        let stopped = self.ends > 0;
-        match &order {
-            Some(Order::StartTool(id)) => {
-                assert!(!stopped);
-                let call = self.shell.run.call(id).cloned().unwrap();
-                let twice = assess(&call).idempotent;
-                let times = self.started.entry(id.clone()).or_default();
-                *times += 1;
-                assert!(*times == 1 || twice, "{call:?} started {times} times");
-                let rule = self
-                    .settings
-                    .approvals
-                    .of(&call.name, assess(&call).read_only);
-                assert!(rule != Approval::Deny && assess(&call).refused.is_none());
-                assert!(
-                    rule == Approval::Auto || self.granted.contains(id),
-                    "{call:?} was not allowed"
-                );
-                assert!(self.shell.log.iter().any(
-                    |step| matches!(step, StepRecord::ToolStarted { call_id, .. } if call_id == id)
-                ));
-                self.names.insert(id.clone(), call.name);
-                self.running.push(id.clone());
-                assert!(self.running.len() <= self.settings.limits.tools_at_once);
-            }
-            Some(Order::CallModel(call)) => {
-                assert!(!stopped);
-                assert!(call.number <= self.settings.limits.max_turns);
-                if self.called.insert(call.number) {
-                    self.script.clear();
-                }
-                self.answering = true;
-                self.at = 0;
-                let mut owed: VecDeque<&ToolCallId> = VecDeque::new();
-                for message in &call.messages {
-                    match &message.answers {
-                        Some(id) => assert_eq!(owed.pop_front(), Some(id)),
-                        None => assert!(owed.is_empty()),
-                    }
-                    owed.extend(message.tool_calls.iter().map(|call| &call.id));
-                }
-                assert!(owed.is_empty());
-            }
-            Some(Order::End(_)) => self.ends += 1,
-            Some(Order::Recall) => self.shell.input(Input::Recalled(Recollection::default())),
-            _ => {}
-        }
-        self.shell.step()
-    }
-
-    fn deed(&mut self, deed: Deed) {
-        match deed {
-            Deed::Carry => {
-                self.carry();
-            }
-            Deed::Say if self.answering => {
-                // What was said before is said again, then something new.
-                if self.at >= self.script.len() {
-                    self.script.push_str("word ");
-                }
-                let piece = self.script[self.at..].to_owned();
-                self.at = self.script.len();
-                self.shell.input(text(&piece));
-            }
-            Deed::Call(which) if self.answering => {
-                self.shell
-                    .input(Input::Called(call(NAMES[usize::from(which) % NAMES.len()])));
-            }
-            Deed::Finish if self.answering => {
-                if self.at < self.script.len() {
-                    self.deed(Deed::Say);
-                }
-                self.answering = false;
-                self.shell.input(finished(1));
-            }
-            Deed::Fail if self.answering => {
-                self.answering = false;
-                self.shell.input(Input::Model(GenerationEvent::Failed(
-                    GenerationError::Cancelled,
-                )));
-            }
-            Deed::ToolEnds(which) if !self.running.is_empty() => {
-                let id = self.running.remove(usize::from(which) % self.running.len());
-                let outcome = ok("x");
-                self.shell.input(Input::ToolEnded { id, outcome });
-            }
-            Deed::Answer(which, granted) => {
-                let waiting: Vec<ToolCallId> = self
-                    .shell
-                    .run
-                    .works()
-                    .iter()
-                    .filter(|work| matches!(work.state, State::Waiting { .. }))
-                    .map(|work| work.id().clone())
-                    .collect();
-                if let Some(id) = waiting
-                    .get(usize::from(which) % waiting.len().max(1))
-                    .cloned()
-                {
-                    if granted {
-                        self.granted.insert(id.clone());
-                    }
-                    self.shell.input(Input::Answered { id, granted });
-                }
-            }
-            Deed::Wait(seconds) => {
-                self.shell.now += Duration::from_secs(seconds.into());
-                self.shell.input(Input::Time);
-            }
-            Deed::Crash => self.crash(),
-            // Nobody takes up what has ended.
-            Deed::Die if self.ends == 0 => {
-                self.lose();
-                let log = self.shell.log.clone();
-                self.script.clear();
-                let beginning = beginning(self.settings.clone());
-                self.shell.run = AgentRun::resumed(beginning, &log, assess, self.shell.now);
-            }
-            Deed::Stop => self.shell.input(Input::Stop),
-            _ => {}
-        }
-    }
-
-    fn crash(&mut self) {
-        self.lose();
-        self.shell.run.reborn(self.shell.now);
-    }
-
-    fn lose(&mut self) {
-        self.running.clear();
-        self.answering = false;
-        if self.ends > 0 {
-            // The report of the end was lost with the worker; the next life ends it again, to the same listener.
-            self.ends = 0;
-        }
-    }
-}
-
-use crate::work::State;
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
-    /// Whatever happens in whatever order: it ends exactly once, within its limits, no tool runs without permission or
-    /// twice, and every result is read behind its call.
-    #[test]
-    fn every_story_ends_once_within_its_limits(deeds in deeds(), max_turns in 1u32..4, tool_calls in 0u32..8,
-                                               rule in 0usize..3, wish in 0usize..3, at_once in 1usize..3) {
-        let rules = [Approval::Auto, Approval::Ask, Approval::Deny];
-        let mut settings = settings();
-        settings.limits = TurnLimits { max_turns, tool_calls, tools_at_once: at_once, ..TurnLimits::default() };
-        (settings.approvals.rule, settings.approvals.wish) = (rules[rule], rules[wish]);
-        let mut world = World::new(settings);
-        for deed in deeds {
-            world.deed(deed);
-        }
-        // Then everybody does what is expected of them.
-        for _ in 0..1000 {
-            while world.carry() {}
-            if world.ends > 0 {
-                break;
-            }
-            world.deed(Deed::ToolEnds(0));
-            world.deed(Deed::Answer(0, true));
-            world.deed(Deed::Finish);
-        }
-        prop_assert_eq!(world.ends, 1);
-        prop_assert!(world.shell.run.is_over() && world.shell.run.order().is_none());
-        prop_assert!(world.called.len() as u32 <= max_turns);
-        let begun: BTreeSet<&ToolCallId> = world.started.keys().collect();
-        prop_assert!(begun.len() as u32 <= tool_calls);
+/// A model that always has to call something would never answer.
+#[test]
+fn only_the_first_call_of_the_model_has_to_call_a_tool_and_only_where_there_is_one() {
+    use domain::ToolChoice;
+    let named = || ToolChoice::Named("a".into());
+    let tool = ToolSpec {
+        name: "a".into(),
+        description: String::new(),
+        parameters: "{}".into(),
+    };
+    for (tools, chosen, first, second) in [
+        (1, ToolChoice::Auto, ToolChoice::Auto, ToolChoice::Auto),
+        (1, ToolChoice::None, ToolChoice::None, ToolChoice::None),
+        (
+            1,
+            ToolChoice::Required,
+            ToolChoice::Required,
+            ToolChoice::Auto,
+        ),
+        (1, named(), named(), ToolChoice::Auto),
+        (0, ToolChoice::Required, ToolChoice::Auto, ToolChoice::Auto),
+        (0, named(), ToolChoice::Auto, ToolChoice::Auto),
+    ] {
+        let settings = TurnSettings {
+            tool_choice: chosen.clone(),
+            ..settings()
+        };
+        let mut beginning = beginning(settings.clone());
+        beginning.tools = vec![tool.clone(); tools].into();
+        let mut shell = Shell::new(settings);
+        shell.run = AgentRun::new(beginning, shell.now);
+        shell.after([]);
+        let choice = |shell: &Shell| shell.last_call.as_ref().unwrap().choice.clone();
+        assert_eq!(choice(&shell), first, "{chosen:?}");
+        shell.after(calls(&["a"]));
+        shell.after([tool_ended("call-1-1")]);
+        assert_eq!(choice(&shell), second, "{chosen:?}");
     }
 }
