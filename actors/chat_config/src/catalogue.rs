@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use figment::Figment;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use crate::effect::{Effect, effect};
 use crate::flat::Flat;
 use crate::paths::{ANY, bad_name, filled, is_of, is_under, starts};
+use crate::provenance::Layer;
+use crate::refusal::Origin;
 use crate::settings::Settings;
 use crate::units::{Size, Span};
 
@@ -18,6 +21,8 @@ pub struct Catalogue {
     /// Those that are made by name, such as `agents.*.system`.
     patterns: BTreeMap<String, Entry>,
     schema: Value,
+    /// The defaults of all entries, made once: every change lays the other layers upon them.
+    lowest: Figment,
 }
 
 /// One setting.
@@ -72,16 +77,26 @@ impl Catalogue {
                 entries.insert(path.clone(), entry(&path, found, help, default));
             }
         }
+        let values = entries
+            .iter()
+            .map(|(path, entry)| (path.as_str(), &entry.default));
+        let lowest = Figment::from(Layer::new(&Origin::Default, values));
         Self {
             entries,
             patterns,
             schema,
+            lowest,
         }
     }
 
     /// The JSON Schema (draft 2020-12) of a settings file.
     pub fn schema(&self) -> &Value {
         &self.schema
+    }
+
+    /// The layer below the file.
+    pub(crate) fn lowest(&self) -> &Figment {
+        &self.lowest
     }
 
     /// One setting by its path, such as `limits.connections` or `agents.coder.system`.

@@ -4,11 +4,13 @@
 
 use std::path::{Path, PathBuf};
 
+use figment::Figment;
 use serde_json::Value;
 
 use crate::catalogue::Catalogue;
 use crate::check::{Given, check, check_together, unknown};
 use crate::flat::Flat;
+use crate::provenance::{self, Layer};
 use crate::refusal::{Origin, Refusal, Refusals};
 
 /// How names of environment variables begin. Those with a double underscore are settings: `PARAPHYM_LIMITS__ANSWERS` is
@@ -36,8 +38,8 @@ const SHORT_NAMES: [(&str, &str); 13] = [
 #[derive(Clone, Debug)]
 pub struct Layers {
     file: PathBuf,
-    /// The environment, then the flags: later ones win. Each holds one value.
-    above: Vec<(Origin, String, Value)>,
+    /// The environment, then the flags: later ones win.
+    above: Figment,
 }
 
 impl Layers {
@@ -83,7 +85,10 @@ impl Layers {
         }
         match Refusals::of(refusals) {
             Some(refusals) => Err(refusals),
-            None => Ok(Self { file, above }),
+            None => Ok(Self {
+                file,
+                above: stacked(&above),
+            }),
         }
     }
 
@@ -93,11 +98,9 @@ impl Layers {
     }
 
     /// What holds this setting above the file, if anything does: a change in the file would not be seen.
-    pub fn held(&self, path: &str) -> Option<&Origin> {
-        let mut newest_first = self.above.iter().rev();
-        newest_first
-            .find(|(_, held, _)| held == path)
-            .map(|(origin, ..)| origin)
+    pub fn held(&self, path: &str) -> Option<Origin> {
+        let held = provenance::given(&self.above).remove(path);
+        held.map(|(_, origin)| origin)
     }
 
     /// What a file with this text sets.
@@ -132,22 +135,20 @@ impl Layers {
 
     /// All values that hold when the file sets `own`, each with where it came from.
     pub(crate) fn merge(&self, catalogue: &Catalogue, own: &Flat, own_origin: &Origin) -> Given {
-        let defaults = catalogue
-            .iter()
-            .map(|(path, entry)| (path, &entry.default, &Origin::Default));
-        let own = own
-            .iter()
-            .map(|(path, value)| (path.as_str(), value, own_origin));
-        let above = self
-            .above
-            .iter()
-            .map(|(origin, path, value)| (path.as_str(), value, origin));
-        defaults
-            .chain(own)
-            .chain(above)
-            .map(|(path, value, origin)| (path.to_owned(), (value.clone(), origin.clone())))
-            .collect()
+        let own = own.iter().map(|(path, value)| (path.as_str(), value));
+        let set = Figment::new()
+            .merge(Layer::new(own_origin, own))
+            .merge(&self.above);
+        provenance::given(&catalogue.lowest().clone().merge(set))
     }
+}
+
+/// A layer for each value, later ones upon earlier ones.
+fn stacked(values: &[(Origin, String, Value)]) -> Figment {
+    let layers = values
+        .iter()
+        .map(|(origin, path, value)| Layer::new(origin, [(path.as_str(), value)]));
+    layers.fold(Figment::new(), Figment::merge)
 }
 
 /// The parser's words and the line, without the line itself: it may be a secret.
@@ -184,7 +185,13 @@ pub(crate) fn value(catalogue: &Catalogue, path: &str, text: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+    use proptest::test_runner::TestRunner;
+    use proptest::{collection, num};
+
     use super::*;
+    use crate::paths::ANY;
     use crate::settings::Approval;
 
     fn layers(environment: &[(&str, &str)], flags: &[&str]) -> Result<Layers, Refusals> {
@@ -399,5 +406,89 @@ mod tests {
             wrong.starts_with("agents = what is there (from file") && wrong.contains("64"),
             "{wrong}"
         );
+    }
+
+    /// Any value, in the range of what JSON can say, with texts and keys that somebody may take for something else.
+    fn anything() -> impl Strategy<Value = Value> {
+        let texts = vec![
+            "",
+            "90s",
+            "1e3",
+            "18446744073709551615",
+            "___figment_value_id",
+        ];
+        let text = prop_oneof![select(texts).prop_map(str::to_owned), ".{0,9}"];
+        let float = num::f64::NORMAL | num::f64::SUBNORMAL | num::f64::ZERO;
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            prop_oneof![Just(u64::MAX), any::<u64>()].prop_map(Value::from),
+            prop_oneof![Just(i64::MIN), any::<i64>()].prop_map(Value::from),
+            prop_oneof![Just(f64::MAX), Just(5e-324), float].prop_map(Value::from),
+            text.clone().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 12, 4, move |inner| {
+            let key = prop_oneof![Just("A".to_owned()), Just("A.B".to_owned()), text.clone()];
+            prop_oneof![
+                collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                collection::vec((key, inner), 0..4).prop_map(|all| all.into_iter().collect()),
+            ]
+        })
+    }
+
+    /// Every setting that is there, and each that is made by name twice.
+    fn paths(catalogue: &Catalogue) -> Vec<String> {
+        let made = catalogue.patterns();
+        let made = made.flat_map(|(path, _)| ["x", "git-2"].map(|name| path.replace(ANY, name)));
+        let known = catalogue.iter().map(|(path, _)| path.to_owned());
+        known.chain(made).collect()
+    }
+
+    fn origins() -> impl Strategy<Value = Origin> {
+        prop_oneof![
+            "[A-Z_]{0,4}".prop_map(Origin::Environment),
+            ".{0,4}".prop_map(Origin::Flag),
+            ".{0,4}".prop_map(Origin::Change),
+            "[a-z/]{0,4}".prop_map(|path| Origin::File(path.into())),
+        ]
+    }
+
+    #[test]
+    fn of_any_layers_the_last_one_that_names_a_setting_has_all_of_it() {
+        let catalogue = Catalogue::new();
+        // Few paths now and then, so that layers meet.
+        let path = || {
+            prop_oneof![
+                select(paths(&catalogue)),
+                select(vec!["tools.mcp.x.env".to_owned(), "model.stop".to_owned()])
+            ]
+        };
+        let own = collection::btree_map(path(), anything(), 0..20);
+        let above = collection::vec((origins(), path(), anything()), 0..12);
+        let check = |(own, own_origin, above): (Flat, Origin, Vec<(Origin, String, Value)>)| {
+            let layers = Layers {
+                file: PathBuf::new(),
+                above: stacked(&above),
+            };
+            let mut expected: Given = catalogue
+                .iter()
+                .map(|(path, entry)| (path.to_owned(), (entry.default.clone(), Origin::Default)))
+                .collect();
+            for (path, value) in &own {
+                expected.insert(path.clone(), (value.clone(), own_origin.clone()));
+            }
+            for (origin, path, value) in &above {
+                expected.insert(path.clone(), (value.clone(), origin.clone()));
+            }
+            for path in expected.keys() {
+                let last = above.iter().rfind(|(_, held, _)| held == path);
+                prop_assert_eq!(layers.held(path), last.map(|(origin, ..)| origin.clone()));
+            }
+            prop_assert_eq!(layers.merge(&catalogue, &own, &own_origin), expected);
+            Ok(())
+        };
+        TestRunner::new(ProptestConfig::with_cases(256))
+            .run(&(own, origins(), above), check)
+            .unwrap();
     }
 }

@@ -23,6 +23,7 @@ pub mod messages;
 mod news;
 mod paths;
 pub mod patience;
+mod provenance;
 mod quiet;
 mod refusal;
 mod revisions;

@@ -271,7 +271,6 @@ impl Revisions {
                     continue;
                 }
                 if let Some(by) = self.layers.held(&path) {
-                    let by = by.clone();
                     return Err(PlanError::Held { field: path, by });
                 }
                 match value {

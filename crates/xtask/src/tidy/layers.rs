@@ -210,7 +210,10 @@ const FOREIGN: [(&[&str], &[&str]); 17] = [
             "cli",
         ],
     ),
-    (&["garde", "schemars", "strsim", "toml*"], &["chat_config"]),
+    (
+        &["figment", "garde", "schemars", "strsim", "toml*"],
+        &["chat_config"],
+    ),
     (&["cargo_metadata", "syn", "proc-macro2"], &["xtask"]),
 ];
 
@@ -413,6 +416,8 @@ mod tests {
             ("chat_config", "paraphym_memory_governor", false),
             ("chat_config", "toml", true),
             ("gateway", "garde", false),
+            ("gateway", "figment", false),
+            ("chat_config", "figment", true),
             ("inference", "tokio", false),
             ("engine", "tokio-util", false),
             ("domain", "thiserror", true),
