@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime};
 use paraphym_chat_config as chat_config;
 use supervision::{Events, Handle, RootHandle, SupervisorSpec, start_root};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use chat_config::file::{Disk, Lock, RealDisk};
 use chat_config::{
@@ -326,4 +327,71 @@ async fn a_folder_that_comes_later_is_noticed_and_one_that_is_gone_is_said() {
         .await
         .unwrap();
     root.stop(PATIENCE).await;
+}
+
+/// The kernel's watches of this folder that this process holds, by whatever descriptor.
+#[cfg(target_os = "linux")]
+fn watches(folder: &Path) -> usize {
+    use std::os::unix::fs::MetadataExt;
+
+    let ours = format!(" ino:{:x} ", fs::metadata(folder).unwrap().ino());
+    let open = fs::read_dir("/proc/self/fdinfo").unwrap();
+    // One may be closed before it is looked at.
+    let told = open.filter_map(|one| fs::read_to_string(one.unwrap().path()).ok());
+    let ours = |line: &str| line.starts_with("inotify wd:") && line.contains(&ours);
+    told.map(|text| text.lines().filter(|line| ours(line)).count())
+        .sum()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_folder_is_watched_once_however_often_the_file_changes_and_we_are_restarted() {
+    let mut scene = start("").await;
+    let supervisor = scene.root.supervisor();
+    let id = chat_config::CHILD_ID.into();
+    assert_eq!(watches(scene.folder.path()), 1);
+    for life in 1..=4 {
+        // The first may be found by a new life's look at the file, and what comes after it by its watch alone.
+        for edit in 1..=3 {
+            let seed = life * 10 + edit;
+            scene.save(&format!("[model]\nseed = {seed}\n"));
+            assert_eq!(scene.next().await.settings.model.seed, seed);
+        }
+        assert_eq!(watches(scene.folder.path()), 1, "in life {life}");
+        supervisor.terminate_child(&id).await.unwrap();
+        supervisor.restart_child(&id).await.unwrap();
+    }
+    let folder = scene.folder.path().to_owned();
+    scene.root.stop(PATIENCE).await;
+    soon(async {
+        while watches(&folder) > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn one_watch_is_begun_however_many_ask_while_there_is_none() {
+    let mut scene = start("[ui]\nfont_px = 20\n").await;
+    let folder = scene.folder.path().to_owned();
+    let mut status = client::status(&scene.config).await.unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    soon(status.until(|status| matches!(status.watching, Watching::Off { .. })))
+        .await
+        .unwrap();
+    let mut asked = JoinSet::new();
+    for _ in 0..8 {
+        let config = scene.config.clone();
+        asked.spawn(async move { client::reload(&config, "SIGHUP").await });
+    }
+    assert!(asked.join_all().await.iter().all(Result::is_ok));
+    soon(status.until(|status| status.watching == Watching::On))
+        .await
+        .unwrap();
+    scene.save("[ui]\nfont_px = 30\n");
+    while scene.next().await.settings.ui.font_px != 30 {}
+    assert_eq!(watches(&folder), 1);
+    scene.stop().await;
 }
