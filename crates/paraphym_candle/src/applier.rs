@@ -144,3 +144,128 @@ impl Parts {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use chat_config::{Author, Store};
+    use conversation_store::{Archive, StoreConfig};
+    use engine::ModelSource;
+    use memory_governor::decisions::Decided;
+    use memory_governor::messages::{Status, Why};
+    use memory_governor::{CHILD_ID, Probe};
+    use model_host::ResolveModel;
+    use root::{Tree, TreeConfig, TreeParts};
+    use testkit::scene::Scene;
+    use testkit::scripted::{Answer, ScriptedLoader};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// 8 GiB and no control groups.
+    struct Machine;
+
+    impl Probe for Machine {
+        fn read(&self, path: &Path) -> io::Result<String> {
+            match path.to_str() {
+                Some("/proc/meminfo") => Ok("MemTotal: 8388608 kB\n".to_owned()),
+                _ => Err(io::ErrorKind::NotFound.into()),
+            }
+        }
+    }
+
+    struct Nowhere;
+
+    impl ResolveModel for Nowhere {
+        fn resolve(&self, _: &domain::ModelName) -> Result<ModelSource, String> {
+            Err("there are no models".to_owned())
+        }
+    }
+
+    /// A tree whose settings say 1 GiB and 7 s, and who would tell them.
+    async fn tree() -> (Scene, Parts) {
+        let author = Author {
+            who: "a test".to_owned(),
+            at: SystemTime::UNIX_EPOCH,
+        };
+        let flags = ["memory.limit=1GiB", "memory.poll=7s"].map(str::to_owned);
+        let settings = Store::without_file([], &flags, author).unwrap();
+        let parts = TreeParts {
+            loader: Arc::new(ScriptedLoader::new(Answer::Counting)),
+            resolve: Arc::new(Nowhere),
+            probe: Arc::new(Machine),
+            settings: settings.clone(),
+            tools: toolbox::Toolbox::default(),
+            servers: mcp_client::children(Vec::new()).unwrap(),
+            conversations: Archive::open(&StoreConfig::in_memory(), 0).unwrap(),
+            ages: Arc::new(::runtime::CoarseClock::default()),
+            clock: Arc::new(|| SystemTime::UNIX_EPOCH),
+        };
+        let tree = Tree::new(TreeConfig::default(), parts);
+        let parts = Parts {
+            settings: tree.settings,
+            chronicle: Chronicle::new(settings, tree.store),
+            governor: tree.governor,
+            models: tree.models,
+            limit_is_fixed: false,
+            models_are_fixed: false,
+            log: None,
+        };
+        (Scene::start(tree.spec).await.unwrap(), parts)
+    }
+
+    /// When the governor took the limit of the settings over, by its log.
+    async fn taken_over(governor: &Handle<MemoryGovernor>) -> Vec<Duration> {
+        let reasons = governor.ask(Why, DEADLINE).await.unwrap();
+        let decided = reasons.decisions.into_iter();
+        let ours = decided.filter(|decision| {
+            matches!(&decision.what, Decided::Budget { configured, .. } if configured.is_some())
+        });
+        ours.map(|decision| decision.at).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_was_down_is_told_every_five_seconds_until_it_takes_over_and_then_no_more()
+    {
+        for (back, told) in [(0, 5), (4, 5), (7, 10), (14, 15)] {
+            let (scene, parts) = tree().await;
+            let governor = parts.governor.clone();
+            let opened = Instant::now() - governor.ask(Why, DEADLINE).await.unwrap().now;
+            let supervisor = scene.supervisor();
+            supervisor.terminate_child(&CHILD_ID.into()).await.unwrap();
+            // It begins by telling all, and is ready though nobody heard.
+            supervisor.start_child(child(parts)).await.unwrap();
+            let in_vain = Instant::now();
+            tokio::time::sleep(Duration::from_secs(back)).await;
+            supervisor.restart_child(&CHILD_ID.into()).await.unwrap();
+            assert_eq!(taken_over(&governor).await, [], "back after {back} s");
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            let times = taken_over(&governor).await;
+            assert_eq!(times.len(), 1, "back after {back} s");
+            let took = opened + times[0] - in_vain;
+            let due = Duration::from_secs(told);
+            // The clock's timers have a tick of a millisecond.
+            let late = took.saturating_sub(due);
+            assert!(
+                took >= due && late <= Duration::from_millis(5),
+                "{took:?} for {due:?}"
+            );
+            let now = governor.ask(Status, DEADLINE).await.unwrap();
+            assert_eq!(
+                (now.configured, now.poll),
+                (Some(Bytes::mib(1024)), Duration::from_secs(7))
+            );
+            // Who was heard says nothing again: what another asks for stays.
+            let other = SetLimit { bytes: None };
+            governor.ask(other, DEADLINE).await.unwrap();
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            let now = governor.ask(Status, DEADLINE).await.unwrap();
+            assert_eq!(now.configured, None);
+            scene.stop().await;
+        }
+    }
+}
