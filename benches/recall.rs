@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The memories' vectors come of a few lines that give each word a direction of its own, in 384 dimensions as
-//! all-MiniLM-L6-v2 has. Where that model is on disk it says what the fact and each question mean (every question is another
-//! one, so that no cache answers), and what that takes is part of the third time; without it there are two. Beside the
+//! all-MiniLM-L6-v2 has. Where that model is on disk it says what the fact and each question mean (there every question is
+//! another one, so that no cache answers), and what that takes is part of the third time; without it there are two. Beside the
 //! times by the clock, which grow with whatever else the machine does, stands what a recall takes of the processors, which
 //! hardly does. Exits with 1 if the fact is not the first find; a time is only printed.
 
@@ -146,8 +146,8 @@ async fn measure(config: StoreConfig) -> Result<(), Failure> {
         began.elapsed().as_secs_f64()
     )?;
 
-    let lexical = rounds(&by_words).await?;
-    let both = rounds(&by_meaning).await?;
+    let lexical = rounds(&by_words, |_| QUESTION.to_owned()).await?;
+    let both = rounds(&by_meaning, |_| QUESTION.to_owned()).await?;
     writeln!(out, "by words:             {}", told(&lexical))?;
     writeln!(out, "by words and meaning: {}", told(&both))?;
     writeln!(out, "promised are {PROMISE_MS} ms: {}", held(&both))?;
@@ -174,7 +174,7 @@ async fn with_real_model(runtime: Runtime, config: StoreConfig) -> Result<(), Fa
     if let Some(why) = noted.await?.without_meaning {
         return Err(why.into());
     }
-    let hosted = rounds(host.retrieval()).await?;
+    let hosted = rounds(host.retrieval(), |round| format!("{QUESTION} ({round})")).await?;
     writeln!(out, "the real model, too:  {}", told(&hosted))?;
     writeln!(out, "promised are {PROMISE_MS} ms: {}", held(&hosted))?;
     host.shutdown().await;
@@ -213,11 +213,12 @@ struct Measured {
     processor: Option<f64>,
 }
 
-async fn rounds(retrieval: &Retrieval) -> Result<Measured, Failure> {
+/// Asks again and again; `ask` says what is asked in which round.
+async fn rounds(retrieval: &Retrieval, ask: impl Fn(usize) -> String) -> Result<Measured, Failure> {
     let mut times = Vec::new();
     let before = processor_ms();
     for round in 0..ROUNDS {
-        let question = format!("{QUESTION} I ask for the {round}th time.");
+        let question = ask(round);
         let asked = Instant::now();
         let answer = retrieval
             .recall(Scope::space(SPACE), &question, 5, NOW_MS)

@@ -20,6 +20,9 @@ use crate::schema::{self, APPLICATION, NEWEST};
 use crate::turn_log;
 use crate::vector_functions;
 
+/// Pages of the file that are kept in memory, in KiB: as many as are looked at, so most hosts keep few.
+const CACHE_KIB: i64 = 24 << 10;
+
 /// How long a writer waits for another process's transaction: one takes milliseconds, an import seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Statements kept ready: more than this crate has.
@@ -238,6 +241,8 @@ fn prepare(at: &mut Connection) -> rusqlite::Result<()> {
     at.pragma_update(None, "secure_delete", true)?;
     // Sorting a large answer leaves no conversation in a temporary file.
     at.pragma_update(None, "temp_store", "MEMORY")?;
+    // A recall looks at every vector in scope: ten thousand are 16 MiB, and read anew each time where they do not fit.
+    at.pragma_update(None, "cache_size", -CACHE_KIB)?;
     at.set_prepared_statement_cache_capacity(STATEMENTS);
     schema::migrate(at)
 }

@@ -204,6 +204,8 @@ mod tests {
             conversations: Archive::open(&StoreConfig::in_memory(), 0).unwrap(),
             ages: Arc::new(::runtime::CoarseClock::default()),
             clock: Arc::new(|| SystemTime::UNIX_EPOCH),
+            now_ms: Arc::new(|| 0),
+            embedding_model: domain::ModelName::new("none"),
         };
         let tree = Tree::new(TreeConfig::default(), parts);
         let parts = Parts {
@@ -211,6 +213,7 @@ mod tests {
             chronicle: Chronicle::new(settings, tree.store),
             governor: tree.governor,
             models: tree.models,
+            servers: (Servers::new(Vec::new(), true), tree.servers),
             limit_is_fixed: false,
             models_are_fixed: false,
             log: None,
