@@ -8,99 +8,22 @@
     reason = "a broken fixture should fail the test at once"
 )]
 
+mod common;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// A home of its own for every test.
-struct Home(TempDir);
+use common::{Home, assert_refused, finish, ran, signal};
 
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Home {
-    fn new() -> Self {
-        let home = tempfile::tempdir().unwrap();
-        fs::create_dir(home.path().join("bin")).unwrap();
-        Self(home)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_paraphym"));
-        command
-            .args(args)
-            .env_clear()
-            .env("HOME", self.0.path())
-            .env("PATH", self.path("bin"))
-            .env("RUST_BACKTRACE", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        for proxy in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"] {
-            command.env(proxy, "http://127.0.0.1:9");
-        }
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        ran(self.command(args).spawn().unwrap())
-    }
-
-    fn run_with_input(&self, args: &[&str], input: &[u8]) -> Ran {
-        let mut child = self.command(args).stdin(Stdio::piped()).spawn().unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        // A command that refuses its input early closes it; that is for the test to judge by what was printed.
-        let _ = stdin.write_all(input);
-        drop(stdin);
-        ran(child)
-    }
-
-    /// A file that is no model.
-    fn garbage(&self) -> String {
-        let path = self.path("garbage.gguf");
-        fs::write(&path, b"GGUF but nothing more").unwrap();
-        path.to_string_lossy().into_owned()
-    }
-}
-
-fn ran(child: Child) -> Ran {
-    let output = child.wait_with_output().unwrap();
-    Ran {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-fn signal(child: &Child, signal: Signal) {
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    kill_process(pid, signal).unwrap();
-}
-
-/// One `error:` line, one `hint:` line, and nothing that only a programmer reads.
-fn assert_refused(ran: &Ran, code: i32, parts: &[&str]) {
-    let err = &ran.err;
-    assert_eq!(ran.code, Some(code), "{err}");
-    let errors: Vec<&str> = err.lines().filter(|l| l.starts_with("error: ")).collect();
-    assert_eq!(errors.len(), 1, "{err}");
-    for part in parts {
-        assert!(err.contains(part), "{part} is missing in: {err}");
-    }
-    for word in ["panicked", "backtrace", "Err(", "{ ", "RUST_"] {
-        assert!(!err.contains(word), "{word} in: {err}");
-    }
+/// A file that is no model.
+fn garbage(home: &Home) -> String {
+    let path = home.path("garbage.gguf");
+    fs::write(&path, b"GGUF but nothing more").unwrap();
+    path.to_string_lossy().into_owned()
 }
 
 #[test]
@@ -152,7 +75,7 @@ fn a_choice_can_come_from_the_environment() {
     let home = Home::new();
     let mut command = home.command(&["ask", "x"]);
     command.env("PARAPHYM_TEMPERATURE", "7");
-    assert_refused(&ran(command.spawn().unwrap()), 2, &["temperature = 7"]);
+    assert_refused(&ran(&mut command), 2, &["temperature = 7"]);
 }
 
 #[test]
@@ -229,7 +152,7 @@ fn offline_a_program_hears_it_as_json() {
 #[test]
 fn a_file_that_is_no_model_fails_in_one_line() {
     let home = Home::new();
-    let ran = home.run(&["ask", "-m", &home.garbage(), "hi"]);
+    let ran = home.run(&["ask", "-m", &garbage(&home), "hi"]);
     assert_refused(&ran, 1, &["garbage.gguf"]);
     assert_eq!(ran.out, "");
 }
@@ -247,7 +170,7 @@ fn models_are_listed_shown_and_removed() {
         assert!(ran.out.contains(line), "{}", ran.out);
     }
     fs::create_dir_all(&models).unwrap();
-    fs::copy(home.garbage(), models.join("mine.gguf")).unwrap();
+    fs::copy(garbage(&home), models.join("mine.gguf")).unwrap();
     let ran = home.run(&["model", "list", "--json"]);
     let list: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(list["installed"][0]["name"], "mine");
@@ -258,7 +181,7 @@ fn models_are_listed_shown_and_removed() {
     let ran = home.run(&["model", "rm", "mine"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(!models.join("mine.gguf").exists());
-    let outside = home.run(&["model", "rm", &home.garbage()]);
+    let outside = home.run(&["model", "rm", &garbage(&home)]);
     assert_refused(&outside, 1, &["is not in the store"]);
     assert!(home.path("garbage.gguf").exists());
 }
@@ -266,7 +189,7 @@ fn models_are_listed_shown_and_removed() {
 #[test]
 fn a_file_that_is_no_model_is_shown_for_what_it_is() {
     let home = Home::new();
-    let garbage = home.garbage();
+    let garbage = garbage(&home);
     let text = home.path("text.gguf");
     fs::write(&text, "once upon a time").unwrap();
     let text = text.to_str().unwrap();
@@ -294,7 +217,7 @@ fn whoever_stops_reading_is_no_error() {
     let home = Home::new();
     let mut child = home.command(&["model", "list"]).spawn().unwrap();
     drop(child.stdout.take());
-    let ran = ran(child);
+    let ran = finish(child);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
 }
 
@@ -331,7 +254,7 @@ fn the_doctor_says_that_a_model_is_damaged() {
     let models = home.path(".local/share/paraphym/models");
     fs::create_dir_all(&models).unwrap();
     fs::copy(
-        home.garbage(),
+        garbage(&home),
         models.join("SmolLM2-135M-Instruct.Q4_1.gguf"),
     )
     .unwrap();
@@ -354,7 +277,7 @@ fn the_chat_acknowledges_every_command() {
          /save \"{}\"\n/hlep\n/model /nowhere.gguf\n/exit\nnever read\n",
         file.display()
     );
-    let model = home.garbage();
+    let model = garbage(&home);
     let ran = home.run_with_input(&["chat", "-m", &model], lines.as_bytes());
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     for part in [
@@ -383,7 +306,7 @@ fn the_chat_acknowledges_every_command() {
 #[test]
 fn the_chat_goes_on_after_an_answer_failed_and_ends_with_its_input() {
     let home = Home::new();
-    let ran = home.run_with_input(&["chat", "-m", &home.garbage()], b"hello\n/tokens\n");
+    let ran = home.run_with_input(&["chat", "-m", &garbage(&home)], b"hello\n/tokens\n");
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.err.contains("error: "), "{}", ran.err);
     assert!(ran.out.contains("at most 512 tokens"), "{}", ran.out);
@@ -418,13 +341,13 @@ fn a_socket_that_stays_open_is_not_waited_for() {
     let (theirs, _ours) = std::os::unix::net::UnixStream::pair().unwrap();
     let mut command = home.command(&["ask", "-m", "/nowhere/x.gguf", "hi"]);
     command.stdin(std::os::fd::OwnedFd::from(theirs));
-    assert_refused(&ran(command.spawn().unwrap()), 1, &["is not here"]);
+    assert_refused(&ran(&mut command), 1, &["is not here"]);
 }
 
 #[test]
 fn a_chat_ends_by_signal_with_its_status() {
     let home = Home::new();
-    let model = home.garbage();
+    let model = garbage(&home);
     for (signals, code) in [
         (&[Signal::INT, Signal::INT][..], 130),
         (&[Signal::TERM], 143),
@@ -533,7 +456,7 @@ fn a_port_that_is_taken_is_named_with_a_way_out() {
         "--bind",
         &address.to_string(),
         "-m",
-        &home.garbage(),
+        &garbage(&home),
     ]);
     let error = format!("error: bind = {address} could not be used");
     assert_refused(&ran, 1, &[&error, "such as --bind 127.0.0.1:"]);

@@ -8,109 +8,49 @@
     reason = "a broken fixture should fail the test at once"
 )]
 
+mod common;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// A home of its own for every test.
-struct Home(TempDir);
+use common::{Home, Ran, assert_refused, ran, signal};
 
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
+/// Ada's home; her editors are scripts, and what these call is on the path.
+fn home() -> Home {
+    let path = std::env::var_os("PATH").unwrap();
+    Home::of("config").with("PATH", path).with("USER", "ada")
 }
 
-impl Home {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_paraphym"));
-        command
-            .arg("config")
-            .args(args)
-            .env_clear()
-            .env("HOME", self.0.path())
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("USER", "ada")
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        ran(&mut self.command(args))
-    }
-
-    /// Succeeds; its standard output.
-    fn say(&self, args: &[&str]) -> String {
-        let ran = self.run(args);
-        assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
-        assert!(!ran.out.contains('\u{1b}'), "colours in a pipe: {args:?}");
-        ran.out
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        let out = self.say(&[args, &["--json"]].concat());
-        assert_eq!(out.lines().count(), 1, "{out}");
-        serde_json::from_str(&out).unwrap()
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.path().join(".config/paraphym/config.toml")
-    }
-
-    fn write(&self, text: &str) {
-        fs::create_dir_all(self.file().parent().unwrap()).unwrap();
-        fs::write(self.file(), text).unwrap();
-    }
-
-    /// An editor: what it does with the file, as shell words, `$1` being the file.
-    fn editor(&self, script: &str) -> String {
-        let path = self.0.path().join("editor");
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
+fn file(home: &Home) -> PathBuf {
+    home.path(".config/paraphym/config.toml")
 }
 
-fn ran(command: &mut Command) -> Ran {
-    let output = command.output().unwrap();
-    Ran {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+fn write(home: &Home, text: &str) {
+    fs::create_dir_all(file(home).parent().unwrap()).unwrap();
+    fs::write(file(home), text).unwrap();
 }
 
-/// One `error:` line, one `hint:` line, and nothing that only a programmer reads.
-fn assert_refused(ran: &Ran, code: i32, parts: &[&str]) {
-    let err = &ran.err;
-    assert_eq!(ran.code, Some(code), "{err}");
-    let errors: Vec<&str> = err.lines().filter(|l| l.starts_with("error: ")).collect();
-    assert_eq!(errors.len(), 1, "{err}");
-    for part in parts {
-        assert!(err.contains(part), "{part} is missing in: {err}");
-    }
-    for word in ["panicked", "backtrace", "Err(", "{ "] {
-        assert!(!err.contains(word), "{word} in: {err}");
-    }
+/// An editor: what it does with the file, as shell words, `$1` being the file.
+fn editor(home: &Home, script: &str) -> String {
+    let path = home.path("editor");
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
 #[test]
 fn a_setting_is_shown_with_where_it_comes_from() {
-    let home = Home::new();
+    let home = home();
     let all = home.say(&["get"]);
     assert!(all.contains("model.temperature") && all.contains("by default"));
-    assert!(!home.file().exists(), "looking leaves nothing behind");
-    home.write("[model]\ntop_k = 5\n[chat]\nsystem = \"hush\"\n");
+    assert!(!file(&home).exists(), "looking leaves nothing behind");
+    write(&home, "[model]\ntop_k = 5\n[chat]\nsystem = \"hush\"\n");
     let mut command = home.command(&["get", "model", "--json", "--set", "model.seed=9"]);
     let ran = ran(command
         .env("PARAPHYM_MODEL__TOP_P", "0.5")
@@ -151,12 +91,12 @@ fn a_setting_is_shown_with_where_it_comes_from() {
 
 #[test]
 fn what_is_set_holds_in_the_next_process_and_can_be_undone() {
-    let home = Home::new();
+    let home = home();
     let made = home.json(&["set", "model.temperature=0.7", "chat.idle=90s"]);
     assert_eq!(made["revision"], 2);
     assert_eq!(made["changed"].as_array().unwrap().len(), 2);
     assert!(
-        fs::read_to_string(home.file())
+        fs::read_to_string(file(&home))
             .unwrap()
             .contains("temperature = 0.7")
     );
@@ -217,7 +157,7 @@ fn what_is_set_holds_in_the_next_process_and_can_be_undone() {
 
 #[test]
 fn agents_and_servers_are_made_by_name() {
-    let home = Home::new();
+    let home = home();
     assert!(home.say(&["get", "agents"]).contains("agents.*.system"));
     let said = home.say(&["set", "agents.coder.system", "You = exact."]);
     assert!(
@@ -270,11 +210,11 @@ fn agents_and_servers_are_made_by_name() {
         (&Value::Null, &true.into())
     );
     assert!(
-        fs::read_to_string(home.file()).unwrap().contains("hush"),
+        fs::read_to_string(file(&home)).unwrap().contains("hush"),
         "who runs with it has it"
     );
     home.say(&["reset", "agents.coder", "tools.mcp.git"]);
-    let text = fs::read_to_string(home.file()).unwrap();
+    let text = fs::read_to_string(file(&home)).unwrap();
     assert!(
         !text.contains("coder") && !text.contains("git") && text.contains("calculate"),
         "{text}"
@@ -283,7 +223,7 @@ fn agents_and_servers_are_made_by_name() {
 
 #[test]
 fn what_is_wrong_with_an_agent_or_a_server_is_named() {
-    let home = Home::new();
+    let home = home();
     home.say(&["set", "tools.mcp.git.command", "git-mcp"]);
     for (change, part) in [
         (
@@ -308,7 +248,7 @@ fn what_is_wrong_with_an_agent_or_a_server_is_named() {
 
 #[test]
 fn two_who_change_settings_conflict_cleanly() {
-    let home = Home::new();
+    let home = home();
     home.say(&["set", "model.seed=1"]);
     let late = home.run(&["set", "--expect", "1", "model.seed=2"]);
     assert_refused(
@@ -360,9 +300,9 @@ fn two_who_change_settings_conflict_cleanly() {
 
 #[test]
 fn what_is_wrong_is_refused_by_field_and_changes_nothing() {
-    let home = Home::new();
+    let home = home();
     home.say(&["set", "model.seed=1"]);
-    let before = fs::read_to_string(home.file()).unwrap();
+    let before = fs::read_to_string(file(&home)).unwrap();
     for (args, parts) in [
         (
             &["set", "ui.theme=pink", "model.seed=2"][..],
@@ -385,7 +325,7 @@ fn what_is_wrong_is_refused_by_field_and_changes_nothing() {
     ] {
         assert_refused(&home.run(args), 2, parts);
     }
-    assert_eq!(fs::read_to_string(home.file()).unwrap(), before);
+    assert_eq!(fs::read_to_string(file(&home)).unwrap(), before);
     let held = ran(home
         .command(&["set", "model.seed=5"])
         .env("PARAPHYM_SEED", "3"));
@@ -402,9 +342,9 @@ fn what_is_wrong_is_refused_by_field_and_changes_nothing() {
 
 #[test]
 fn a_file_is_checked_without_holding() {
-    let home = Home::new();
+    let home = home();
     assert!(home.say(&["check"]).contains("0 settings"));
-    let file = home.0.path().join("draft.toml");
+    let file = home.path("draft.toml");
     let name = file.to_str().unwrap();
     fs::write(&file, "[model]\nseed = 4\n").unwrap();
     assert_eq!(home.json(&["check", name])["set"], 1);
@@ -423,14 +363,14 @@ fn a_file_is_checked_without_holding() {
         &["/nowhere is not here"],
     );
     // A file that is wrong keeps nobody from looking for what is wrong, nor from mending it.
-    home.write("[model]\nseed = -4\n");
+    write(&home, "[model]\nseed = -4\n");
     assert_refused(&home.run(&["check"]), 2, &["model.seed = -4"]);
     assert_refused(
         &home.run(&["set", "model.top_k=1"]),
         2,
         &["model.seed = -4", "config edit"],
     );
-    let editor = home.editor("sed -i s/-4/4/ \"$1\"");
+    let editor = editor(&home, "sed -i s/-4/4/ \"$1\"");
     let ran = ran(home.command(&["edit"]).env("EDITOR", editor));
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert_eq!(home.json(&["get", "model.seed"])["settings"][0]["value"], 4);
@@ -438,10 +378,10 @@ fn a_file_is_checked_without_holding() {
 
 #[test]
 fn the_schema_and_the_path_are_for_other_programs() {
-    let home = Home::new();
+    let home = home();
     let schema: Value = serde_json::from_str(&home.say(&["schema"])).unwrap();
     assert!(schema["properties"]["model"]["properties"]["temperature"].is_object());
-    assert_eq!(home.say(&["path"]).trim(), home.file().to_str().unwrap());
+    assert_eq!(home.say(&["path"]).trim(), file(&home).to_str().unwrap());
     assert_eq!(home.json(&["path"])["exists"], false);
     let mut command = home.command(&["path"]);
     let named = ran(command.env("PARAPHYM_CONFIG", "/etc/paraphym.toml"));
@@ -450,8 +390,8 @@ fn the_schema_and_the_path_are_for_other_programs() {
 
 #[test]
 fn an_edit_keeps_comments_and_is_a_revision() {
-    let home = Home::new();
-    let editor = home.editor("printf '[model]\\n# mine\\nseed = 8\\n' > \"$1\"");
+    let home = home();
+    let editor = editor(&home, "printf '[model]\\n# mine\\nseed = 8\\n' > \"$1\"");
     let edit = |visual: &str| ran(home.command(&["edit"]).env("VISUAL", visual));
     let made = edit(&editor);
     assert_eq!(
@@ -460,14 +400,14 @@ fn an_edit_keeps_comments_and_is_a_revision() {
         "{}",
         made.err
     );
-    assert!(fs::read_to_string(home.file()).unwrap().contains("# mine"));
+    assert!(fs::read_to_string(file(&home)).unwrap().contains("# mine"));
     let same = edit(&editor);
     assert!(same.out.contains("nothing was changed"));
     // An editor with an argument of its own.
     let made = edit("sed -i s/8/9/");
     assert_eq!(made.out, "revision 2\n", "{}", made.err);
     assert_eq!(home.json(&["history"])["revisions"][0]["who"], "ada");
-    let left = fs::read_dir(home.file().parent().unwrap()).unwrap();
+    let left = fs::read_dir(file(&home).parent().unwrap()).unwrap();
     let copies = left.filter(|one| {
         one.as_ref()
             .unwrap()
@@ -480,10 +420,10 @@ fn an_edit_keeps_comments_and_is_a_revision() {
 
 #[test]
 fn an_edit_that_is_wrong_or_too_late_changes_nothing_and_is_kept() {
-    let home = Home::new();
-    home.write("[model]\nseed = 8\n");
+    let home = home();
+    write(&home, "[model]\nseed = 8\n");
     let edit = |script: &str| {
-        let editor = home.editor(script);
+        let editor = editor(&home, script);
         ran(home.command(&["edit"]).env("EDITOR", editor))
     };
     let kept = |ran: &Ran| {
@@ -493,7 +433,7 @@ fn an_edit_that_is_wrong_or_too_late_changes_nothing_and_is_kept() {
     let wrong = edit("echo 'seed = -1' >> \"$1\"");
     assert_refused(&wrong, 1, &["nothing was changed", "kept in"]);
     assert!(kept(&wrong).contains("seed = -1"));
-    let real = home.file();
+    let real = file(&home);
     let late = edit(&format!(
         "echo 'top_k = 1' >> \"$1\"; echo '# other' >> '{}'",
         real.display()
@@ -514,17 +454,9 @@ struct Server(Child, BufReader<ChildStderr>);
 
 impl Server {
     fn start(home: &Home, args: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_paraphym"));
-        command
-            .args(["serve", "--bind", "127.0.0.1:0"])
-            .args(args)
-            .env_clear()
-            .env("HOME", home.0.path())
-            .env("HTTPS_PROXY", "http://127.0.0.1:9")
-            .env("HTTP_PROXY", "http://127.0.0.1:9")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        let serve = ["serve", "--bind", "127.0.0.1:0"];
+        let mut command = home.paraphym(&[&serve, args].concat());
+        command.stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
         let mut server = Self(child, lines);
@@ -548,11 +480,6 @@ impl Server {
             said.push_str(&line);
         }
     }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
-    }
 }
 
 impl Drop for Server {
@@ -564,34 +491,33 @@ impl Drop for Server {
 
 #[test]
 fn a_running_server_takes_over_what_is_changed() {
-    let home = Home::new();
+    let home = home();
     let mut server = Server::start(&home, &[]);
     // From then on it says what changes: the setting holds at once.
     home.say(&["set", "telemetry.log=info"]);
     // Read again so that the server has it for sure before the next change is made.
-    server.signal(Signal::HUP);
+    signal(&server.0, Signal::HUP);
     server.hear("the settings were read again: revision 2 holds");
     home.say(&["set", "model.seed=7"]);
     let said = server.hear("settings changed");
     for part in ["revision=3", "ada", "model.seed"] {
         assert!(said.contains(part), "{part} is missing in {said}");
     }
-    home.write("[model]\nseed = -1\n");
+    write(&home, "[model]\nseed = -1\n");
     let said = server.hear("the running settings stay");
     assert!(said.contains("model.seed = -1"), "{said}");
-    server.signal(Signal::HUP);
+    signal(&server.0, Signal::HUP);
     let said = server.hear("the settings file was not taken over");
     assert!(said.contains("model.seed = -1"), "{said}");
-    server.signal(Signal::TERM);
+    signal(&server.0, Signal::TERM);
     assert_eq!(server.0.wait().unwrap().code(), Some(143));
 }
 
 #[test]
 fn a_server_does_not_start_with_settings_that_are_wrong() {
-    let home = Home::new();
-    home.write("[limits]\nanswers = 0\n[ui]\ntheme = \"pink\"\n");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_paraphym"));
-    let ran = ran(command.arg("serve").env_clear().env("HOME", home.0.path()));
+    let home = home();
+    write(&home, "[limits]\nanswers = 0\n[ui]\ntheme = \"pink\"\n");
+    let ran = ran(&mut home.paraphym(&["serve"]));
     assert_refused(
         &ran,
         2,

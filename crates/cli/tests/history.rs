@@ -8,97 +8,32 @@
     reason = "a broken fixture should fail the test at once"
 )]
 
+mod common;
+
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-/// A home of its own for every test.
-struct Home(TempDir);
+use common::{Home, assert_refused};
 
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
+fn home() -> Home {
+    let home = Home::of("history");
+    let data = home.path("data");
+    home.with("XDG_DATA_HOME", data)
 }
 
-impl Home {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_paraphym"));
-        command
-            .arg("history")
-            .args(args)
-            .env_clear()
-            .env("HOME", self.0.path())
-            .env("XDG_DATA_HOME", self.0.path().join("data"))
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        ran(&mut self.command(args))
-    }
-
-    fn say(&self, args: &[&str]) -> String {
-        let ran = self.run(args);
-        assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
-        assert!(!ran.out.contains('\u{1b}'), "colours in a pipe: {args:?}");
-        ran.out
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        let out = self.say(&[args, &["--json"]].concat());
-        assert_eq!(out.lines().count(), 1, "{out}");
-        serde_json::from_str(&out).unwrap()
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, value: &Value) -> String {
-        let path = self.file(name);
-        fs::write(&path, value.to_string()).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
-    fn ids(&self) -> Vec<String> {
-        let list = self.json(&["list"]);
-        let all = list["conversations"].as_array().unwrap().iter();
-        all.map(|one| one["id"].as_str().unwrap().to_owned())
-            .collect()
-    }
+fn write(home: &Home, name: &str, value: &Value) -> String {
+    let path = home.path(name);
+    fs::write(&path, value.to_string()).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
-fn ran(command: &mut Command) -> Ran {
-    let output = command.output().unwrap();
-    Ran {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-/// One `error:` line, and nothing that only a programmer reads.
-fn assert_refused(ran: &Ran, code: i32, parts: &[&str]) {
-    let err = &ran.err;
-    assert_eq!(ran.code, Some(code), "{err}");
-    let errors = err.lines().filter(|line| line.starts_with("error: "));
-    assert_eq!(errors.count(), 1, "{err}");
-    for part in parts {
-        assert!(err.contains(part), "{part} is missing in: {err}");
-    }
-    for word in ["panicked", "backtrace", "Err("] {
-        assert!(!err.contains(word), "{word} in: {err}");
-    }
+fn ids(home: &Home) -> Vec<String> {
+    let list = home.json(&["list"]);
+    let all = list["conversations"].as_array().unwrap().iter();
+    all.map(|one| one["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// Two conversations, one with a tool's call.
@@ -129,7 +64,7 @@ fn file() -> Value {
 
 #[test]
 fn without_a_history_there_is_nothing_and_nothing_is_made() {
-    let home = Home::new();
+    let home = home();
     let ran = home.run(&["list"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.err.contains("nothing was stored yet"), "{}", ran.err);
@@ -138,19 +73,19 @@ fn without_a_history_there_is_nothing_and_nothing_is_made() {
     for args in [&["show", "a"][..], &["export", "a"], &["rm", "a", "--yes"]] {
         assert_refused(&home.run(args), 1, &["no conversation a", "history list"]);
     }
-    assert!(!home.file("data").exists(), "looking leaves nothing behind");
+    assert!(!home.path("data").exists(), "looking leaves nothing behind");
 }
 
 #[test]
 fn what_is_exported_is_imported_as_it_was() {
-    let home = Home::new();
-    let given = home.write("given.json", &file());
+    let home = home();
+    let given = write(&home, "given.json", &file());
     let stored = home.json(&["import", &given]);
     assert_eq!(
         stored,
         json!({"imported": ["whales", "sums"], "messages": 6})
     );
-    assert_eq!(home.ids(), ["sums", "whales"], "the latest first");
+    assert_eq!(ids(&home), ["sums", "whales"], "the latest first");
 
     let list = home.say(&["list"]);
     for part in [
@@ -179,7 +114,7 @@ fn what_is_exported_is_imported_as_it_was() {
 
     // Out and in again, in another home, is the same byte for byte.
     let all = home.say(&["export", "--all", "--format", "json"]);
-    let out = home.file("out.json");
+    let out = home.path("out.json");
     let told = home.json(&["export", "--all", "--output", out.to_str().unwrap()]);
     assert_eq!(
         (&told["conversations"], &told["messages"]),
@@ -190,24 +125,17 @@ fn what_is_exported_is_imported_as_it_was() {
         fs::metadata(&out).unwrap().permissions().mode() & 0o777,
         0o600
     );
-    let other = Home::new();
-    let mut import = other.command(&["import", "-"]);
-    let mut child = import.stdin(Stdio::piped()).spawn().unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(all.as_bytes())
-        .unwrap();
-    assert!(child.wait().unwrap().success());
+    let other = self::home();
+    let imported = other.run_with_input(&["import", "-"], all.as_bytes());
+    assert_eq!(imported.code, Some(0), "{}", imported.err);
     assert_eq!(other.say(&["export", "--all", "--json"]), all);
     assert_eq!(serde_json::from_str::<Value>(&all).unwrap(), file());
 }
 
 #[test]
 fn files_for_people_and_spreadsheets() {
-    let home = Home::new();
-    home.say(&["import", &home.write("given.json", &file())]);
+    let home = home();
+    home.say(&["import", &write(&home, "given.json", &file())]);
     let markdown = home.say(&["export", "whales"]);
     assert!(
         markdown.starts_with("# How large is a blue whale?\n\nwhales\n"),
@@ -225,7 +153,7 @@ fn files_for_people_and_spreadsheets() {
         "whales,2,2026-03-01T12:00:01Z,assistant,\"About 30 metres, \"\"give or take\"\",\nsays the book.\",,"
     );
     assert!(ran.out.contains(",tool,'=42,,c1\r\n"), "{}", ran.out);
-    let file = home.file("talk.txt");
+    let file = home.path("talk.txt");
     let path = file.to_str().unwrap();
     assert!(
         home.say(&["export", "whales", "-o", path])
@@ -251,8 +179,8 @@ fn files_for_people_and_spreadsheets() {
 
 #[test]
 fn what_was_said_is_found_by_its_words() {
-    let home = Home::new();
-    home.say(&["import", &home.write("given.json", &file())]);
+    let home = home();
+    home.say(&["import", &write(&home, "given.json", &file())]);
     let hits = home.json(&["search", "blue", "wha"]);
     assert_eq!(hits["hits"].as_array().unwrap().len(), 1);
     assert_eq!(
@@ -283,10 +211,10 @@ fn what_was_said_is_found_by_its_words() {
 
 #[test]
 fn a_file_with_a_mistake_stores_nothing() {
-    let home = Home::new();
+    let home = home();
     let mut wrong = file();
     wrong["conversations"][1]["messages"][3]["role"] = "king".into();
-    let refused = home.run(&["import", &home.write("wrong.json", &wrong)]);
+    let refused = home.run(&["import", &write(&home, "wrong.json", &wrong)]);
     assert_refused(
         &refused,
         2,
@@ -296,7 +224,7 @@ fn a_file_with_a_mistake_stores_nothing() {
             "was stored",
         ],
     );
-    assert!(home.ids().is_empty());
+    assert!(ids(&home).is_empty());
     assert_refused(
         &home.run(&["import", "/nowhere.json"]),
         1,
@@ -306,42 +234,42 @@ fn a_file_with_a_mistake_stores_nothing() {
     // A name that is taken: nothing of the rest is stored either.
     let mut one = file();
     one["conversations"].as_array_mut().unwrap().remove(0);
-    home.say(&["import", &home.write("one.json", &one)]);
-    let refused = home.run(&["import", &home.write("both.json", &file())]);
+    home.say(&["import", &write(&home, "one.json", &one)]);
+    let refused = home.run(&["import", &write(&home, "both.json", &file())]);
     assert_refused(&refused, 1, &["there is a conversation sums already"]);
-    assert_eq!(home.ids(), ["sums"]);
-    let failed = home.run(&["import", &home.write("both.json", &file()), "--json"]);
+    assert_eq!(ids(&home), ["sums"]);
+    let failed = home.run(&["import", &write(&home, "both.json", &file()), "--json"]);
     let event: Value = serde_json::from_str(failed.out.lines().last().unwrap()).unwrap();
     assert_eq!(event["event"], "failed");
 }
 
 #[test]
 fn nothing_is_removed_unless_somebody_says_so() {
-    let home = Home::new();
-    home.say(&["import", &home.write("given.json", &file())]);
+    let home = home();
+    home.say(&["import", &write(&home, "given.json", &file())]);
     assert_refused(&home.run(&["rm", "sums"]), 2, &["--yes"]);
     assert_refused(
         &home.run(&["rm", "sums", "nobody", "--yes"]),
         1,
         &["no conversation nobody"],
     );
-    assert_eq!(home.ids(), ["sums", "whales"]);
+    assert_eq!(ids(&home), ["sums", "whales"]);
     assert_eq!(
         home.json(&["rm", "sums", "--yes"]),
         json!({"removed": ["sums"], "messages": 4})
     );
-    assert_eq!(home.ids(), ["whales"]);
+    assert_eq!(ids(&home), ["whales"]);
     assert!(home.say(&["search", "42"]).is_empty());
 }
 
 #[test]
 fn a_file_that_is_not_ours_is_left_as_it_is() {
-    let home = Home::new();
-    let folder = home.file("data/paraphym");
+    let home = home();
+    let folder = home.path("data/paraphym");
     fs::create_dir_all(&folder).unwrap();
     let database = folder.join("paraphym.db");
     fs::write(&database, "my shopping list").unwrap();
-    let given = home.write("given.json", &file());
+    let given = write(&home, "given.json", &file());
     for args in [&["list"][..], &["import", &given], &["rm", "a", "--yes"]] {
         assert_refused(&home.run(args), 1, &["paraphym.db", "left as it is"]);
     }

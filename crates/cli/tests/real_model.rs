@@ -12,6 +12,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use model_store::{DEFAULT_MODEL, Store, StoreConfig};
@@ -45,7 +46,9 @@ fn paraphym(command: &str, args: &[&str]) -> Command {
         .env_remove("TOKENIZERS_PARALLELISM")
         // What is said here is no part of anybody's history.
         .env("XDG_DATA_HOME", env!("CARGO_TARGET_TMPDIR"));
+    // In the background of the terminal that the tests were started from: nobody is asked there.
     process
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
