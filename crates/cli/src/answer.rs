@@ -41,6 +41,17 @@ pub(crate) struct Asked<'a> {
 pub(crate) async fn show(
     stage: &mut Stage,
     mut asked: Asked<'_>,
+    stream: TurnStream,
+    json: bool,
+) -> Result<Ending, Failure> {
+    let ended = shown(stage, &mut asked, stream, json).await;
+    asked.desk.clear();
+    ended
+}
+
+async fn shown(
+    stage: &mut Stage,
+    asked: &mut Asked<'_>,
     mut stream: TurnStream,
     json: bool,
 ) -> Result<Ending, Failure> {

@@ -82,6 +82,15 @@ impl Desk {
         }
     }
 
+    /// Nobody waits for an answer any more: the turn ended, or was left.
+    pub(crate) fn clear(&mut self) {
+        if !self.waiting.is_empty() {
+            self.say("\n");
+        }
+        self.waiting.clear();
+        self.typed.clear();
+    }
+
     /// Which call is answered, and how. Never, where nothing is asked.
     pub(crate) async fn answer(&mut self) -> (ToolCall, Verdict) {
         let verdict = match &self.terminal {
@@ -162,7 +171,11 @@ async fn line(terminal: &AsyncFd<File>, typed: &mut Vec<u8>) -> Verdict {
         };
         let mut bytes = [0_u8; 64];
         match ready.try_io(|terminal| terminal.get_ref().read(&mut bytes)) {
-            Ok(Ok(0) | Err(_)) => return Verdict::No,
+            Ok(Ok(0) | Err(_)) => {
+                // No line break was typed.
+                let _ = terminal.get_ref().write_all(b"\n");
+                return Verdict::No;
+            }
             Ok(Ok(count)) => {
                 for byte in bytes.iter().take(count) {
                     if *byte == b'\n' {
