@@ -11,7 +11,7 @@ use paraphym_candle::{ModelName, Paraphym, ToolFilter, TurnSettings};
 use crate::args::{Choices, Documents};
 use crate::failure::Failure;
 use crate::fetch::ensure;
-use crate::out::{note, tell};
+use crate::out::note;
 use crate::progress::Progress;
 use crate::stage::Stage;
 
@@ -68,9 +68,14 @@ impl Equipment {
 pub(crate) async fn bring_meanings(stage: &mut Stage, host: &Paraphym) -> Result<(), Failure> {
     let model = ModelName::new(&host.settings().settings.recall.model);
     match ensure(stage, host.store(), &model).await {
-        Err(failure @ Failure::Failed { .. }) => {
-            tell(&failure);
-            note("memories and documents are searched by words alone");
+        Err(Failure::Failed { error, .. }) => {
+            note(&format!(
+                "memories and documents are searched by words alone: {error}"
+            ));
+            note(&format!(
+                "hint: `paraphym model pull {model}` brings what finds them by meaning, when online; \
+                 recall.model names another"
+            ));
             Ok(())
         }
         other => other,
