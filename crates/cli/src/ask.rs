@@ -20,6 +20,7 @@ use crate::permission::Desk;
 use crate::progress::SILENCE;
 use crate::render;
 use crate::stage::{Kept, Stage, leave_now};
+use crate::thread::has_broken_off;
 
 /// More than this on standard input is no question: no model here has a window for it.
 const INPUT_MAX: u64 = 1 << 20;
@@ -44,8 +45,6 @@ async fn answered(stage: &mut Stage, ask: &Ask, told: &mut bool) -> Result<(), F
     stage.check_agent(&ask.choices)?;
     let question = question(stage, ask).await?;
     let model = stage.chosen(&ask.choices);
-    let store = stage.store()?;
-    ensure(stage, &store, &model).await?;
     let host = builder(stage, ask, &model).start().await?;
     let ended = turn_of(stage, &host, ask, model, question).await;
     let (result, unfinished) = match ended {
@@ -89,14 +88,24 @@ async fn turn_of(
     model: ModelName,
     question: Option<String>,
 ) -> Result<Ending, Failure> {
-    let equipment = Equipment::gather(stage, host, &ask.choices, &ask.documents).await?;
+    // A conversation that is not there is no reason to bring a model.
     let conversation = ask.thread.find(host, || ConversationId::new("ask")).await?;
+    ensure(stage, host.store(), &model).await?;
+    let equipment = Equipment::gather(stage, host, &ask.choices, &ask.documents).await?;
     // These were checked before the start, and the settings when they were read.
     let settings = turn(usual(host, &ask.choices)?, &ask.choices, model)?;
     let settings = equipment.on(host, settings);
     // A token's life, stop 1: a question becomes a turn of a conversation.
     let stream = match question {
-        Some(question) => host.ask(&conversation, &question, settings).await?,
+        Some(question) => {
+            if ask.thread.is_said() && has_broken_off(host, &conversation).await? {
+                note(&format!(
+                    "an answer of this conversation broke off: `paraphym ask --conversation {conversation}` without \
+                     a text goes on with it"
+                ));
+            }
+            host.ask(&conversation, &question, settings).await?
+        }
         None => go_on(host, &conversation, settings).await?,
     };
     let desk = &mut Desk::open();
@@ -119,7 +128,7 @@ async fn go_on(
     left.ok_or_else(|| {
         Failure::usage(
             format_args!("no answer of the conversation {conversation} broke off"),
-            "say something: paraphym ask --continue \"And then?\"",
+            format!("say something: paraphym ask --conversation {conversation} \"And then?\""),
         )
     })
 }
@@ -128,7 +137,8 @@ async fn go_on(
 /// broke off is to go on.
 async fn question(stage: &mut Stage, ask: &Ask) -> Result<Option<String>, Failure> {
     let typed = ask.text.join(" ");
-    let read = read_question(stage, &typed).await?;
+    let needed = typed.is_empty() && !ask.thread.is_said();
+    let read = read_question(stage, &typed, needed).await?;
     if read.is_none() && !ask.thread.is_said() {
         let example = "paraphym ask \"What is a monad?\"";
         return Err(Failure::usage("there is no question", example));
@@ -136,11 +146,16 @@ async fn question(stage: &mut Stage, ask: &Ask) -> Result<Option<String>, Failur
     Ok(read)
 }
 
-async fn read_question(stage: &mut Stage, typed: &str) -> Result<Option<String>, Failure> {
-    let input = if std::io::stdin().is_terminal() || (!typed.is_empty() && is_socket()) {
+/// `needed`: without what is read there is nothing to do.
+async fn read_question(
+    stage: &mut Stage,
+    typed: &str,
+    needed: bool,
+) -> Result<Option<String>, Failure> {
+    let input = if std::io::stdin().is_terminal() || (!needed && is_socket()) {
         String::new()
     } else {
-        let read = read_input(!typed.is_empty());
+        let read = read_input(needed);
         match stage.unless_signalled(read).await {
             Ok(read) => read?,
             // The thread that reads cannot be told to stop, and nothing else has begun.
@@ -165,9 +180,8 @@ fn join(typed: &str, input: &str) -> Option<String> {
     }
 }
 
-/// Standard input to its end. Where a question was typed too, a silent input is named: it may have been left open by
-/// mistake.
-async fn read_input(typed: bool) -> Result<String, Failure> {
+/// Standard input to its end. Where it is not needed, a silent one is named: it may have been left open by mistake.
+async fn read_input(needed: bool) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     let mut input = tokio::io::stdin().take(INPUT_MAX + 1);
     let mut read = std::pin::pin!(input.read_to_end(&mut bytes));
@@ -175,7 +189,7 @@ async fn read_input(typed: bool) -> Result<String, Failure> {
     let done = if let Ok(done) = first {
         done
     } else {
-        if typed {
+        if !needed {
             note("reading standard input to its end (to ask without it: < /dev/null)");
         }
         read.await

@@ -12,7 +12,6 @@ use std::time::Duration;
 use anstyle::AnsiColor;
 use chat_config::settings::DEFAULT_AGENT;
 use domain::{ConversationId, ModelName, Sampling};
-use model_store::Store;
 use paraphym_candle::signals::Signal;
 use paraphym_candle::{Paraphym, TurnSettings, TurnStream};
 
@@ -40,7 +39,6 @@ const MOMENT: Duration = Duration::from_millis(200);
 struct Chat<'a> {
     stage: &'a mut Stage,
     host: &'a Paraphym,
-    store: Store,
     lines: Lines,
     session: Session,
     conversation: ConversationId,
@@ -67,15 +65,13 @@ pub(crate) async fn run(stage: &mut Stage, args: &args::Chat) -> Result<(), Fail
     sampling(&Sampling::default(), &args.choices)?;
     stage.check_agent(&args.choices)?;
     let model = stage.chosen(&args.choices);
-    let store = stage.store()?;
-    ensure(stage, &store, &model).await?;
     let kept = if args.private {
         Kept::Nothing
     } else {
         Kept::All
     };
     let host = stage.builder(&model, kept).start().await?;
-    let mut chat = match Chat::begin(stage, &host, store, model, args).await {
+    let mut chat = match Chat::begin(stage, &host, model, args).await {
         Ok(chat) => chat,
         Err(failure) => {
             stage.drain(&host, None).await;
@@ -102,15 +98,15 @@ impl<'a> Chat<'a> {
     async fn begin(
         stage: &'a mut Stage,
         host: &'a Paraphym,
-        store: Store,
         model: ModelName,
         args: &args::Chat,
     ) -> Result<Self, Failure> {
+        // A conversation that is not there is no reason to bring a model.
         let conversation = args.thread.find(host, thread::new_name).await?;
+        ensure(stage, host.store(), &model).await?;
         let documents = args.documents.clone();
         let equipment = Equipment::gather(stage, host, &args.choices, &documents).await?;
         Ok(Self {
-            store,
             lines: Lines::open(),
             session: Session::new(model, args.choices.clone()),
             conversation,
@@ -311,7 +307,7 @@ impl<'a> Chat<'a> {
 
     /// Another model for the next turn, if it can be had.
     async fn choose(&mut self, model: ModelName) -> Result<String, Failure> {
-        match ensure(self.stage, &self.store, &model).await {
+        match ensure(self.stage, self.host.store(), &model).await {
             Ok(()) => {
                 let said = format!("the next answer comes from {model}");
                 self.session.model = model;

@@ -15,14 +15,18 @@ impl Thread {
         self.conversation.is_some() || self.go_on
     }
 
-    /// Its name; `usual` where none was asked for.
+    /// Its name; `usual` where none was asked for. One that cannot be a name is refused here.
     pub(crate) async fn find(
         &self,
         host: &Paraphym,
         usual: impl FnOnce() -> ConversationId,
     ) -> Result<ConversationId, Failure> {
         match &self.conversation {
-            Some(name) => Ok(ConversationId::new(name)),
+            Some(name) => {
+                let named = ConversationId::new(name);
+                host.agents().conversation(&named).await?;
+                Ok(named)
+            }
             None if self.go_on => last(host).await,
             None => Ok(usual()),
         }

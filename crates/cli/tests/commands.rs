@@ -338,10 +338,19 @@ fn a_question_that_is_still_being_read_can_be_interrupted() {
 #[test]
 fn a_socket_that_stays_open_is_not_waited_for() {
     let home = Home::new();
-    let (theirs, _ours) = std::os::unix::net::UnixStream::pair().unwrap();
-    let mut command = home.command(&["ask", "-m", "/nowhere/x.gguf", "hi"]);
-    command.stdin(std::os::fd::OwnedFd::from(theirs));
-    assert_refused(&ran(&mut command), 1, &["is not here"]);
+    for (args, code, part) in [
+        (
+            &["ask", "-m", "/nowhere/x.gguf", "hi"][..],
+            1,
+            "is not here",
+        ),
+        (&["ask", "--continue"], 2, "there is no conversation"),
+    ] {
+        let (theirs, _ours) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut command = home.command(args);
+        command.stdin(std::os::fd::OwnedFd::from(theirs));
+        assert_refused(&ran(&mut command), code, &[part]);
+    }
 }
 
 #[test]
