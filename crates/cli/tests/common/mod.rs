@@ -105,6 +105,7 @@ impl Home {
     }
 
     /// Succeeds; its standard output.
+    #[track_caller]
     pub fn say(&self, args: &[&str]) -> String {
         let out = self.run(args).well().out;
         assert!(!out.contains('\u{1b}'), "colours in a pipe: {args:?}");
@@ -112,6 +113,7 @@ impl Home {
     }
 
     /// Succeeds with one line of JSON.
+    #[track_caller]
     pub fn json(&self, args: &[&str]) -> Value {
         let out = self.say(&[args, &["--json"]].concat());
         assert_eq!(out.lines().count(), 1, "{out}");
