@@ -223,17 +223,15 @@ impl Drive {
         let within = memory.within;
         let finding = recalls.recall(&self.conversation, &user, memory);
         Box::pin(async move {
-            match timeout(within, finding).await {
-                Ok(Ok(found)) => found,
-                Ok(Err(error)) => {
-                    tracing::warn!(error, "nothing is recalled");
-                    Recollection::default()
+            let found = timeout(within, finding).await;
+            let late = || Err(format!("nothing was found within {within:?}"));
+            found.unwrap_or_else(|_| late()).unwrap_or_else(|error| {
+                tracing::warn!(error, "nothing is recalled");
+                Recollection {
+                    without_meaning: Some(error),
+                    ..Recollection::default()
                 }
-                Err(_) => {
-                    tracing::warn!(?within, "nothing is recalled in time");
-                    Recollection::default()
-                }
-            }
+            })
         })
     }
 

@@ -19,7 +19,7 @@ pub struct Recollection {
     pub citations: Vec<Citation>,
     /// What the model is shown of it; within the settings' tokens.
     pub text: String,
-    /// Why it was looked for by words alone; `None` if by meaning, too.
+    /// Why words alone were searched, or nothing at all; `None` if meanings were, too.
     pub without_meaning: Option<String>,
 }
 

@@ -251,7 +251,11 @@ async fn what_was_said_is_remembered_and_recalled_in_another_conversation_and_ci
     play.agents = play.agents.clone().with_recalls(Arc::new(memory));
     let events = all(play.ask("My cat is called Minka", remembering()).await).await;
     let recalled = |event: &TurnEvent| matches!(event, TurnEvent::Recalled { .. });
-    assert!(!events.iter().any(recalled));
+    // Nothing was found, and it is told that words alone were searched.
+    assert!(matches!(
+        events.iter().find(|event| recalled(event)),
+        Some(TurnEvent::Recalled { citations, .. }) if citations.is_empty()
+    ));
 
     let other = domain::ConversationId::new("other");
     let asked = play
@@ -310,6 +314,13 @@ async fn a_look_up_that_takes_too_long_is_gone_without() {
     let began = tokio::time::Instant::now();
     let events = all(play.ask("Hi", remembering()).await).await;
     assert_eq!(text(&events), "Hello.");
+    assert_eq!(
+        events[0],
+        TurnEvent::Recalled {
+            citations: Vec::new(),
+            without_meaning: Some("nothing was found within 5s".to_owned()),
+        }
+    );
     assert_eq!(began.elapsed().as_secs(), 5);
     play.end().await;
 }

@@ -63,7 +63,9 @@ const SECTIONS: [(&str, Effect); 12] = [
 ];
 
 /// Settings that differ from their section.
-const SINGLE: [(&str, Effect); 26] = [
+const SINGLE: [(&str, Effect); 28] = [
+    ("agents.*.documents", Effect::NextStart),
+    ("agents.*.model", Effect::NextStart),
     ("chat.context", Effect::NextTurn),
     ("chat.system", Effect::NextTurn),
     ("model.crash_budget", Effect::AtOnce),

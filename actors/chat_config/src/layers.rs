@@ -372,6 +372,14 @@ mod tests {
                 "agents.coder.stop = [\"\"]",
             ),
             (
+                "[agents.coder]\ntools = [\"a*b\"]\n",
+                "agents.coder.tools = [\"a*b\"] (from file /etc/config.toml) is not accepted: use a list of at most 256 names",
+            ),
+            (
+                "[tools.mcp.a]\ncommand = \"x\"\ntools = [\"a b\"]\n",
+                "tools.mcp.a.tools = [\"a b\"]",
+            ),
+            (
                 "[tools.overrides]\nrm = \"perhaps\"\n",
                 "tools.overrides.rm = \"perhaps\"",
             ),

@@ -197,7 +197,11 @@ impl McpServers {
             return Err(ChangeError::Unknown { name });
         }
         let id = child_id(name);
-        self.supervisor.terminate_child(&id).await?;
+        match self.supervisor.terminate_child(&id).await {
+            // A supervisor that was started again has those of its first start.
+            Ok(()) | Err(TerminateChildError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         // Not there: another remove was first.
         let _ = self.supervisor.delete_child(&id).await;
         self.forget(name);

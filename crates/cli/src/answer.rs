@@ -80,6 +80,9 @@ async fn shown(
         let Some(event) = event else {
             return Ok(Ending::Given);
         };
+        if matches!(event, TurnEvent::ApprovalNeeded { .. }) && !json {
+            stage.out.text(answer.end()).await?;
+        }
         asked.hear(&stream, &event, &mut progress).await;
         let next = if json {
             stage.out.json(&render::event(&event)).await?;

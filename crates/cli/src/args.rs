@@ -95,7 +95,7 @@ Examples:
   paraphym ask --conversation trip \"We leave on Friday.\"
   paraphym ask --continue \"When do we leave?\"
 
-Nothing of it is kept, unless the conversation has a name. A question that broke off goes on with
+No conversation is kept, unless it has a name. A question that broke off goes on with
 `paraphym ask --continue` without a text.")]
     Ask(Ask),
     /// Talk with the model, with history; /help tells the commands

@@ -20,7 +20,7 @@ use crate::permission::Desk;
 use crate::progress::SILENCE;
 use crate::render;
 use crate::stage::{Kept, Stage, leave_now};
-use crate::thread::has_broken_off;
+use crate::thread::{BrokenOff, broken_off};
 
 /// More than this on standard input is no question: no model here has a window for it.
 const INPUT_MAX: u64 = 1 << 20;
@@ -91,14 +91,14 @@ async fn turn_of(
     // A conversation that is not there is no reason to bring a model.
     let conversation = ask.thread.find(host, || ConversationId::new("ask")).await?;
     ensure(stage, host.store(), &model).await?;
-    let equipment = Equipment::gather(stage, host, &ask.choices, &ask.documents).await?;
+    let equipment = Equipment::gather(stage, host, &ask.choices, &ask.documents, true).await?;
     // These were checked before the start, and the settings when they were read.
     let settings = turn(usual(host, &ask.choices)?, &ask.choices, model)?;
     let settings = equipment.on(host, settings);
     // A token's life, stop 1: a question becomes a turn of a conversation.
     let stream = match question {
         Some(question) => {
-            if ask.thread.is_said() && has_broken_off(host, &conversation).await? {
+            if ask.thread.is_said() && broken_off(host, &conversation).await? != BrokenOff::None {
                 note(&format!(
                     "an answer of this conversation broke off: `paraphym ask --conversation {conversation}` without \
                      a text goes on with it"

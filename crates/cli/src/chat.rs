@@ -18,7 +18,7 @@ use paraphym_candle::{Paraphym, TurnSettings, TurnStream};
 use crate::answer::{self, Asked, Ending};
 use crate::args::{self, Documents};
 use crate::choices::{sampling, usual};
-use crate::equip::Equipment;
+use crate::equip::{Equipment, calls_servers};
 use crate::failure::Failure;
 use crate::fetch::ensure;
 use crate::out::{note, tell};
@@ -26,7 +26,7 @@ use crate::permission::Desk;
 use crate::presses::Meaning;
 use crate::render::table;
 use crate::stage::{Kept, Stage, leave_now};
-use crate::thread;
+use crate::thread::{BrokenOff, broken_off, new_name};
 use crate::unfinished::Unfinished;
 use command::{COMMANDS, Line, parse};
 use lines::{Lines, Read};
@@ -70,7 +70,13 @@ pub(crate) async fn run(stage: &mut Stage, args: &args::Chat) -> Result<(), Fail
     } else {
         Kept::All
     };
-    let host = stage.builder(&model, kept).start().await?;
+    let mut builder = stage.builder(&model, kept);
+    let settings = stage.first();
+    let mut agents = settings.agents.values();
+    if !agents.any(|agent| calls_servers(&agent.tools)) {
+        builder = builder.without_servers_of_settings();
+    }
+    let host = builder.start().await?;
     let mut chat = match Chat::begin(stage, &host, model, args).await {
         Ok(chat) => chat,
         Err(failure) => {
@@ -102,12 +108,14 @@ impl<'a> Chat<'a> {
         args: &args::Chat,
     ) -> Result<Self, Failure> {
         // A conversation that is not there is no reason to bring a model.
-        let conversation = args.thread.find(host, thread::new_name).await?;
+        let conversation = args.thread.find(host, new_name).await?;
         ensure(stage, host.store(), &model).await?;
         let documents = args.documents.clone();
-        let equipment = Equipment::gather(stage, host, &args.choices, &documents).await?;
+        let remembers = !args.private;
+        let equipment =
+            Equipment::gather(stage, host, &args.choices, &documents, remembers).await?;
         Ok(Self {
-            lines: Lines::open(),
+            lines: Lines::open(!args.private),
             session: Session::new(model, args.choices.clone()),
             conversation,
             documents,
@@ -139,12 +147,17 @@ impl<'a> Chat<'a> {
     /// `goes_on`: what broke off goes on before anything is typed.
     async fn talk(&mut self, goes_on: bool) -> Result<Left, Failure> {
         self.greet().await?;
-        if thread::has_broken_off(self.host, &self.conversation).await? {
-            if !goes_on {
+        match broken_off(self.host, &self.conversation).await? {
+            BrokenOff::None => {}
+            // What was asked before more was said is not taken up unless somebody says so.
+            BrokenOff::Last if goes_on => {
+                if let Some(rest) = self.go_on().await? {
+                    return Ok(Left::Terminated(rest));
+                }
+            }
+            BrokenOff::Last | BrokenOff::Earlier => {
                 let said = "an answer of this conversation broke off: /continue goes on with it";
                 self.stage.out.aside(said).await?;
-            } else if let Some(rest) = self.go_on().await? {
-                return Ok(Left::Terminated(rest));
             }
         }
         loop {
@@ -273,7 +286,11 @@ impl<'a> Chat<'a> {
             Effect::Say(line) => line,
             Effect::Help => return self.help().await,
             Effect::ShowHistory => return self.history().await,
-            Effect::ChooseModel(model) => self.choose(model).await?,
+            Effect::ChooseModel(model) => {
+                let said = self.choose(model.clone()).await?;
+                self.session.name_model(&model);
+                said
+            }
             Effect::ChooseAgent(agent) => self.take_agent(agent).await?,
             Effect::ShowAgents => self.agents(),
             Effect::ClearHistory => match self.host.agents().clear(&self.conversation).await {
@@ -329,27 +346,35 @@ impl<'a> Chat<'a> {
             Ok(settings) => settings,
             Err(error) => return Ok(error.to_string()),
         };
-        let named = self.session.choices().model.clone();
-        let model = named.unwrap_or(settings.model);
+        let choices = args::Choices {
+            agent: Some(agent.clone()),
+            ..self.session.choices().clone()
+        };
+        let gathering = Equipment::gather(
+            self.stage,
+            self.host,
+            &choices,
+            &self.documents,
+            !self.private,
+        );
+        let equipment = match gathering.await {
+            Ok(equipment) => equipment,
+            Err(failure @ (Failure::Failed { .. } | Failure::Usage { .. })) => {
+                tell(&failure);
+                return Ok("the agent is still the one before".to_owned());
+            }
+            Err(end) => return Err(end),
+        };
+        let model = choices.model.unwrap_or(settings.model);
         if model != self.session.model {
             let said = self.choose(model.clone()).await?;
             if self.session.model != model {
                 return Ok(said);
             }
         }
+        // All of it, or nothing.
+        self.equipment = equipment;
         let said = format!("the next answer comes from the agent {agent} and {model}");
-        let choices = args::Choices {
-            agent: Some(agent.clone()),
-            ..self.session.choices().clone()
-        };
-        match Equipment::gather(self.stage, self.host, &choices, &self.documents).await {
-            Ok(equipment) => self.equipment = equipment,
-            Err(failure @ (Failure::Failed { .. } | Failure::Usage { .. })) => {
-                tell(&failure);
-                return Ok("the agent is still the one before".to_owned());
-            }
-            Err(end) => return Err(end),
-        }
         self.session.take_agent(agent);
         Ok(said)
     }

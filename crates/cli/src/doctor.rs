@@ -14,7 +14,8 @@ use crate::stage::{Kept, Stage};
 /// Looks at everything; fails if something does.
 pub(crate) async fn run(stage: &mut Stage, args: &Doctor) -> Result<(), Failure> {
     let model = stage.named(args.model.as_ref());
-    let host = stage.builder(&model, Kept::Nothing).start().await?;
+    let builder = stage.builder(&model, Kept::Nothing);
+    let host = builder.without_servers_of_settings().start().await?;
     let report = stage.unless_signalled(host.doctor()).await;
     let report = match report {
         Ok(mut report) => {

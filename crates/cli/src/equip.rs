@@ -2,17 +2,19 @@
 //! servers whose tools it may call. What is missing is said, and the turn goes on without.
 
 use std::cell::RefCell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chat_config::settings::DEFAULT_AGENT;
+use paraphym_candle::mcp_client::ServerState;
 use paraphym_candle::retrieval::{Added, Progress as Adding};
 use paraphym_candle::{ModelName, Paraphym, ToolFilter, TurnSettings};
 
 use crate::args::{Choices, Documents};
 use crate::failure::Failure;
 use crate::fetch::ensure;
+use crate::history::safe;
 use crate::out::note;
-use crate::progress::Progress;
+use crate::progress::{Progress, SILENCE};
 use crate::stage::Stage;
 
 /// How long servers may take to start before the turn goes on without their tools: some are fetched first.
@@ -32,18 +34,19 @@ pub(crate) struct Equipment {
 }
 
 impl Equipment {
-    /// Sees to all of it, for an agent.
+    /// Sees to all of it, for an agent; `remembers` says whether its memory is used at all.
     pub(crate) async fn gather(
         stage: &mut Stage,
         host: &Paraphym,
         choices: &Choices,
         named: &Documents,
+        remembers: bool,
     ) -> Result<Self, Failure> {
         let agent = choices.agent.as_deref().unwrap_or(DEFAULT_AGENT);
         let mut wanted = host.agent_documents(agent)?;
         wanted.extend(named.documents.iter().cloned());
         let turn = host.agent_settings(agent)?;
-        if turn.memory.is_some() || !wanted.is_empty() {
+        if (remembers && turn.memory.is_some()) || !wanted.is_empty() {
             bring_meanings(stage, host).await?;
         }
         let added = if wanted.is_empty() {
@@ -98,10 +101,10 @@ async fn add(stage: &mut Stage, host: &Paraphym, wanted: &[String]) -> Result<Ad
     let added =
         added.map_err(|error| Failure::failed(error, "the rest works without --document"))?;
     for refused in &added.refused {
-        note(&format!("not read: {refused}"));
+        note(&format!("not read: {}", safe(&refused.to_string())));
     }
     for path in &added.dropped {
-        note(&format!("made room for others: {path}"));
+        note(&format!("made room for others: {}", safe(path)));
     }
     if added.documents.is_empty() {
         return Err(Failure::usage(
@@ -118,25 +121,54 @@ async fn wait_for_servers(
     host: &Paraphym,
     turn: &TurnSettings,
 ) -> Result<(), Failure> {
-    let calls = match &turn.tools {
-        ToolFilter::None => false,
-        ToolFilter::All => true,
-        ToolFilter::Only(tools) => calls_servers(tools),
+    let servers = host.servers();
+    let status = || {
+        let all = servers.status().into_iter();
+        all.filter(|server| is_called(&turn.tools, &server.name))
     };
-    if !calls {
-        return Ok(());
-    }
-    let settled = host.servers().settled(SERVERS);
-    stage.unless_signalled(settled).await?;
-    for server in host.servers().status() {
-        if let Some(why) = server.last_error {
+    let starting = || -> Vec<String> {
+        let starting = status().filter(|server| server.state == ServerState::Starting);
+        starting.map(|server| server.name).collect()
+    };
+    let began = Instant::now();
+    let mut told = false;
+    while !starting().is_empty() && began.elapsed() < SERVERS {
+        stage.unless_signalled(servers.settled(SILENCE)).await?;
+        if !told && !starting().is_empty() {
+            told = true;
             note(&format!(
-                "the tools of {} are not there: {why}",
-                server.name
+                "waiting for the tools of {}",
+                starting().join(", ")
             ));
         }
     }
+    for server in status() {
+        let why = match (server.state, server.last_error) {
+            (ServerState::Up, _) => continue,
+            (ServerState::Starting, None) => "it has not started yet".to_owned(),
+            (_, why) => why.unwrap_or_else(|| "it is not up".to_owned()),
+        };
+        let name = server.name;
+        note(&format!(
+            "the tools of {name} are not there: {}",
+            safe(&why)
+        ));
+    }
     Ok(())
+}
+
+/// Whether a turn with these tools may call one of this server's.
+fn is_called(tools: &ToolFilter, server: &str) -> bool {
+    let begins = format!("{server}__");
+    let may_be = |pattern: &String| match pattern.strip_suffix('*') {
+        Some(start) => begins.starts_with(start) || start.starts_with(&begins),
+        None => pattern.starts_with(&begins),
+    };
+    match tools {
+        ToolFilter::None => false,
+        ToolFilter::All => true,
+        ToolFilter::Only(tools) => tools.iter().any(may_be),
+    }
 }
 
 #[cfg(test)]
@@ -156,5 +188,22 @@ mod tests {
             let tools: Vec<String> = tools.iter().map(|tool| (*tool).to_owned()).collect();
             assert_eq!(calls_servers(&tools), calls, "{tools:?}");
         }
+    }
+
+    #[test]
+    fn only_servers_whose_tools_may_be_called_are_waited_for() {
+        for (tools, called) in [
+            (&["*"][..], true),
+            (&["git__*"], true),
+            (&["git__log"], true),
+            (&["git__lo*"], true),
+            (&["gi*"], true),
+            (&["github__*", "calculate", "g"], false),
+        ] {
+            let tools = tools.iter().map(|tool| (*tool).to_owned()).collect();
+            let tools = ToolFilter::Only(tools);
+            assert_eq!(is_called(&tools, "git"), called, "{tools:?}");
+        }
+        assert!(is_called(&ToolFilter::All, "git") && !is_called(&ToolFilter::None, "git"));
     }
 }

@@ -25,7 +25,7 @@ use crate::out::note;
 use crate::render;
 use crate::stage::Stage;
 use export::{Format, Whole, written};
-pub(crate) use show::safe;
+pub(crate) use show::{is_harmless, safe};
 
 /// Messages in one question to the store.
 const PAGE: usize = 1000;

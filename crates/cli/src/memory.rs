@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::args::{MemoryAction, Whose};
 use crate::equip::bring_meanings;
 use crate::failure::Failure;
+use crate::history::safe;
 use crate::out::note;
 use crate::render;
 use crate::stage::{Kept, Stage};
@@ -93,17 +94,28 @@ async fn carry_out(
         MemoryAction::Rm {
             ids,
             all,
+            document,
             whose,
             yes,
             json,
         } => {
-            let forget = if *all {
-                vec![Forget::Space(whose.agent.clone())]
+            let agent = &whose.agent;
+            let (forget, what) = if let Some(path) = document {
+                let forget = vec![Forget::Document(path.clone())];
+                (forget, format!("the document {path}"))
+            } else if *all {
+                let forget = vec![Forget::Space(agent.clone())];
+                (forget, format!("all that the agent {agent} remembers"))
             } else {
-                ids.iter().map(|id| Forget::Memory(MemoryId(*id))).collect()
+                for id in ids {
+                    check(host, agent, *id).await?;
+                }
+                let forget = ids.iter().map(|id| Forget::Memory(MemoryId(*id)));
+                let what = format!("{} memories of the agent {agent}", ids.len());
+                (forget.collect(), what)
             };
             if !*yes {
-                sure(stage, if *all { None } else { Some(ids.len()) }).await?;
+                sure(stage, &what).await?;
             }
             remove(stage, host, forget, *json).await
         }
@@ -157,16 +169,32 @@ async fn add(
     stage.out.text(&said).await
 }
 
-/// Asks whoever is at the terminal; without one nothing is taken for granted. `None` is all.
-async fn sure(stage: &mut Stage, count: Option<usize>) -> Result<(), Failure> {
+/// Refuses a memory that this agent does not have.
+async fn check(host: &Paraphym, agent: &str, id: i64) -> Result<(), Failure> {
+    let wish = ListMemories {
+        space: agent.to_owned(),
+        limit: 1,
+        before: Some(MemoryId(id.saturating_add(1))),
+    };
+    let found = host.retrieval().list(wish).await?;
+    if found.first().is_some_and(|memory| memory.id.0 == id) {
+        return Ok(());
+    }
+    Err(Failure::failed(
+        format_args!("the agent {agent} has no memory {id}"),
+        format!("`paraphym memory list --agent {agent}` lists them"),
+    ))
+}
+
+/// Asks whoever is at the terminal; without one nothing is taken for granted.
+async fn sure(stage: &mut Stage, what: &str) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::usage(
             "forgetting cannot be undone, and there is no terminal to ask at",
             "say that you mean it with --yes",
         ));
     }
-    let what = count.map_or_else(|| "everything".to_owned(), |count| format!("{count}"));
-    note(&format!("forget {what} for good? [y/N]"));
+    note(&format!("forget {} for good? [y/N]", safe(what)));
     if crate::question::yes(stage).await? {
         return Ok(());
     }
@@ -182,6 +210,10 @@ async fn remove(
     let mut gone = 0;
     for one in forget {
         gone += host.retrieval().forget(one).await?;
+    }
+    if gone == 0 {
+        let hint = "`paraphym memory list` and `paraphym memory documents` tell what there is";
+        return Err(Failure::failed("there was nothing to forget", hint));
     }
     if json {
         return stage.out.json(&json!({"forgotten": gone})).await;

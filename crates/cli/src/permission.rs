@@ -19,7 +19,7 @@ use tokio::io::unix::AsyncFd;
 use crate::history::safe;
 use crate::out::note;
 
-/// The longest part of a call that is shown: what is allowed has to be seen, and a screen has an end.
+/// The longest call that is asked about, in bytes: what is allowed has to be seen whole, and a screen has an end.
 const SHOWN: usize = 4000;
 /// The longest answer that is looked at.
 const LONGEST: usize = 16;
@@ -58,13 +58,20 @@ impl Desk {
             return Some(true);
         }
         let Some(terminal) = &self.terminal else {
-            note(&format!(
-                "{name} may not run: nobody is here to allow it. It is allowed with `paraphym config set \
-                 tools.overrides.{name}=auto`",
-                name = safe(&call.name)
-            ));
+            refuse(&call, "nobody is here to allow it");
             return Some(false);
         };
+        if call.arguments.len() > SHOWN {
+            refuse(
+                &call,
+                "what it is called with is too long to be shown whole",
+            );
+            return Some(false);
+        }
+        // Asked again after a crash of the worker.
+        if self.waiting.iter().any(|waiting| waiting.id == call.id) {
+            return None;
+        }
         self.waiting.push_back(call);
         if let ([call], []) = self.waiting.as_slices() {
             put(terminal, call);
@@ -93,7 +100,9 @@ impl Desk {
 
     /// Which call is answered, and how. Never, where nothing is asked.
     pub(crate) async fn answer(&mut self) -> (ToolCall, Verdict) {
+        let is_allowed = |call: &ToolCall| self.always.contains(&call.name);
         let verdict = match &self.terminal {
+            Some(_) if self.waiting.front().is_some_and(is_allowed) => Verdict::Always,
             Some(terminal) if !self.waiting.is_empty() => line(terminal, &mut self.typed).await,
             _ => std::future::pending().await,
         };
@@ -109,7 +118,9 @@ impl Desk {
 
     fn next(&mut self) {
         self.typed.clear();
-        if let (Some(terminal), Some(call)) = (&self.terminal, self.waiting.front()) {
+        if let (Some(terminal), Some(call)) = (&self.terminal, self.waiting.front())
+            && !self.always.contains(&call.name)
+        {
             put(terminal, call);
         }
     }
@@ -147,18 +158,19 @@ fn put(terminal: &AsyncFd<File>, call: &ToolCall) {
     let _ = terminal.get_ref().write_all(question(call).as_bytes());
 }
 
+/// Says that a call may not run, and how it would.
+fn refuse(call: &ToolCall, why: &str) {
+    let name = safe(&call.name);
+    note(&format!(
+        "{name} may not run: {why}. It is allowed with `paraphym config set tools.overrides.{name}=auto`"
+    ));
+}
+
+/// On a line of its own, whatever a model wrote before.
 fn question(call: &ToolCall) -> String {
-    let arguments = safe(&call.arguments);
-    let shown = match arguments.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!(
-            "{}… ({} bytes more)",
-            arguments.get(..end).unwrap_or_default(),
-            arguments.len() - end
-        ),
-        None => arguments,
-    };
+    let shown = safe(&call.arguments);
     format!(
-        "{} {shown}\nMay it run? [y]es, [a]lways, [N]o: ",
+        "\r{} {shown}\nMay it run? [y]es, [a]lways, [N]o: ",
         safe(&call.name)
     )
 }
@@ -181,7 +193,7 @@ async fn line(terminal: &AsyncFd<File>, typed: &mut Vec<u8>) -> Verdict {
                     if *byte == b'\n' {
                         return meaning(typed);
                     }
-                    if typed.len() < LONGEST {
+                    if typed.len() <= LONGEST {
                         typed.push(*byte);
                     }
                 }
@@ -192,8 +204,11 @@ async fn line(terminal: &AsyncFd<File>, typed: &mut Vec<u8>) -> Verdict {
     }
 }
 
-/// Everything but a clear yes is a no.
+/// Everything but a clear yes is a no; so is a line with more behind what was looked at.
 fn meaning(line: &[u8]) -> Verdict {
+    if line.len() > LONGEST {
+        return Verdict::No;
+    }
     match line.trim_ascii().to_ascii_lowercase().as_slice() {
         b"y" | b"yes" => Verdict::Once,
         b"a" | b"always" => Verdict::Always,
@@ -224,6 +239,7 @@ mod tests {
             (b"n", Verdict::No),
             (b"yellow", Verdict::No),
             (b"ya", Verdict::No),
+            (b"y               n", Verdict::No),
         ] {
             assert_eq!(meaning(line), verdict, "{line:?}");
         }
@@ -232,13 +248,11 @@ mod tests {
     #[test]
     fn all_of_a_call_is_shown_and_nothing_in_it_is_obeyed() {
         let shown = question(&call("shell__run", "{\"c\":\"\u{1b}[2Jrm\"}"));
-        assert!(shown.starts_with("shell__run {\"c\":\""), "{shown}");
+        assert!(shown.starts_with("\rshell__run {\"c\":\""), "{shown}");
         assert!(
             !shown.contains('\u{1b}') && shown.contains("rm\"}\n"),
             "{shown}"
         );
-        let long = question(&call("t", &"x".repeat(SHOWN + 7)));
-        assert!(long.contains("… (7 bytes more)"), "{long}");
     }
 
     #[test]

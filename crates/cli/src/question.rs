@@ -16,17 +16,18 @@ pub(crate) async fn line() -> io::Result<Vec<u8>> {
     let mut input = tokio::io::stdin();
     let (mut line, mut byte) = (Vec::new(), [0_u8]);
     while input.read(&mut byte).await? == 1 && byte != *b"\n" {
-        if line.len() < LONGEST {
+        if line.len() <= LONGEST {
             line.extend(byte);
         }
     }
     Ok(line)
 }
 
-/// Whether a line means yes.
+/// Whether a line means yes. One that is longer than a yes can be does not.
 pub(crate) fn is_yes(line: &[u8]) -> bool {
+    let whole = line.len() <= LONGEST;
     let line = line.trim_ascii().to_ascii_lowercase();
-    line == b"y" || line == b"yes"
+    whole && (line == b"y" || line == b"yes")
 }
 
 /// Whether the line is a yes; a signal ends the process here.
@@ -50,6 +51,7 @@ mod tests {
             (b"n", false),
             (b"yellow", false),
             (b"ja", false),
+            (b"y                no, stop", false),
         ] {
             assert_eq!(is_yes(line), yes, "{line:?}");
         }

@@ -5,6 +5,7 @@ use model_store::PullEvent;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::history::is_harmless;
 
 /// The text of one answer on its way out.
 #[derive(Clone, Debug)]
@@ -26,7 +27,7 @@ impl Answer {
     }
 
     /// What to write for a piece of text. White space before the first word is left out; on a terminal, so is
-    /// everything a model could move the cursor or change the title with.
+    /// everything a model could move the cursor, change the title or turn the direction of a line with.
     pub(crate) fn text(&mut self, piece: &str) -> String {
         let piece = if self.began {
             piece
@@ -35,7 +36,7 @@ impl Answer {
         };
         let shown: String = piece
             .chars()
-            .filter(|c| !self.terminal || !c.is_control() || matches!(c, '\n' | '\t'))
+            .filter(|c| !self.terminal || matches!(c, '\n' | '\t') || is_harmless(*c))
             .collect();
         if !shown.is_empty() {
             self.began = true;

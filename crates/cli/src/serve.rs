@@ -34,6 +34,8 @@ pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> 
     let bind = args.bind.unwrap_or(stage.first().realtime.bind);
     let host = stage
         .builder(&model, Kept::Nothing)
+        // Nothing that is asked over HTTP calls them yet.
+        .without_servers_of_settings()
         .serve(bind)
         .start()
         .await?;

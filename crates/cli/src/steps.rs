@@ -56,7 +56,7 @@ fn cut(text: &str) -> String {
 }
 
 /// Where an answer's sources are from, each once, the best first, and why they were looked for by words alone if they were;
-/// none if there were none.
+/// none if there was nothing to tell.
 pub(crate) fn sources(citations: &[Citation], without_meaning: Option<&str>) -> Option<String> {
     let mut names: Vec<String> = Vec::new();
     for citation in citations {
@@ -73,7 +73,11 @@ pub(crate) fn sources(citations: &[Citation], without_meaning: Option<&str>) -> 
     let how = without_meaning.map_or_else(String::new, |why| {
         format!(" (by words alone: {})", safe(why))
     });
-    (!names.is_empty()).then(|| format!("looked up{how}: {}", names.join(", ")))
+    match (names.is_empty(), without_meaning) {
+        (true, None) => None,
+        (true, Some(why)) => Some(format!("looked up nothing: {}", safe(why))),
+        (false, _) => Some(format!("looked up{how}: {}", names.join(", "))),
+    }
 }
 
 #[cfg(test)]
@@ -142,6 +146,10 @@ mod tests {
         assert_eq!(
             sources(&some, Some("no\nmodel")).as_deref(),
             Some("looked up (by words alone: no model): notes.md, memory")
+        );
+        assert_eq!(
+            sources(&[], Some("too late")).as_deref(),
+            Some("looked up nothing: too late")
         );
         let many: Vec<Citation> = (0..12).map(|n| from(&n.to_string())).collect();
         assert!(sources(&many, None).unwrap().ends_with("8, 9, 2 more"));

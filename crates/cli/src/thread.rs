@@ -2,7 +2,9 @@
 
 use domain::ConversationId;
 use paraphym_candle::conversation_store::client::ask;
-use paraphym_candle::conversation_store::messages::{ListConversations, OpenTurns, TurnState};
+use paraphym_candle::conversation_store::messages::{
+    ListConversations, OpenTurns, ReadHistory, TurnState,
+};
 use paraphym_candle::{Paraphym, history_now};
 
 use crate::args::Thread;
@@ -49,16 +51,45 @@ async fn last(host: &Paraphym) -> Result<ConversationId, Failure> {
     })
 }
 
-/// Whether a turn of it broke off because its process ended.
-pub(crate) async fn has_broken_off(
+/// What of a conversation broke off because its process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BrokenOff {
+    /// Nothing.
+    None,
+    /// The last thing that was said in it.
+    Last,
+    /// Something before: since then more was said.
+    Earlier,
+}
+
+/// What of it broke off.
+pub(crate) async fn broken_off(
     host: &Paraphym,
     conversation: &ConversationId,
-) -> Result<bool, Failure> {
-    let wish = OpenTurns {
+) -> Result<BrokenOff, Failure> {
+    let store = host.conversations();
+    let open = OpenTurns {
         conversation: conversation.clone(),
     };
-    let open = ask(host.conversations(), wish).await?;
-    Ok(open.iter().any(|turn| turn.state == TurnState::Interrupted))
+    let open = ask(store, open).await?;
+    // The oldest is the one that is gone on with.
+    let left = open
+        .iter()
+        .find(|turn| turn.state == TurnState::Interrupted);
+    let Some(left) = left else {
+        return Ok(BrokenOff::None);
+    };
+    let last = ReadHistory {
+        conversation: conversation.clone(),
+        last: 1,
+    };
+    let last = ask(store, last).await?;
+    let since = last.iter().any(|said| said.said_ms > left.begun_ms);
+    Ok(if since || open.len() > 1 {
+        BrokenOff::Earlier
+    } else {
+        BrokenOff::Last
+    })
 }
 
 /// A name that nobody has: when it began, and something of this process, such as `20261123-091500-1x7c`.

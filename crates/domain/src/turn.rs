@@ -69,11 +69,12 @@ pub enum TurnEvent {
         /// Prompt tokens in all.
         total: u32,
     },
-    /// What was found in memory and documents and put before the model.
+    /// What was found in memory and documents and put before the model; told without a find, too, where less was looked at
+    /// than could be.
     Recalled {
         /// Best first.
         citations: Vec<Citation>,
-        /// Why it was looked for by words alone; `None` if by meaning, too.
+        /// Why words alone were searched, or nothing at all; `None` if meanings were, too.
         without_meaning: Option<String>,
     },
     /// The history did not fit the model's window: so many of its oldest messages are left out.

@@ -10,15 +10,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::StreamExt;
 use paraphym_candle::chat_config::{Author, Change, Store, messages::Update};
 use paraphym_candle::conversation_store::StoreConfig;
 use paraphym_candle::mcp_client::ServerState;
 use paraphym_candle::{
-    Bytes, ConversationId, Message, ModelName, Paraphym, ToolOutcome, TurnError, TurnEvent,
-    chat_config,
+    Bytes, ConversationId, GenerationError, Message, ModelName, Paraphym, ToolOutcome, TurnError,
+    TurnEvent, chat_config,
 };
 use tempfile::TempDir;
 use testkit::mcp_server;
@@ -160,12 +160,21 @@ async fn whatever_a_server_of_the_settings_does_the_turn_ends_with_a_typed_outco
         let world = world(&dir, answer, &set, None).await;
         assert!(world.host.servers().settled(PATIENCE).await, "{part}");
         let group = world.host.servers().status()[0].pid.unwrap();
+        let asked = Instant::now();
         let events = world.ask("c", "caller", "call it").await;
+        // Its timeout, and what a busy machine adds.
+        assert!(asked.elapsed() < Duration::from_secs(20), "{part}");
         let outcomes = outcomes(&events);
         assert_eq!(outcomes.len(), 1, "{part}: {events:?}");
         let (name, outcome) = &outcomes[0];
         assert_eq!(name, "s__echo");
-        assert_eq!(outcome.is_ok(), part == "well", "{part}: {outcome:?}");
+        let is_typed = match part {
+            "well" => outcome.is_ok(),
+            "hangs" | "answers nonsense" => matches!(outcome, ToolOutcome::Failed(_)),
+            // Whether it was carried out is not known.
+            _ => matches!(outcome, ToolOutcome::Unknown(_)),
+        };
+        assert!(is_typed, "{part}: {outcome:?}");
         assert!(outcome.text().contains(expected), "{part}: {outcome:?}");
         assert_eq!(said(&events), "So it is.", "{part}");
         assert!(
@@ -213,7 +222,9 @@ async fn a_turn_that_is_cancelled_leaves_its_call_and_the_server_goes_with_the_t
     assert!(
         matches!(
             rest.last(),
-            Some(TurnEvent::Failed(TurnError::Generation(_)))
+            Some(TurnEvent::Failed(TurnError::Generation(
+                GenerationError::Cancelled
+            )))
         ),
         "{rest:?}"
     );
@@ -334,7 +345,12 @@ async fn what_an_agent_remembers_is_found_in_another_conversation_after_a_restar
         "it says that words alone were searched"
     );
     let events = second.ask("four", "other", "What is the cat called?").await;
-    assert_eq!(citations(&events), (Vec::new(), None));
+    let (sources, without_meaning) = citations(&events);
+    assert_eq!(sources, Vec::<String>::new());
+    assert!(
+        without_meaning.is_some(),
+        "it was looked for, and not found"
+    );
     // And what was said is there, too.
     let one = ConversationId::new("one");
     let history = second.host.agents().history(&one).await.unwrap();

@@ -30,7 +30,7 @@ impl AgentRun {
         if !matches!(self.phase, Phase::Recalling) {
             return;
         }
-        if !found.citations.is_empty() {
+        if !found.citations.is_empty() || found.without_meaning.is_some() {
             self.framing.find(found.text);
             self.say(TurnEvent::Recalled {
                 citations: found.citations,

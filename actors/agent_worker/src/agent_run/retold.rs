@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use domain::TurnEvent;
+use domain::{Approval, TurnEvent};
 
 use super::{AgentRun, Beginning, Order, Phase, StepRecord, said, told};
 use crate::outcome;
@@ -76,7 +76,13 @@ impl AgentRun {
                     Some(call) if !granted => State::Ended(denied(&call, "it was not allowed")),
                     _ => State::Ready,
                 };
-                self.set(call_id, state);
+                // A rule that says no by now says no.
+                let approvals = &self.settings.approvals;
+                let is_of = |work: &&Work| work.id() == call_id;
+                let rule = self.works().iter().find(is_of).map(|w| w.rule(approvals));
+                if rule != Some(Approval::Deny) || !granted {
+                    self.set(call_id, state);
+                }
             }
         }
     }

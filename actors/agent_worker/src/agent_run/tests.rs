@@ -489,27 +489,31 @@ fn what_is_too_long_is_shortened_until_nothing_is_left_and_then_tried_as_it_is()
 
 #[test]
 fn what_was_found_is_told_and_shown_and_nothing_found_is_silent() {
-    let found = |citations: usize| {
+    let found = |citations: usize, why: Option<&str>| {
         let one = |at: usize| Citation {
             source: format!("{at}"),
             excerpt: String::new(),
             score: 1.0,
         };
-        let citations = (0..citations).map(one).collect();
+        let citations: Vec<Citation> = (0..citations).map(one).collect();
         Input::Recalled(Recollection {
+            text: "[1] tea".repeat(citations.len()),
             citations,
-            text: "[1] tea".into(),
-            without_meaning: None,
+            without_meaning: why.map(str::to_owned),
         })
     };
-    for (citations, said, shown) in [(1, vec!["recalled 1"], 4), (0, vec![], 3)] {
+    for (citations, why, said, shown) in [
+        (1, None, vec!["recalled 1"], 4),
+        (0, None, vec![], 3),
+        (0, Some("no model"), vec!["recalled 0"], 3),
+    ] {
         let memory = Some(MemorySettings::default());
         let mut shell = Shell::new(TurnSettings {
             memory,
             ..settings()
         });
         assert_eq!(shell.after([]), ["recall"]);
-        let diary = shell.after([found(citations)]);
+        let diary = shell.after([found(citations, why)]);
         assert_eq!(diary, [said, vec!["call 1 of 8", "model 1"]].concat());
         assert_eq!(shell.shown().len(), shown);
     }

@@ -4,6 +4,7 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::forms::tool_patterns;
 use super::{Approval, Settings};
 use crate::units::Span;
 
@@ -52,7 +53,8 @@ pub struct Agent {
     pub stop: Option<Vec<String>>,
     /// Which tools it may call: their names, `SERVER__*` for all of an MCP server, `*` for all. At most 256 of 1 to 128
     /// bytes; none by default.
-    #[garde(length(max = 256), inner(length(min = 1, max = 128)))]
+    #[garde(custom(tool_patterns))]
+    #[schemars(extend("x-allowed" = "a list of at most 256 names of tools; a * may stand at the end of one"))]
     pub tools: Vec<String>,
     /// Whether it calls them: auto (as the model sees fit, the default), required (its first answer calls one: a help
     /// for small models) or none.

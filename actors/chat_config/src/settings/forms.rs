@@ -16,6 +16,19 @@ fn refuse(why: &str) -> garde::Result {
     Err(garde::Error::new(why))
 }
 
+/// Names of tools, or beginnings of names with a star behind, as the toolbox takes them.
+pub(super) fn tool_patterns(patterns: &[String], (): &()) -> garde::Result {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let odd = |pattern: &String| {
+        let start = pattern.strip_suffix('*').unwrap_or(pattern);
+        (start.is_empty() && pattern.is_empty()) || !start.chars().all(good) || pattern.len() > 128
+    };
+    if patterns.len() > 256 || patterns.iter().any(odd) {
+        return refuse("no names of tools");
+    }
+    Ok(())
+}
+
 /// Variables of an environment, as the system takes them.
 pub(super) fn variable_table(env: &BTreeMap<String, String>, (): &()) -> garde::Result {
     let odd = |(name, value): (&String, &String)| {

@@ -6,7 +6,7 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::forms::{header_table, http_address, variable_table};
+use super::forms::{header_table, http_address, tool_patterns, variable_table};
 use crate::units::{Size, Span};
 
 /// What agents may do, and where their tools come from.
@@ -90,7 +90,8 @@ pub struct McpServer {
     pub headers: BTreeMap<String, String>,
     /// Which of its tools there are, by their names at the server; `*` is all. At most 256 of 1 to 128 bytes; all by
     /// default.
-    #[garde(length(max = 256), inner(length(min = 1, max = 128)))]
+    #[garde(custom(tool_patterns))]
+    #[schemars(extend("x-allowed" = "a list of at most 256 names of tools; a * may stand at the end of one"))]
     pub tools: Vec<String>,
 }
 

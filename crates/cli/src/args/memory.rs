@@ -53,18 +53,21 @@ pub(crate) enum MemoryAction {
         #[arg(long)]
         json: bool,
     },
-    /// Forget memories for good
+    /// Forget memories, or a document, for good
     Rm {
         /// Numbers from `paraphym memory list`
         #[arg(
             value_name = "NUMBER",
-            required_unless_present = "all",
-            conflicts_with = "all"
+            required_unless_present_any = ["all", "document"],
+            conflicts_with_all = ["all", "document"]
         )]
         ids: Vec<i64>,
         /// All that the agent remembers
-        #[arg(long)]
+        #[arg(long, conflicts_with = "document")]
         all: bool,
+        /// The document of this path, from `paraphym memory documents`
+        #[arg(long, value_name = "PATH")]
+        document: Option<String>,
         #[command(flatten)]
         whose: Whose,
         /// Do not ask

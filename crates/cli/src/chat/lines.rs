@@ -54,10 +54,11 @@ pub(super) struct Plain {
 }
 
 impl Lines {
-    /// An editor where a person types, plain reading otherwise, or where the editor cannot be had.
-    pub(super) fn open() -> Self {
+    /// An editor where a person types, plain reading otherwise, or where the editor cannot be had. `kept`: what is typed is
+    /// remembered for the next conversation.
+    pub(super) fn open(kept: bool) -> Self {
         let person = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-        match person.then(Editor::open).flatten() {
+        match person.then(|| Editor::open(kept)).flatten() {
             Some(editor) => Self::Editor(Box::new(editor)),
             None => Self::Plain(Plain {
                 input: BufReader::new(tokio::io::stdin()),
@@ -100,7 +101,7 @@ impl Lines {
 }
 
 impl Editor {
-    fn open() -> Option<Self> {
+    fn open(kept: bool) -> Option<Self> {
         let config = Config::builder()
             .max_history_size(HISTORY_MAX)
             .and_then(|config| config.history_ignore_dups(true))
@@ -108,7 +109,8 @@ impl Editor {
             .auto_add_history(true)
             .build();
         let mut editor = DefaultEditor::with_config(config).ok()?;
-        let history = state_folder(|name| std::env::var_os(name)).map(|dir| dir.join("history"));
+        let folder = kept.then(|| state_folder(|name| std::env::var_os(name)));
+        let history = folder.flatten().map(|dir| dir.join("history"));
         if let Some(path) = &history {
             // Before the first conversation there is none.
             let _ = editor.load_history(path);

@@ -56,6 +56,13 @@ impl Session {
         &self.choices
     }
 
+    /// This model was named, and taken if it could be had: no agent chooses another.
+    pub(super) fn name_model(&mut self, model: &ModelName) {
+        if self.model == *model {
+            self.choices.model = Some(model.clone());
+        }
+    }
+
     /// The next turn is this agent's; its instructions hold, unless others were typed.
     pub(super) fn take_agent(&mut self, agent: String) {
         self.choices.agent = Some(agent);

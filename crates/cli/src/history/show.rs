@@ -109,12 +109,13 @@ pub(crate) fn safe(text: &str) -> String {
     let one_line = text
         .chars()
         .map(|c| if c.is_whitespace() { ' ' } else { c });
-    one_line.filter(|c| !c.is_control() && !turns(*c)).collect()
+    one_line.filter(|c| is_harmless(*c)).collect()
 }
 
-/// Whether a character turns the direction of others around, so that a line reads as something else than it is.
-const fn turns(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Whether a terminal only shows a character: it obeys none, and turns no line around so that it reads as something else.
+pub(crate) fn is_harmless(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
