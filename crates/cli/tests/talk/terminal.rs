@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::common::Home;
 
 /// Longer than anything here takes on a busy machine; a test that is right never waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How a question ends.
 const QUESTION: &str = "May it run? [y]es, [a]lways, [N]o: ";
@@ -39,10 +39,9 @@ impl Terminal {
             .into_iter()
             .chain(paraphym.get_args())
             .map(|word| quoted(word.to_str().unwrap()));
-        let mut line = format!("exec {}", words.collect::<Vec<_>>().join(" "));
-        if let Some(file) = input {
-            line += &format!(" < {}", quoted(file.to_str().unwrap()));
-        }
+        let words: Vec<String> = words.collect();
+        let input = input.map(|file| format!(" < {}", quoted(file.to_str().unwrap())));
+        let line = format!("exec {}{}", words.join(" "), input.unwrap_or_default());
         let environment = paraphym.get_envs();
         let mut command = Command::new(script());
         command
