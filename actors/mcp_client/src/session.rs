@@ -8,6 +8,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::FusedFuture;
 use rmcp::ServiceExt;
 use rmcp::handler::client::ClientHandler;
 use rmcp::model::{
@@ -168,7 +170,7 @@ where
     };
     let peer = service.peer().clone();
     let cancel = service.cancellation_token();
-    let mut service = pin!(service.waiting());
+    let mut service = pin!(service.waiting().fuse());
     let mut errand: Errand = list(board.clone(), peer.clone(), deadline);
     let (mut is_busy, mut is_up) = (true, false);
     let why = loop {
@@ -204,7 +206,10 @@ where
     };
     epitaph.write(why.clone());
     cancel.cancel();
-    let _ = timeout(FAREWELL, service).await;
+    // One that has ended already must not be asked again.
+    if !service.is_terminated() {
+        let _ = timeout(FAREWELL, service).await;
+    }
     why
 }
 

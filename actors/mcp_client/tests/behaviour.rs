@@ -180,6 +180,10 @@ async fn whoever_dies_floods_or_babbles_during_a_call_is_a_typed_error() {
         let advice = "Whether it took effect is unknown: look before you call it again";
         assert!(error.to_string().contains(advice), "{part}: {error}");
         if part != "answers nonsense" {
+            // Why it ended is what happened, and nothing of ours crashed over it.
+            let ended = stage.until(|status| status.last_error.is_some()).await;
+            let why = ended.last_error.unwrap();
+            assert!(!why.contains("bug"), "{part}: {why}");
             let again = stage.until(|status| status.starts >= 2).await;
             assert!(again.starts >= 2, "{part}");
             processes::gone(group).await;
