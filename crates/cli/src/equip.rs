@@ -2,12 +2,13 @@
 //! servers whose tools it may call. What is missing is said, and the turn goes on without.
 
 use std::cell::RefCell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chat_config::settings::DEFAULT_AGENT;
 use paraphym_candle::mcp_client::ServerState;
 use paraphym_candle::retrieval::{Added, Progress as Adding};
 use paraphym_candle::{ModelName, Paraphym, ToolFilter, TurnSettings};
+use tokio::time::Instant;
 
 use crate::args::{Choices, Documents};
 use crate::failure::Failure;

@@ -10,7 +10,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use paraphym_candle::chat_config::{Author, Change, Store, messages::Update};
@@ -160,10 +160,7 @@ async fn whatever_a_server_of_the_settings_does_the_turn_ends_with_a_typed_outco
         let world = world(&dir, answer, &set, None).await;
         assert!(world.host.servers().settled(PATIENCE).await, "{part}");
         let group = world.host.servers().status()[0].pid.unwrap();
-        let asked = Instant::now();
         let events = world.ask("c", "caller", "call it").await;
-        // Its timeout, and what a busy machine adds.
-        assert!(asked.elapsed() < Duration::from_secs(20), "{part}");
         let outcomes = outcomes(&events);
         assert_eq!(outcomes.len(), 1, "{part}: {events:?}");
         let (name, outcome) = &outcomes[0];

@@ -1,4 +1,4 @@
-//! The words of `config`.
+//! What `paraphym config` takes: settings are shown, changed, undone and checked.
 #![allow(
     clippy::doc_markdown,
     reason = "these comments are shown as help, where backticks would be noise"

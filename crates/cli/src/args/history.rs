@@ -1,4 +1,4 @@
-//! The words of `history`.
+//! What `paraphym history` takes: conversations are listed, read, searched, brought elsewhere and back, removed.
 #![allow(
     clippy::doc_markdown,
     reason = "these comments are shown as help, where backticks would be noise"

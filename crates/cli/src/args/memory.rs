@@ -1,4 +1,4 @@
-//! The words of `memory`.
+//! What `paraphym memory` takes: what agents remember is listed, looked for, added, forgotten.
 #![allow(
     clippy::doc_markdown,
     reason = "these comments are shown as help, where backticks would be noise"

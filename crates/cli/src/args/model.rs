@@ -1,4 +1,4 @@
-//! The words of `model`.
+//! What `paraphym model` takes: models are brought, listed, shown, removed.
 #![allow(
     clippy::doc_markdown,
     reason = "these comments are shown as help, where backticks would be noise"

@@ -1,4 +1,4 @@
-//! The words of `ask` and `chat`.
+//! What `paraphym ask` and `paraphym chat` take: who answers, how, in which conversation, from which documents.
 #![allow(
     clippy::doc_markdown,
     reason = "these comments are shown as help, where backticks would be noise"
