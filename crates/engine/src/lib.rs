@@ -13,6 +13,7 @@
 
 pub mod embed;
 pub mod model;
+pub mod pieces;
 pub mod schema;
 pub mod speech;
 pub mod step;
@@ -23,6 +24,7 @@ pub use embed::{Embedded, Embedder, EmbedderCard, LoadedEmbedder};
 pub use model::{
     LoadError, LoadedModel, ModelCard, ModelLoader, ModelSource, TextCodec, TextError,
 };
+pub use pieces::{NoPieces, Pieces};
 pub use speech::{Said, Speech};
 pub use step::{
     Beginning, Engine, PrefixId, SequenceId, SequencePlan, StepError, StepInput, StepOutput,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use domain::{Bytes, Constraint, Message, Tools};
 
-use crate::{EmbedderCard, Engine, LoadedEmbedder, TokenId, ToolSyntax};
+use crate::{EmbedderCard, Engine, LoadedEmbedder, NoPieces, Pieces, TokenId, ToolSyntax};
 
 /// Where a model lies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -174,11 +174,25 @@ pub enum TextError {
 /// The text side of a model: immutable, shared, callable from any blocking thread.
 pub trait TextCodec: Send + Sync + 'static {
     /// The conversation in the model's own template with the assistant's turn opened, as tokens. The tools are shown to
-    /// the model if it may call any.
+    /// the model if it may call any. What is known is taken from `known`, and what is new is put there; the tokens are the
+    /// same whatever it knows.
     ///
     /// # Errors
     /// `Template` or `Tokenizer`.
-    fn encode_chat(&self, messages: &[Message], tools: &Tools) -> Result<Vec<TokenId>, TextError>;
+    fn encode_chat_with(
+        &self,
+        messages: &[Message],
+        tools: &Tools,
+        known: &mut dyn Pieces,
+    ) -> Result<Vec<TokenId>, TextError>;
+
+    /// The same with nothing known.
+    ///
+    /// # Errors
+    /// `Template` or `Tokenizer`.
+    fn encode_chat(&self, messages: &[Message], tools: &Tools) -> Result<Vec<TokenId>, TextError> {
+        self.encode_chat_with(messages, tools, &mut NoPieces)
+    }
 
     /// How this model says that it calls a tool.
     fn tool_syntax(&self) -> ToolSyntax;

@@ -4,24 +4,20 @@
 //! character is put inside it before the template runs, and taken out again from the plain parts of what the template
 //! made, after special tokens were recognised. The template's own special tokens stay whole.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::{Constraint, Message, Tools};
-use engine::{LoadError, TextCodec, TextError, TokenId, ToolSyntax};
+use engine::{LoadError, Pieces, TextCodec, TextError, TokenId, ToolSyntax};
 use serde_json::Value;
 
 use crate::bpe::BytePairs;
 use crate::constraint::Grammars;
 use crate::file::GgufFile;
 use crate::sentencepiece::SentencePieces;
+use crate::specials::{Part, Specials, unused_guard};
 use crate::template::ChatTemplate;
 use crate::tool_prompt;
-use crate::vocabulary::{Kind, Spelling, Vocabulary};
-
-/// Plane 16 is private use: no character anyone means lies there.
-const GUARDS: std::ops::RangeInclusive<char> = '\u{100000}'..='\u{10fffd}';
+use crate::vocabulary::{Spelling, Vocabulary};
 
 /// What a token takes beside its text: a string each in the header, in the vocabulary and in the two tables of the
 /// tokenizer (24 bytes and what the allocator adds), and its places in those tables. Its text is in all four.
@@ -132,30 +128,45 @@ impl Codec {
     }
 
     /// Tokens of what the template made: special tokens where their texts stand, words between them without the guard.
-    fn encode_rendered(&self, rendered: &str, guard: char) -> Result<Vec<TokenId>, TextError> {
+    fn encode_rendered(
+        &self,
+        rendered: &str,
+        guard: char,
+        known: &mut dyn Pieces,
+    ) -> Result<Vec<TokenId>, TextError> {
         let mut tokens = Vec::new();
-        let mut plain = String::new();
-        let mut rest = rendered;
-        while let Some(character) = rest.chars().next() {
-            if let Some((text, token)) = self.specials.at(rest) {
-                self.encode_words(&plain, &mut tokens)?;
-                plain.clear();
-                tokens.push(token);
-                rest = rest.get(text.len()..).unwrap_or_default();
-            } else {
-                if character != guard {
-                    plain.push(character);
-                }
-                rest = rest.get(character.len_utf8()..).unwrap_or_default();
+        for part in self.specials.parts(rendered, guard) {
+            match part {
+                Part::Special(token) => tokens.push(token),
+                Part::Words(words) => self.encode_piece(&words, known, &mut tokens)?,
             }
         }
-        self.encode_words(&plain, &mut tokens)?;
         Ok(tokens)
+    }
+
+    fn encode_piece(
+        &self,
+        words: &str,
+        known: &mut dyn Pieces,
+        tokens: &mut Vec<TokenId>,
+    ) -> Result<(), TextError> {
+        if known.look(words, tokens) {
+            return Ok(());
+        }
+        let from = tokens.len();
+        self.encode_words(words, tokens)?;
+        known.keep(words, tokens.get(from..).unwrap_or_default());
+        Ok(())
     }
 }
 
 impl TextCodec for Codec {
-    fn encode_chat(&self, messages: &[Message], tools: &Tools) -> Result<Vec<TokenId>, TextError> {
+    fn encode_chat_with(
+        &self,
+        messages: &[Message],
+        tools: &Tools,
+        known: &mut dyn Pieces,
+    ) -> Result<Vec<TokenId>, TextError> {
         let shown = if tools.is_usable() {
             &*tools.specs
         } else {
@@ -172,7 +183,7 @@ impl TextCodec for Codec {
             tools.clear();
         }
         let rendered = self.template.render(&messages, &tools)?;
-        let mut tokens = self.encode_rendered(&rendered, guard)?;
+        let mut tokens = self.encode_rendered(&rendered, guard, known)?;
         if let Some(begin) = self.vocabulary.begin().filter(|_| self.adds_begin)
             && tokens.first() != Some(&begin)
         {
@@ -204,103 +215,5 @@ impl TextCodec for Codec {
     fn check(&self, constraint: &Constraint) -> Result<(), TextError> {
         let begun = self.grammars.begin(constraint);
         begun.map(drop).map_err(TextError::Constraint)
-    }
-}
-
-/// The texts of control and user-defined tokens, found by their first character, the longest first.
-struct Specials {
-    by_first: HashMap<char, Vec<(String, TokenId)>>,
-}
-
-impl Specials {
-    fn of(vocabulary: &Vocabulary) -> Self {
-        let mut by_first: HashMap<char, Vec<(String, TokenId)>> = HashMap::new();
-        for (token, text, kind) in vocabulary.iter() {
-            // A text of one character could not be broken by a guard.
-            let long = text.chars().nth(1).is_some();
-            if let Some(first) = text.chars().next()
-                && long
-                && matches!(kind, Kind::Control | Kind::User)
-            {
-                by_first
-                    .entry(first)
-                    .or_default()
-                    .push((text.to_owned(), token));
-            }
-        }
-        for list in by_first.values_mut() {
-            list.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then(a.1.cmp(&b.1)));
-        }
-        Self { by_first }
-    }
-
-    /// The longest special token `text` begins with.
-    fn at(&self, text: &str) -> Option<(&str, TokenId)> {
-        let first = text.chars().next()?;
-        self.by_first
-            .get(&first)?
-            .iter()
-            .find(|(special, _)| text.starts_with(special.as_str()))
-            .map(|(special, token)| (special.as_str(), *token))
-    }
-
-    /// `text` with the guard inside every special text, so that none is whole.
-    fn guard<'t>(&self, text: &'t str, guard: char) -> Cow<'t, str> {
-        let special_at = |at: usize| text.get(at..).is_some_and(|rest| self.at(rest).is_some());
-        if !text.char_indices().any(|(at, _)| special_at(at)) {
-            return Cow::Borrowed(text);
-        }
-        let mut guarded = String::with_capacity(text.len() + 8);
-        for (at, character) in text.char_indices() {
-            guarded.push(character);
-            if special_at(at) {
-                guarded.push(guard);
-            }
-        }
-        Cow::Owned(guarded)
-    }
-
-    /// The same for every text in a value, keys too.
-    fn guard_all(&self, value: &mut Value, guard: char) {
-        match value {
-            Value::String(text) => {
-                if let Cow::Owned(guarded) = self.guard(text, guard) {
-                    *text = guarded;
-                }
-            }
-            Value::Array(items) => items
-                .iter_mut()
-                .for_each(|item| self.guard_all(item, guard)),
-            Value::Object(fields) => {
-                for (key, mut value) in std::mem::take(fields) {
-                    self.guard_all(&mut value, guard);
-                    fields.insert(self.guard(&key, guard).into_owned(), value);
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
-    }
-}
-
-/// A private character that no text holds.
-fn unused_guard<'v>(values: impl Iterator<Item = &'v Value>) -> Result<char, TextError> {
-    let mut used = HashSet::new();
-    values.for_each(|value| note_guards(value, &mut used));
-    GUARDS
-        .into_iter()
-        .find(|guard| !used.contains(guard))
-        .ok_or_else(|| TextError::Template("the messages use every private character".to_owned()))
-}
-
-fn note_guards(value: &Value, used: &mut HashSet<char>) {
-    let mut note = |text: &str| used.extend(text.chars().filter(|c| GUARDS.contains(c)));
-    match value {
-        Value::String(text) => note(text),
-        Value::Array(items) => items.iter().for_each(|item| note_guards(item, used)),
-        Value::Object(fields) => {
-            fields.keys().for_each(|key| note(key));
-            fields.values().for_each(|value| note_guards(value, used));
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

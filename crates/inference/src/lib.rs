@@ -37,6 +37,7 @@ pub mod ops;
 pub mod rope;
 pub mod sampler;
 pub mod sentencepiece;
+mod specials;
 pub mod template;
 pub mod tool_prompt;
 pub mod vocabulary;

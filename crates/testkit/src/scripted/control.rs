@@ -37,6 +37,8 @@ pub struct Counts {
     pub engines: u64,
     /// Chats and texts encoded.
     pub encoded: u64,
+    /// Pieces of chats encoded: those that were not known.
+    pub pieces: u64,
     /// Texts given to an embedder, those of crashed steps included.
     pub embedded: u64,
 }

@@ -1,7 +1,7 @@
 //! What the scripted model's tokens mean, and how a test reads in its prompt what was asked.
 
 use domain::{Constraint, Message, Tools};
-use engine::{TextCodec, TextError, TokenId, ToolSyntax};
+use engine::{Pieces, TextCodec, TextError, TokenId, ToolSyntax};
 
 use super::{Answer, BYTE, Control, END, NUMBER, NUMBERS, WORD};
 
@@ -21,28 +21,51 @@ impl ScriptedText {
             control,
         }
     }
+
+    fn encode_piece(&self, text: &str, known: &mut dyn Pieces, tokens: &mut Vec<TokenId>) {
+        if known.look(text, tokens) {
+            return;
+        }
+        self.control.count(|counts| counts.pieces += 1);
+        let made: Vec<TokenId> = bytes(text).collect();
+        known.keep(text, &made);
+        tokens.extend(made);
+    }
+}
+
+fn bytes(text: &str) -> impl Iterator<Item = TokenId> {
+    text.bytes().map(|b| BYTE + u32::from(b))
 }
 
 impl TextCodec for ScriptedText {
     /// One token per byte of "role: content\n", with "calls name arguments\n" behind a message that calls, and
-    /// "tools: name name\n" before all if there are any to be called. A message that says "refuse me" is refused, as a
-    /// template would.
-    fn encode_chat(&self, messages: &[Message], tools: &Tools) -> Result<Vec<TokenId>, TextError> {
+    /// "tools: name name\n" before all if there are any to be called; each message is a piece, and so are the tools. A
+    /// message that says "refuse me" is refused, as a template would.
+    fn encode_chat_with(
+        &self,
+        messages: &[Message],
+        tools: &Tools,
+        known: &mut dyn Pieces,
+    ) -> Result<Vec<TokenId>, TextError> {
         if messages.iter().any(|m| m.content == "refuse me") {
             return Err(TextError::Template("it was told to refuse".to_owned()));
         }
-        let mut text = String::new();
+        self.control.count(|counts| counts.encoded += 1);
+        let mut tokens = Vec::new();
         if tools.is_usable() {
             let names: Vec<&str> = tools.specs.iter().map(|s| s.name.as_str()).collect();
-            text = format!("tools: {}\n", names.join(" "));
+            let shown = format!("tools: {}\n", names.join(" "));
+            self.encode_piece(&shown, known, &mut tokens);
         }
         for message in messages {
+            let mut text = String::new();
             text.extend([message.role.as_str(), ": ", &message.content, "\n"]);
             for call in &message.tool_calls {
                 text.extend(["calls ", &call.name, " ", &call.arguments, "\n"]);
             }
+            self.encode_piece(&text, known, &mut tokens);
         }
-        self.encode_text(&text)
+        Ok(tokens)
     }
 
     fn tool_syntax(&self) -> ToolSyntax {
@@ -61,7 +84,7 @@ impl TextCodec for ScriptedText {
 
     fn encode_text(&self, text: &str) -> Result<Vec<TokenId>, TextError> {
         self.control.count(|counts| counts.encoded += 1);
-        Ok(text.bytes().map(|b| BYTE + u32::from(b)).collect())
+        Ok(bytes(text).collect())
     }
 
     fn bytes_of(&self, token: TokenId) -> &[u8] {
