@@ -68,7 +68,7 @@ pub(crate) fn child(parts: LaneParts) -> (ChildSpec, Handle<EmbeddingLane>) {
     let seed = LaneSeed {
         parts,
         desk: desk::Desk::default(),
-        shelf: shelf::Shelf::default(),
+        shelf: shelf::Shelf::new(shelf::PLAN, None),
     };
     ChildSpec::actor(CHILD_ID, MAILBOX, seed)
 }

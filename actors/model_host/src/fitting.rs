@@ -1,9 +1,10 @@
 //! From a prompt to tokens that fit the model's window, by an explicit policy.
 //!
-//! Called on the blocking pool: template and tokenizer compute. Nothing here waits.
+//! Called on the blocking pool: template and tokenizer compute. What is encoded for one attempt is known to the next.
+//! Nothing here waits.
 
 use domain::{ContextPolicy, FieldError, GenerationError, Message, Prompt, Role, Tools};
-use engine::{TextCodec, TextError, TokenId};
+use engine::{Pieces, TextCodec, TextError, TokenId};
 
 /// When messages are left out, this share of the window is kept free for the answer, or `max_tokens` if that is less:
 /// a prompt that fills the window to the last token could only be answered with one.
@@ -19,10 +20,13 @@ pub(crate) fn fit(
     policy: ContextPolicy,
     max_tokens: u32,
     context_tokens: u32,
-    text: &dyn TextCodec,
+    (text, known): (&dyn TextCodec, &mut dyn Pieces),
 ) -> Result<Vec<TokenId>, GenerationError> {
-    let chat = |messages: &[Message]| encode_chat(messages, tools, text);
-    let tokens = encode(prompt, text, chat)?;
+    let mut chat = |messages: &[Message]| {
+        text.encode_chat_with(messages, tools, known)
+            .map_err(|e| refused("messages", &e))
+    };
+    let tokens = encode(prompt, text, &mut chat)?;
     let room = max_tokens.min(context_tokens / ANSWER_SHARE).max(1);
     let fits = |tokens: &[TokenId], room: u32| {
         u32::try_from(tokens.len()).is_ok_and(|n| n.saturating_add(room) <= context_tokens)
@@ -53,7 +57,7 @@ pub(crate) fn fit(
 /// Leaves out as few of the oldest as make it fit, found by halving; all that may go if none does.
 fn shorten(
     messages: &[Message],
-    encode: impl Fn(&[Message]) -> Result<Vec<TokenId>, GenerationError>,
+    mut encode: impl FnMut(&[Message]) -> Result<Vec<TokenId>, GenerationError>,
     fits: impl Fn(&[TokenId]) -> bool,
 ) -> Result<Vec<TokenId>, GenerationError> {
     let choices = choices(messages);
@@ -109,7 +113,7 @@ fn without(messages: &[Message], dropped: usize) -> Vec<Message> {
 fn encode(
     prompt: &Prompt,
     text: &dyn TextCodec,
-    chat: impl Fn(&[Message]) -> Result<Vec<TokenId>, GenerationError>,
+    chat: impl FnOnce(&[Message]) -> Result<Vec<TokenId>, GenerationError>,
 ) -> Result<Vec<TokenId>, GenerationError> {
     match prompt {
         Prompt::Chat(messages) if messages.is_empty() => {
@@ -121,15 +125,6 @@ fn encode(
     }
 }
 
-fn encode_chat(
-    messages: &[Message],
-    tools: &Tools,
-    text: &dyn TextCodec,
-) -> Result<Vec<TokenId>, GenerationError> {
-    text.encode_chat(messages, tools)
-        .map_err(|e| refused("messages", &e))
-}
-
 fn refused(field: &'static str, error: &TextError) -> GenerationError {
     let allowed = "text the model's own chat template and tokenizer accept";
     GenerationError::Invalid(FieldError::new(field, error, allowed))
@@ -138,9 +133,12 @@ fn refused(field: &'static str, error: &TextError) -> GenerationError {
 #[cfg(test)]
 mod tests {
     use domain::Constraint;
-    use engine::ToolSyntax;
+    use engine::{NoPieces, ToolSyntax};
+    use proptest::prelude::*;
+    use tokio::time::Instant;
 
     use super::*;
+    use crate::tokenised::{PLAN, Sheet, Tokenised};
 
     /// Without tools.
     fn fit(
@@ -151,23 +149,39 @@ mod tests {
         text: &dyn TextCodec,
     ) -> Result<Vec<TokenId>, GenerationError> {
         let asked = (prompt, &Tools::default());
-        super::fit(asked, policy, max_tokens, context_tokens, text)
+        super::fit(
+            asked,
+            policy,
+            max_tokens,
+            context_tokens,
+            (text, &mut NoPieces),
+        )
     }
 
-    /// One token per character; the template puts a letter for the role before each message.
+    /// One token per character; the template puts a letter for the role before each message. A message is a piece.
     struct Letters;
 
     impl TextCodec for Letters {
-        fn encode_chat(&self, messages: &[Message], _: &Tools) -> Result<Vec<TokenId>, TextError> {
+        fn encode_chat_with(
+            &self,
+            messages: &[Message],
+            _: &Tools,
+            known: &mut dyn Pieces,
+        ) -> Result<Vec<TokenId>, TextError> {
             let first = messages.iter().find(|m| m.role != Role::System);
             if first.is_some_and(|m| m.role == Role::Assistant) {
                 return Err(TextError::Template("begins with an answer".to_owned()));
             }
-            let text: String = messages
-                .iter()
-                .flat_map(|m| [&m.role.as_str()[..1], m.content.as_str()])
-                .collect();
-            self.encode_text(&text)
+            let mut tokens = Vec::new();
+            for message in messages {
+                let text = [&message.role.as_str()[..1], message.content.as_str()].concat();
+                if !known.look(&text, &mut tokens) {
+                    let made = self.encode_text(&text)?;
+                    known.keep(&text, &made);
+                    tokens.extend(made);
+                }
+            }
+            Ok(tokens)
         }
 
         fn encode_text(&self, text: &str) -> Result<Vec<TokenId>, TextError> {
@@ -303,5 +317,38 @@ mod tests {
             fitted,
             Err(GenerationError::ContextOverflow { .. })
         ));
+    }
+
+    proptest! {
+        /// What is known changes nothing that is seen: neither what fits nor how it is refused.
+        #[test]
+        fn it_is_the_same_whatever_is_known(
+            chat in prop::collection::vec((0..4, "[ab]{0,6}"), 0..16),
+            policy in prop::sample::select(vec![
+                ContextPolicy::Refuse, ContextPolicy::RefuseWithoutRoom, ContextPolicy::DropOldest,
+            ]),
+            max_tokens in 0..20u32,
+            windows in prop::collection::vec(1..120u32, 1..4),
+        ) {
+            let message = |(role, text): (i32, String)| match role {
+                0 => Message::system(text),
+                1 | 2 => Message::user(text),
+                _ => Message::assistant(text),
+            };
+            let prompt = Prompt::Chat(chat.into_iter().map(message).collect());
+            let mut sheet = Sheet::new(Tokenised::new(PLAN, None), Instant::now());
+            for window in windows {
+                let plain = fit(&prompt, policy, max_tokens, window, &Letters);
+                let asked = (&prompt, &Tools::default());
+                let text: (&dyn TextCodec, &mut dyn Pieces) = (&Letters, &mut sheet);
+                let known = super::fit(asked, policy, max_tokens, window, text);
+                prop_assert_eq!(known, plain);
+            }
+            let mut made: Vec<_> = sheet.finish().made.into_iter().map(|made| made.key).collect();
+            let all = made.len();
+            made.sort_unstable();
+            made.dedup();
+            prop_assert_eq!(made.len(), all, "nothing is encoded twice");
+        }
     }
 }

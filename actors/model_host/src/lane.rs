@@ -12,6 +12,7 @@ mod load;
 mod prepare;
 mod rest;
 pub(crate) mod room;
+mod tokens;
 pub(crate) mod trip;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ use crate::messages::{Unload, UnloadError};
 use crate::meters::Meters;
 use crate::rules::Rules;
 use crate::schedule::Move;
+use crate::tokenised::{Learned, Tokenised};
 use keep::Care;
 use load::{LoadGuard, NotLoaded, Resident};
 use prepare::Ready;
@@ -95,6 +97,8 @@ pub(crate) struct Lane {
     book: Arc<Book>,
     seat: Seat,
     text: Option<Arc<dyn TextCodec>>,
+    /// What that has encoded lately.
+    tokenised: Option<Tokenised>,
     /// Who moves in the step under way.
     moves: Vec<Move>,
     /// A graceful stop waits for these: one per live sequence. Those of finished streams are in the book.
@@ -126,6 +130,7 @@ impl Actor for Lane {
             book,
             seat: Seat::Nobody,
             text: None,
+            tokenised: None,
             moves: Vec::new(),
             guards: BTreeMap::new(),
             preparing: None,
@@ -211,7 +216,7 @@ impl Message<Loaded> for Lane {
 /// A question can be admitted, or not.
 struct Prepared {
     key: u64,
-    result: Result<Ready, NoLease>,
+    result: Result<(Ready, Learned), NoLease>,
 }
 
 impl Message<Prepared> for Lane {
@@ -221,7 +226,10 @@ impl Message<Prepared> for Lane {
         let Prepared { key, result } = prepared;
         let since = self.preparing.take().map(|(_, ends)| ends);
         match result {
-            Ok(ready) => self.admit(key, ready),
+            Ok((ready, learned)) => {
+                self.admit(key, ready);
+                self.remember(learned);
+            }
             Err(refusal) => self.turn_away(key, refusal, since.unwrap_or_default()),
         }
         self.drive(ctx.actor_ref());
@@ -267,6 +275,7 @@ impl Lane {
     /// Lets the engine go, off the worker threads: freeing gigabytes takes a while. All leases go with it.
     /// Returns the bytes that came back.
     async fn unload(&mut self) -> Bytes {
+        let tokens = self.forget_tokens();
         let engine = match std::mem::replace(&mut self.seat, Seat::Nobody) {
             Seat::Home(engine) => engine,
             other => {
@@ -284,7 +293,7 @@ impl Lane {
         let (weights, kept) = &leases;
         let kept: Bytes = kept.iter().map(KvLeases::bytes).sum();
         let weights = weights.as_ref().map_or(Bytes::ZERO, |w| w.bytes());
-        let freed = weights.saturating_add(kept);
+        let freed = weights.saturating_add(kept).saturating_add(tokens);
         let dropped = tokio::task::spawn_blocking(move || {
             drop(engine);
             drop(leases);
@@ -308,6 +317,7 @@ impl Lane {
         pages.breaker.worked(What::Load);
         pages.retry_at = None;
         self.begin_keeping(&mut pages);
+        self.begin_remembering();
         tracing::info!(model = %self.parts.model, "loaded");
     }
 

@@ -39,6 +39,8 @@ mod prefixes;
 mod roster;
 mod rules;
 mod schedule;
+mod shelf;
+mod tokenised;
 mod underway;
 
 pub use actor::{

@@ -9,7 +9,7 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 pub use telemetry::names::{
     ENGINE_CRASHES, ENGINE_STUCK, FIRST_TOKEN_SECONDS, PREFIX_BYTES, PREFIX_LOOKUPS,
     PREFIX_TOKENS_REUSED, REQUESTS_REFUSED, SEQUENCES_ACTIVE, SEQUENCES_WAITING, STEP_SECONDS,
-    TOKENS_GENERATED, TOKENS_PROMPT,
+    TOKENISED_BYTES, TOKENISED_LOOKUPS, TOKENS_GENERATED, TOKENS_PROMPT,
 };
 
 /// One lane's meters.
@@ -24,6 +24,9 @@ pub(crate) struct Meters {
     prefix_misses: Counter,
     prefix_tokens: Counter,
     prefix_bytes: Gauge,
+    tokenised_hits: Counter,
+    tokenised_misses: Counter,
+    tokenised_bytes: Gauge,
     active: Gauge,
     waiting: Gauge,
 }
@@ -42,6 +45,9 @@ impl Meters {
             prefix_misses: counter!(PREFIX_LOOKUPS, "model" => model.clone(), "reason" => "miss"),
             prefix_tokens: counter!(PREFIX_TOKENS_REUSED, "model" => model.clone()),
             prefix_bytes: gauge!(PREFIX_BYTES, "model" => model.clone()),
+            tokenised_hits: counter!(TOKENISED_LOOKUPS, "model" => model.clone(), "reason" => "hit"),
+            tokenised_misses: counter!(TOKENISED_LOOKUPS, "model" => model.clone(), "reason" => "miss"),
+            tokenised_bytes: gauge!(TOKENISED_BYTES, "model" => model.clone()),
             active: gauge!(SEQUENCES_ACTIVE, "model" => model.clone()),
             waiting: gauge!(SEQUENCES_WAITING, "model" => model),
         }
@@ -75,6 +81,17 @@ impl Meters {
         self.prefix_bytes.set(bytes.0 as f64);
     }
 
+    /// A chat was encoded, of which so many pieces were known and so many were not.
+    pub(crate) fn encoded(&self, known: u64, new: u64) {
+        self.tokenised_hits.increment(known);
+        self.tokenised_misses.increment(new);
+    }
+
+    /// Set by whoever keeps the tokens: they come and go without the lane.
+    pub(crate) fn tokenised_bytes(&self) -> Gauge {
+        self.tokenised_bytes.clone()
+    }
+
     /// A step or a load came to a stand.
     pub(crate) fn stuck(&self) {
         self.stuck.increment(1);
@@ -91,6 +108,7 @@ impl Drop for Meters {
     fn drop(&mut self) {
         self.load(0, 0);
         self.kept(Bytes::ZERO);
+        self.tokenised_bytes.set(0.0);
     }
 }
 

@@ -39,12 +39,16 @@ async fn what_is_kept_is_counted_and_known_to_the_janitor() {
     let caches = stage.janitor.ask(cache_janitor::Status, DEADLINE).await;
     let caches = caches.unwrap().caches;
     let names: Vec<&str> = caches.iter().map(|cache| cache.name.as_str()).collect();
-    assert_eq!(names, ["embeddings", "prefix kv of m"]);
-    assert_eq!(caches[0].held.entries, 0);
     assert_eq!(
-        (caches[1].held.entries, caches[1].held.bytes),
+        names,
+        ["embeddings", "tokenised prompts of m", "prefix kv of m"]
+    );
+    // No texts were embedded, and a plain prompt is no chat.
+    assert_eq!((caches[0].held.entries, caches[1].held.entries), (0, 0));
+    assert_eq!(
+        (caches[2].held.entries, caches[2].held.bytes),
         (2, Bytes(bytes))
     );
-    assert!(caches[1].asked_next.is_some());
+    assert!(caches[2].asked_next.is_some());
     stage.close().await;
 }

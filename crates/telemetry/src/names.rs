@@ -62,6 +62,10 @@ pub const PREFIX_LOOKUPS: &str = "paraphym_prefix_lookups_total";
 pub const PREFIX_TOKENS_REUSED: &str = "paraphym_prefix_tokens_reused_total";
 /// KV memory kept of prompts and their answers, by `model`.
 pub const PREFIX_BYTES: &str = "paraphym_prefix_bytes";
+/// Pieces of chats that were to be encoded, by `model` and `reason`: hit (their tokens were known) or miss.
+pub const TOKENISED_LOOKUPS: &str = "paraphym_tokenised_lookups_total";
+/// Memory kept of pieces of chats and their tokens, by `model`.
+pub const TOKENISED_BYTES: &str = "paraphym_tokenised_bytes";
 /// Conversations with a live worker.
 pub const CONVERSATIONS: &str = "paraphym_conversations";
 /// HTTP requests, by `path` (the route's pattern) and `status`.
@@ -111,6 +115,10 @@ fn describe_counters() {
             "Sequences that began with kept tokens, or without",
         ),
         (PREFIX_TOKENS_REUSED, "Prompt tokens that were kept"),
+        (
+            TOKENISED_LOOKUPS,
+            "Pieces of chats whose tokens were known, or not",
+        ),
         (ENGINE_CRASHES, "Engine steps that crashed"),
         (ENGINE_STUCK, "Engine steps and loads that came to a stand"),
         (REQUESTS_REFUSED, "Requests refused, by reason"),
@@ -164,6 +172,11 @@ fn describe_gauges() {
         PREFIX_BYTES,
         Unit::Bytes,
         "KV memory kept of prompts and answers"
+    );
+    describe_gauge!(
+        TOKENISED_BYTES,
+        Unit::Bytes,
+        "Memory kept of chats and their tokens"
     );
     describe_gauge!(LIMIT_BYTES, Unit::Bytes, "The memory budget");
 }

@@ -13,19 +13,19 @@ use engine::{Embedded, Embedder, EmbedderCard};
 use kameo::actor::{Actor, ActorRef, WeakActorRef};
 use kameo::error::{ActorStopReason, Infallible};
 use kameo::message::{Context, Message};
-use memory_governor::{Lease, MemoryGovernor, Reserve};
-use supervision::{AlarmDue, Birth, Handle, Inbox, WorkGuard};
+use memory_governor::Lease;
+use supervision::{AlarmDue, Birth, Inbox, WorkGuard};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::desk::{Asker, Batch, Desk, Job, Pages, Text};
 use super::load::{Load, LoadGuard, Resident};
-use super::shelf::{CACHE, Shelf, tend};
+use super::shelf::{self, CACHE, Shelf};
 use super::trip::{Back, Trip, travel};
 use super::{CHILD_ID, LaneParts, LaneSeed};
-use crate::lane::room::DEADLINE;
 use crate::lookup::{Found, look_up};
 use crate::roster::NAMES;
+use crate::shelf::{room_to_keep, tend};
 use crate::underway::{Budgets, News, Underway};
 
 pub use eviction::LetGo;
@@ -71,7 +71,8 @@ impl Actor for EmbeddingLane {
     async fn on_start(birth: Self::Args, me: ActorRef<Self>) -> Result<Self, Infallible> {
         let LaneSeed { parts, desk, shelf } = birth.seed;
         let mut tasks = JoinSet::new();
-        tasks.spawn(tend(shelf.clone(), parts.janitor.clone()));
+        let (janitor, name) = (parts.janitor.clone(), CACHE.to_owned());
+        tasks.spawn(tend(shelf.clone(), janitor, name));
         let mut lane = Self {
             inbox: birth.inbox,
             parts,
@@ -125,7 +126,7 @@ impl Message<Embed> for EmbeddingLane {
         let now = Instant::now();
         let found = self
             .shelf
-            .look(wish.texts.iter().map(|text| &text.key), now);
+            .look_all(wish.texts.iter().map(|text| &text.key), now);
         let job = job(wish.model, wish.texts, found, wish.asker);
         let most = self.parts.rules.now().queue.max(1);
         {
@@ -234,7 +235,7 @@ impl Message<Home> for EmbeddingLane {
                 self.seat = Seat::Home(embedder);
                 pages.arrive(&vectors);
                 drop(pages);
-                let made = batch.keys.into_iter().zip(vectors);
+                let made = batch.keys.into_iter().zip(vectors).map(shelf::made);
                 self.shelf.keep(made, lease, Instant::now());
             }
             Err(reason) => {
@@ -336,14 +337,15 @@ impl EmbeddingLane {
             dimensions: card.dimensions as usize,
             held: Arc::clone(lease),
         };
-        let room = self.shelf.missing(batch.texts.len(), card.dimensions);
+        let more = shelf::bytes_of_all(batch.texts.len(), card.dimensions);
+        let missing = self.shelf.missing(more);
         let governor = self.parts.governor.clone();
         let me = me.clone();
         self.tasks.spawn(async move {
             let back = tokio::task::spawn_blocking(|| travel(trip)).await;
             let back = back.unwrap_or_else(|error| Err(error.to_string()));
-            let lease = match room {
-                Some(bytes) => room_to_keep(&governor, bytes).await,
+            let lease = match missing {
+                Some(bytes) => room_to_keep(&governor, (CHILD_ID.to_owned(), CACHE), bytes).await,
                 None => None,
             };
             drop(me.tell(Home { batch, back, lease }).send().await);
@@ -473,14 +475,4 @@ fn shutting_down() -> GenerationError {
         part: CHILD_ID.to_owned(),
         reason: "it is shutting down".to_owned(),
     }
-}
-
-/// Vectors that are not kept are made again: that is no reason to make anyone wait for memory.
-async fn room_to_keep(governor: &Handle<MemoryGovernor>, bytes: Bytes) -> Option<Lease> {
-    let wish = Reserve {
-        owner: CHILD_ID.to_owned(),
-        purpose: CACHE.to_owned(),
-        bytes,
-    };
-    governor.ask(wish, DEADLINE).await.ok()
 }

@@ -122,13 +122,14 @@ impl Lane {
             return;
         }
         let known = pages.card.clone().zip(self.text.clone());
-        let (Some((key, ask, id)), Some((card, text))) = (pages.next_ask(), known) else {
+        let known = known.zip(self.tokenised.clone());
+        let (Some((key, ask, id)), Some((known, tokenised))) = (pages.next_ask(), known) else {
             return;
         };
         self.preparing = Some((key, pages.ends));
         self.blocked_at = None;
         let book = Arc::downgrade(&self.book);
-        let preparing = prepare((self.parts.clone(), book), (card, text), ask, id);
+        let preparing = prepare((self.parts.clone(), book), known, tokenised, (ask, id));
         let me = me.clone();
         self.tasks.spawn(async move {
             let result = preparing.await;
@@ -325,6 +326,7 @@ impl Lane {
             meters.crash();
         }
         self.seat = Seat::Nobody;
+        self.forget_tokens();
         let mut pages = self.book.pages();
         pages.crashes = pages.crashes.saturating_add(1);
         pages.engine_lost(&crash.0, Instant::now());

@@ -8,8 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
 use domain::{Bytes, GenerationError, RequestId};
-use engine::{ModelCard, TextCodec, TokenId};
+use engine::{ModelCard, Pieces, TextCodec, TokenId};
 use memory_governor::Lease;
+use tokio::time::Instant;
 
 use super::LaneParts;
 use super::room::{self, NoLease, Wanted};
@@ -17,6 +18,7 @@ use super::trip::panic_text;
 use crate::book::{Ask, Book};
 use crate::form::Form;
 use crate::prefixes::Found;
+use crate::tokenised::{Learned, Sheet, Tokenised};
 use crate::{fitting, form, live};
 
 /// What a question needs to become live.
@@ -29,22 +31,24 @@ pub(crate) struct Ready {
     pub(crate) kv: Option<Lease>,
 }
 
-/// Tokens, then memory.
+/// Tokens, then memory; and what was encoded for it, which is kept if it gets that far.
 pub(crate) async fn prepare(
     // Weak: who prepares must not keep the book of a dead lane.
     (parts, book): (LaneParts, Weak<Book>),
     (card, text): (ModelCard, Arc<dyn TextCodec>),
-    ask: Arc<Ask>,
-    id: RequestId,
-) -> Result<Ready, NoLease> {
+    tokenised: Tokenised,
+    (ask, id): (Arc<Ask>, RequestId),
+) -> Result<(Ready, Learned), NoLease> {
     let max_tokens = ask.sampling.max_tokens;
     let context = card.context_tokens;
     // A token's life, stop 5: words become tokens, and their memory is leased.
-    let (form, tokens) = on_blocking_thread(move || {
+    let mut sheet = Sheet::new(tokenised, Instant::now());
+    let (form, tokens, learned) = on_blocking_thread(move || {
         let form = form::form(ask.sampling.constraint.as_ref(), &ask.tools, &*text)?;
         let asked = (&ask.prompt, &ask.tools);
-        let tokens = fitting::fit(asked, ask.context, max_tokens, context, &*text)?;
-        Ok((form, tokens))
+        let text = (&*text, &mut sheet as &mut dyn Pieces);
+        let tokens = fitting::fit(asked, ask.context, max_tokens, context, text)?;
+        Ok((form, tokens, sheet.finish()))
     })
     .await
     .map_err(NoLease::Failed)?;
@@ -55,14 +59,6 @@ pub(crate) async fn prepare(
     // What it leaves out of the prefix is there until the sequence is open, beside all of the sequence.
     let taken = there.map_or(Bytes::ZERO, |found| card.kv_bytes(found.from.tokens));
     let bytes = whole.saturating_sub(taken);
-    if bytes == Bytes::ZERO {
-        return Ok(Ready {
-            tokens,
-            form,
-            found,
-            kv: None,
-        });
-    }
     let wanted = Wanted {
         owner: parts.name(),
         purpose: format!("the conversation of request {id} with {}", parts.model),
@@ -70,15 +66,19 @@ pub(crate) async fn prepare(
         patience: room::CONVERSATION,
     };
     let is_wanted = || book.upgrade().is_some_and(|book| book.pages().waits(&id));
-    // Its own place among those who wait for this model is what it hears.
-    let kv = room::reserve(&parts.governor, wanted, |_| {}, is_wanted).await?;
-    let kv = Some(kv);
-    Ok(Ready {
+    let kv = if bytes == Bytes::ZERO {
+        None
+    } else {
+        // Its own place among those who wait for this model is what it hears.
+        Some(room::reserve(&parts.governor, wanted, |_| {}, is_wanted).await?)
+    };
+    let ready = Ready {
         tokens,
         form,
         found,
         kv,
-    })
+    };
+    Ok((ready, learned))
 }
 
 async fn on_blocking_thread<T: Send + 'static>(

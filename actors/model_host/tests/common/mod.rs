@@ -30,6 +30,8 @@ use testkit::scripted::{Answer, Control, ScriptedLoader};
 
 pub const DEADLINE: Duration = Duration::from_mins(10);
 pub const MIB: u64 = 1 << 20;
+/// What leases of caches are for that keep no KV memory.
+const OTHERS: [&str; 2] = ["embeddings", "tokenised prompts"];
 
 /// Every model is here but `missing`.
 struct Everywhere;
@@ -211,10 +213,9 @@ impl Stage {
         for _ in 0..10_000 {
             let ledger = self.ledger().await;
             let (models, kept) = (self.models().await, self.kv_kept().await);
-            let kv = ledger
-                .leases
-                .iter()
-                .filter(|l| !l.purpose.starts_with("the weights") && l.purpose != "embeddings");
+            let kv = ledger.leases.iter().filter(|l| {
+                !l.purpose.starts_with("the weights") && !OTHERS.contains(&&*l.purpose)
+            });
             if kv.map(|l| l.bytes).sum::<Bytes>() == kept && self.kv_leased().await == Bytes::ZERO {
                 return models.iter().map(|m| m.prefixes).sum();
             }
