@@ -168,7 +168,7 @@ fn bounds(config: &HostConfig, max_batch: usize, card: &ModelCard) -> Bounds {
 /// Registers, and then passes the janitor's orders on for as long as this life lasts.
 async fn register(parts: LaneParts, lane: WeakActorRef<Lane>) {
     let (orders, mut arriving) = mpsc::channel(1);
-    let name = name(&parts.label);
+    let name = cache_name(WHAT, &parts.label);
     let wish = Register { name, orders };
     let answer = parts.janitor.ask(wish, DEADLINE).await;
     let answer = answer.inspect_err(|error| {
@@ -190,9 +190,12 @@ where
     }
 }
 
-/// A name the janitor takes.
-fn name(label: &str) -> String {
-    let mut name = format!("prefix kv of {label}");
+/// What is kept of conversations.
+const WHAT: &str = "prefix kv";
+
+/// What the janitor calls a cache of this model's: no longer than it takes.
+pub(super) fn cache_name(what: &str, label: &str) -> String {
+    let mut name = format!("{what} of {label}");
     name.truncate(name.floor_char_boundary(NAME));
     name
 }
@@ -203,8 +206,8 @@ mod tests {
 
     #[test]
     fn every_model_has_a_name_the_janitor_takes() {
-        assert_eq!(name("m"), "prefix kv of m");
-        let long = name(&"ä".repeat(200));
+        assert_eq!(cache_name(WHAT, "m"), "prefix kv of m");
+        let long = cache_name(WHAT, &"ä".repeat(200));
         assert!((NAME - 1..=NAME).contains(&long.len()), "{}", long.len());
     }
 }

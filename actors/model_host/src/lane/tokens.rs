@@ -3,11 +3,11 @@
 //!
 //! Invariants: no request waits for what is kept; what is encoded by one engine's tokenizer is not there for the next's.
 
-use cache_janitor::NAME;
 use domain::Bytes;
 use tokio::time::Instant;
 
 use super::Lane;
+use super::keep::cache_name;
 use crate::meters::Meters;
 use crate::shelf::{room_to_keep, tend};
 use crate::tokenised::{Learned, PLAN, PURPOSE, Tokenised};
@@ -19,7 +19,7 @@ impl Lane {
             .meters
             .get_or_insert_with(|| Meters::new(&self.parts.label));
         let tokenised = Tokenised::new(PLAN, Some(meters.tokenised_bytes()));
-        let name = name(&self.parts.label);
+        let name = cache_name(PURPOSE, &self.parts.label);
         let tending = tend(tokenised.clone(), self.parts.janitor.clone(), name);
         self.tasks.spawn(tending);
         self.tokenised = Some(tokenised);
@@ -46,24 +46,5 @@ impl Lane {
     pub(super) fn forget_tokens(&mut self) -> Bytes {
         let tokenised = self.tokenised.take();
         tokenised.map_or(Bytes::ZERO, |tokenised| tokenised.close())
-    }
-}
-
-/// A name the janitor takes.
-fn name(label: &str) -> String {
-    let mut name = format!("{PURPOSE} of {label}");
-    name.truncate(name.floor_char_boundary(NAME));
-    name
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_model_has_a_name_the_janitor_takes() {
-        assert_eq!(name("m"), "tokenised prompts of m");
-        let long = name(&"ä".repeat(200));
-        assert!((NAME - 1..=NAME).contains(&long.len()), "{}", long.len());
     }
 }
