@@ -71,7 +71,7 @@ pub use host::{Paraphym, ShutdownReport, Status};
 pub use inspect::{inspect, inspect_embedder};
 /// Other programs' tools: which servers there are, and how each is.
 pub use mcp_client;
-pub use memory_governor::LedgerStatus;
+pub use memory_governor::{LeaseInfo, LedgerStatus};
 pub use model_host::client::{EmbedRequest, Embeddings, GenerationStream, Request};
 pub use model_host::messages::{HostStatus, ModelState, ModelStatus, UnloadError};
 pub use model_store::{

@@ -11,8 +11,9 @@
 use std::path::PathBuf;
 
 use paraphym_candle::{
-    Bytes, ContextPolicy, FinishReason, GenerationEvent, Message, ModelName, Paraphym, Prompt,
-    Request, RequestId, Runtime, RuntimeOptions, Sampling, Store, StoreConfig, ThreadRole, run,
+    Bytes, ContextPolicy, FinishReason, GenerationEvent, LeaseInfo, Message, ModelName, Paraphym,
+    Prompt, Request, RequestId, Runtime, RuntimeOptions, Sampling, Store, StoreConfig, ThreadRole,
+    run,
 };
 
 const WORKERS: usize = 2;
@@ -109,10 +110,18 @@ fn real_model_answers_on_our_threads_alone_and_leaves_nothing() {
         assert_eq!(resident.kv_leased, Bytes::ZERO);
         // It began with what was kept of the first, and both leave one memory.
         assert_eq!(resident.prefixes, 1);
-        assert_eq!(
-            status.memory.leased,
-            resident.weights_bytes.saturating_add(resident.kv_kept)
-        );
+        // The tokens of what was said are kept, too, in one piece.
+        let of_tokens = |lease: &&LeaseInfo| lease.purpose == "tokenised prompts";
+        let tokens: Vec<Bytes> = status
+            .memory
+            .leases
+            .iter()
+            .filter(of_tokens)
+            .map(|lease| lease.bytes)
+            .collect();
+        assert_eq!(tokens, [Bytes(256 << 10)]);
+        let model = resident.weights_bytes.saturating_add(resident.kv_kept);
+        assert_eq!(status.memory.leased, model.saturating_add(Bytes(256 << 10)));
         assert!(
             resident.weights_bytes > Bytes::mib(90),
             "{}",
