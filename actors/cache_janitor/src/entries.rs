@@ -170,6 +170,10 @@ impl<K: Clone + Eq + Hash> Entries<K> {
             self.forget(&key);
             dropped.push(key);
         }
+        if !dropped.is_empty() {
+            // The table is as large as the cache was at its fullest, and each entry counts for its place in it.
+            self.by_key.shrink_to_fit();
+        }
         let swept = Swept {
             swept: dropped.len(),
             kept: self.by_key.len(),

@@ -170,6 +170,8 @@ impl<K: Clone + Eq + Hash, V: Clone> Shelf<K, V> {
         let mut inner = self.lock();
         let (dropped, swept) = inner.entries.sweep(now, order.goal);
         inner.drop_values(&dropped);
+        // Before the leases: the table's places were counted in.
+        inner.values.shrink_to_fit();
         let kept = inner.entries.bytes();
         inner.leases.shrink_to(kept);
         inner.show();

@@ -42,6 +42,26 @@ async fn an_entry_expires_at_its_deadline_and_not_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sweep_gives_the_table_back_as_well() {
+    let now = Instant::now();
+    let bounds = Bounds {
+        bytes: Bytes::mib(1),
+        entries: 1 << 14,
+        ..BOUNDS
+    };
+    let mut entries = Entries::new(bounds);
+    for key in 0..10_000u32 {
+        entries.insert(key, Bytes(1), now);
+    }
+    assert!(entries.by_key.capacity() >= 10_000);
+    let (dropped, _) = entries.sweep(now, Goal { free: Bytes(9_900) });
+    assert_eq!((dropped.len(), entries.len()), (9_900, 100));
+    assert!(entries.by_key.capacity() < 300);
+    let (dropped, _) = entries.sweep(now + BOUNDS.ttl, Goal::default());
+    assert_eq!((dropped.len(), entries.by_key.capacity()), (100, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_least_recently_used_makes_room() {
     let now = Instant::now();
     let mut entries = Entries::new(BOUNDS);
