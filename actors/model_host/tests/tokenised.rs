@@ -48,12 +48,12 @@ async fn remark(stage: &Stage, text: &str) {
 
 /// What that takes: its text, four bytes for each token, of which there is one for each byte, and its places.
 fn piece(text: &str) -> u64 {
-    320 + 5 * (text.len() as u64 + "user: \n".len() as u64)
+    340 + 5 * (text.len() as u64 + "user: \n".len() as u64)
 }
 
 /// What a chat takes.
 fn pieces(messages: &[Message]) -> u64 {
-    let bytes = |m: &Message| 320 + 5 * (m.role.as_str().len() + m.content.len() + 3) as u64;
+    let bytes = |m: &Message| 340 + 5 * (m.role.as_str().len() + m.content.len() + 3) as u64;
     messages.iter().map(bytes).sum()
 }
 

@@ -37,7 +37,7 @@ async fn what_was_known_and_what_is_kept_is_counted() {
     shown("paraphym_tokenised_lookups_total{model=\"m\",reason=\"hit\"} 2");
     shown("paraphym_tokenised_lookups_total{model=\"m\",reason=\"miss\"} 2");
     // "user: one\n" with a token for each byte.
-    let each = 320 + 10 + 4 * 10;
+    let each = 340 + 10 + 4 * 10;
     shown(&format!(
         "paraphym_tokenised_bytes{{model=\"m\"}} {}",
         2 * each
