@@ -208,3 +208,33 @@ fn a_log_that_ends_at_the_limit_of_calls_runs_no_tool() {
     };
     assert_eq!(shell.after([]), ["close failed", "end max turns 1"]);
 }
+
+/// What was allowed before the process died is not run where the rule says no by now.
+#[test]
+fn a_permission_of_before_does_not_outlive_its_rule() {
+    let under = |rule: Approval| TurnSettings {
+        approvals: Approvals {
+            rule,
+            ..Approvals::default()
+        },
+        ..settings()
+    };
+    let mut before = Shell::new(under(Ask));
+    before.after([]);
+    before.after(calls(&["a"]));
+    let id = id("call-1-1");
+    before.after([Input::Answered { id, granted: true }]);
+    let granted = |step: &StepRecord| matches!(step, StepRecord::Approved { granted: true, .. });
+    let upto = before.log.iter().position(granted).unwrap() + 1;
+    for (rule, starts) in [(Ask, true), (Auto, true), (Deny, false)] {
+        let (log, now) = (&before.log[..upto], start());
+        let mut shell = Shell::new(under(rule));
+        shell.run = AgentRun::resumed(beginning(under(rule)), log, assess, now);
+        shell.now = now;
+        let diary = shell.after([]);
+        let started = diary.iter().any(|line| line == "start call-1-1");
+        assert_eq!(started, starts, "{rule:?}: {diary:?}");
+        let denied = diary.iter().any(|line| line == "ended call-1-1 denied");
+        assert_eq!(denied, !starts, "{rule:?}: {diary:?}");
+    }
+}
