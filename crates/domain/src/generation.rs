@@ -1,6 +1,6 @@
 //! What happens to one request for text, from queue to end, as its asker hears it.
 
-use crate::{Bytes, FieldError, Message, ModelName, ToolCall};
+use crate::{Bytes, FieldError, Message, ModelName, TokenLogprob, ToolCall};
 
 /// What the model continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +77,9 @@ pub enum GenerationEvent {
         /// Prompt tokens in all.
         total: u32,
     },
+    /// How likely the tokens were that the next text is made of, if that was asked for. The end of a turn and what a stop
+    /// text cut off are not among them.
+    Logprobs(Vec<TokenLogprob>),
     /// The next piece of the answer: whole UTF-8 characters, never empty.
     Text(String),
     /// A whole call of a tool, in the order in which the model calls them.

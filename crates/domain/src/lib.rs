@@ -11,6 +11,7 @@ pub mod field;
 pub mod generation;
 pub mod ids;
 pub mod keep_alive;
+pub mod logprob;
 pub mod sampling;
 pub mod tool;
 pub mod turn;
@@ -25,6 +26,7 @@ pub use generation::{
 };
 pub use ids::{ConversationId, ModelName, RequestId, ToolCallId};
 pub use keep_alive::KeepAlive;
+pub use logprob::{Likely, TokenLogprob};
 pub use sampling::Sampling;
 pub use tool::{ToolCall, ToolChoice, ToolSpec, Tools};
 pub use turn::{Budget, Citation, ToolOutcome, TurnError, TurnEvent};

@@ -17,6 +17,12 @@ pub struct Sampling {
     pub repetition_penalty: f32,
     /// How many tokens back the penalty looks. 0 to 4096.
     pub repetition_window: u32,
+    /// Taken off the logit of each token that the answer has already (the OpenAI API's `presence_penalty`). 0 is off. -2 to 2.
+    pub presence_penalty: f32,
+    /// Taken off a token's logit for each time that the answer has it already. 0 is off. -2 to 2.
+    pub frequency_penalty: f32,
+    /// Whether each token comes with how likely it was, and with how many of the likeliest at its place. 0 to 20.
+    pub logprobs: Option<u32>,
     /// The same seed, prompt and model give the same text.
     pub seed: u64,
     /// At most this many tokens are generated. 1 to 1 048 576.
@@ -38,6 +44,9 @@ impl Default for Sampling {
             min_p: 0.05,
             repetition_penalty: 1.1,
             repetition_window: 64,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            logprobs: None,
             seed: 0,
             max_tokens: 512,
             stop: Vec::new(),
@@ -100,6 +109,12 @@ impl Sampling {
                 "0 to 4096 tokens",
             ));
         }
+        let penalty = |field, value| within(field, value, -2.0, 2.0, "a number from -2 to 2");
+        penalty("presence_penalty", self.presence_penalty)?;
+        penalty("frequency_penalty", self.frequency_penalty)?;
+        if let Some(likeliest) = self.logprobs.filter(|likeliest| *likeliest > 20) {
+            return Err(FieldError::new("top_logprobs", likeliest, "0 to 20 tokens"));
+        }
         if !(1..=1 << 20).contains(&self.max_tokens) {
             return Err(FieldError::new(
                 "max_tokens",
@@ -130,13 +145,16 @@ mod tests {
     #[test]
     fn each_field_is_refused_by_name() {
         type Spoil = fn(&mut Sampling);
-        let cases: [(&str, Spoil); 8] = [
+        let cases: [(&str, Spoil); 11] = [
             ("temperature", |s| s.temperature = f32::NAN),
             ("temperature", |s| s.temperature = 2.1),
             ("top_p", |s| s.top_p = 0.0),
             ("min_p", |s| s.min_p = -0.1),
             ("repetition_penalty", |s| s.repetition_penalty = 3.0),
             ("repetition_window", |s| s.repetition_window = 5000),
+            ("presence_penalty", |s| s.presence_penalty = -2.1),
+            ("frequency_penalty", |s| s.frequency_penalty = f32::NAN),
+            ("top_logprobs", |s| s.logprobs = Some(21)),
             ("max_tokens", |s| s.max_tokens = 0),
             ("stop", |s| s.stop = vec![String::new()]),
         ];

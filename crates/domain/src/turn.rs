@@ -138,7 +138,7 @@ impl TurnEvent {
             GenerationEvent::Loading { fraction } => Self::Loading { fraction },
             GenerationEvent::Prefill { done, total } => Self::Prefill { done, total },
             GenerationEvent::Text(text) => Self::Text(text),
-            GenerationEvent::ToolCall(_) => return None,
+            GenerationEvent::ToolCall(_) | GenerationEvent::Logprobs(_) => return None,
             GenerationEvent::Finished { reason, usage } => Self::Finished { reason, usage },
             GenerationEvent::Failed(error) => Self::Failed(error.into()),
         })

@@ -15,12 +15,13 @@ use supervision::TaskContext;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::chat::chat;
+use crate::api::chat::chat;
+use crate::api::probes;
 use crate::config::{GatewayConfig, GatewayDeps};
 use crate::error::ApiError;
+use crate::guard::origin;
 use crate::ids::Ids;
 use crate::meters::{self, InFlight};
-use crate::{origin, probes};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

@@ -22,9 +22,9 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{GatewayConfig, GatewayDeps, GatewayError, Limits};
-use crate::hangup::{Answering, listen};
+use crate::guard::hangup::{Answering, listen};
+use crate::guard::patience::Patient;
 use crate::http::{Shared, router};
-use crate::patience::Patient;
 
 /// How long accepting rests after the system refused it (out of file descriptors): hammering would not free any.
 const ACCEPT_REST: Duration = Duration::from_millis(100);

@@ -45,7 +45,8 @@ async fn answer(host: &Paraphym, question: &str) -> Result<(), Box<dyn Error>> {
             GenerationEvent::Queued { .. }
             | GenerationEvent::Loading { .. }
             | GenerationEvent::Prefill { .. }
-            | GenerationEvent::ToolCall(_) => {}
+            | GenerationEvent::ToolCall(_)
+            | GenerationEvent::Logprobs(_) => {}
         }
     }
     Ok(())

@@ -73,7 +73,7 @@ fn own_sampling(agent: &Agent, usual: Sampling) -> Sampling {
         seed: agent.seed.unwrap_or(usual.seed),
         max_tokens: agent.max_tokens.unwrap_or(usual.max_tokens),
         stop: agent.stop.clone().unwrap_or(usual.stop),
-        constraint: usual.constraint,
+        ..usual
     }
 }
 

@@ -70,7 +70,8 @@ pub(crate) fn sampling(settings: &Settings) -> Sampling {
         seed: model.seed,
         max_tokens: model.max_tokens,
         stop: model.stop.clone(),
-        constraint: None,
+        // Requests alone have these.
+        ..Sampling::default()
     }
 }
 

@@ -55,7 +55,7 @@ impl AgentRun {
             },
             GenerationEvent::Finished { reason, usage } => self.answer_ended(reason, usage, now),
             GenerationEvent::Failed(error) => self.model_failed(error),
-            GenerationEvent::ToolCall(_) => {}
+            GenerationEvent::ToolCall(_) | GenerationEvent::Logprobs(_) => {}
             progress => self
                 .orders
                 .extend(TurnEvent::of_generation(progress).map(Order::Say)),

@@ -293,6 +293,7 @@ pub fn note(heard: &mut Heard, event: GenerationEvent) {
             heard.text.push_str(text);
         }
         GenerationEvent::ToolCall(_)
+        | GenerationEvent::Logprobs(_)
         | GenerationEvent::Finished { .. }
         | GenerationEvent::Failed(_) => {}
         progress => assert!(heard.text.is_empty(), "{progress:?} after text"),

@@ -8,9 +8,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use model_host::Status;
 
+use crate::answer::whole;
 use crate::http::{Shared, json};
 use crate::readiness::Readiness;
-use crate::reply;
 
 pub(crate) async fn healthz() -> Response {
     json(StatusCode::OK, r#"{"status":"ok"}"#.into())
@@ -65,6 +65,6 @@ pub(crate) async fn models(State(shared): State<Arc<Shared>>) -> Response {
     }
     json(
         StatusCode::OK,
-        reply::models(&names, shared.started).unwrap_or_default(),
+        whole::models(&names, shared.started).unwrap_or_default(),
     )
 }

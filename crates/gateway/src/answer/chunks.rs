@@ -7,11 +7,10 @@
 use domain::{FinishReason, GenerationEvent, Usage};
 use serde::Serialize;
 
+use crate::answer::Written;
+use crate::answer::whole::{Cost, Heading};
 use crate::error::ApiError;
-use crate::reply::{Cost, Heading};
 
-/// What keeps a silent connection open; clients ignore it.
-pub const PING: &str = ": ping\n\n";
 const DONE: &str = "data: [DONE]\n\n";
 
 /// Turns the events of one answer into the text of its stream.
@@ -64,23 +63,14 @@ struct Delta<'a> {
     content: Option<&'a str>,
 }
 
-impl Chunks {
-    /// The stream of one answer.
-    pub fn new(heading: Heading, include_usage: bool) -> Self {
-        Self {
-            heading,
-            include_usage,
-            opened: false,
-        }
-    }
-
-    /// What an event adds to the stream; nothing for news about the queue and the prompt.
-    pub fn event(&mut self, event: &GenerationEvent) -> String {
+impl Written for Chunks {
+    fn event(&mut self, event: &GenerationEvent) -> String {
         match event {
             GenerationEvent::Queued { .. }
             | GenerationEvent::Loading { .. }
             | GenerationEvent::Prefill { .. }
-            // No request over HTTP brings tools yet.
+            // No request over HTTP brings tools yet, or asks how likely its tokens were.
+            | GenerationEvent::Logprobs(_)
             | GenerationEvent::ToolCall(_) => String::new(),
             GenerationEvent::Text(text) => {
                 let mut out = self.open();
@@ -89,6 +79,17 @@ impl Chunks {
             }
             GenerationEvent::Finished { reason, usage } => self.finish(*reason, *usage),
             GenerationEvent::Failed(error) => data(&ApiError::from(error).json()),
+        }
+    }
+}
+
+impl Chunks {
+    /// The stream of one answer.
+    pub fn new(heading: Heading, include_usage: bool) -> Self {
+        Self {
+            heading,
+            include_usage,
+            opened: false,
         }
     }
 

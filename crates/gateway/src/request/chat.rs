@@ -1,10 +1,10 @@
-//! What a client may ask for, from JSON to the words of the domain. Strict: a field that is not understood is refused
-//! by name, because an answer that silently ignores half of a request is a wrong answer. Nothing here waits.
+//! The body of `POST /v1/chat/completions`.
 
 use domain::{FieldError, Message, ModelName, Role, Sampling};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::error::ApiError;
+use crate::request::Fields;
 
 /// The longest stop text, in bytes: it is searched for at every token.
 const STOP_BYTES: usize = 1024;
@@ -56,12 +56,7 @@ pub struct Defaults {
 /// # Errors
 /// 400, naming the field as `param`.
 pub fn chat_request(body: &[u8], defaults: Defaults) -> Result<ChatRequest, ApiError> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| ApiError::bad_request(format!("the body is not JSON: {error}")))?;
-    let Value::Object(object) = value else {
-        return Err(ApiError::bad_request("the body must be a JSON object"));
-    };
-    let fields = Fields::top(object);
+    let fields = Fields::of_body(body)?;
     fields.refuse_unknown(FIELDS)?;
     if fields.whole("n")?.is_some_and(|n| n != 1) {
         return Err(fields.not_supported("n", "one answer at a time: leave it out or send 1"));
@@ -214,121 +209,6 @@ fn part_text(path: &str, value: &Value) -> Result<String, ApiError> {
         .ok_or_else(|| part.expected("text", "a text"))
 }
 
-/// The fields of one JSON object. `null` is the same as absent.
-struct Fields {
-    path: String,
-    object: Map<String, Value>,
-}
-
-impl Fields {
-    fn top(object: Map<String, Value>) -> Self {
-        let path = String::new();
-        Self { path, object }
-    }
-
-    fn within(path: &str, value: &Value) -> Result<Self, ApiError> {
-        let Value::Object(object) = value else {
-            return Err(ApiError::invalid(
-                path,
-                format!("{path} must be a JSON object"),
-            ));
-        };
-        Ok(Self {
-            path: path.to_owned(),
-            object: object.clone(),
-        })
-    }
-
-    fn path(&self, field: &str) -> String {
-        if self.path.is_empty() {
-            return field.to_owned();
-        }
-        format!("{}.{field}", self.path)
-    }
-
-    fn expected(&self, field: &str, allowed: &str) -> ApiError {
-        let path = self.path(field);
-        let message = format!("{path} is not accepted as it is: it must be {allowed}");
-        ApiError::invalid(path, message)
-    }
-
-    /// As `expected`, for values that are short.
-    fn refused(&self, field: &str, allowed: &str) -> ApiError {
-        let path = self.path(field);
-        let value = match self.get(field) {
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-            None => "null".into(),
-        };
-        let value: String = value.chars().take(80).collect();
-        let message = format!("{path} = {value} is not accepted: use {allowed}");
-        ApiError::invalid(path, message)
-    }
-
-    fn not_supported(&self, field: &str, allowed: &str) -> ApiError {
-        let path = self.path(field);
-        let message = format!("{path} is not supported yet: {allowed}");
-        ApiError::invalid(path, message)
-    }
-
-    fn refuse_unknown(&self, known: &[&str]) -> Result<(), ApiError> {
-        let unknown = |(field, value): &(&String, &Value)| {
-            !value.is_null() && !known.contains(&field.as_str())
-        };
-        let Some((field, _)) = self.object.iter().find(unknown) else {
-            return Ok(());
-        };
-        let field: String = field.chars().take(80).collect();
-        Err(self.not_supported(&field, "leave it out"))
-    }
-
-    fn get(&self, field: &str) -> Option<&Value> {
-        self.object.get(field).filter(|value| !value.is_null())
-    }
-
-    fn text(&self, field: &str) -> Result<Option<&str>, ApiError> {
-        match self.get(field) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(self.expected(field, "a text")),
-        }
-    }
-
-    fn boolean(&self, field: &str) -> Result<Option<bool>, ApiError> {
-        self.typed(field, "true or false", Value::as_bool)
-    }
-
-    fn number(&self, field: &str) -> Result<Option<f32>, ApiError> {
-        self.typed(field, "a number", |value| value.as_f64().map(|n| n as f32))
-    }
-
-    /// Wide enough for both `i64` and `u64`.
-    fn whole(&self, field: &str) -> Result<Option<i128>, ApiError> {
-        self.typed(field, "a whole number", |value| {
-            let signed = value.as_i64().map(i128::from);
-            signed.or_else(|| value.as_u64().map(i128::from))
-        })
-    }
-
-    fn object(&self, field: &str) -> Result<Option<Self>, ApiError> {
-        let path = self.path(field);
-        self.get(field)
-            .map(|value| Self::within(&path, value))
-            .transpose()
-    }
-
-    fn typed<T>(
-        &self,
-        field: &str,
-        allowed: &str,
-        read: impl Fn(&Value) -> Option<T>,
-    ) -> Result<Option<T>, ApiError> {
-        let value = self.get(field);
-        value
-            .map(|value| read(value).ok_or_else(|| self.refused(field, allowed)))
-            .transpose()
-    }
-}
-
 #[cfg(test)]
+#[path = "chat_tests.rs"]
 mod tests;

@@ -1,0 +1,7 @@
+//! The handlers, a file for each path: they take a request's parts, ask the model host, and hand over what it says.
+
+mod asking;
+pub(crate) mod chat;
+mod ends;
+pub(crate) mod probes;
+mod streaming;

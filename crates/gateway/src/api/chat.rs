@@ -1,0 +1,105 @@
+//! `POST /v1/chat/completions`.
+
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use domain::generation::ContextPolicy;
+use domain::{GenerationEvent, Prompt, RequestId};
+use futures_util::StreamExt;
+use model_host::GenerationStream;
+
+use crate::answer::chunks::Chunks;
+use crate::answer::whole::{Heading, completion};
+use crate::api::asking::{Asked, Caller, asked};
+use crate::api::ends::broken_off;
+use crate::api::streaming::piece_by_piece;
+use crate::error::ApiError;
+use crate::http::{Refused, Shared, json};
+use crate::request::{ChatRequest, Defaults, chat_request};
+
+pub(crate) const PATH: &str = "/v1/chat/completions";
+
+pub(crate) async fn chat(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Refused> {
+    asked(&shared, caller, PATH, request, answered).await
+}
+
+async fn answered(shared: &Arc<Shared>, asked: Asked) -> Result<Response, Refused> {
+    let Asked {
+        id,
+        number,
+        body,
+        held,
+    } = asked;
+    let request = chat_request(&body, defaults(shared, number))?;
+    if !shared.serves(&request.model) {
+        return Err(ApiError::no_such_model(request.model.as_str()).into());
+    }
+    let heading = heading(shared, number, &request);
+    let (streamed, include_usage) = (request.stream, request.include_usage);
+    let answer = model_host::generate(&shared.deps.host, generate(id, request)).await;
+    let answer = answer.map_err(|error| ApiError::from(&error))?;
+    if streamed {
+        let chunks = Chunks::new(heading, include_usage);
+        return piece_by_piece(answer, chunks, shared, held).await;
+    }
+    whole(answer, &heading).await
+}
+
+fn defaults(shared: &Shared, number: u64) -> Defaults {
+    let mut sampling = (shared.deps.sampling)();
+    sampling.seed = shared.ids.seed(number);
+    Defaults {
+        model: shared.config.default_model.clone(),
+        sampling,
+    }
+}
+
+fn heading(shared: &Shared, number: u64, request: &ChatRequest) -> Heading {
+    let now = (shared.deps.clock)().duration_since(UNIX_EPOCH);
+    Heading {
+        id: shared.ids.completion(number),
+        created: now.map_or(0, |since| since.as_secs()),
+        model: request.model.clone(),
+    }
+}
+
+fn generate(id: RequestId, request: ChatRequest) -> model_host::Request {
+    model_host::Request {
+        id,
+        model: request.model,
+        prompt: Prompt::Chat(request.messages),
+        sampling: request.sampling,
+        // The client holds the conversation and decides itself what to leave out.
+        context: ContextPolicy::Refuse,
+        keep_alive: None,
+        tools: domain::Tools::default(),
+    }
+}
+
+async fn whole(mut answer: GenerationStream, heading: &Heading) -> Result<Response, Refused> {
+    let mut text = String::new();
+    while let Some(event) = answer.next().await {
+        match event {
+            GenerationEvent::Text(piece) => text.push_str(&piece),
+            GenerationEvent::Finished { reason, usage } => {
+                let body = completion(heading, &text, reason, usage).unwrap_or_default();
+                return Ok(json(StatusCode::OK, body));
+            }
+            GenerationEvent::Failed(error) => return Err(ApiError::from(&error).into()),
+            GenerationEvent::Queued { .. }
+            | GenerationEvent::Loading { .. }
+            | GenerationEvent::Prefill { .. }
+            // No request over HTTP brings tools yet, or asks how likely its tokens were.
+            | GenerationEvent::Logprobs(_)
+            | GenerationEvent::ToolCall(_) => {}
+        }
+    }
+    Err(ApiError::from(&broken_off()).into())
+}
