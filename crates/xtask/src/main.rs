@@ -8,6 +8,7 @@
     reason = "a command line tool speaks on standard output"
 )]
 
+mod official_client;
 mod stages;
 mod test_model;
 mod tidy;

@@ -3,11 +3,13 @@
 //! Stages run one after the other and the first that fails ends the run. Nothing is retried.
 
 use std::env;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cargo_metadata::Metadata;
 
+use crate::official_client;
 use crate::test_model::{self, TestModels};
 use crate::tidy;
 
@@ -90,19 +92,11 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
     run.stage("build", || {
         cargo(&["build", "--locked", "--workspace", "--all-targets"], None)
     })?;
-    let models = match model {
-        Model::Real => Some(run.stage("test models", || {
-            test_model::fetch(
-                &workspace
-                    .target_directory
-                    .join("debug")
-                    .join("paraphym")
-                    .into_std_path_buf(),
-            )
-        })?),
+    let brought = match model {
+        Model::Real => Some(bring(&mut run, workspace)?),
         Model::None => None,
     };
-    let models = models.as_ref();
+    let brought = brought.as_ref();
     if model == Model::None {
         println!(
             "── left out, because they need a real model: tests named {}",
@@ -111,9 +105,9 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
     }
     let arguments = tests(has_nextest(), model);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    run.stage("tests", || cargo(&arguments, models))?;
+    run.stage("tests", || cargo(&arguments, brought))?;
     run.stage("documentation's examples", || {
-        cargo(&["test", "--locked", "--workspace", "--doc"], models)
+        cargo(&["test", "--locked", "--workspace", "--doc"], brought)
     })?;
     run.stage("the facade by itself", || {
         cargo(&["check", "--locked", "--package", "paraphym_candle"], None)
@@ -123,6 +117,25 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
         println!("without the tests that need a real model: `cargo xtask test` runs them too");
     }
     Ok(())
+}
+
+/// What tests of a real answer need, beside what is built.
+#[derive(Debug)]
+struct Brought {
+    models: TestModels,
+    /// The folder with an official client of the API.
+    official: PathBuf,
+}
+
+fn bring(run: &mut Run, workspace: &Metadata) -> Result<Brought, String> {
+    let target = workspace.target_directory.as_std_path();
+    let models = run.stage("test models", || {
+        test_model::fetch(&target.join("debug").join("paraphym"))
+    })?;
+    let official = run.stage("official client", || {
+        official_client::fetch(workspace.workspace_root.as_std_path(), target)
+    })?;
+    Ok(Brought { models, official })
 }
 
 /// What cargo is told to run all tests, or all but those that need a model.
@@ -156,14 +169,21 @@ fn tests(nextest: bool, model: Model) -> Vec<String> {
 }
 
 /// Runs cargo, the one that runs this program, with its output shown.
-fn cargo(arguments: &[&str], models: Option<&TestModels>) -> Result<(), String> {
+fn cargo(arguments: &[&str], brought: Option<&Brought>) -> Result<(), String> {
     let mut command = Command::new(cargo_program());
     command.args(arguments);
     for (variable, path) in [
-        (test_model::VARIABLE, models.map(|models| &models.chat)),
+        (
+            test_model::VARIABLE,
+            brought.map(|brought| &brought.models.chat),
+        ),
         (
             test_model::EMBEDDER_VARIABLE,
-            models.map(|models| &models.embedder),
+            brought.map(|brought| &brought.models.embedder),
+        ),
+        (
+            official_client::VARIABLE,
+            brought.map(|brought| &brought.official),
         ),
     ] {
         match path {

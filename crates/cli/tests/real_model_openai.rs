@@ -1,0 +1,117 @@
+//! The built binary and the real models, asked by the official Python client as its users ask.
+//!
+//! The client lies in the folder that `PARAPHYM_TEST_OPENAI` names; `cargo xtask test` brings it, and the models.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command};
+
+use common::Home;
+use model_store::{Store, StoreConfig};
+use rustix::process::Signal;
+
+/// A server with the real models, in a home of its own; ended with the test.
+struct Server {
+    home: Home,
+    child: Child,
+    address: String,
+    /// Kept open: whoever logs into a closed pipe dies of it.
+    _err: BufReader<ChildStderr>,
+}
+
+impl Server {
+    fn start(home: Home, args: &[&str]) -> Self {
+        let mut child = home
+            .paraphym(&[&["serve", "--bind", "127.0.0.1:0"], args].concat())
+            .env("PARAPHYM_MODELS_DIR", models())
+            .spawn()
+            .unwrap();
+        let mut err = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        let address = loop {
+            let mut line = String::new();
+            assert!(err.read_line(&mut line).unwrap() > 0, "{said}");
+            if let Some((_, address)) = line.trim().split_once("listening on ") {
+                break address.to_owned();
+            }
+            said.push_str(&line);
+        };
+        Self {
+            home,
+            child,
+            address,
+            _err: err,
+        }
+    }
+
+    /// Runs one file of the suite; every test in it must have run and passed.
+    fn suite(&self, file: &str, environment: &[(&str, &str)]) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/openai")
+            .join(file);
+        let written = std::fs::read_to_string(&file).unwrap();
+        let tests = written.matches("    def test_").count();
+        let run = Command::new("python3")
+            .arg(&file)
+            .arg("--verbose")
+            .env("PYTHONPATH", official())
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("OPENAI_BASE_URL", format!("{}/v1", self.address))
+            .env("OPENAI_API_KEY", "none")
+            .env("METRICS_URL", format!("{}/metrics", self.address))
+            .envs(environment.iter().copied())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert!(run.status.success(), "{said}");
+        assert!(
+            tests > 0 && said.contains(&format!("Ran {tests} tests")),
+            "{tests} tests are written: {said}"
+        );
+        assert!(!said.contains("skipped"), "{said}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        common::signal(&self.child, Signal::TERM);
+        let _ = self.child.wait();
+    }
+}
+
+/// The folder with the official client.
+fn official() -> PathBuf {
+    let named = std::env::var_os("PARAPHYM_TEST_OPENAI").map(PathBuf::from);
+    let named = named.unwrap_or_else(|| {
+        // Beside the built binary's folder, where `cargo xtask test` puts it.
+        let target = Path::new(env!("CARGO_BIN_EXE_paraphym")).ancestors().nth(2);
+        target.unwrap().join("openai")
+    });
+    assert!(
+        named.join("openai/__init__.py").is_file(),
+        "the official client is not in {}: `cargo xtask test` brings it",
+        named.display()
+    );
+    named
+}
+
+/// The folder with both models.
+fn models() -> PathBuf {
+    if let Some(chat) = std::env::var_os("PARAPHYM_TEST_MODEL") {
+        return Path::new(&chat).parent().unwrap().to_owned();
+    }
+    Store::open(StoreConfig::at(None)).unwrap().dir().to_owned()
+}
+
+#[test]
+fn real_model_speaks_with_the_official_python_client() {
+    Server::start(Home::new(), &[]).suite("suite.py", &[]);
+}
