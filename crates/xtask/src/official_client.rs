@@ -34,6 +34,9 @@ pub(crate) fn fetch(workspace: &Path, target: &Path) -> Result<PathBuf, String> 
             "install",
             "--quiet",
             "--disable-pip-version-check",
+            // What else this machine's python has is not our concern.
+            "--no-warn-conflicts",
+            "--root-user-action=ignore",
         ])
         .arg("--target")
         .arg(&folder)
