@@ -81,10 +81,17 @@ impl ApiError {
     /// 404: nothing answers at this path.
     pub fn no_such_path(path: &str) -> Self {
         let path: String = path.chars().take(80).collect();
-        let message = format!(
-            "{path} is not served here: use POST /v1/chat/completions, GET /v1/models, /healthz, /readyz or /metrics"
-        );
+        let message = format!("{path} is not served here: GET /openapi.json tells what is");
         Self::new(404, Some("unknown_url"), message)
+    }
+
+    /// 404: nothing that is called so, and is the caller's, is under way.
+    pub fn no_such_request(id: &str) -> Self {
+        let id: String = id.chars().take(80).collect();
+        let message = format!(
+            "no request {id} is under way: name it as x-request-id or the answer's id does; it may have ended by itself"
+        );
+        Self::new(404, Some("request_not_found"), message)
     }
 
     /// 405: the path is served for other methods.
@@ -131,7 +138,7 @@ impl ApiError {
         match self.status {
             404 => "not_found_error",
             429 => "rate_limit_error",
-            400..=499 => "invalid_request_error",
+            400..=498 => "invalid_request_error",
             _ => "api_error",
         }
     }
@@ -185,7 +192,8 @@ impl From<&GenerationError> for ApiError {
             G::Unavailable { .. } => later("unavailable", 1, 503),
             G::EngineStuck { .. } => later("engine_stuck", 30, 503),
             G::EngineCrashed { .. } => Self::new(500, Some("engine_crashed"), says),
-            G::Cancelled => Self::new(500, Some("cancelled"), says),
+            // A status of its own: clients try 408, 409, 429 and all from 500 again, and whoever cancels does not want that.
+            G::Cancelled => Self::new(499, Some("cancelled"), says),
         }
     }
 }
@@ -270,7 +278,7 @@ mod tests {
                 "503 api_error - unavailable 1",
                 "500 api_error - engine_crashed 0",
                 "503 api_error - engine_stuck 30",
-                "500 api_error - cancelled 0",
+                "499 api_error - cancelled 0",
             ]
         );
     }

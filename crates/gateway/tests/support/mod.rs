@@ -90,9 +90,14 @@ fn unchunk(mut body: &str) -> String {
 }
 
 pub fn post(body: &str, headers: &str) -> String {
+    post_to("/v1/chat/completions", body, headers)
+}
+
+/// A request with that body to any path.
+pub fn post_to(path: &str, body: &str, headers: &str) -> String {
     let length = body.len();
     format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
          content-length: {length}\r\n{headers}\r\n{body}"
     )
 }
