@@ -3,6 +3,8 @@
 mod asking;
 pub(crate) mod cancel;
 pub(crate) mod chat;
+pub(crate) mod completions;
+pub(crate) mod embeddings;
 mod ends;
 pub(crate) mod models;
 pub(crate) mod probes;

@@ -78,6 +78,53 @@ impl ApiError {
         }
     }
 
+    /// 404: no model that embeds is here, and none was named.
+    pub fn no_embedder() -> Self {
+        let message = "no embedding model is here: fetch one with `paraphym model pull`, `paraphym model list` names them; \
+                       it is listed a few seconds later";
+        Self {
+            param: Some("model".into()),
+            ..Self::new(404, Some("model_not_found"), message)
+        }
+    }
+
+    /// 400: a model that embeds was asked for an answer.
+    pub fn only_embeds(model: &str) -> Self {
+        Self::wrong_kind(
+            model,
+            "embeds texts and answers nothing: ask it at POST /v1/embeddings",
+        )
+    }
+
+    /// 400: a model that answers was asked for vectors.
+    pub fn only_answers(model: &str) -> Self {
+        Self::wrong_kind(
+            model,
+            "answers and embeds nothing: leave the field out or name an embedding model",
+        )
+    }
+
+    fn wrong_kind(model: &str, what: &str) -> Self {
+        let model: String = model.chars().take(80).collect();
+        Self {
+            param: Some("model".into()),
+            ..Self::new(
+                400,
+                Some("wrong_kind_of_model"),
+                format!("model {model} {what}"),
+            )
+        }
+    }
+
+    /// The same, about `to` where it is about `from`: paths call one thing by different names.
+    #[must_use]
+    pub fn about(mut self, from: &str, to: &str) -> Self {
+        if self.param.as_deref() == Some(from) {
+            self.param = Some(to.to_owned());
+        }
+        self
+    }
+
     /// 404: nothing answers at this path.
     pub fn no_such_path(path: &str) -> Self {
         let path: String = path.chars().take(80).collect();

@@ -56,9 +56,39 @@ impl Shared {
         }
     }
 
-    /// Whether requests may name this model: no other name ever reaches the disk.
-    pub(crate) fn serves(&self, model: &ModelName) -> bool {
-        *model == self.config.default_model || (self.deps.models)().contains(model)
+    /// Whether requests for an answer may name this model: no other name ever reaches the disk.
+    ///
+    /// # Errors
+    /// 400 for one that only embeds, 404 for one that is not listed.
+    pub(crate) fn must_answer(&self, model: &ModelName) -> Result<(), ApiError> {
+        if *model == self.config.default_model || (self.deps.models)().contains(model) {
+            return Ok(());
+        }
+        if (self.deps.embedders)().contains(model) {
+            return Err(ApiError::only_embeds(model.as_str()));
+        }
+        Err(ApiError::no_such_model(model.as_str()))
+    }
+
+    /// The embedding model that is asked for, or the first where none is named.
+    ///
+    /// # Errors
+    /// 400 for one that only answers, 404 for one that is not listed, or where there is none.
+    pub(crate) fn embedder(&self, model: Option<ModelName>) -> Result<ModelName, ApiError> {
+        let embedders = (self.deps.embedders)();
+        let Some(model) = model else {
+            return embedders
+                .into_iter()
+                .next()
+                .ok_or_else(ApiError::no_embedder);
+        };
+        if embedders.contains(&model) {
+            return Ok(model);
+        }
+        if self.must_answer(&model).is_ok() {
+            return Err(ApiError::only_answers(model.as_str()));
+        }
+        Err(ApiError::no_such_model(model.as_str()))
     }
 
     /// The models that are here. A default one that is a path is served under itself.
@@ -68,6 +98,7 @@ impl Shared {
         if !names.contains(default) && self.has_default().await {
             names.insert(0, default.clone());
         }
+        names.extend((self.deps.embedders)());
         names
     }
 

@@ -9,7 +9,7 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{self, MethodRouter};
 
-use crate::api::{cancel, chat, models, probes};
+use crate::api::{cancel, chat, completions, embeddings, models, probes};
 use crate::http::Shared;
 
 /// One path, for one method.
@@ -48,6 +48,8 @@ impl Route {
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::post(chat::PATH, chat::chat),
+        Route::post(completions::PATH, completions::completions),
+        Route::post(embeddings::PATH, embeddings::embeddings),
         Route::get("/v1/models", models::models),
         Route::get("/v1/models/{*model}", models::model),
         Route::post(cancel::PATH, cancel::cancel),

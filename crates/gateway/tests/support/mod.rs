@@ -220,6 +220,7 @@ impl Scene {
             sampling: Arc::new(Sampling::greedy),
             metrics: Arc::new(|| "paraphym_up 1\n".to_owned()),
             models: Arc::new(|| ["tiny", "other", "gone"].map(ModelName::new).to_vec()),
+            embedders: Arc::new(|| ["e", "f"].map(ModelName::new).to_vec()),
             clock: Arc::new(|| UNIX_EPOCH + Duration::from_secs(CREATED)),
         };
         let gateway = paraphym_gateway::child(config, deps).unwrap();
