@@ -98,8 +98,10 @@ pub struct GatewayDeps {
     pub sampling: Arc<dyn Fn() -> Sampling + Send + Sync>,
     /// All metrics as Prometheus text.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    /// The models that are here, by the names requests use.
+    /// The models that answer and are here, by the names requests use.
     pub models: Arc<dyn Fn() -> Vec<ModelName> + Send + Sync>,
+    /// Those that embed, by the names requests use; the first where a request names none.
+    pub embedders: Arc<dyn Fn() -> Vec<ModelName> + Send + Sync>,
     /// The wall clock: `created` in answers, and what makes ids of two runs differ.
     pub clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
 }

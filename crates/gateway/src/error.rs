@@ -78,13 +78,67 @@ impl ApiError {
         }
     }
 
+    /// 404: no model that embeds is here, and none was named.
+    pub fn no_embedder() -> Self {
+        let message = "no embedding model is here: fetch one with `paraphym model pull`, `paraphym model list` names them; \
+                       it is listed a few seconds later";
+        Self {
+            param: Some("model".into()),
+            ..Self::new(404, Some("model_not_found"), message)
+        }
+    }
+
+    /// 400: a model that embeds was asked for an answer.
+    pub fn only_embeds(model: &str) -> Self {
+        Self::wrong_kind(
+            model,
+            "embeds texts and answers nothing: ask it at POST /v1/embeddings",
+        )
+    }
+
+    /// 400: a model that answers was asked for vectors.
+    pub fn only_answers(model: &str) -> Self {
+        Self::wrong_kind(
+            model,
+            "answers and embeds nothing: leave the field out or name an embedding model",
+        )
+    }
+
+    fn wrong_kind(model: &str, what: &str) -> Self {
+        let model: String = model.chars().take(80).collect();
+        Self {
+            param: Some("model".into()),
+            ..Self::new(
+                400,
+                Some("wrong_kind_of_model"),
+                format!("model {model} {what}"),
+            )
+        }
+    }
+
+    /// The same, about `to` where it is about `from`: paths call one thing by different names.
+    #[must_use]
+    pub fn about(mut self, from: &str, to: &str) -> Self {
+        if self.param.as_deref() == Some(from) {
+            self.param = Some(to.to_owned());
+        }
+        self
+    }
+
     /// 404: nothing answers at this path.
     pub fn no_such_path(path: &str) -> Self {
         let path: String = path.chars().take(80).collect();
-        let message = format!(
-            "{path} is not served here: use POST /v1/chat/completions, GET /v1/models, /healthz, /readyz or /metrics"
-        );
+        let message = format!("{path} is not served here: GET /openapi.json tells what is");
         Self::new(404, Some("unknown_url"), message)
+    }
+
+    /// 404: nothing that is called so, and is the caller's, is under way.
+    pub fn no_such_request(id: &str) -> Self {
+        let id: String = id.chars().take(80).collect();
+        let message = format!(
+            "no request {id} is under way: name it as x-request-id or the answer's id does; it may have ended by itself"
+        );
+        Self::new(404, Some("request_not_found"), message)
     }
 
     /// 405: the path is served for other methods.
@@ -131,7 +185,7 @@ impl ApiError {
         match self.status {
             404 => "not_found_error",
             429 => "rate_limit_error",
-            400..=499 => "invalid_request_error",
+            400..=498 => "invalid_request_error",
             _ => "api_error",
         }
     }
@@ -185,7 +239,8 @@ impl From<&GenerationError> for ApiError {
             G::Unavailable { .. } => later("unavailable", 1, 503),
             G::EngineStuck { .. } => later("engine_stuck", 30, 503),
             G::EngineCrashed { .. } => Self::new(500, Some("engine_crashed"), says),
-            G::Cancelled => Self::new(500, Some("cancelled"), says),
+            // A status of its own: clients try 408, 409, 429 and all from 500 again, and whoever cancels does not want that.
+            G::Cancelled => Self::new(499, Some("cancelled"), says),
         }
     }
 }
@@ -270,7 +325,7 @@ mod tests {
                 "503 api_error - unavailable 1",
                 "500 api_error - engine_crashed 0",
                 "503 api_error - engine_stuck 30",
-                "500 api_error - cancelled 0",
+                "499 api_error - cancelled 0",
             ]
         );
     }

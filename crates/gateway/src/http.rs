@@ -4,24 +4,23 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use domain::{ModelName, RequestId};
 use supervision::TaskContext;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::chat::chat;
-use crate::api::probes;
 use crate::config::{GatewayConfig, GatewayDeps};
 use crate::error::ApiError;
 use crate::guard::origin;
+use crate::guard::underway::Underway;
 use crate::ids::Ids;
 use crate::meters::{self, InFlight};
+use crate::routes;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -35,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) started: u64,
     /// The stop does not wait any longer: every answer says its last word.
     pub(crate) ending: CancellationToken,
+    /// The answers that can be cancelled.
+    pub(crate) underway: Underway,
     slots: Arc<Semaphore>,
 }
 
@@ -48,15 +49,67 @@ impl Shared {
             ids: Ids::new(u64::try_from(now.as_micros()).unwrap_or(u64::MAX)),
             started: now.as_secs(),
             ending: CancellationToken::new(),
+            underway: Underway::default(),
             config,
             deps,
             context,
         }
     }
 
-    /// Whether requests may name this model: no other name ever reaches the disk.
-    pub(crate) fn serves(&self, model: &ModelName) -> bool {
-        *model == self.config.default_model || (self.deps.models)().contains(model)
+    /// Whether requests for an answer may name this model: no other name ever reaches the disk.
+    ///
+    /// # Errors
+    /// 400 for one that only embeds, 404 for one that is not listed.
+    pub(crate) fn must_answer(&self, model: &ModelName) -> Result<(), ApiError> {
+        if *model == self.config.default_model || (self.deps.models)().contains(model) {
+            return Ok(());
+        }
+        if (self.deps.embedders)().contains(model) {
+            return Err(ApiError::only_embeds(model.as_str()));
+        }
+        Err(ApiError::no_such_model(model.as_str()))
+    }
+
+    /// The embedding model that is asked for, or the first where none is named.
+    ///
+    /// # Errors
+    /// 400 for one that only answers, 404 for one that is not listed, or where there is none.
+    pub(crate) fn embedder(&self, model: Option<ModelName>) -> Result<ModelName, ApiError> {
+        let embedders = (self.deps.embedders)();
+        let Some(model) = model else {
+            return embedders
+                .into_iter()
+                .next()
+                .ok_or_else(ApiError::no_embedder);
+        };
+        if embedders.contains(&model) {
+            return Ok(model);
+        }
+        if self.must_answer(&model).is_ok() {
+            return Err(ApiError::only_answers(model.as_str()));
+        }
+        Err(ApiError::no_such_model(model.as_str()))
+    }
+
+    /// The models that are here. A default one that is a path is served under itself.
+    pub(crate) async fn listed(&self) -> Vec<ModelName> {
+        let mut names = (self.deps.models)();
+        let default = &self.config.default_model;
+        if !names.contains(default) && self.has_default().await {
+            names.insert(0, default.clone());
+        }
+        names.extend((self.deps.embedders)());
+        names
+    }
+
+    /// Whether the default model is one of those that are here, or the path of a file.
+    pub(crate) async fn has_default(&self) -> bool {
+        let model = &self.config.default_model;
+        if (self.deps.models)().contains(model) {
+            return true;
+        }
+        let file = tokio::fs::metadata(model.as_str()).await;
+        file.is_ok_and(|file| file.is_file())
     }
 
     /// One of the answers at once.
@@ -67,12 +120,7 @@ impl Shared {
 }
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route("/v1/chat/completions", post(chat))
-        .route("/v1/models", get(probes::models))
-        .route("/healthz", get(probes::healthz))
-        .route("/readyz", get(probes::readyz))
-        .route("/metrics", get(probes::metrics))
+    routes::router()
         .method_not_allowed_fallback(async |method: Method| {
             Refused(ApiError::method_not_allowed(method.as_str()))
         })
@@ -91,12 +139,13 @@ async fn named(State(shared): State<Arc<Shared>>, mut request: Request, next: Ne
         .map(HeaderValue::as_bytes);
     let name = shared.ids.request(offered, shared.ids.number());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let label = routes::label(request.extensions().get::<MatchedPath>());
     request.extensions_mut().insert(RequestId::new(&name));
     let in_flight = Arc::new(InFlight::begin());
     request.extensions_mut().insert(Arc::clone(&in_flight));
     let mut response = next.run(request).await;
     let status = response.status().as_u16();
-    meters::answered(&path, status);
+    meters::answered(label, status);
     tracing::debug!(request = name, %method, path, status, "answered");
     if let Ok(name) = HeaderValue::from_str(&name) {
         response.headers_mut().insert(X_REQUEST_ID, name);

@@ -19,6 +19,7 @@ mod ids;
 mod meters;
 pub mod readiness;
 pub mod request;
+mod routes;
 mod server;
 
 pub use config::{GatewayConfig, GatewayDeps, GatewayError, Limits};

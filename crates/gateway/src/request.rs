@@ -3,6 +3,8 @@
 //! here waits.
 
 pub mod chat;
+pub mod completion;
+pub mod embedding;
 mod fields;
 
 pub use chat::{ChatRequest, Defaults, chat_request};

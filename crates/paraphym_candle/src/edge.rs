@@ -53,7 +53,8 @@ impl Edges<'_> {
             host: self.host.clone(),
             sampling: settings::sampling_now(self.settings),
             metrics: Arc::new(move || metrics.as_ref().map(Metrics::render).unwrap_or_default()),
-            models: listing.reader(),
+            models: listing.chat(),
+            embedders: listing.embedding(),
             clock: self.clock,
         };
         let mut config = GatewayConfig::new(self.bind, self.model.clone());

@@ -7,11 +7,9 @@
 use domain::{FinishReason, GenerationEvent, Usage};
 use serde::Serialize;
 
-use crate::answer::Written;
 use crate::answer::whole::{Cost, Heading};
+use crate::answer::{DONE, Written, data};
 use crate::error::ApiError;
-
-const DONE: &str = "data: [DONE]\n\n";
 
 /// Turns the events of one answer into the text of its stream.
 #[derive(Clone, Debug)]
@@ -142,10 +140,6 @@ impl Chunks {
         // Texts and numbers only: writing them as JSON cannot fail.
         data(&serde_json::to_string(&chunk).unwrap_or_default())
     }
-}
-
-fn data(json: &str) -> String {
-    format!("data: {json}\n\n")
 }
 
 #[cfg(test)]

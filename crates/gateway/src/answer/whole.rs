@@ -111,18 +111,31 @@ struct Model<'a> {
     owned_by: &'static str,
 }
 
+impl<'a> Model<'a> {
+    fn of(name: &'a ModelName, created: u64) -> Self {
+        Self {
+            id: name.as_str(),
+            object: "model",
+            created,
+            owned_by: "paraphym",
+        }
+    }
+}
+
+/// One model; `created` as in [`models`].
+///
+/// # Errors
+/// None in practice: every field can be written as JSON.
+pub fn model(name: &ModelName, created: u64) -> serde_json::Result<String> {
+    serde_json::to_string(&Model::of(name, created))
+}
+
 /// The list of models; `created` is when this server started, in seconds since 1970.
 ///
 /// # Errors
 /// None in practice: every field can be written as JSON.
-pub fn models<'a>(names: &'a [ModelName], created: u64) -> serde_json::Result<String> {
-    let one = |name: &'a ModelName| Model {
-        id: name.as_str(),
-        object: "model",
-        created,
-        owned_by: "paraphym",
-    };
-    let data = names.iter().map(one).collect();
+pub fn models(names: &[ModelName], created: u64) -> serde_json::Result<String> {
+    let data = names.iter().map(|name| Model::of(name, created)).collect();
     serde_json::to_string(&Models {
         object: "list",
         data,

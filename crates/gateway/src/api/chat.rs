@@ -7,13 +7,12 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::generation::ContextPolicy;
-use domain::{GenerationEvent, Prompt, RequestId};
-use futures_util::StreamExt;
+use domain::{GenerationEvent, ModelName, Prompt, RequestId};
 use model_host::GenerationStream;
 
 use crate::answer::chunks::Chunks;
 use crate::answer::whole::{Heading, completion};
-use crate::api::asking::{Asked, Caller, asked};
+use crate::api::asking::{Asked, Caller, Door, asked};
 use crate::api::ends::broken_off;
 use crate::api::streaming::piece_by_piece;
 use crate::error::ApiError;
@@ -21,13 +20,17 @@ use crate::http::{Refused, Shared, json};
 use crate::request::{ChatRequest, Defaults, chat_request};
 
 pub(crate) const PATH: &str = "/v1/chat/completions";
+const DOOR: Door = Door {
+    path: PATH,
+    kind: "chatcmpl",
+};
 
 pub(crate) async fn chat(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     request: Request,
 ) -> Result<Response, Refused> {
-    asked(&shared, caller, PATH, request, answered).await
+    asked(&shared, caller, DOOR, request, answered).await
 }
 
 async fn answered(shared: &Arc<Shared>, asked: Asked) -> Result<Response, Refused> {
@@ -38,10 +41,8 @@ async fn answered(shared: &Arc<Shared>, asked: Asked) -> Result<Response, Refuse
         held,
     } = asked;
     let request = chat_request(&body, defaults(shared, number))?;
-    if !shared.serves(&request.model) {
-        return Err(ApiError::no_such_model(request.model.as_str()).into());
-    }
-    let heading = heading(shared, number, &request);
+    shared.must_answer(&request.model)?;
+    let heading = heading(shared, &id, &request.model);
     let (streamed, include_usage) = (request.stream, request.include_usage);
     let answer = model_host::generate(&shared.deps.host, generate(id, request)).await;
     let answer = answer.map_err(|error| ApiError::from(&error))?;
@@ -52,7 +53,7 @@ async fn answered(shared: &Arc<Shared>, asked: Asked) -> Result<Response, Refuse
     whole(answer, &heading).await
 }
 
-fn defaults(shared: &Shared, number: u64) -> Defaults {
+pub(crate) fn defaults(shared: &Shared, number: u64) -> Defaults {
     let mut sampling = (shared.deps.sampling)();
     sampling.seed = shared.ids.seed(number);
     Defaults {
@@ -61,12 +62,12 @@ fn defaults(shared: &Shared, number: u64) -> Defaults {
     }
 }
 
-fn heading(shared: &Shared, number: u64, request: &ChatRequest) -> Heading {
+pub(crate) fn heading(shared: &Shared, id: &RequestId, model: &ModelName) -> Heading {
     let now = (shared.deps.clock)().duration_since(UNIX_EPOCH);
     Heading {
-        id: shared.ids.completion(number),
+        id: id.to_string(),
         created: now.map_or(0, |since| since.as_secs()),
-        model: request.model.clone(),
+        model: model.clone(),
     }
 }
 

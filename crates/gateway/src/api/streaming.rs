@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use domain::GenerationEvent;
+use domain::{GenerationError, GenerationEvent};
 use futures_util::{Stream, StreamExt, stream};
 use model_host::GenerationStream;
 use tokio::time::{Duration, timeout_at};
@@ -26,25 +26,27 @@ pub(crate) async fn piece_by_piece(
     shared: &Shared,
     held: Held,
 ) -> Result<Response, Refused> {
-    let (ping, ending) = (shared.config.limits.ping, shared.ending.clone());
+    let ping = shared.config.limits.ping;
+    let (ending, cancelled) = (shared.ending.clone(), held.cancelled());
     let (bytes, ended) = match first_word(&mut answer, ping).await {
         Some(GenerationEvent::Failed(error)) => return Err(ApiError::from(&error).into()),
         event => bytes_of(event.as_ref(), &mut written),
     };
     let first = stream::once(async move { bytes });
     let rest = stream::unfold(
-        (answer, written, ending, ended),
-        move |(mut answer, mut written, ending, ended)| async move {
+        (answer, written, ending, cancelled, ended),
+        move |(mut answer, mut written, ending, cancelled, ended)| async move {
             if ended {
                 return None;
             }
             let event = tokio::select! {
                 biased;
                 () = ending.cancelled() => Some(GenerationEvent::Failed(stopping())),
+                () = cancelled.cancelled() => Some(GenerationEvent::Failed(GenerationError::Cancelled)),
                 event = first_word(&mut answer, ping) => event,
             };
             let (bytes, ended) = bytes_of(event.as_ref(), &mut written);
-            Some((bytes, (answer, written, ending, ended)))
+            Some((bytes, (answer, written, ending, cancelled, ended)))
         },
     );
     let bytes = first.chain(rest).map(move |bytes| {

@@ -13,7 +13,7 @@ const STOP_BYTES: usize = 1024;
 const ROLES: &str = "system, developer, user or assistant";
 
 /// The fields of a chat request that are understood.
-const FIELDS: &[&str] = &[
+pub(crate) const FIELDS: &[&str] = &[
     "model",
     "messages",
     "temperature",
@@ -71,14 +71,14 @@ pub fn chat_request(body: &[u8], defaults: Defaults) -> Result<ChatRequest, ApiE
     })
 }
 
-fn model(fields: &Fields) -> Result<Option<ModelName>, ApiError> {
+pub(crate) fn model(fields: &Fields) -> Result<Option<ModelName>, ApiError> {
     match fields.text("model")? {
         Some("") => Err(fields.expected("model", "the name of a model, see GET /v1/models")),
         name => Ok(name.map(ModelName::new)),
     }
 }
 
-fn include_usage(fields: &Fields, stream: bool) -> Result<bool, ApiError> {
+pub(crate) fn include_usage(fields: &Fields, stream: bool) -> Result<bool, ApiError> {
     let Some(options) = fields.object("stream_options")? else {
         return Ok(false);
     };
@@ -89,7 +89,7 @@ fn include_usage(fields: &Fields, stream: bool) -> Result<bool, ApiError> {
     Ok(options.boolean("include_usage")?.unwrap_or(false))
 }
 
-fn sampling(fields: &Fields, defaults: Sampling) -> Result<Sampling, ApiError> {
+pub(crate) fn sampling(fields: &Fields, defaults: Sampling) -> Result<Sampling, ApiError> {
     let max_tokens = match (
         fields.whole("max_tokens")?,
         fields.whole("max_completion_tokens")?,
@@ -108,6 +108,12 @@ fn sampling(fields: &Fields, defaults: Sampling) -> Result<Sampling, ApiError> {
             .number("temperature")?
             .unwrap_or(defaults.temperature),
         top_p: fields.number("top_p")?.unwrap_or(defaults.top_p),
+        presence_penalty: fields
+            .number("presence_penalty")?
+            .unwrap_or(defaults.presence_penalty),
+        frequency_penalty: fields
+            .number("frequency_penalty")?
+            .unwrap_or(defaults.frequency_penalty),
         max_tokens: max_tokens.unwrap_or(defaults.max_tokens),
         seed: seed(fields)?.unwrap_or(defaults.seed),
         stop: stop(fields)?.unwrap_or(defaults.stop),

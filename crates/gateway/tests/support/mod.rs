@@ -90,9 +90,14 @@ fn unchunk(mut body: &str) -> String {
 }
 
 pub fn post(body: &str, headers: &str) -> String {
+    post_to("/v1/chat/completions", body, headers)
+}
+
+/// A request with that body to any path.
+pub fn post_to(path: &str, body: &str, headers: &str) -> String {
     let length = body.len();
     format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
          content-length: {length}\r\n{headers}\r\n{body}"
     )
 }
@@ -215,6 +220,7 @@ impl Scene {
             sampling: Arc::new(Sampling::greedy),
             metrics: Arc::new(|| "paraphym_up 1\n".to_owned()),
             models: Arc::new(|| ["tiny", "other", "gone"].map(ModelName::new).to_vec()),
+            embedders: Arc::new(|| ["e", "f"].map(ModelName::new).to_vec()),
             clock: Arc::new(|| UNIX_EPOCH + Duration::from_secs(CREATED)),
         };
         let gateway = paraphym_gateway::child(config, deps).unwrap();
