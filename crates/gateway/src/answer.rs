@@ -4,6 +4,7 @@ use domain::GenerationEvent;
 
 pub mod chunks;
 mod likelihoods;
+mod logprobs;
 pub mod text;
 pub mod vectors;
 pub mod whole;

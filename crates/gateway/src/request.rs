@@ -6,6 +6,10 @@ pub mod chat;
 pub mod completion;
 pub mod embedding;
 mod fields;
+mod messages;
+mod response_format;
+mod sampling;
+mod tools;
 
 pub use chat::{ChatRequest, Defaults, chat_request};
 pub(crate) use fields::Fields;

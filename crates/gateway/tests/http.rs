@@ -82,7 +82,7 @@ async fn bad_requests_name_the_field() {
     let scene = Scene::start(hello(), |_| {}).await;
     let bad_role = r#"{"messages":[{"role":"wizard","content":"Hi"}]}"#.to_owned();
     for (body, param) in [
-        (ask(r#","tools":[]"#), "tools".into()),
+        (ask(r#","tools":[7]"#), "tools[0]".into()),
         (ask(r#","temperature":9"#), "temperature".into()),
         (bad_role, "messages[0].role".into()),
         (r#"{"messages":[]}"#.to_owned(), "messages".into()),

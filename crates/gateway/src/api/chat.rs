@@ -11,7 +11,7 @@ use domain::{GenerationEvent, ModelName, Prompt, RequestId};
 use model_host::GenerationStream;
 
 use crate::answer::chunks::Chunks;
-use crate::answer::whole::{Heading, completion};
+use crate::answer::whole::{Heading, Whole};
 use crate::api::asking::{Asked, Caller, Door, asked};
 use crate::api::ends::broken_off;
 use crate::api::streaming::piece_by_piece;
@@ -44,13 +44,14 @@ async fn answered(shared: &Arc<Shared>, asked: Asked) -> Result<Response, Refuse
     shared.must_answer(&request.model)?;
     let heading = heading(shared, &id, &request.model);
     let (streamed, include_usage) = (request.stream, request.include_usage);
+    let logprobs = request.sampling.logprobs.is_some();
     let answer = model_host::generate(&shared.deps.host, generate(id, request)).await;
     let answer = answer.map_err(|error| ApiError::from(&error))?;
     if streamed {
         let chunks = Chunks::new(heading, include_usage);
         return piece_by_piece(answer, chunks, shared, held).await;
     }
-    whole(answer, &heading).await
+    whole(answer, Whole::new(heading, logprobs)).await
 }
 
 pub(crate) fn defaults(shared: &Shared, number: u64) -> Defaults {
@@ -80,26 +81,18 @@ fn generate(id: RequestId, request: ChatRequest) -> model_host::Request {
         // The client holds the conversation and decides itself what to leave out.
         context: ContextPolicy::Refuse,
         keep_alive: None,
-        tools: domain::Tools::default(),
+        tools: request.tools,
     }
 }
 
-async fn whole(mut answer: GenerationStream, heading: &Heading) -> Result<Response, Refused> {
-    let mut text = String::new();
+async fn whole(mut answer: GenerationStream, mut whole: Whole) -> Result<Response, Refused> {
     while let Some(event) = answer.next().await {
         match event {
-            GenerationEvent::Text(piece) => text.push_str(&piece),
             GenerationEvent::Finished { reason, usage } => {
-                let body = completion(heading, &text, reason, usage).unwrap_or_default();
-                return Ok(json(StatusCode::OK, body));
+                return Ok(json(StatusCode::OK, whole.json(reason, usage)));
             }
             GenerationEvent::Failed(error) => return Err(ApiError::from(&error).into()),
-            GenerationEvent::Queued { .. }
-            | GenerationEvent::Loading { .. }
-            | GenerationEvent::Prefill { .. }
-            // No request over HTTP brings tools yet, or asks how likely its tokens were.
-            | GenerationEvent::Logprobs(_)
-            | GenerationEvent::ToolCall(_) => {}
+            other => whole.take(other),
         }
     }
     Err(ApiError::from(&broken_off()).into())

@@ -4,7 +4,8 @@ use domain::{ModelName, Sampling};
 use serde_json::Value;
 
 use crate::error::ApiError;
-use crate::request::chat::{include_usage, model, sampling};
+use crate::request::chat::{include_usage, model};
+use crate::request::sampling::{no_bias, only_one, sampling};
 use crate::request::{Defaults, Fields};
 
 /// What the API gives where a request says nothing: clients that want more say so.
@@ -63,11 +64,7 @@ pub fn completion_request(body: &[u8], defaults: Defaults) -> Result<CompletionR
             fields.not_supported("echo", "leave it out, and put the prompt in front yourself")
         );
     }
-    if let Some(bias) = fields.object("logit_bias")?
-        && !bias.is_empty()
-    {
-        return Err(fields.not_supported("logit_bias", "leave it out or send {}"));
-    }
+    no_bias(&fields)?;
     // Who asks changes nothing of the answer, and is not kept.
     fields.text("user")?;
     let stream = fields.boolean("stream")?.unwrap_or(false);
@@ -85,13 +82,6 @@ pub fn completion_request(body: &[u8], defaults: Defaults) -> Result<CompletionR
         stream,
         include_usage: include_usage(&fields, stream)?,
     })
-}
-
-fn only_one(fields: &Fields, field: &str) -> Result<(), ApiError> {
-    match fields.whole(field)? {
-        None | Some(1) => Ok(()),
-        Some(_) => Err(fields.not_supported(field, "one answer at a time: leave it out or send 1")),
-    }
 }
 
 /// A text, or an array of one.
