@@ -12,6 +12,7 @@
 pub mod answer;
 mod api;
 pub mod config;
+mod document;
 pub mod error;
 mod guard;
 mod http;

@@ -1,0 +1,323 @@
+//! The document and the program say the same: each route and each field is in both, and what the one accepts the other does.
+
+use std::collections::BTreeSet;
+
+use domain::{FinishReason, GenerationEvent, ModelName, Sampling, TokenLogprob, Usage};
+use model_host::Embeddings;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::answer::text::TextAnswer;
+use crate::answer::whole::{self, Heading};
+use crate::answer::{Written, vectors};
+use crate::error::ApiError;
+use crate::request::{Defaults, chat, completion, embedding};
+use crate::routes::routes;
+
+fn written() -> Value {
+    serde_json::to_value(document(&routes())).unwrap()
+}
+
+/// Whether values are what the document says of that component.
+fn validator(component: &str) -> jsonschema::Validator {
+    let document = written();
+    let schema = json!({
+        "$ref": format!("#/components/schemas/{component}"),
+        "components": document["components"],
+    });
+    jsonschema::validator_for(&schema).unwrap()
+}
+
+#[test]
+fn every_route_is_in_the_document_and_no_other() {
+    let document = written();
+    let mut described = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            assert!(operation["responses"]["200"].is_object(), "{path}");
+            described.insert(format!("{} {path}", method.to_uppercase()));
+        }
+    }
+    let served = routes();
+    let count = served.len();
+    let served = served
+        .iter()
+        .map(|route| format!("{} {}", route.method, route.path()));
+    assert_eq!(served.collect::<BTreeSet<_>>(), described);
+    assert_eq!(described.len(), count, "none is written over another");
+    assert!(
+        described.contains("GET /v1/models/{model}"),
+        "{described:?}"
+    );
+}
+
+#[test]
+fn what_is_referred_to_is_there_and_all_of_it_is_referred_to() {
+    let document = written();
+    let all = document.to_string();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let known: BTreeSet<_> = schemas.keys().map(String::as_str).collect();
+    let referred = all.split(r##""$ref":"#/components/schemas/"##).skip(1);
+    let referred: BTreeSet<_> = referred
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
+    assert_eq!(known, referred);
+    let paths = document["paths"].as_object().unwrap().values();
+    let operations = paths.flat_map(|item| item.as_object().unwrap().values());
+    let names: Vec<_> = operations
+        .map(|operation| operation["operationId"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names.iter().collect::<BTreeSet<_>>().len(),
+        names.len(),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn the_fields_of_the_document_are_those_of_the_parsers() {
+    let document = written();
+    for (component, fields) in [
+        ("ChatRequest", chat::FIELDS),
+        ("CompletionRequest", completion::FIELDS),
+        ("EmbeddingRequest", embedding::FIELDS),
+        ("Nothing", &[]),
+    ] {
+        let schema = &document["components"]["schemas"][component];
+        let properties = schema["properties"].as_object();
+        let described = properties
+            .into_iter()
+            .flatten()
+            .map(|(field, _)| field.as_str());
+        let described: BTreeSet<_> = described.collect();
+        assert_eq!(described, fields.iter().copied().collect(), "{component}");
+        assert_eq!(schema["additionalProperties"], false, "{component}");
+    }
+}
+
+/// Values of every kind, at and beyond every limit.
+fn probes() -> Vec<Value> {
+    let texts = |count: usize| Value::from(vec!["x"; count]);
+    let mut probes = vec![
+        json!(null),
+        json!(true),
+        json!(false),
+        json!(""),
+        json!("x"),
+        json!("1"),
+        json!("float"),
+        json!("base64"),
+        json!("user"),
+        json!("x".repeat(1024)),
+        json!("x".repeat(1025)),
+        json!("x".repeat(65_536)),
+        json!("x".repeat(65_537)),
+        texts(0),
+        texts(1),
+        texts(2),
+        texts(16),
+        texts(17),
+        texts(2048),
+        texts(2049),
+        json!(["x", ""]),
+        json!([""]),
+        json!([7]),
+        json!([[7]]),
+        json!([null]),
+        json!([{}]),
+        json!({}),
+        json!({"x": 1}),
+        json!({"include_usage": true}),
+        json!({"include_usage": null}),
+        json!({"include_usage": 1}),
+        json!({"include_usage": true, "x": 1}),
+        json!(u64::MAX),
+        json!(1e20),
+    ];
+    let contents = [json!("x"), json!(""), json!(null), json!(7), json!([])].into_iter();
+    let parts = [
+        json!({"type": "text", "text": "x"}),
+        json!({"type": "text"}),
+        json!({"type": "image_url", "text": "x"}),
+        json!({"type": "text", "text": "x", "more": 1}),
+    ];
+    let contents = contents.chain(parts.map(|part| json!([part])));
+    probes.extend(contents.map(|content| json!([{"role": "user", "content": content}])));
+    for role in ["system", "developer", "assistant", "tool", "wizard"] {
+        probes.push(json!([{"role": role, "content": "x"}]));
+    }
+    probes.push(json!([{"role": "user", "content": "x", "name": "y"}]));
+    probes.push(json!([{"content": "x"}]));
+    for number in [
+        -3.0_f64,
+        -2.5,
+        -2.0,
+        -1.0,
+        0.0,
+        0.5,
+        1.0,
+        1.5,
+        2.0,
+        2.5,
+        5.0,
+        6.0,
+        1_048_576.0,
+        1_048_577.0,
+        4_294_967_295.0,
+        4_294_967_296.0,
+    ] {
+        probes.push(json!(number));
+        if number.fract() == 0.0 {
+            probes.push(json!(number as i64));
+        }
+    }
+    probes
+}
+
+/// JSON Schema takes 2.0 for a whole number, and the parsers take what is written with a point for none.
+fn is_whole_with_a_point(value: &Value) -> bool {
+    value.is_f64() && value.as_f64().is_some_and(|n| n.fract() == 0.0)
+}
+
+#[test]
+fn what_the_document_allows_is_accepted_and_what_it_does_not_is_refused() {
+    let defaults = || Defaults {
+        model: ModelName::new("m"),
+        sampling: Sampling::default(),
+    };
+    let chat = |body: &[u8]| chat::chat_request(body, defaults()).err();
+    let completion = |body: &[u8]| completion::completion_request(body, defaults()).err();
+    let embedding = |body: &[u8]| embedding::embedding_request(body).err();
+    type Read<'a> = &'a dyn Fn(&[u8]) -> Option<ApiError>;
+    let message = json!([{"role": "user", "content": "x"}]);
+    for (component, read, least) in [
+        (
+            "ChatRequest",
+            &chat as Read<'_>,
+            json!({"messages": message}),
+        ),
+        ("CompletionRequest", &completion, json!({"prompt": "x"})),
+        ("EmbeddingRequest", &embedding, json!({"input": "x"})),
+    ] {
+        let allowed = validator(component);
+        let document = written();
+        let properties = &document["components"]["schemas"][component]["properties"];
+        let fields = properties.as_object().unwrap().keys().map(String::as_str);
+        let mut verdicts = [0, 0];
+        for field in fields.chain(["unheard_of"]) {
+            for probe in probes() {
+                let mut body = least.clone();
+                body[field] = probe.clone();
+                if field == "stream_options" {
+                    body["stream"] = true.into();
+                }
+                let refused = read(body.to_string().as_bytes());
+                let shown: String = probe.to_string().chars().take(60).collect();
+                if field == "unheard_of" && probe.is_null() {
+                    // What is null is absent, of whatever name.
+                    assert!(refused.is_none());
+                    continue;
+                }
+                let by_document = allowed.is_valid(&body);
+                if is_whole_with_a_point(&probe) && by_document && refused.is_some() {
+                    continue;
+                }
+                verdicts[usize::from(by_document)] += 1;
+                assert_eq!(
+                    refused.is_none(),
+                    by_document,
+                    "{component}.{field} = {shown}: {refused:?}"
+                );
+            }
+        }
+        assert!(verdicts.iter().all(|count| *count > 20), "{verdicts:?}");
+        assert!(
+            !allowed.is_valid(&json!({})) && read(b"{}").is_some(),
+            "{component}"
+        );
+    }
+}
+
+#[test]
+fn answers_are_as_the_document_says() {
+    let heading = || Heading {
+        id: "id".into(),
+        created: 5,
+        model: ModelName::new("m"),
+    };
+    let usage = Usage::default();
+    let reason = FinishReason::Stop;
+    let finished = GenerationEvent::Finished { reason, usage };
+    let token = TokenLogprob {
+        bytes: b"x".to_vec(),
+        logprob: -1.0,
+        likeliest: Vec::new(),
+    };
+    let events = [
+        GenerationEvent::Logprobs(vec![token]),
+        GenerationEvent::Text("x".into()),
+        finished,
+    ];
+    let pieces = |written: &mut dyn Written| -> Vec<String> {
+        let all: String = events.iter().map(|event| written.event(event)).collect();
+        let pieces = all
+            .split_terminator("\n\n")
+            .map(|piece| piece.strip_prefix("data: ").unwrap().to_owned());
+        pieces.filter(|piece| piece != "[DONE]").collect()
+    };
+    let mut whole_text = TextAnswer::new(heading(), true, false);
+    events.iter().for_each(|event| whole_text.take(event));
+    let embeddings = Embeddings {
+        model: ModelName::new("e"),
+        dimensions: 2,
+        vectors: vec![[0.5, 0.5].into()],
+        tokens: 3,
+    };
+    let base64 = embedding::Encoding::Base64;
+    let models = [ModelName::new("m")];
+    let mut chunks = crate::answer::chunks::Chunks::new(heading(), true);
+    let answers = [
+        (
+            "ChatCompletion",
+            vec![whole::completion(&heading(), "x", reason, usage).unwrap()],
+        ),
+        ("ChatChunk", pieces(&mut chunks)),
+        ("TextCompletion", vec![whole_text.whole(reason, usage)]),
+        (
+            "TextCompletion",
+            pieces(&mut TextAnswer::new(heading(), true, true)),
+        ),
+        (
+            "Embeddings",
+            vec![vectors::vectors(&embeddings, embedding::Encoding::Float).unwrap()],
+        ),
+        (
+            "Embeddings",
+            vec![vectors::vectors(&embeddings, base64).unwrap()],
+        ),
+        ("Models", vec![whole::models(&models, 5).unwrap()]),
+        ("Model", vec![whole::model(&models[0], 5).unwrap()]),
+        (
+            "Error",
+            vec![
+                ApiError::no_such_path("/x").json(),
+                ApiError::bad_request("x").json(),
+            ],
+        ),
+    ];
+    for (component, bodies) in answers {
+        let described = validator(component);
+        assert!(!bodies.is_empty(), "{component}");
+        for body in bodies {
+            let body: Value = serde_json::from_str(&body).unwrap();
+            let errors: Vec<_> = described
+                .iter_errors(&body)
+                .map(|error| error.to_string())
+                .collect();
+            assert!(errors.is_empty(), "{component}: {body}: {errors:?}");
+            let mut more = body.clone();
+            more.as_object_mut().unwrap().clear();
+            assert!(!described.is_valid(&more), "{component} says something");
+        }
+    }
+}
