@@ -4,6 +4,7 @@
 
 pub mod chat;
 mod fields;
+mod sampling;
 
 pub use chat::{ChatRequest, Defaults, chat_request};
 pub(crate) use fields::Fields;
