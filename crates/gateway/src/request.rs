@@ -6,6 +6,7 @@ pub mod chat;
 pub mod completion;
 pub mod embedding;
 mod fields;
+mod sampling;
 
 pub use chat::{ChatRequest, Defaults, chat_request};
 pub(crate) use fields::Fields;

@@ -21,6 +21,12 @@ pub(crate) struct ChatRequest {
     /// Chooses among the likeliest tokens whose probabilities sum to this.
     #[schema(exclusive_minimum = 0, maximum = 1)]
     top_p: Option<f32>,
+    /// Makes tokens less likely that the answer has already.
+    #[schema(minimum = -2, maximum = 2)]
+    presence_penalty: Option<f32>,
+    /// Makes tokens less likely for each time that the answer has them already.
+    #[schema(minimum = -2, maximum = 2)]
+    frequency_penalty: Option<f32>,
     /// The older name of `max_completion_tokens`. Both only if they are the same.
     #[schema(minimum = 1, maximum = 1048576)]
     max_tokens: Option<u32>,

@@ -4,7 +4,8 @@ use domain::{ModelName, Sampling};
 use serde_json::Value;
 
 use crate::error::ApiError;
-use crate::request::chat::{include_usage, model, sampling};
+use crate::request::chat::{include_usage, model};
+use crate::request::sampling::sampling;
 use crate::request::{Defaults, Fields};
 
 /// What the API gives where a request says nothing: clients that want more say so.
