@@ -1,4 +1,4 @@
-//! `GET /openapi.json`.
+//! `GET /openapi.json`: what is served, for programs that make clients or tests of it.
 
 use std::sync::Arc;
 

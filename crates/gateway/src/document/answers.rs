@@ -1,5 +1,10 @@
 //! What is answered. Read by nobody but the document.
-#![allow(dead_code, reason = "descriptions; only their shapes are used")]
+#![allow(
+    dead_code,
+    clippy::enum_variant_names,
+    clippy::struct_field_names,
+    reason = "descriptions under the API's own names; only their shapes are used"
+)]
 
 use utoipa::ToSchema;
 

@@ -28,10 +28,10 @@ pub(crate) struct ChatRequest {
     #[schema(minimum = -2, maximum = 2)]
     frequency_penalty: Option<f32>,
     /// The older name of `max_completion_tokens`. Both only if they are the same.
-    #[schema(minimum = 1, maximum = 1048576)]
+    #[schema(minimum = 1, maximum = 1_048_576)]
     max_tokens: Option<u32>,
     /// At most this many tokens are generated.
-    #[schema(minimum = 1, maximum = 1048576)]
+    #[schema(minimum = 1, maximum = 1_048_576)]
     max_completion_tokens: Option<u32>,
     #[schema(schema_with = kinds::stop)]
     #[serde(default)]
@@ -103,7 +103,7 @@ pub(crate) struct CompletionRequest {
     #[schema(schema_with = kinds::prompt)]
     prompt: String,
     /// At most this many tokens are generated.
-    #[schema(minimum = 1, maximum = 1048576, default = 16)]
+    #[schema(minimum = 1, maximum = 1_048_576, default = 16)]
     max_tokens: Option<u32>,
     /// Flattens (above 1) or sharpens (below 1) the choice of tokens; 0 takes the likeliest.
     #[schema(minimum = 0, maximum = 2)]
@@ -156,7 +156,7 @@ pub(crate) struct EmbeddingRequest {
     input: Vec<String>,
     encoding_format: Option<EncodingFormat>,
     /// As many numbers as the model's vectors have; another number is refused.
-    #[schema(minimum = 1, maximum = 4294967295_usize)]
+    #[schema(minimum = 1, maximum = 4_294_967_295_usize)]
     dimensions: Option<u32>,
     /// Who asks. It changes nothing of the answer and is not kept.
     user: Option<String>,
