@@ -7,5 +7,6 @@ pub(crate) mod completions;
 pub(crate) mod embeddings;
 mod ends;
 pub(crate) mod models;
+pub(crate) mod openapi;
 pub(crate) mod probes;
 mod streaming;

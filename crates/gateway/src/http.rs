@@ -1,6 +1,6 @@
 //! The routes, what handlers share, and how refusals become responses. Every response carries `x-request-id`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::UNIX_EPOCH;
 
 use axum::Router;
@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) ending: CancellationToken,
     /// The answers that can be cancelled.
     pub(crate) underway: Underway,
+    /// What is served, described; made when it is first asked for.
+    pub(crate) document: OnceLock<String>,
     slots: Arc<Semaphore>,
 }
 
@@ -50,6 +52,7 @@ impl Shared {
             started: now.as_secs(),
             ending: CancellationToken::new(),
             underway: Underway::default(),
+            document: OnceLock::new(),
             config,
             deps,
             context,

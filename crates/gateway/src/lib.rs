@@ -1,4 +1,5 @@
-//! The HTTP edge: OpenAI chat completions, health, readiness and metrics, on the one runtime, under a supervisor.
+//! The HTTP edge: the OpenAI API (chats, completions, embeddings, models), cancelling by name, a description of itself,
+//! health, readiness and metrics, on the one runtime, under a supervisor.
 //!
 //! ```text
 //!  TcpListener ─> connection (hyper) ─> guard ─> api ─> request (JSON -> domain) ─> model_host
@@ -12,6 +13,7 @@
 pub mod answer;
 mod api;
 pub mod config;
+mod document;
 pub mod error;
 mod guard;
 mod http;

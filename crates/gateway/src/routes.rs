@@ -8,31 +8,45 @@ use axum::extract::MatchedPath;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{self, MethodRouter};
+use utoipa::openapi::path::Operation;
 
-use crate::api::{cancel, chat, completions, embeddings, models, probes};
+use crate::api::{cancel, chat, completions, embeddings, models, openapi, probes};
+use crate::document::operations;
 use crate::http::Shared;
 
 /// One path, for one method.
 pub(crate) struct Route {
     /// What it is asked with.
     pub(crate) method: Method,
+    /// What the document says of it.
+    pub(crate) operation: fn() -> Operation,
     /// As axum reads it.
     pattern: &'static str,
     handler: MethodRouter<Arc<Shared>>,
 }
 
 impl Route {
-    fn get<T: 'static>(pattern: &'static str, handler: impl Handler<T, Arc<Shared>>) -> Self {
+    fn get<T: 'static>(
+        pattern: &'static str,
+        handler: impl Handler<T, Arc<Shared>>,
+        operation: fn() -> Operation,
+    ) -> Self {
         Self {
             method: Method::GET,
+            operation,
             pattern,
             handler: routing::get(handler),
         }
     }
 
-    fn post<T: 'static>(pattern: &'static str, handler: impl Handler<T, Arc<Shared>>) -> Self {
+    fn post<T: 'static>(
+        pattern: &'static str,
+        handler: impl Handler<T, Arc<Shared>>,
+        operation: fn() -> Operation,
+    ) -> Self {
         Self {
             method: Method::POST,
+            operation,
             pattern,
             handler: routing::post(handler),
         }
@@ -46,16 +60,18 @@ impl Route {
 
 /// All that is served.
 pub(crate) fn routes() -> Vec<Route> {
+    use operations as o;
     vec![
-        Route::post(chat::PATH, chat::chat),
-        Route::post(completions::PATH, completions::completions),
-        Route::post(embeddings::PATH, embeddings::embeddings),
-        Route::get("/v1/models", models::models),
-        Route::get("/v1/models/{*model}", models::model),
-        Route::post(cancel::PATH, cancel::cancel),
-        Route::get("/healthz", probes::healthz),
-        Route::get("/readyz", probes::readyz),
-        Route::get("/metrics", probes::metrics),
+        Route::post(chat::PATH, chat::chat, o::chat),
+        Route::post(completions::PATH, completions::completions, o::completions),
+        Route::post(embeddings::PATH, embeddings::embeddings, o::embeddings),
+        Route::get("/v1/models", models::models, o::models),
+        Route::get("/v1/models/{*model}", models::model, o::model),
+        Route::post(cancel::PATH, cancel::cancel, o::cancel),
+        Route::get(openapi::PATH, openapi::openapi, o::openapi),
+        Route::get("/healthz", probes::healthz, o::healthz),
+        Route::get("/readyz", probes::readyz, o::readyz),
+        Route::get("/metrics", probes::metrics, o::metrics),
     ]
 }
 

@@ -1,4 +1,5 @@
 //! What ends an answer that its reader still waits for: `POST /v1/requests/{id}/cancel`, by either of its names.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod support;
 

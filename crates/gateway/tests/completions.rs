@@ -1,4 +1,10 @@
 //! `POST /v1/completions` over real loopback sockets: text that is gone on with.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
 
 mod support;
 

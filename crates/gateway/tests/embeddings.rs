@@ -1,4 +1,10 @@
 //! `POST /v1/embeddings` over real loopback sockets, with the scripted embedder behind it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
 
 mod support;
 

@@ -129,7 +129,7 @@ async fn what_the_model_cannot_be_held_to_is_refused_by_name() {
             json!({"response_format": {"type": "json_object"}}),
             "response_format",
         ),
-        (json!({"tools": twice}), "tools"),
+        (json!({"tools": twice}), "tools[1].function.name"),
         (json!({"tools": bad}), "tools"),
     ] {
         let refused = ask(&scene, fields).await;

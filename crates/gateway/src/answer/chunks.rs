@@ -37,14 +37,14 @@ struct Chunk<'a> {
 /// Absent unless asked for; then null in all chunks but the last.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Price {
+pub(crate) enum Price {
     NotAskedFor,
     NotYet,
     Known(Cost),
 }
 
 impl Price {
-    fn is_not_asked_for(&self) -> bool {
+    pub(crate) fn is_not_asked_for(&self) -> bool {
         matches!(self, Self::NotAskedFor)
     }
 }

@@ -5,8 +5,9 @@
 use domain::{FinishReason, GenerationEvent, Usage};
 use serde::Serialize;
 
+use crate::answer::chunks::Price;
 use crate::answer::likelihoods::{Gathered, Likelihoods};
-use crate::answer::whole::{Cost, Heading};
+use crate::answer::whole::Heading;
 use crate::answer::{DONE, Written, data};
 use crate::error::ApiError;
 
@@ -17,9 +18,8 @@ struct Completion<'a> {
     created: u64,
     model: &'a str,
     choices: &'a [Choice<'a>],
-    /// Absent unless asked for; in a stream null in all chunks but the last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Option<Cost>>,
+    #[serde(skip_serializing_if = "Price::is_not_asked_for")]
+    usage: Price,
 }
 
 #[derive(Serialize)]
@@ -68,7 +68,7 @@ impl TextAnswer {
             logprobs: self.gathered.as_mut().map(Gathered::all),
             finish_reason: Some(reason.as_str()),
         };
-        json(&self.heading, &[choice], Some(Some(usage.into())))
+        json(&self.heading, &[choice], Price::Known(usage.into()))
     }
 
     fn gather(&mut self, tokens: &[domain::TokenLogprob]) {
@@ -84,21 +84,25 @@ impl TextAnswer {
             logprobs: self.gathered.as_mut().and_then(Gathered::take),
             finish_reason,
         };
-        let usage = self.include_usage.then_some(None);
-        data(&json(&self.heading, &[choice], usage))
+        let price = if self.include_usage {
+            Price::NotYet
+        } else {
+            Price::NotAskedFor
+        };
+        data(&json(&self.heading, &[choice], price))
     }
 
     fn finish(&mut self, reason: FinishReason, usage: Usage) -> String {
         let mut out = self.piece("", Some(reason.as_str()));
         if self.include_usage {
-            out.push_str(&data(&json(&self.heading, &[], Some(Some(usage.into())))));
+            out.push_str(&data(&json(&self.heading, &[], Price::Known(usage.into()))));
         }
         out.push_str(DONE);
         out
     }
 }
 
-fn json(heading: &Heading, choices: &[Choice<'_>], usage: Option<Option<Cost>>) -> String {
+fn json(heading: &Heading, choices: &[Choice<'_>], usage: Price) -> String {
     let completion = Completion {
         id: &heading.id,
         object: "text_completion",

@@ -1,4 +1,4 @@
-//! `POST /v1/chat/completions`.
+//! `POST /v1/chat/completions`: a chat goes on, whole or piece by piece; whoever hangs up stops the computing.
 
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;

@@ -1,4 +1,4 @@
-//! `POST /v1/completions`.
+//! `POST /v1/completions`: a text is gone on with as it is, without a template; for clients that bring their own.
 
 use std::sync::Arc;
 

@@ -111,7 +111,10 @@ pub(crate) fn include_usage(fields: &Fields, stream: bool) -> Result<bool, ApiEr
     if !stream {
         return Err(fields.expected("stream_options", "only together with \"stream\": true"));
     }
-    options.refuse_unknown(&["include_usage"])?;
+    options.refuse_unknown(&["include_usage", "include_obfuscation"])?;
+    if options.boolean("include_obfuscation")? == Some(true) {
+        return Err(options.not_supported("include_obfuscation", "leave it out or send false"));
+    }
     Ok(options.boolean("include_usage")?.unwrap_or(false))
 }
 

@@ -144,6 +144,10 @@ fn what_is_not_understood_is_refused_by_name() {
             r#","stream":true,"stream_options":{"include_usage":7}"#,
             "stream_options.include_usage",
         ),
+        (
+            r#","stream":true,"stream_options":{"include_obfuscation":true}"#,
+            "stream_options.include_obfuscation",
+        ),
         (r#","model":7"#, "model"),
         (r#","model":"""#, "model"),
     ] {
@@ -378,7 +382,8 @@ fn tools_and_their_choice_are_heard() {
     assert!(tools(r#","parallel_tool_calls":false"#).one_call);
     assert!(!tools(r#","parallel_tool_calls":true"#).one_call);
     let bare = with(r#","tools":[{"type":"function","function":{"name":"g"}}]"#).unwrap();
-    assert_eq!(*bare.tools.specs[0].parameters, *"");
+    let none = r#"{"type":"object","properties":{},"additionalProperties":false}"#;
+    assert_eq!(*bare.tools.specs[0].parameters, *none);
 }
 
 #[test]
@@ -413,7 +418,7 @@ fn tools_that_cannot_be_shown_are_refused_by_name() {
         ),
         (
             r#"{"type":"function","function":{"name":"g"}}"#,
-            "tool_choice",
+            "tool_choice.function.name",
         ),
     ] {
         let error = with(&format!(r#","tools":[{TOOL}],"tool_choice":{choice}"#));
@@ -423,8 +428,11 @@ fn tools_that_cannot_be_shown_are_refused_by_name() {
             "{choice}"
         );
     }
-    let alone = with(r#","tool_choice":"none""#).unwrap_err();
+    let twice = with(&format!(r#","tools":[{TOOL},{TOOL}]"#)).unwrap_err();
+    assert_eq!(twice.param.as_deref(), Some("tools[1].function.name"));
+    let alone = with(r#","tool_choice":"required""#).unwrap_err();
     assert_eq!(alone.param.as_deref(), Some("tool_choice"));
+    assert!(with(r#","tool_choice":"none""#).is_ok());
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

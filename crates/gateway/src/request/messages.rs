@@ -1,11 +1,14 @@
 //! The conversation of a chat: messages by their roles, and that every call of a tool is followed by its result, as the
 //! API and the chat templates of models have it.
 
+use std::collections::BTreeSet;
+
 use domain::{Message, Role, ToolCall, ToolCallId};
 use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::request::Fields;
+use crate::request::tools::{NAMES, is_name};
 
 /// The roles a message may have.
 const ROLES: &str = "system, developer, user, assistant or tool";
@@ -59,7 +62,12 @@ fn spoken(fields: &Fields, role: Role) -> Result<Message, ApiError> {
 }
 
 fn assistant(fields: &Fields) -> Result<Message, ApiError> {
-    let known = [&["role", "content", "tool_calls"][..], &OF_ANSWERS].concat();
+    // What a client has parsed of the content it sends as well.
+    let known = [
+        &["role", "content", "tool_calls", "parsed"][..],
+        &OF_ANSWERS,
+    ]
+    .concat();
     fields.refuse_unknown(&known)?;
     for field in OF_ANSWERS {
         if !is_nothing(fields.get(field)) {
@@ -121,8 +129,16 @@ fn tool_call(fields: &Fields) -> Result<ToolCall, ApiError> {
         .ok_or_else(|| fields.expected("function", "an object with a name and arguments"))?;
     function.refuse_unknown(&["name", "arguments", "parsed_arguments"])?;
     let name = function.text("name")?;
-    let name = name.ok_or_else(|| function.expected("name", "the name of a tool"))?;
-    let arguments = function.text("arguments")?.unwrap_or("{}");
+    let name = name.ok_or_else(|| function.expected("name", NAMES))?;
+    if !is_name(name) {
+        return Err(function.refused("name", NAMES));
+    }
+    let arguments = function.text("arguments")?.unwrap_or_default();
+    let arguments = if arguments.is_empty() {
+        "{}"
+    } else {
+        arguments
+    };
     if !matches!(serde_json::from_str(arguments), Ok(Value::Object(_))) {
         return Err(function.expected("arguments", "the text of a JSON object"));
     }
@@ -138,25 +154,25 @@ fn tool_call(fields: &Fields) -> Result<ToolCall, ApiError> {
 struct Open {
     /// Where the calls were made.
     path: String,
-    ids: Vec<ToolCallId>,
+    ids: BTreeSet<ToolCallId>,
 }
 
 impl Open {
     fn hear(&mut self, message: &Message, fields: &Fields) -> Result<(), ApiError> {
         if let Some(id) = &message.answers {
-            let waiting = self.ids.iter().position(|open| open == id);
             let allowed = "the id of a call in the assistant's message before it, each once";
-            let waiting = waiting.ok_or_else(|| fields.refused("tool_call_id", allowed))?;
-            self.ids.remove(waiting);
+            if !self.ids.remove(id) {
+                return Err(fields.refused("tool_call_id", allowed));
+            }
             return Ok(());
         }
         self.must_be_answered()?;
         self.path = fields.path("tool_calls");
-        for call in &message.tool_calls {
-            if self.ids.contains(&call.id) {
-                return Err(fields.expected("tool_calls", "calls with an id of their own each"));
+        for (at, call) in message.tool_calls.iter().enumerate() {
+            if !self.ids.insert(call.id.clone()) {
+                let field = format!("tool_calls[{at}].id");
+                return Err(fields.expected(&field, "another one than that of the calls before"));
             }
-            self.ids.push(call.id.clone());
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ fn said(messages: &str) -> Result<Vec<Message>, ApiError> {
 
 const CALLS: &str = r#"{"role":"assistant","content":null,"refusal":null,"annotations":[],"audio":null,"tool_calls":[
     {"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{\"x\":1}","parsed_arguments":{"x":1}}},
-    {"id":"b","type":"function","function":{"name":"g","arguments":"{}"}}]}"#;
+    {"id":"b","type":"function","function":{"name":"g","arguments":""}}],"parsed":{"x":1}}"#;
 
 #[test]
 fn an_answer_with_calls_can_be_sent_back_with_its_results() {
@@ -51,6 +51,10 @@ fn conversations_that_no_model_was_taught_are_refused_by_name() {
     let function = |inside: &str| call(&format!(r#"{{"id":"a","function":{inside}}}"#));
     let cases = [
         (a.clone(), "messages[1].tool_call_id"),
+        (
+            function(r#"{"name":"a b"}"#),
+            "messages[1].tool_calls[0].function.name",
+        ),
         (CALLS.to_owned(), "messages[1].tool_calls"),
         (format!("{CALLS},{a}"), "messages[1].tool_calls"),
         (format!("{CALLS},{a},{a}"), "messages[3].tool_call_id"),
@@ -96,7 +100,7 @@ fn conversations_that_no_model_was_taught_are_refused_by_name() {
         ),
         (
             call(r#"{"id":"a","function":{"name":"f"}},{"id":"a","function":{"name":"f"}}"#),
-            "messages[1].tool_calls",
+            "messages[1].tool_calls[1].id",
         ),
     ];
     for (messages, param) in cases {
@@ -107,4 +111,19 @@ fn conversations_that_no_model_was_taught_are_refused_by_name() {
             "{messages}"
         );
     }
+}
+
+#[test]
+fn a_body_full_of_calls_is_read_in_time() {
+    let many = 10_000;
+    let call = |n: usize| format!(r#"{{"id":"{n}","function":{{"name":"f"}}}}"#);
+    let result = |n: usize| format!(r#"{{"role":"tool","tool_call_id":"{n}","content":"1"}}"#);
+    let calls: Vec<String> = (0..many).map(call).collect();
+    let results: Vec<String> = (0..many).rev().map(result).collect();
+    let messages = format!(
+        r#"{{"role":"assistant","tool_calls":[{}]}},{}"#,
+        calls.join(","),
+        results.join(",")
+    );
+    assert_eq!(said(&messages).unwrap().len(), many + 2);
 }

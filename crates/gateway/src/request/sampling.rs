@@ -107,3 +107,7 @@ fn as_written(error: FieldError, fields: &Fields) -> ApiError {
     }
     error.into()
 }
+
+#[cfg(test)]
+#[path = "sampling_tests.rs"]
+mod tests;

@@ -1,6 +1,7 @@
 //! What the model may call, and whether it does. What a schema may say, and how many tools there may be, the model host
 //! knows and refuses by the same names.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::{ToolChoice, ToolSpec, Tools};
@@ -9,8 +10,11 @@ use serde_json::Value;
 use crate::error::ApiError;
 use crate::request::Fields;
 
+/// What a tool takes that says nothing of it: no arguments, as the API has it.
+const NO_PARAMETERS: &str = r#"{"type":"object","properties":{},"additionalProperties":false}"#;
+
 /// What a tool may be called.
-const NAMES: &str = "1 to 64 letters, digits, `_` and `-`";
+pub(crate) const NAMES: &str = "1 to 64 letters, digits, `_` and `-`";
 
 /// The tools of a request; none if it names none.
 ///
@@ -23,7 +27,10 @@ pub(crate) fn tools(fields: &Fields) -> Result<Tools, ApiError> {
             let one = |(at, value): (usize, &Value)| {
                 spec(&Fields::within(&format!("tools[{at}]"), value)?)
             };
-            list.iter().enumerate().map(one).collect::<Result<_, _>>()?
+            let specs: Vec<ToolSpec> =
+                list.iter().enumerate().map(one).collect::<Result<_, _>>()?;
+            each_once(fields, &specs)?;
+            specs
         }
         Some(_) => return Err(fields.expected("tools", "an array of tools")),
     };
@@ -51,7 +58,7 @@ fn spec(fields: &Fields) -> Result<ToolSpec, ApiError> {
         return Err(function.refused("name", NAMES));
     }
     let parameters = match function.get("parameters") {
-        None => Arc::from(""),
+        None => Arc::from(NO_PARAMETERS),
         Some(schema @ Value::Object(_)) => Arc::from(schema.to_string()),
         Some(_) => return Err(function.expected("parameters", "a JSON Schema of type object")),
     };
@@ -60,6 +67,18 @@ fn spec(fields: &Fields) -> Result<ToolSpec, ApiError> {
         description: function.text("description")?.unwrap_or_default().to_owned(),
         parameters,
     })
+}
+
+fn each_once(fields: &Fields, specs: &[ToolSpec]) -> Result<(), ApiError> {
+    let mut names = BTreeSet::new();
+    let twice = |spec: &ToolSpec| !names.insert(spec.name.clone());
+    match specs.iter().position(twice) {
+        None => Ok(()),
+        Some(at) => {
+            let field = format!("tools[{at}].function.name");
+            Err(fields.expected(&field, "another one than that of the tools before"))
+        }
+    }
 }
 
 /// Whether this may name a tool or a form.
@@ -82,13 +101,14 @@ fn choice(fields: &Fields, specs: &[ToolSpec]) -> Result<ToolChoice, ApiError> {
         Some(value @ Value::Object(_)) => named(value)?,
         Some(_) => return Err(fields.expected("tool_choice", CHOICES)),
     };
-    if specs.is_empty() {
-        return Err(fields.expected("tool_choice", "left out where there are no tools"));
-    }
     match &choice {
         ToolChoice::Named(name) if specs.iter().all(|spec| spec.name != *name) => {
-            Err(fields.expected("tool_choice", "the name of one of the tools"))
+            Err(fields.expected("tool_choice.function.name", "the name of one of the tools"))
         }
+        ToolChoice::Required if specs.is_empty() => Err(fields.expected(
+            "tool_choice",
+            "\"none\" or \"auto\" where there are no tools",
+        )),
         _ => Ok(choice),
     }
 }
