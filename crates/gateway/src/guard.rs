@@ -2,4 +2,5 @@
 
 pub(crate) mod hangup;
 pub(crate) mod origin;
+pub(crate) mod pace;
 pub(crate) mod patience;
