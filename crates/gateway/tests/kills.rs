@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use memory_governor::Status;
 use model_host::Unload;
+use support::chance::Chance;
 use support::{FOR_EVER, Scene, ask, post};
 use telemetry::{Metrics, names::HTTP_IN_FLIGHT};
 use testkit::scripted::Answer;
@@ -22,17 +23,6 @@ const KILLS: u64 = 60;
 /// Steps to a second.
 const SECOND: u64 = 50;
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// `SplitMix64`, as a seed for everything that chance decides.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        (z ^ (z >> 27)) % bound
-    }
-}
 
 /// One client: asks, reads to the end, checks every byte of the text, and asks again; whole answers are counted.
 async fn client(
@@ -84,7 +74,7 @@ impl Crowd<'_> {
 
     /// Kills one of those who are being answered; what was held for it is given back within one step or two.
     async fn kill(&mut self, chance: &mut Chance) {
-        let at = chance.below(self.alive.len() as u64) as usize;
+        let at = chance.below(self.alive.len());
         let (&name, _) = self.alive.iter().nth(at).unwrap();
         self.alive.remove(&name).unwrap().abort();
         while self
@@ -188,7 +178,7 @@ async fn one_of_eight_clients_killed_every_second_for_a_minute_costs_the_others_
         .await
         .expect("answers go on");
         crowd.kill(&mut chance).await;
-        crowd.join(chance.below(2) == 0);
+        crowd.join(chance.one_in(2));
         crowd.look().await;
     }
     // Every survivor's present answer is whole, too.

@@ -10,6 +10,8 @@
     reason = "helpers of tests; not every test file uses all of them"
 )]
 
+pub mod chance;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
