@@ -1,6 +1,13 @@
 //! Clients that read too slowly, not at all, or leave half a request behind: only they are affected, and what is computed
 //! for them stops. Over real loopback sockets; limits in time are short where their end is waited for, and a minute where
 //! it must not come.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
 
 mod support;
 
@@ -175,12 +182,14 @@ async fn half_a_head_and_half_a_body_compute_nothing_and_affect_nobody() {
     let half_a_head = open(scene.address, head).await;
     let half_a_body = open(scene.address, &whole[..whole.len() - 3]).await;
     another_is_answered(&scene).await;
-    for (mut bad, status) in [(half_a_head, "408"), (half_a_body, "408")] {
+    for mut bad in [half_a_head, half_a_body] {
         let mut rest = String::new();
         let read = timeout(FOR_EVER, bad.read_to_string(&mut rest)).await;
         read.expect("it is hung up on").unwrap();
-        let heard = rest.is_empty() || rest.starts_with(&format!("HTTP/1.1 {status} "));
-        assert!(heard, "{rest}");
+        assert!(
+            rest.is_empty() || rest.starts_with("HTTP/1.1 408 "),
+            "{rest}"
+        );
     }
     let counts = scene.control.counts();
     assert_eq!(

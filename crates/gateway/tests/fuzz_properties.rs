@@ -1,5 +1,12 @@
 //! The properties of the fuzz targets (`../fuzz`) as ordinary tests: over the committed seeds, over seeds that chance has
 //! changed, and over the bodies that are made to take long. What a fuzzer ever finds becomes a seed, and stays found.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
 
 extern crate paraphym_gateway as gateway;
 

@@ -1,6 +1,13 @@
 //! Eight clients at once, of whom one is killed every second for a minute and another takes its place. A second is fifty
 //! steps of the scripted model: the clock of computing, and nothing here measures real time. Whom it hits, and how, comes
 //! from a seed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
 
 mod support;
 

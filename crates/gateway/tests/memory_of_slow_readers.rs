@@ -1,5 +1,12 @@
 //! What clients that do not read cost in memory while their answers are computed: their text once, not a chunk for every
 //! token. A file of its own, because it measures its whole process.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
 
 mod support;
 

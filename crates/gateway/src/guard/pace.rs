@@ -59,7 +59,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_mins(1);
     const LEAST: usize = 1000;
 
     /// `(seconds of waiting, bytes then taken, seconds of silence of the model)` again and again; when it is given up, in

@@ -180,12 +180,15 @@ impl<'a> Instances<'a> {
                 let names: Vec<String> = object.keys().cloned().collect();
                 let name = chance.pick(&names);
                 let field = self.field(schema, name);
-                if chance.one_in(5) {
-                    object.remove(name);
-                } else if chance.one_in(5) {
-                    object.insert(format!("{name}_"), Value::from(1));
-                } else if let Some(inner) = object.get_mut(name) {
-                    self.spoil(&field, inner, chance);
+                match (chance.below(5), object.get_mut(name)) {
+                    (0, _) => {
+                        object.remove(name);
+                    }
+                    (1, _) => {
+                        object.insert(format!("{name}_"), Value::from(1));
+                    }
+                    (_, Some(inner)) => self.spoil(&field, inner, chance),
+                    (_, None) => {}
                 }
             }
             Value::Array(list) if into && !list.is_empty() => {

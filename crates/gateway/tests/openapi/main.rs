@@ -1,5 +1,16 @@
 //! Requests by the thousand, made from the description that the server gives of itself: valid, almost valid and wild. None
 //! finds a failure of ours, each response has a name, and each refusal is the exact envelope.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::must_use_candidate,
+    clippy::missing_panics_doc,
+    clippy::missing_errors_doc,
+    unreachable_pub,
+    reason = "a test stops at the first surprise"
+)]
 
 mod document;
 mod instances;

@@ -71,7 +71,7 @@ impl<'a> Requests<'a> {
             match place.as_str() {
                 "path" => path = path.replace(&format!("{{{name}}}"), &escaped(&value)),
                 "query" => query.push(format!("{}={}", escaped(name), escaped(&value))),
-                "header" => headers.push_str(&format!("{name}: {}\r\n", escaped(&value))),
+                "header" => headers.extend([name, ": ", &escaped(&value), "\r\n"]),
                 other => panic!("a parameter in {other}"),
             }
         }
@@ -93,10 +93,14 @@ impl<'a> Requests<'a> {
             } else {
                 "application/json"
             };
-            headers.push_str(&format!(
-                "content-type: {kind}\r\ncontent-length: {}\r\n",
-                body.len()
-            ));
+            let length = body.len().to_string();
+            headers.extend([
+                "content-type: ",
+                kind,
+                "\r\ncontent-length: ",
+                &length,
+                "\r\n",
+            ]);
         }
         let method = if wish == Wish::Wild && chance.one_in(20) {
             "PUT"

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use domain::{ModelName, Sampling};
-use engine::ModelSource;
+use engine::{ModelLoader, ModelSource};
 use memory_governor::MemoryGovernor;
 use model_host::{HostConfig, ModelHost, ModelHostDeps, ResolveModel, Status};
 use paraphym_gateway::{GatewayConfig, GatewayDeps};
@@ -226,16 +226,34 @@ impl Scene {
         scene.unwrap()
     }
 
+    /// Any loader, whose engines `control` knows.
+    pub async fn with_any(
+        loader: impl ModelLoader,
+        control: Control,
+        host: HostConfig,
+    ) -> Result<Self, String> {
+        Self::start_tree(Arc::new(loader), control, host, |_| {}).await
+    }
+
     async fn with_loader(
         loader: ScriptedLoader,
         host: HostConfig,
         change: impl FnOnce(&mut GatewayConfig),
     ) -> Result<Self, String> {
         let control = loader.control();
+        Self::start_tree(Arc::new(loader), control, host, change).await
+    }
+
+    async fn start_tree(
+        loader: Arc<dyn ModelLoader>,
+        control: Control,
+        host: HostConfig,
+        change: impl FnOnce(&mut GatewayConfig),
+    ) -> Result<Self, String> {
         let (governor, memory) = memory_governor::child(None, Arc::new(memory_governor::FileProbe));
         let (sweeping, janitor) = cache_janitor::child(memory.clone());
         let deps = ModelHostDeps {
-            loader: Arc::new(loader),
+            loader,
             resolve: Arc::new(Anywhere),
             governor: memory.clone(),
             janitor,
@@ -283,6 +301,22 @@ impl Scene {
                 .map(|model| model.waiting)
                 .sum::<usize>()
                 == waiting
+            {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Until the model host has so many requests, answered or waiting.
+    pub async fn wait_until_accepted(&self, requests: usize) {
+        loop {
+            let status = self.host.ask(Status, Duration::from_secs(5)).await.unwrap();
+            let models = status.models.iter();
+            if models
+                .map(|model| model.active + model.waiting)
+                .sum::<usize>()
+                == requests
             {
                 return;
             }
