@@ -33,7 +33,7 @@ use model_host::HostConfig;
 use support::{Scene, ask, open, post};
 use testkit::scripted::{Answer, NUMBERS, ScriptedLoader};
 use tokio::io::AsyncReadExt;
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, interval};
 
 /// Questions of each kind, one after the other.
 const QUESTIONS: u64 = 400;
@@ -47,7 +47,7 @@ const STEP: Duration = Duration::from_millis(2);
 /// When each token of a seed's answer was said.
 type Said = Arc<Mutex<HashMap<u64, Vec<Instant>>>>;
 
-/// The scripted model, which says when it said what, and says it no faster than a token every `STEP`.
+/// The scripted model, which says when it said what.
 struct Timed {
     loader: ScriptedLoader,
     said: Said,
@@ -57,7 +57,6 @@ struct TimedEngine {
     engine: Box<dyn Engine>,
     said: Said,
     seeds: HashMap<SequenceId, u64>,
-    due: Instant,
 }
 
 impl ModelLoader for Timed {
@@ -75,7 +74,6 @@ impl ModelLoader for Timed {
             engine: loaded.engine,
             said: Arc::clone(&self.said),
             seeds: HashMap::new(),
-            due: Instant::now(),
         };
         Ok(LoadedModel {
             engine: Box::new(engine),
@@ -112,15 +110,9 @@ impl Engine for TimedEngine {
         self.engine.forget(prefix);
     }
 
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a step that takes its time, on a blocking thread"
-    )]
     fn step(&mut self, batch: &[StepInput]) -> Result<Vec<StepOutput>, StepError> {
         let outputs = self.engine.step(batch)?;
-        std::thread::sleep(self.due.saturating_duration_since(Instant::now()));
         let now = Instant::now();
-        self.due = (self.due + STEP).max(now);
         let mut said = self.said.lock().unwrap();
         for output in outputs.iter().filter(|output| output.token.is_some()) {
             let seed = self.seeds[&output.sequence];
@@ -218,6 +210,25 @@ async fn in_process(scene: &Scene, seed: u64, tokens: u32) -> Arrivals {
     arrivals
 }
 
+/// `work` while the model takes `STEP` for each step.
+async fn paced<T>(scene: &Scene, work: impl Future<Output = T>) -> T {
+    let next = scene.control.counts().steps + 1;
+    let steps = next..next + u64::from(TOKENS) + 400;
+    let gates: Vec<_> = steps.map(|step| scene.control.gate_step(step)).collect();
+    let pace = async {
+        let mut ticks = interval(STEP);
+        for gate in gates {
+            ticks.tick().await;
+            gate.release();
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = pace => unreachable!(),
+        done = work => done,
+    }
+}
+
 /// The middle, what 99 of 100 stay below, and the latest.
 fn row(what: &str, mut late: Vec<f64>) -> f64 {
     late.sort_by(f64::total_cmp);
@@ -262,11 +273,13 @@ async fn measure() {
     let begun = Instant::now();
     for _ in 0..ROUNDS {
         let all: Vec<u64> = (0..STREAMS).map(|_| seed()).collect();
-        for one in join_all(all.iter().map(|&seed| over_http(&scene, seed, TOKENS))).await {
+        let asking = join_all(all.iter().map(|&seed| over_http(&scene, seed, TOKENS)));
+        for one in paced(&scene, asking).await {
             http.extend(one.late(&said, TOKENS));
         }
         let all: Vec<u64> = (0..STREAMS).map(|_| seed()).collect();
-        for one in join_all(all.iter().map(|&seed| in_process(&scene, seed, TOKENS))).await {
+        let asking = join_all(all.iter().map(|&seed| in_process(&scene, seed, TOKENS)));
+        for one in paced(&scene, asking).await {
             host.extend(one.late(&said, TOKENS));
         }
     }

@@ -14,10 +14,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::Duration;
 
 use model_store::{DEFAULT_MODEL, Store, StoreConfig};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tokio::time::timeout;
 
 const GRAVITY: &str = "What is gravity?";
 const STORY: &str =
@@ -343,12 +345,8 @@ fn sum(metrics: &str, name: &str) -> f64 {
 }
 
 /// Twenty kills, three a second; `PARAPHYM_TEST_MINUTE=1` asks for one a second for a minute.
-#[test]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "so many kills a second is what is asked for"
-)]
-fn real_model_served_to_a_crowd_of_processes_outlives_those_that_are_killed() {
+#[tokio::test]
+async fn real_model_served_to_a_crowd_of_processes_outlives_those_that_are_killed() {
     let whole_minute = std::env::var_os("PARAPHYM_TEST_MINUTE").is_some();
     let (kills, a_second) = if whole_minute { (60, 1) } else { (20, 3) };
     let server = Server::start();
@@ -366,7 +364,7 @@ fn real_model_served_to_a_crowd_of_processes_outlives_those_that_are_killed() {
         one.wait().unwrap();
     };
     for n in 0..kills {
-        std::thread::sleep(std::time::Duration::from_secs(1) / a_second);
+        tokio::time::sleep(Duration::from_secs(1) / a_second).await;
         kill(crowd.remove(n * 5 % 8));
         crowd.push(one_of_the_crowd(&server.address));
     }
@@ -381,16 +379,21 @@ fn real_model_served_to_a_crowd_of_processes_outlives_those_that_are_killed() {
         kill(survivor);
     }
     // What a step was under way for ends with it.
-    let metrics = (0..100).find_map(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        let metrics = server.answer("GET /metrics", "");
-        let idle = sum(&metrics, "paraphym_sequences_active{")
-            + sum(&metrics, "paraphym_sequences_waiting{");
-        // The one that asks for it is in flight.
-        (idle == 0.0 && sum(&metrics, "paraphym_http_requests_in_flight") == 1.0).then_some(metrics)
+    let mut metrics = String::new();
+    let idle = timeout(Duration::from_secs(10), async {
+        loop {
+            metrics = server.answer("GET /metrics", "");
+            let busy = ["paraphym_sequences_active{", "paraphym_sequences_waiting{"];
+            let busy: f64 = busy.iter().map(|name| sum(&metrics, name)).sum();
+            // The one that asks for it is in flight.
+            if busy + sum(&metrics, "paraphym_http_requests_in_flight") <= 1.0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     });
-    let metrics = metrics
-        .unwrap_or_else(|| panic!("something is left: {}", server.answer("GET /metrics", "")));
+    let idle = idle.await;
+    assert!(idle.is_ok(), "something is left: {metrics}");
     assert!(
         metrics.contains("paraphym_threads{role=\"foreign\"} 0"),
         "{metrics}"

@@ -10,13 +10,19 @@
 
 mod support;
 
+use std::time::Duration;
+
 use model_host::HostConfig;
 use support::{Scene, ask, chat, said};
-use testkit::scripted::Answer;
+use testkit::scripted::{Answer, ScriptedLoader};
+use tokio::time::interval;
 
 const STREAMS: u32 = 64;
 /// A second at 500 tokens a second.
 const TOKENS: u32 = 500;
+const STEP: Duration = Duration::from_millis(2);
+/// Steps that keep the pace: those of the answers, and as many as it takes until all have begun.
+const STEPS: u64 = 700;
 
 #[tokio::test]
 async fn sixty_four_streams_at_once_lose_and_reorder_nothing() {
@@ -25,9 +31,17 @@ async fn sixty_four_streams_at_once_lose_and_reorder_nothing() {
         queue: STREAMS as usize,
         ..HostConfig::default()
     };
-    let scene = Scene::with_host(Answer::Counting, host, |_| {}).await;
-    // All of them are in before anybody is answered to the end.
-    let gate = scene.control.gate_step(1);
+    // So small that no machine is short of memory for it.
+    let loader = ScriptedLoader::new(Answer::Counting).with_card(|card| {
+        card.context_tokens = 4096;
+        card.kv_bytes_per_token = domain::Bytes(1);
+    });
+    let control = loader.control();
+    let scene = Scene::with_any(loader, control, host).await.unwrap();
+    // The model's pace: a token of every answer with each tick.
+    let gates: Vec<_> = (1..=STEPS)
+        .map(|step| scene.control.gate_step(step))
+        .collect();
     let address = scene.address;
     let reading = (0..STREAMS).map(|seed| {
         let fields = format!(
@@ -36,11 +50,14 @@ async fn sixty_four_streams_at_once_lose_and_reorder_nothing() {
         );
         async move { (seed * 13, chat(address, &ask(&fields)).await) }
     });
-    let opening = async {
-        scene.wait_until_accepted(STREAMS as usize).await;
-        gate.release();
+    let pace = async {
+        let mut ticks = interval(STEP);
+        for gate in gates {
+            ticks.tick().await;
+            gate.release();
+        }
     };
-    let (answers, ()) = tokio::join!(futures_util::future::join_all(reading), opening);
+    let (answers, ()) = tokio::join!(futures_util::future::join_all(reading), pace);
     for (seed, answer) in answers {
         assert_eq!(
             said(&answer.body),
