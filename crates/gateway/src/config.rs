@@ -62,8 +62,12 @@ pub struct Limits {
     pub head_time: Duration,
     /// The same for the body. 30 s.
     pub body_time: Duration,
-    /// A client that takes nothing of its answer for so long is hung up on, and the answer stopped. 60 s.
+    /// A client that takes fewer than `write_bytes` of its answer while bytes wait for so long is hung up on, and the
+    /// answer stopped. 60 s.
     pub write_time: Duration,
+    /// The least that is to be taken in `write_time`, in bytes: half a kilobyte a second; one who reads along takes four
+    /// times as much. 32 KiB.
+    pub write_bytes: usize,
     /// After so long without a byte a stream sends a comment, so that nobody between takes it for dead. 15 s.
     pub ping: Duration,
     /// So long before the end of the drain, answers that still run are ended with an error, so that their clients do not
@@ -82,6 +86,7 @@ impl Default for Limits {
             head_time: Duration::from_secs(30),
             body_time: Duration::from_secs(30),
             write_time: Duration::from_mins(1),
+            write_bytes: 32 << 10,
             ping: Duration::from_secs(15),
             last_word: Duration::from_millis(500),
             probe_time: Duration::from_secs(2),

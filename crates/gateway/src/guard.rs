@@ -2,5 +2,6 @@
 
 pub(crate) mod hangup;
 pub(crate) mod origin;
+pub(crate) mod pace;
 pub(crate) mod patience;
 pub(crate) mod underway;

@@ -175,6 +175,7 @@ pub(crate) fn edge(settings: &Settings, max_models: usize, config: &mut GatewayC
         head_time: limits.head_time.duration(),
         body_time: limits.body_time.duration(),
         write_time: realtime.write_time.duration(),
+        write_bytes: Limits::default().write_bytes,
         ping: realtime.ping.duration(),
         last_word: realtime.last_word.duration(),
         probe_time: limits.probe_time.duration(),

@@ -16,7 +16,8 @@ pub struct Realtime {
     #[garde(custom(loopback))]
     #[schemars(with = "String", extend("x-allowed" = "a loopback address with a port, such as 127.0.0.1:7007"))]
     pub bind: SocketAddr,
-    /// A client that takes nothing of its answer for so long is hung up on. 100ms to 1h; 1m by default.
+    /// A client that takes less than 32 KiB of its answer while bytes wait for so long is hung up on. 100ms to 1h; 1m by
+    /// default.
     #[garde(range(min = 100, max = 3_600_000))]
     pub write_time: Span,
     /// After so long without a byte a stream sends a comment. 100ms to 1h; 15s by default.
