@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -13,13 +13,15 @@ use axum::routing::{get, post};
 use domain::{ModelName, RequestId};
 use supervision::TaskContext;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::chat::chat;
 use crate::api::probes;
 use crate::config::{GatewayConfig, GatewayDeps};
 use crate::error::ApiError;
-use crate::guard::origin;
+use crate::guard::cors;
+use crate::guard::door::{Door, admitted};
 use crate::ids::Ids;
 use crate::meters::{self, InFlight};
 
@@ -35,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) started: u64,
     /// The stop does not wait any longer: every answer says its last word.
     pub(crate) ending: CancellationToken,
+    /// Who is let in.
+    pub(crate) door: Door,
     slots: Arc<Semaphore>,
 }
 
@@ -44,6 +48,7 @@ impl Shared {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Self {
+            door: Door::new(&config, Instant::now()),
             slots: Arc::new(Semaphore::new(config.limits.answers)),
             ids: Ids::new(u64::try_from(now.as_micros()).unwrap_or(u64::MAX)),
             started: now.as_secs(),
@@ -67,7 +72,8 @@ impl Shared {
 }
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
+    let cors = cors::layer(&shared.config.access.cors_origins);
+    let routes = Router::new()
         .route("/v1/chat/completions", post(chat))
         .route("/v1/models", get(probes::models))
         .route("/healthz", get(probes::healthz))
@@ -78,7 +84,16 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         })
         .fallback(async |uri: Uri| Refused(ApiError::no_such_path(uri.path())))
         .layer(DefaultBodyLimit::max(shared.config.limits.body_bytes))
-        .layer(middleware::from_fn(admitted))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&shared),
+            admitted,
+        ));
+    // Outside, because a browser asks whether it may ask without its token.
+    let routes = match cors {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    };
+    routes
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), named))
         .with_state(shared)
 }
@@ -104,12 +119,6 @@ async fn named(State(shared): State<Arc<Shared>>, mut request: Request, next: Ne
     response
 }
 
-/// Refuses what a foreign page may have sent.
-async fn admitted(request: Request, next: Next) -> Result<Response, Refused> {
-    origin::admit(request.uri(), request.headers())?;
-    Ok(next.run(request).await)
-}
-
 /// A refusal on its way to the client.
 #[derive(Debug)]
 pub(crate) struct Refused(pub(crate) ApiError);
@@ -129,6 +138,10 @@ impl IntoResponse for Refused {
         );
         if let Some(seconds) = self.0.retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        if self.0.status == 401 {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
         }
         response
     }
