@@ -9,6 +9,7 @@ mod history;
 mod memory;
 mod model;
 mod talk;
+mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub(crate) use history::{Export, Histories, HistoryAction};
 pub(crate) use memory::{Memories, MemoryAction, Whose};
 pub(crate) use model::{ModelAction, Models};
 pub(crate) use talk::{Ask, Chat, Choices, Documents, Thread};
+pub(crate) use token::{TokenAction, Tokens};
 
 /// A local AI chat: models answer on this machine, and nothing leaves it.
 #[derive(Debug, Parser)]
@@ -122,8 +124,24 @@ Examples:
   curl -s localhost:7007/v1/chat/completions -H 'content-type: application/json' \\
     -d '{\"model\":\"smollm2-135m-instruct\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}'
 
+Off loopback a token is needed: `paraphym token new` makes one.
+
 The settings file is read again when it changes, and on SIGHUP, which ends the server only if its terminal is gone.")]
     Serve(Serve),
+    /// Tokens of those who may ask over HTTP: make, list, revoke
+    #[command(
+        arg_required_else_help = true,
+        after_help = "\
+Examples:
+  paraphym token new --name laptop
+  paraphym token new --name ci --rpm 60 --concurrent 2
+  paraphym token list
+  paraphym token revoke laptop
+
+On loopback nobody needs one until one was made; off loopback everybody does. Clients send it as
+`Authorization: Bearer sk-paraphym-...`, which is what OpenAI's clients do with their API key."
+    )]
+    Token(Tokens),
     /// Settings: show, change, undo, check
     #[command(
         arg_required_else_help = true,

@@ -28,6 +28,7 @@ mod size;
 mod stage;
 mod steps;
 mod thread;
+mod token;
 mod unfinished;
 
 use std::process::ExitCode;
@@ -71,14 +72,14 @@ const SERVING: &str = "warn,paraphym_supervision[{restarts}]=info,kameo=off";
 /// A command keeps quiet unless something is wrong.
 const ASKING: &str = "error,kameo=off";
 
-/// Opens the settings and the log. A file that is wrong must not keep anybody from mending it.
+/// Opens the settings and the log. A file that is wrong must not keep anybody from mending it, or from taking a token back.
 fn settings(cli: &Cli) -> Result<Settings, Failure> {
     let usual = match cli.command {
         Command::Serve(_) => SERVING,
         _ => ASKING,
     };
     let store = match cli.command {
-        Command::Config(_) => None,
+        Command::Config(_) | Command::Token(_) => None,
         _ => Some(settings::open(&cli.machine)?),
     };
     let set = store
@@ -103,6 +104,7 @@ async fn command(cli: Cli, settings: Settings, runtime: Runtime) -> Result<(), F
         Command::Model(args) => model::run(&mut stage, &args.action).await,
         Command::Doctor(args) => doctor::run(&mut stage, args).await,
         Command::Serve(args) => serve::run(&mut stage, args).await,
+        Command::Token(args) => token::run(&mut stage, &args.action).await,
         Command::Config(args) => config::run(&mut stage, &args.action).await,
         Command::History(args) => history::run(&mut stage, &args.action).await,
         Command::Memory(args) => memory::run(&mut stage, &args.action).await,

@@ -1,6 +1,8 @@
 //! How a refusal looks on the wire: the OpenAI envelope `{"error":{"message","type","param","code"}}` and the status an
 //! official client retries or does not retry. Nothing here knows HTTP but the number.
 
+use std::time::Duration;
+
 use domain::{FieldError, GenerationError};
 use serde::Serialize;
 
@@ -54,6 +56,37 @@ impl ApiError {
     /// 400: the request as a whole is not as it must be.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, None, message)
+    }
+
+    /// 401: there is no token, or none that is valid. Which it is stays unsaid.
+    pub fn unauthorized() -> Self {
+        let message = "a valid token is needed, as `Authorization: Bearer sk-paraphym-…`: `paraphym token new` makes one \
+                       where this server runs";
+        Self::new(401, Some("invalid_api_key"), message)
+    }
+
+    /// 429: one asks more often than they may.
+    pub fn too_often(per_minute: u32, wait: Duration) -> Self {
+        let seconds = u64::try_from(wait.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
+        let message = format!(
+            "{per_minute} requests a minute are allowed, and as many were made: try again in {seconds} s"
+        );
+        Self::over_a_limit(message, seconds.max(1))
+    }
+
+    /// 429: one has as many answers at once as they may.
+    pub fn too_many_answers(most: u32) -> Self {
+        let message = format!(
+            "{most} answers at once are allowed, and as many are being made: try again when one has ended"
+        );
+        Self::over_a_limit(message, 1)
+    }
+
+    fn over_a_limit(message: String, seconds: u64) -> Self {
+        Self {
+            retry_after_s: Some(seconds),
+            ..Self::new(429, Some("rate_limit_exceeded"), message)
+        }
     }
 
     /// 403: the request names, or comes from, another place than this machine.
@@ -183,6 +216,8 @@ impl ApiError {
     /// The OpenAI word for this status.
     pub fn kind(&self) -> &'static str {
         match self.status {
+            // The kind of limit, as the official API has it.
+            429 if self.code == Some("rate_limit_exceeded") => "requests",
             404 => "not_found_error",
             429 => "rate_limit_error",
             400..=498 => "invalid_request_error",
@@ -336,6 +371,21 @@ mod tests {
         assert_eq!(
             error.json(),
             r#"{"error":{"message":"n is \"odd\"","type":"invalid_request_error","param":"n","code":null}}"#
+        );
+    }
+
+    #[test]
+    fn a_limit_of_ones_own_is_told_as_the_official_api_does() {
+        let error = ApiError::too_often(3, Duration::from_millis(19_001));
+        assert_eq!((error.status, error.retry_after_s), (429, Some(20)));
+        assert_eq!(
+            error.json(),
+            r#"{"error":{"message":"3 requests a minute are allowed, and as many were made: try again in 20 s","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#
+        );
+        let error = ApiError::unauthorized();
+        assert_eq!(
+            (error.status, error.kind(), error.code),
+            (401, "invalid_request_error", Some("invalid_api_key"))
         );
     }
 }

@@ -5,18 +5,20 @@ use std::time::UNIX_EPOCH;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use domain::{ModelName, RequestId};
 use supervision::TaskContext;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{GatewayConfig, GatewayDeps};
 use crate::error::ApiError;
-use crate::guard::origin;
+use crate::guard::cors;
+use crate::guard::door::{Door, admitted};
 use crate::guard::underway::Underway;
 use crate::ids::Ids;
 use crate::meters::{self, InFlight};
@@ -38,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) underway: Underway,
     /// What is served, described; made when it is first asked for.
     pub(crate) document: OnceLock<String>,
+    /// Who is let in.
+    pub(crate) door: Door,
     slots: Arc<Semaphore>,
 }
 
@@ -47,6 +51,7 @@ impl Shared {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Self {
+            door: Door::new(&config, Instant::now()),
             slots: Arc::new(Semaphore::new(config.limits.answers)),
             ids: Ids::new(u64::try_from(now.as_micros()).unwrap_or(u64::MAX)),
             started: now.as_secs(),
@@ -123,13 +128,23 @@ impl Shared {
 }
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    routes::router()
+    let cors = cors::layer(&shared.config.access.cors_origins);
+    let routes = routes::router()
         .method_not_allowed_fallback(async |method: Method| {
             Refused(ApiError::method_not_allowed(method.as_str()))
         })
         .fallback(async |uri: Uri| Refused(ApiError::no_such_path(uri.path())))
         .layer(DefaultBodyLimit::max(shared.config.limits.body_bytes))
-        .layer(middleware::from_fn(admitted))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&shared),
+            admitted,
+        ));
+    // Outside, because a browser asks whether it may ask without its token.
+    let routes = match cors {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    };
+    routes
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), named))
         .with_state(shared)
 }
@@ -156,12 +171,6 @@ async fn named(State(shared): State<Arc<Shared>>, mut request: Request, next: Ne
     response
 }
 
-/// Refuses what a foreign page may have sent.
-async fn admitted(request: Request, next: Next) -> Result<Response, Refused> {
-    origin::admit(request.uri(), request.headers())?;
-    Ok(next.run(request).await)
-}
-
 /// A refusal on its way to the client.
 #[derive(Debug)]
 pub(crate) struct Refused(pub(crate) ApiError);
@@ -181,6 +190,10 @@ impl IntoResponse for Refused {
         );
         if let Some(seconds) = self.0.retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        if self.0.status == 401 {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
         }
         response
     }

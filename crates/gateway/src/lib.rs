@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Invariants: a closed connection drops its stream, and compute stops within one step; nothing is read without a limit
-//! in bytes and in time; a probe is not activity; off loopback nothing is served without a token, and on it nothing to a foreign page;
+//! in bytes and in time; a probe is not activity; off loopback nothing is served without a token, and where none is needed nothing to a foreign page;
 //! no name leads to the disk but those that are listed.
 
 pub mod answer;
@@ -25,4 +25,5 @@ mod routes;
 mod server;
 
 pub use config::{GatewayConfig, GatewayDeps, GatewayError, Limits};
+pub use guard::access::{Access, Auth, Tokens};
 pub use server::{Gateway, child};

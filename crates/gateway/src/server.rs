@@ -47,7 +47,7 @@ pub struct Gateway {
 /// The gateway as a permanent child named `gateway`.
 ///
 /// # Errors
-/// `OffLoopback`; an address that is in use fails the child's start.
+/// `OpenToAll`, `NoToken`, `Origin`; an address that is in use fails the child's start.
 pub fn child(config: GatewayConfig, deps: GatewayDeps) -> Result<Gateway, GatewayError> {
     config.check()?;
     let (address, listens) = watch::channel(None);
@@ -194,6 +194,7 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, closing: 
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)
+        .max_header_size(limits.head_bytes)
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
     let served = async {

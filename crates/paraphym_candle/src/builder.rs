@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use agent_worker::settings::Config;
+use bearer::{TokenError, TokenFile};
 use chat_config::Refusals;
 use chat_config::settings::Settings;
 use conversation_store::Archive;
@@ -46,6 +47,9 @@ pub enum StartError {
     /// Settings that are not accepted, or a file that cannot be read.
     #[error(transparent)]
     Settings(#[from] Refusals),
+    /// The file of tokens cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
     /// A setting of the HTTP edge is not accepted.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
@@ -83,6 +87,7 @@ pub struct Builder {
     models: Option<HostConfig>,
     agents: Option<Config>,
     bind: Option<SocketAddr>,
+    tokens: Option<TokenFile>,
     loader: Option<Arc<dyn ModelLoader>>,
     runtime: Option<Runtime>,
     seed: Option<u64>,
@@ -104,6 +109,7 @@ impl Default for Builder {
             models: None,
             agents: None,
             bind: None,
+            tokens: None,
             loader: None,
             runtime: None,
             seed: None,
@@ -178,9 +184,16 @@ impl Builder {
         self
     }
 
-    /// Serves HTTP at this address, too. Loopback only, for now; port 0 takes a free one.
+    /// Serves HTTP at this address, too; port 0 takes a free one. Off loopback somebody must have a token.
     pub fn serve(mut self, bind: SocketAddr) -> Self {
         self.bind = Some(bind);
+        self
+    }
+
+    /// Where the tokens of those who may ask over HTTP are kept. If not said, nobody has one;
+    /// [`TokenFile::in_data_folder`] is where the `paraphym` program keeps them.
+    pub fn tokens(mut self, file: TokenFile) -> Self {
+        self.tokens = Some(file);
         self
     }
 
@@ -267,8 +280,9 @@ impl Builder {
                 store: &store,
                 metrics,
                 clock,
+                tokens: self.tokens,
             };
-            let (spec, served) = edges.add_to(tree.spec)?;
+            let (spec, served) = edges.add_to(tree.spec).await?;
             tree.spec = spec;
             edge = Some(served);
         }

@@ -45,6 +45,7 @@ mod listing;
 mod resolve;
 mod servers;
 mod settings;
+mod tokens;
 mod tools;
 mod upkeep;
 
@@ -53,6 +54,8 @@ pub use agent_worker::settings::{
 };
 pub use agent_worker::stream::TurnStream;
 pub use agents::NoAgent;
+/// Bearer tokens: the file they are kept in.
+pub use bearer;
 pub use builder::{Builder, StartError};
 pub use cache_janitor::{CacheStatus, JanitorStatus};
 /// Settings: their catalogue, revisions, and how to change them.

@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use agent_worker::settings::{TurnSettings, Window};
 use chat_config::file::RealDisk;
-use chat_config::settings::{Overflow, Settings};
+use chat_config::settings::{self, Overflow, Settings};
 use chat_config::{Author, Catalogue, Layers, Refusals, Store};
 use domain::{Bytes, KeepAlive, ModelName, Sampling};
-use gateway::{GatewayConfig, Limits};
+use gateway::{Access, Auth, GatewayConfig, Limits};
 use model_host::HostConfig;
 use model_host::messages::SetLimits;
 use retrieval::{Decay, RetrievalConfig, Weighing};
@@ -171,6 +171,7 @@ pub(crate) fn edge(settings: &Settings, max_models: usize, config: &mut GatewayC
     config.limits = Limits {
         connections: count(limits.connections),
         answers: count(limits.answers),
+        head_bytes: usize::try_from(limits.head_bytes.as_bytes()).unwrap_or(usize::MAX),
         body_bytes: usize::try_from(limits.body_bytes.as_bytes()).unwrap_or(usize::MAX),
         head_time: limits.head_time.duration(),
         body_time: limits.body_time.duration(),
@@ -179,6 +180,19 @@ pub(crate) fn edge(settings: &Settings, max_models: usize, config: &mut GatewayC
         ping: realtime.ping.duration(),
         last_word: realtime.last_word.duration(),
         probe_time: limits.probe_time.duration(),
+    };
+    let server = &settings.server;
+    config.access = Access {
+        auth: match server.auth {
+            settings::Auth::Auto => Auth::Auto,
+            settings::Auth::Required => Auth::Required,
+            settings::Auth::Off => Auth::Off,
+        },
+        cors_origins: server.cors_origins.clone(),
+        requests_per_minute: server.requests_per_minute,
+        concurrent: server.concurrent,
+        // No setting.
+        tokens: config.access.tokens.clone(),
     };
 }
 
@@ -241,6 +255,7 @@ mod tests {
             "memory",
             "limits",
             "realtime",
+            "server",
         ];
         let paths = sections
             .iter()
@@ -271,8 +286,11 @@ mod tests {
                 .unwrap()
                 .to_owned();
         }
-        if allowed.contains("loopback") {
+        if allowed.contains("address") {
             return "127.0.0.1:9".to_owned();
+        }
+        if allowed.contains("origins") {
+            return "[\"https://app.example\"]".to_owned();
         }
         if allowed.starts_with("a time") {
             let low = allowed.split_whitespace().nth(3).unwrap();
@@ -290,6 +308,6 @@ mod tests {
         if default.is_f64() {
             return "1.0".to_owned();
         }
-        (default.as_u64().unwrap() + 1).to_string()
+        default.as_u64().map_or(7, |n| n + 1).to_string()
     }
 }

@@ -26,7 +26,7 @@ use crate::meters::InFlight;
 
 /// A path that computes.
 #[derive(Clone, Copy)]
-pub(crate) struct Door {
+pub(crate) struct Endpoint {
     /// Where it is.
     pub(crate) path: &'static str,
     /// What its answers' names begin with.
@@ -102,7 +102,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 pub(crate) async fn asked(
     shared: &Arc<Shared>,
     caller: Caller,
-    door: Door,
+    endpoint: Endpoint,
     request: Request,
     answer: impl AsyncFnOnce(&Arc<Shared>, Asked) -> Result<Response, Refused>,
 ) -> Result<Response, Refused> {
@@ -111,7 +111,7 @@ pub(crate) async fn asked(
     let number = shared.ids.number();
     let names = Names {
         request: caller.id.clone(),
-        answer: RequestId::new(shared.ids.answer(door.kind, number)),
+        answer: RequestId::new(shared.ids.answer(endpoint.kind, number)),
         owner: caller.owner.clone(),
     };
     tracing::debug!(request = %names.request, answer = %names.answer, "begun");
@@ -124,7 +124,7 @@ pub(crate) async fn asked(
             _slot: slot,
             _work: shared
                 .context
-                .work(format!("POST {} {}", door.path, caller.id)),
+                .work(format!("POST {} {}", endpoint.path, caller.id)),
             _in_flight: caller.in_flight,
             _busy: caller.answering.begin(),
             entry,

@@ -12,7 +12,7 @@ use model_host::GenerationStream;
 
 use crate::answer::chunks::Chunks;
 use crate::answer::whole::{Heading, Whole};
-use crate::api::asking::{Asked, Caller, Door, asked};
+use crate::api::asking::{Asked, Caller, Endpoint, asked};
 use crate::api::ends::broken_off;
 use crate::api::streaming::piece_by_piece;
 use crate::error::ApiError;
@@ -20,7 +20,7 @@ use crate::http::{Refused, Shared, json};
 use crate::request::{ChatRequest, Defaults, chat_request};
 
 pub(crate) const PATH: &str = "/v1/chat/completions";
-const DOOR: Door = Door {
+const ENDPOINT: Endpoint = Endpoint {
     path: PATH,
     kind: "chatcmpl",
 };
@@ -30,7 +30,7 @@ pub(crate) async fn chat(
     caller: Caller,
     request: Request,
 ) -> Result<Response, Refused> {
-    asked(&shared, caller, DOOR, request, answered).await
+    asked(&shared, caller, ENDPOINT, request, answered).await
 }
 
 async fn answered(shared: &Arc<Shared>, asked: Asked) -> Result<Response, Refused> {

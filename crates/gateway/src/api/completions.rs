@@ -10,7 +10,7 @@ use domain::{GenerationEvent, Prompt, RequestId};
 use model_host::GenerationStream;
 
 use crate::answer::text::TextAnswer;
-use crate::api::asking::{Asked, Caller, Door, asked};
+use crate::api::asking::{Asked, Caller, Endpoint, asked};
 use crate::api::chat::{defaults, heading};
 use crate::api::ends::broken_off;
 use crate::api::streaming::piece_by_piece;
@@ -19,7 +19,7 @@ use crate::http::{Refused, Shared, json};
 use crate::request::completion::{CompletionRequest, completion_request};
 
 pub(crate) const PATH: &str = "/v1/completions";
-const DOOR: Door = Door {
+const ENDPOINT: Endpoint = Endpoint {
     path: PATH,
     kind: "cmpl",
 };
@@ -29,7 +29,7 @@ pub(crate) async fn completions(
     caller: Caller,
     request: Request,
 ) -> Result<Response, Refused> {
-    let answered = asked(&shared, caller, DOOR, request, answered).await;
+    let answered = asked(&shared, caller, ENDPOINT, request, answered).await;
     // What is too long is here the prompt.
     answered.map_err(|Refused(error)| Refused(error.about("messages", "prompt")))
 }

@@ -9,13 +9,13 @@ use axum::response::Response;
 use model_host::{EmbedRequest, Embeddings, embed};
 
 use crate::answer::vectors::vectors;
-use crate::api::asking::{Asked, Caller, Door, asked};
+use crate::api::asking::{Asked, Caller, Endpoint, asked};
 use crate::error::ApiError;
 use crate::http::{Refused, Shared, json};
 use crate::request::embedding::{EmbeddingRequest, embedding_request};
 
 pub(crate) const PATH: &str = "/v1/embeddings";
-const DOOR: Door = Door {
+const ENDPOINT: Endpoint = Endpoint {
     path: PATH,
     // Nobody is told it: the API's answer has no name.
     kind: "embd",
@@ -26,7 +26,7 @@ pub(crate) async fn embeddings(
     caller: Caller,
     request: Request,
 ) -> Result<Response, Refused> {
-    asked(&shared, caller, DOOR, request, answered).await
+    asked(&shared, caller, ENDPOINT, request, answered).await
 }
 
 async fn answered(shared: &Arc<Shared>, asked: Asked) -> Result<Response, Refused> {

@@ -345,5 +345,7 @@ enum ErrorType {
     InvalidRequestError,
     NotFoundError,
     RateLimitError,
+    /// A limit of the token's own.
+    Requests,
     ApiError,
 }
