@@ -68,14 +68,12 @@ fn written(all: &[Spoken]) -> Vec<String> {
     all.iter().map(one).collect()
 }
 
+/// Stop texts, tokens, and what comes of each token.
+type Case<'a> = (&'a [&'a str], &'a [&'a [u8]], &'a [&'a str]);
+
 #[test]
 fn a_token_is_told_when_the_first_of_it_is_said() {
-    type Case = (
-        &'static [&'static str],
-        &'static [&'static [u8]],
-        &'static [&'static str],
-    );
-    let cases: [Case; 10] = [
+    let cases: [Case<'_>; 10] = [
         (&[], &[b"a", b"bc", END], &["a:a", "bc:bc", ":"]),
         // A character over three tokens.
         (
@@ -117,8 +115,7 @@ fn a_token_is_told_when_the_first_of_it_is_said() {
 #[test]
 fn tokens_of_a_call_are_told_before_it_or_before_what_follows() {
     let call: &[u8] = br#"{"name":"f"}"#;
-    type Case<'a> = (&'a [&'a [u8]], &'a [&'a str]);
-    let cases: [Case<'_>; 3] = [
+    let cases: [(&[&[u8]], &[&str]); 3] = [
         (
             &[b"so", b"<tool_call>", call, b"</tool_call>", b" ", END],
             &[

@@ -13,11 +13,12 @@ use super::*;
 const LEAST: f32 = TokenLogprob::LEAST;
 const INFINITY: f32 = f32::INFINITY;
 
+type Case<'a> = (&'a [f32], TokenId, u32, f32, &'a [(TokenId, f32)]);
+
 #[test]
 fn each_logprob_is_of_the_whole_vocabulary() {
     let third = (1.0f64 / 3.0).ln() as f32;
     let half = (0.5f64).ln() as f32;
-    type Case<'a> = (&'a [f32], TokenId, u32, f32, &'a [(TokenId, f32)]);
     let cases: [Case<'_>; 12] = [
         (&[2.0], 0, 1, 0.0, &[(0, 0.0)]),
         (&[5.0, 5.0, 5.0], 1, 2, third, &[(0, third), (1, third)]),

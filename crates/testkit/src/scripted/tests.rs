@@ -140,11 +140,9 @@ fn how_likely_its_tokens_are_is_a_formula() {
         next = out[0].token.unwrap();
         let likelihood = out[0].likelihood.clone().unwrap();
         let told = logprob(place as u64, bytes.as_bytes(), 2);
-        assert_eq!(
-            (told.bytes.as_slice(), told.logprob),
-            (bytes.as_bytes(), likelihood.logprob)
-        );
-        assert_eq!(likelihood.logprob, [-0.125, -0.25, -0.375][place]);
+        let expected = [-0.125f32, -0.25, -0.375][place];
+        assert_eq!((&*told.bytes, told.logprob), (bytes.as_bytes(), expected));
+        assert_eq!(likelihood.logprob.to_bits(), expected.to_bits());
         let spelt = likelihood
             .likeliest
             .iter()
