@@ -14,7 +14,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -23,6 +23,15 @@ use common::{Home, assert_refused, finish, ran, signal};
 
 fn file(home: &Home) -> PathBuf {
     home.path(".local/share/paraphym/tokens.json")
+}
+
+/// Serves with a file for its model, so that none is looked for.
+fn serve(home: &Home, args: &[&str]) -> Command {
+    let model = home.path("garbage.gguf");
+    fs::write(&model, b"GGUF but nothing more").unwrap();
+    let mut command = home.command(&["serve", "--model"]);
+    command.arg(model).args(args);
+    command
 }
 
 /// A new token.
@@ -110,11 +119,12 @@ fn what_cannot_be_is_refused_with_what_to_do() {
         &["token", "new"][..],
         &["token", "list"],
         &["token", "revoke", "a"],
-        &["serve", "--bind", "127.0.0.1:0"],
     ] {
         let refused = home.run(args);
         assert_refused(&refused, 1, &["tokens.json is damaged", "move it away"]);
     }
+    let refused = ran(&mut serve(&home, &["--bind", "127.0.0.1:0"]));
+    assert_refused(&refused, 1, &["tokens.json is damaged", "move it away"]);
     assert_eq!(fs::read_to_string(file(&home)).unwrap(), "{\"version\":");
 }
 
@@ -146,7 +156,7 @@ struct Server(Child, BufReader<std::process::ChildStderr>, SocketAddr);
 
 impl Server {
     fn start(home: &Home, args: &[&str]) -> Self {
-        let mut child = home.command(&[&["serve"], args].concat()).spawn().unwrap();
+        let mut child = serve(home, args).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         loop {
             let mut line = String::new();
@@ -217,7 +227,7 @@ const EVERYWHERE: &str = "0.0.0.0:0";
 #[test]
 fn off_loopback_a_token_opens_the_door_until_it_is_revoked_and_is_never_logged() {
     let home = Home::new();
-    let refused = home.run(&["serve", "--bind", EVERYWHERE]);
+    let refused = ran(&mut serve(&home, &["--bind", EVERYWHERE]));
     assert_refused(&refused, 2, &["bind = 0.0.0.0:0", "paraphym token new"]);
 
     let token = made(&home, &["--name", "laptop"]);
@@ -256,7 +266,7 @@ fn on_loopback_nobody_needs_one_until_one_was_made() {
     server.until(200, &token);
     assert_eq!(server.status("/v1/models", None), 401);
     server.end();
-    let mut required = home.command(&["serve", "--bind", EVERYWHERE]);
+    let mut required = serve(&home, &["--bind", EVERYWHERE]);
     required.env("PARAPHYM_SERVER__AUTH", "off");
     assert_refused(
         &ran(&mut required),

@@ -292,12 +292,9 @@ mod tests {
         if allowed.contains("origins") {
             return "[\"https://app.example\"]".to_owned();
         }
-        if allowed.starts_with("a time") {
+        if allowed.starts_with("a time") || allowed.starts_with("a size") {
             let low = allowed.split_whitespace().nth(3).unwrap();
             return low.to_owned();
-        }
-        if allowed.starts_with("a size") {
-            return "5MiB".to_owned();
         }
         if allowed.starts_with("a list") {
             return "[\"word\"]".to_owned();
