@@ -160,18 +160,31 @@ impl Arrivals {
     }
 }
 
-async fn over_http(scene: &Scene, seed: u64, tokens: u32) -> Arrivals {
+async fn over_http(scene: &Scene, seed: u64, tokens: u32) -> Pieces {
     let fields = format!(r#","stream":true,"max_tokens":{tokens},"seed":{seed}"#);
     let mut stream = open(scene.address, &post(&ask(&fields), "")).await;
-    let (mut arrivals, mut text) = (Arrivals::new(seed), String::new());
+    let mut pieces = Vec::new();
     let mut piece = vec![0; 16 << 10];
     loop {
         let read = stream.read(&mut piece).await.unwrap();
-        let now = Instant::now();
         if read == 0 {
-            return arrivals;
+            return Pieces { seed, pieces };
         }
-        text.push_str(std::str::from_utf8(&piece[..read]).unwrap());
+        pieces.push((Instant::now(), piece[..read].to_vec()));
+    }
+}
+
+/// What arrived over HTTP, and when.
+struct Pieces {
+    seed: u64,
+    pieces: Vec<(Instant, Vec<u8>)>,
+}
+
+/// Read once all streams have ended: that takes longer than sending, and must not delay what is measured.
+fn arrived(all: &Pieces) -> Arrivals {
+    let (mut arrivals, mut text) = (Arrivals::new(all.seed), String::new());
+    for (at, piece) in &all.pieces {
+        text.push_str(std::str::from_utf8(piece).unwrap());
         let mut taken = 0;
         while let Some(length) = text[taken..].find("\n\n") {
             let event = &text[taken..taken + length];
@@ -179,11 +192,12 @@ async fn over_http(scene: &Scene, seed: u64, tokens: u32) -> Arrivals {
             if let Some((_, data)) = event.split_once("data: {") {
                 let chunk: serde_json::Value = serde_json::from_str(&format!("{{{data}")).unwrap();
                 let content = chunk["choices"][0]["delta"]["content"].as_str();
-                arrivals.text(content.unwrap_or_default(), now);
+                arrivals.text(content.unwrap_or_default(), *at);
             }
         }
         text.drain(..taken);
     }
+    arrivals
 }
 
 async fn in_process(scene: &Scene, seed: u64, tokens: u32) -> Arrivals {
@@ -208,6 +222,14 @@ async fn in_process(scene: &Scene, seed: u64, tokens: u32) -> Arrivals {
         }
     }
     arrivals
+}
+
+/// `work`, and adds how long it took.
+async fn timed<T>(sum: &mut Duration, work: impl Future<Output = T>) -> T {
+    let begun = Instant::now();
+    let done = work.await;
+    *sum += begun.elapsed();
+    done
 }
 
 /// `work` while the model takes `STEP` for each step.
@@ -250,11 +272,11 @@ async fn measure() {
         queue: STREAMS as usize,
         ..HostConfig::default()
     };
-    let timed = Timed {
+    let model = Timed {
         loader,
         said: Arc::clone(&said),
     };
-    let scene = Scene::with_any(timed, control, host).await.unwrap();
+    let scene = Scene::with_any(model, control, host).await.unwrap();
     let mut seeds = 0..;
     let mut seed = || seeds.next().unwrap();
     // The model is loaded and both ways were walked before anything is measured.
@@ -263,27 +285,27 @@ async fn measure() {
 
     let (mut http, mut host) = (Vec::new(), Vec::new());
     for _ in 0..QUESTIONS {
-        http.extend(over_http(&scene, seed(), 1).await.late(&said, 1));
+        http.extend(arrived(&over_http(&scene, seed(), 1).await).late(&said, 1));
         host.extend(in_process(&scene, seed(), 1).await.late(&said, 1));
     }
     let ratio = row("first_byte over HTTP", http) / row("first_byte in process", host);
     println!("{:24} {ratio:.2} of the medians", "ratio");
 
     let (mut http, mut host) = (Vec::new(), Vec::new());
-    let begun = Instant::now();
+    let mut asked = Duration::ZERO;
     for _ in 0..ROUNDS {
         let all: Vec<u64> = (0..STREAMS).map(|_| seed()).collect();
         let asking = join_all(all.iter().map(|&seed| over_http(&scene, seed, TOKENS)));
-        for one in paced(&scene, asking).await {
-            http.extend(one.late(&said, TOKENS));
+        for one in timed(&mut asked, paced(&scene, asking)).await {
+            http.extend(arrived(&one).late(&said, TOKENS));
         }
         let all: Vec<u64> = (0..STREAMS).map(|_| seed()).collect();
         let asking = join_all(all.iter().map(|&seed| in_process(&scene, seed, TOKENS)));
-        for one in paced(&scene, asking).await {
+        for one in timed(&mut asked, paced(&scene, asking)).await {
             host.extend(one.late(&said, TOKENS));
         }
     }
-    let seconds = begun.elapsed().as_secs_f64() / (2 * ROUNDS) as f64;
+    let seconds = asked.as_secs_f64() / (2 * ROUNDS) as f64;
     let ratio = row("streams over HTTP", http) / row("streams in process", host);
     let rate = f64::from(TOKENS) / seconds;
     println!(
