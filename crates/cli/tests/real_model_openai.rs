@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test stops at the first surprise"
 )]
 
@@ -20,7 +21,7 @@ use rustix::process::Signal;
 
 /// A server with the real models, in a home of its own; ended with the test.
 struct Server {
-    home: Home,
+    _home: Home,
     child: Child,
     address: String,
     /// Kept open: whoever logs into a closed pipe dies of it.
@@ -45,7 +46,7 @@ impl Server {
             said.push_str(&line);
         };
         Self {
-            home,
+            _home: home,
             child,
             address,
             _err: err,
@@ -114,6 +115,21 @@ fn models() -> PathBuf {
 #[test]
 fn real_model_speaks_with_the_official_python_client() {
     Server::start(Home::new(), &[]).suite("suite.py", &[]);
+}
+
+#[test]
+fn real_model_lets_in_only_who_has_a_token_and_keeps_their_limit() {
+    let home = Home::new();
+    let token = |name: &str, limits: &[&str]| {
+        let made = home.json(&[&["token", "new", "--name", name], limits].concat());
+        made["token"].as_str().unwrap().to_owned()
+    };
+    let (free, limited) = (token("free", &[]), token("limited", &["--rpm", "3"]));
+    let keys = [
+        ("OPENAI_API_KEY", free.as_str()),
+        ("LIMITED_KEY", limited.as_str()),
+    ];
+    Server::start(home, &[]).suite("guarded.py", &keys);
 }
 
 /// The blocks of code of the page in one language, with the server's address instead of the usual one.
