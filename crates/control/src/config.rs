@@ -19,6 +19,8 @@ use tokio::sync::watch;
 pub struct ControlConfig {
     /// The socket. Its folder is made, for its owner alone, where it is missing.
     pub socket: PathBuf,
+    /// Whether a socket that another server has fails the start. If not, this one goes without control and says so.
+    pub insists: bool,
     /// The server's version, as it is told.
     pub version: String,
     /// How much at once.
@@ -30,6 +32,7 @@ impl ControlConfig {
     pub fn new(socket: impl Into<PathBuf>) -> Self {
         Self {
             socket: socket.into(),
+            insists: true,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             limits: Limits::default(),
         }

@@ -14,7 +14,7 @@ use crate::config::{ControlConfig, ControlDeps};
 use crate::connection::{Connection, Peer};
 use crate::convert::unix_ms;
 use crate::desk::Desk;
-use crate::place::{Place, own_uid};
+use crate::place::{Place, PlaceError, own_uid};
 use crate::protocol::rpc::{self, Code, RpcError};
 
 /// The child's name.
@@ -38,7 +38,14 @@ async fn serve(
     desk: Arc<Desk>,
     context: TaskContext,
 ) -> Result<(), TaskError> {
-    let (listener, place) = Place::take(&config.socket).await?;
+    let (listener, place) = match Place::take(&config.socket).await {
+        Err(taken @ PlaceError::Taken { .. }) if !config.insists => {
+            tracing::warn!("this server is without control: {taken}");
+            context.ignore();
+            return Ok(());
+        }
+        taken => taken?,
+    };
     context.ready();
     let mut connections = Connections {
         seats: Arc::new(Semaphore::new(config.limits.connections)),

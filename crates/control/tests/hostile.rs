@@ -193,3 +193,19 @@ async fn a_socket_that_is_served_is_refused_and_one_of_a_dead_process_is_taken()
         .unwrap();
     scene.end().await;
 }
+
+#[tokio::test]
+async fn one_that_does_not_insist_goes_without() {
+    let first = Scene::start().await;
+    let taken = first.socket.clone();
+    let second = Scene::with_config(64, |config| {
+        config.socket.clone_from(&taken);
+        config.insists = false;
+    })
+    .await;
+    let down = second.root.supervisor().which_children().await;
+    assert!(down.last().unwrap().down.is_some(), "{down:?}");
+    second.root.stop(FOR_EVER).await;
+    others_are_well(&first, &mut first.client().await).await;
+    first.end().await;
+}

@@ -18,8 +18,9 @@ use model_host::HostConfig;
 use model_store::{DEFAULT_MODEL, Store, StoreConfig, StoreError};
 use root::{Tree, TreeConfig, TreeParts};
 use runtime::{Clock, CoarseClock, RunError, Runtime};
-use supervision::{ChildSpec, Events, StartTreeError, start_root};
+use supervision::{ChildPath, ChildSpec, Events, StartTreeError, start_root};
 use telemetry::{LogControl, Metrics, MetricsError};
+use tokio::sync::watch;
 use toolbox::{Tool, ToolboxError};
 
 use crate::chronicle::Chronicle;
@@ -29,6 +30,7 @@ use crate::host::{Paraphym, Parts};
 use crate::resolve::FromStore;
 use crate::servers::Servers;
 use crate::settings::{self, Source};
+use crate::steering::{Steering, Wanted};
 use crate::{applier, tools, upkeep};
 
 /// Why the host did not start.
@@ -63,6 +65,12 @@ pub enum StartError {
         /// What the HTTP edge said, naming the address.
         reason: String,
     },
+    /// Control cannot listen there.
+    #[error("{reason}")]
+    NotControlled {
+        /// What control said, naming the socket.
+        reason: String,
+    },
     /// A part of the tree did not start.
     #[error(transparent)]
     Tree(#[from] StartTreeError),
@@ -83,6 +91,7 @@ pub struct Builder {
     models: Option<HostConfig>,
     agents: Option<Config>,
     bind: Option<SocketAddr>,
+    control: Option<Wanted>,
     loader: Option<Arc<dyn ModelLoader>>,
     runtime: Option<Runtime>,
     seed: Option<u64>,
@@ -104,6 +113,7 @@ impl Default for Builder {
             models: None,
             agents: None,
             bind: None,
+            control: None,
             loader: None,
             runtime: None,
             seed: None,
@@ -184,6 +194,20 @@ impl Builder {
         self
     }
 
+    /// Can be controlled over this Unix socket, too, as `paraphym ctl` does: by the same user and root. Whoever asks it to end
+    /// is heard by [`Paraphym::asked_to_stop`].
+    pub fn control(mut self, socket: impl Into<PathBuf>) -> Self {
+        let (socket, insists) = (socket.into(), true);
+        self.control = Some(Wanted { socket, insists });
+        self
+    }
+
+    /// The same where `paraphym ctl` looks for it, unless another server of the same user is there already.
+    pub fn control_at_the_usual_place(mut self) -> Self {
+        self.control = Some(Wanted::usual());
+        self
+    }
+
     /// One more tool beside those that are built in.
     pub fn tool(mut self, tool: Arc<dyn Tool>) -> Self {
         self.tools.push(tool);
@@ -253,6 +277,7 @@ impl Builder {
         config.keeps_conversations = keeps_conversations;
         let max_models = config.models.max_models;
         let mut tree = Tree::new(config, parts);
+        let log = self.log.as_ref().map(|(control, _)| control.clone());
         let applier = applied(&tree, &settings, servers, fixed, self.log);
         let upkeep = upkeep::child(runtime.clone(), metrics.clone());
         tree.spec = tree.spec.child(applier).child(upkeep);
@@ -266,16 +291,29 @@ impl Builder {
                 host: &tree.models,
                 store: &store,
                 metrics,
-                clock,
+                clock: Arc::clone(&clock),
             };
             let (spec, served) = edges.add_to(tree.spec)?;
             tree.spec = spec;
             edge = Some(served);
         }
         let events = self.seed.map_or_else(Events::default, Events::with_seed);
+        let (stop, asked_to_stop) = watch::channel(None);
+        let steered = self.control.map(|wanted| {
+            let steering = Steering {
+                wanted,
+                events: events.clone(),
+                settings: settings.clone(),
+                log,
+                runtime: runtime.clone(),
+                clock,
+                stop,
+            };
+            steering.add_to(&mut tree)
+        });
         let root = start_root(tree.spec, events)
             .await
-            .map_err(|error| not_started(error, edge.as_ref()))?;
+            .map_err(|error| not_started(error, edge.as_ref(), steered.as_ref()))?;
         Ok(Paraphym::new(Parts {
             root,
             settings: (tree.settings, settings),
@@ -292,6 +330,7 @@ impl Builder {
             runtime,
             model,
             address: edge.map(|edge| edge.address),
+            asked_to_stop,
         }))
     }
 }
@@ -366,16 +405,24 @@ fn place(
     Ok((model, Store::open(StoreConfig::at(dir))?))
 }
 
-/// A tree that failed at its HTTP edge failed for the address that was chosen: that has a cure of its own.
-fn not_started(error: StartTreeError, edge: Option<&Edge>) -> StartError {
-    match (error, edge) {
-        (StartTreeError::Child(failure), Some(edge)) if failure.child == edge.path => {
-            StartError::NotServed {
-                bind: edge.bind,
-                reason: failure.reason,
-            }
-        }
-        (error, _) => error.into(),
+/// A tree that failed at one of its edges failed for the place that was chosen: that has a cure of its own.
+fn not_started(
+    error: StartTreeError,
+    edge: Option<&Edge>,
+    steered: Option<&ChildPath>,
+) -> StartError {
+    let StartTreeError::Child(failure) = error else {
+        return error.into();
+    };
+    match edge {
+        Some(edge) if failure.child == edge.path => StartError::NotServed {
+            bind: edge.bind,
+            reason: failure.reason,
+        },
+        _ if steered == Some(&failure.child) => StartError::NotControlled {
+            reason: failure.reason,
+        },
+        _ => StartTreeError::Child(failure).into(),
     }
 }
 

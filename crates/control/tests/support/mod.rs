@@ -67,6 +67,10 @@ impl Scene {
 
     /// A listener may fall so many events behind.
     pub async fn with_events(limits: Limits, capacity: usize) -> Self {
+        Self::with_config(capacity, |config| config.limits = limits).await
+    }
+
+    pub async fn with_config(capacity: usize, change: impl FnOnce(&mut ControlConfig)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let loader = ScriptedLoader::new(Answer::Counting).with_card(|c| c.context_tokens = 4096);
         let control = loader.control();
@@ -123,7 +127,7 @@ impl Scene {
         };
         let socket = folder.path().join("control.sock");
         let mut config = ControlConfig::new(&socket);
-        config.limits = limits;
+        change(&mut config);
         let spec = spec.child(paraphym_control::child(config, deps));
         let root = start_root(spec, events).await.unwrap();
         Self {
