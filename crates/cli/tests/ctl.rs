@@ -130,17 +130,14 @@ fn every_example_is_run_in_words_and_as_json() {
             follows(&server, &args);
             continue;
         }
+        prepare(&server, &args);
         assert!(!server.say(&args).is_empty(), "{line}");
+        prepare(&server, &args);
         let json = server.json(&args);
         assert!(json.is_object(), "{line}: {json}");
         if let Some(done) = json.get("done") {
             assert_eq!(done, !line.contains("--dry-run"), "{line}: {json}");
             assert_eq!(json["audited"], true, "{line}: {json}");
-        }
-        // Each was run twice; what can be done only once is undone in between.
-        match args[0] {
-            "stop" => drop(server.say(&["start", args[1]])),
-            _ => {}
         }
     }
     for line in all.iter().filter(|line| ends(line)) {
@@ -150,6 +147,18 @@ fn every_example_is_run_in_words_and_as_json() {
     }
     let (code, said) = server.ended();
     assert_eq!(code, Some(0), "{said}");
+}
+
+/// Each is run twice, and some can be done only once.
+fn prepare(server: &Server, args: &[&str]) {
+    match args {
+        // It may be up already.
+        ["stop", actor] => drop(server.ctl(&["start", actor])),
+        ["start", actor] => drop(server.ctl(&["stop", actor])),
+        ["unpin", model] => drop(server.say(&["pin", model])),
+        ["unload", model] => drop(server.say(&["load", model])),
+        _ => {}
+    }
 }
 
 /// What happened and what happens now, until Ctrl-C.

@@ -1,6 +1,7 @@
 //! Answers as tables for people. Pure; colours are put on whole lines, so that columns stay where they are.
 
 use anstyle::AnsiColor;
+use domain::Bytes;
 use paraphym_candle::control::protocol::events::{Event, Past};
 use paraphym_candle::control::protocol::look::{
     Actor, AuditAnswer, ConfigAnswer, ConversationsAnswer, HostAnswer, InspectAnswer, Model,
@@ -75,9 +76,9 @@ pub(super) fn status(answer: &HostAnswer) -> Shown {
     if let Some(memory) = &answer.memory {
         let text = format!(
             "{} leased of {}, {} available; pressure {} by {}, {} waiting",
-            size(memory.leased_bytes),
-            size(memory.limit_bytes),
-            size(memory.available_bytes),
+            Bytes(memory.leased_bytes),
+            Bytes(memory.limit_bytes),
+            Bytes(memory.available_bytes),
             memory.pressure,
             memory.pressure_source,
             memory.waiting
@@ -286,6 +287,9 @@ pub(super) fn past(answer: &Past) -> Shown {
     let mut shown = Shown {
         lines: answer.events.iter().map(event).collect(),
     };
+    if answer.events.is_empty() {
+        shown.line("nothing of that happened lately".to_owned());
+    }
     if answer.forgotten > 0 {
         shown.line(format!(
             "{} older events are not kept any more",
