@@ -38,11 +38,11 @@ pub(crate) fn man(words: &[String]) -> Result<(), Failure> {
 fn print(text: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout();
     let written = out.write_all(text).and_then(|()| out.flush());
-    written.map_err(|error| match error.kind() {
-        ErrorKind::BrokenPipe => Failure::NobodyReads,
-        _ => {
-            let what = format!("standard output cannot be written: {error}");
-            Failure::failed(what, "check where it goes")
+    written.map_err(|error| {
+        if error.kind() == ErrorKind::BrokenPipe {
+            return Failure::NobodyReads;
         }
+        let what = format!("standard output cannot be written: {error}");
+        Failure::failed(what, "check where it goes")
     })
 }

@@ -193,12 +193,8 @@ impl Client {
                 Err(ended) => return Err(sent.err().unwrap_or(ended)),
             };
             match line {
-                Line {
-                    error: Some(error),
-                    id: None,
-                    ..
-                } => return Err(error.into()),
                 Line { id: Some(of), .. } if of != id => {}
+                // Without an id it is a last word: the connection ends.
                 Line {
                     error: Some(error), ..
                 } => return Err(error.into()),
@@ -249,12 +245,13 @@ impl Client {
         match self.news.back_mut() {
             Some(News::Lagged(lagged)) => lagged.lost += 1,
             last => {
-                let lost = Lagged {
+                // The one that had the last place, and this one.
+                let both = Lagged {
                     subscription,
                     lost: 2,
                 };
                 if let Some(last) = last {
-                    *last = News::Lagged(lost);
+                    *last = News::Lagged(both);
                 }
             }
         }

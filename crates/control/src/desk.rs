@@ -205,9 +205,6 @@ pub(crate) fn would(what: impl Into<String>) -> Acted {
 }
 
 /// Whoever was asked does not answer.
-pub(crate) fn silent<E: std::fmt::Debug>(error: &AskError<E>) -> RpcError
-where
-    E: std::fmt::Display,
-{
+pub(crate) fn silent<E: std::fmt::Debug + std::fmt::Display>(error: &AskError<E>) -> RpcError {
     RpcError::new(Code::Unavailable, error)
 }

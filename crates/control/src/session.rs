@@ -173,13 +173,11 @@ impl Session {
     }
 
     fn unsubscribe(&mut self, subscription: u64) -> Result<Value, RpcError> {
-        match self.subscriptions.remove(&subscription) {
-            Some(_) => to_value(&Nothing {}),
-            None => {
-                let what = format!("subscription = {subscription} is not held");
-                Err(RpcError::new(Code::NotFound, what))
-            }
+        if self.subscriptions.remove(&subscription).is_some() {
+            return to_value(&Nothing {});
         }
+        let what = format!("subscription = {subscription} is not held");
+        Err(RpcError::new(Code::NotFound, what))
     }
 
     /// Something that was to be carried out has come to its end; the line to write.

@@ -12,7 +12,7 @@ use domain::{Bytes, ModelName};
 use engine::ModelLoader;
 use gateway::GatewayError;
 use inference::GgufLoader;
-use mcp_client::{ServerConfig, ServersError};
+use mcp_client::{McpServers, ServerConfig, ServersError};
 use memory_governor::FileProbe;
 use model_host::HostConfig;
 use model_store::{DEFAULT_MODEL, Store, StoreConfig, StoreError};
@@ -21,7 +21,7 @@ use runtime::{Clock, CoarseClock, RunError, Runtime};
 use supervision::{ChildPath, ChildSpec, Events, StartTreeError, start_root};
 use telemetry::{LogControl, Metrics, MetricsError};
 use tokio::sync::watch;
-use toolbox::{Tool, ToolboxError};
+use toolbox::{Tool, Toolbox, ToolboxError};
 
 use crate::chronicle::Chronicle;
 use crate::edge::{Edge, Edges};
@@ -259,19 +259,10 @@ impl Builder {
         let metrics = installed();
         let servers = Servers::new(self.servers, !self.without_servers);
         let clock: chat_config::Clock = Arc::new(|| CoarseClock::default().stamp().system_time());
-        let parts = TreeParts {
-            loader: Arc::clone(&loader),
-            resolve: Arc::new(FromStore(store.clone())),
-            probe: Arc::new(FileProbe),
-            settings: settings.clone(),
-            tools: tools.clone(),
-            servers: mcp_client::children(servers.at_first(&first))?,
-            ages: Arc::new(CoarseClock::default()),
-            conversations: opened(self.conversations).await?,
-            embedding_model: ModelName::new(&first.recall.model),
-            clock: Arc::clone(&clock),
-            now_ms: Arc::new(now_ms),
-        };
+        let from = (store.clone(), settings.clone(), tools.clone());
+        let archive = opened(self.conversations).await?;
+        let servers_now = mcp_client::children(servers.at_first(&first))?;
+        let parts = parts(from, (archive, servers_now), &loader, &clock);
         let fixed = (self.memory_limit.is_some(), self.models.is_some());
         let mut config = bounds(self.memory_limit, self.models, self.agents, &first);
         config.keeps_conversations = keeps_conversations;
@@ -300,16 +291,8 @@ impl Builder {
         let events = self.seed.map_or_else(Events::default, Events::with_seed);
         let (stop, asked_to_stop) = watch::channel(None);
         let steered = self.control.map(|wanted| {
-            let steering = Steering {
-                wanted,
-                events: events.clone(),
-                settings: settings.clone(),
-                log,
-                runtime: runtime.clone(),
-                clock,
-                stop,
-            };
-            steering.add_to(&mut tree)
+            let shared = (events.clone(), settings.clone(), runtime.clone());
+            Steering::new(wanted, shared, log, clock, stop).add_to(&mut tree)
         });
         let root = start_root(tree.spec, events)
             .await
@@ -332,6 +315,28 @@ impl Builder {
             address: edge.map(|edge| edge.address),
             asked_to_stop,
         }))
+    }
+}
+
+/// What the tree needs from outside.
+fn parts(
+    (store, settings, tools): (Store, chat_config::Store, Toolbox),
+    (conversations, servers): (Archive, (ChildSpec, McpServers)),
+    loader: &Arc<dyn ModelLoader>,
+    clock: &chat_config::Clock,
+) -> TreeParts {
+    TreeParts {
+        loader: Arc::clone(loader),
+        resolve: Arc::new(FromStore(store)),
+        probe: Arc::new(FileProbe),
+        embedding_model: ModelName::new(&settings.current().settings.recall.model),
+        settings,
+        tools,
+        servers,
+        ages: Arc::new(CoarseClock::default()),
+        conversations,
+        clock: Arc::clone(clock),
+        now_ms: Arc::new(now_ms),
     }
 }
 

@@ -32,16 +32,34 @@ impl Wanted {
 
 /// What control is made of, beside the tree.
 pub(crate) struct Steering {
-    pub(crate) wanted: Wanted,
-    pub(crate) events: Events,
-    pub(crate) settings: chat_config::Store,
-    pub(crate) log: Option<LogControl>,
-    pub(crate) runtime: Runtime,
-    pub(crate) clock: chat_config::Clock,
-    pub(crate) stop: watch::Sender<Option<Duration>>,
+    wanted: Wanted,
+    events: Events,
+    settings: chat_config::Store,
+    log: Option<LogControl>,
+    runtime: Runtime,
+    clock: chat_config::Clock,
+    stop: watch::Sender<Option<Duration>>,
 }
 
 impl Steering {
+    pub(crate) fn new(
+        wanted: Wanted,
+        (events, settings, runtime): (Events, chat_config::Store, Runtime),
+        log: Option<LogControl>,
+        clock: chat_config::Clock,
+        stop: watch::Sender<Option<Duration>>,
+    ) -> Self {
+        Self {
+            wanted,
+            events,
+            settings,
+            log,
+            runtime,
+            clock,
+            stop,
+        }
+    }
+
     /// Adds the child behind all others, so that it is there for all of their lives but the last moments. Which child it is.
     pub(crate) fn add_to(self, tree: &mut Tree) -> ChildPath {
         let runtime = self.runtime;

@@ -54,7 +54,7 @@ pub(super) fn plain(text: &str) -> String {
 
 /// Cells of a table without colour.
 fn row<const N: usize>(cells: [String; N]) -> (Vec<String>, Option<AnsiColor>) {
-    (cells.to_vec(), None)
+    (Vec::from(cells), None)
 }
 
 pub(super) fn status(answer: &HostAnswer) -> Shown {
@@ -163,9 +163,8 @@ fn note(one: &Actor) -> String {
 fn colour(one: &Actor) -> Option<AnsiColor> {
     match one.health.as_str() {
         "up" => None,
-        "stuck" => Some(AnsiColor::Red),
         "down" if one.down.as_deref() == Some("it was asked to stop") => Some(AnsiColor::Yellow),
-        "down" => Some(AnsiColor::Red),
+        "down" | "stuck" => Some(AnsiColor::Red),
         _ => Some(AnsiColor::Yellow),
     }
 }

@@ -72,14 +72,15 @@ impl Desk {
         if made.number == before {
             return Ok(done(format!("nothing to change: revision {before} holds")));
         }
-        let changed = made.changed.iter();
-        let changed: Vec<String> = changed
+        let said: Vec<String> = made
+            .changed
+            .iter()
             .map(|one| format!("{}: {} -> {}", one.field, one.from, one.to))
             .collect();
         let number = made.number;
         Ok(done(format!(
             "{}; revision {number} holds",
-            changed.join("; ")
+            said.join("; ")
         )))
     }
 

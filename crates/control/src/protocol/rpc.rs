@@ -233,7 +233,7 @@ struct Written<'a, P> {
     jsonrpc: &'static str,
     /// Null where it is not known whose it is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<Option<&'a Id>>,
+    id: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -260,10 +260,17 @@ impl<P: Serialize> Written<'_, P> {
     }
 }
 
+fn written(id: &Id) -> Value {
+    match id {
+        Id::Number(number) => Value::from(*number),
+        Id::Text(text) => Value::from(text.as_str()),
+    }
+}
+
 /// A request as a line, without its end.
 pub fn request(id: &Id, method: &str, params: &impl Serialize) -> String {
     Written {
-        id: Some(Some(id)),
+        id: Some(written(id)),
         method: Some(method),
         params: Some(params),
         ..Written::EMPTY
@@ -278,7 +285,7 @@ pub fn answer(id: Option<&Id>, result: Result<Value, RpcError>) -> String {
         Err(error) => (None, Some(error)),
     };
     Written::<()> {
-        id: Some(id),
+        id: Some(id.map_or(Value::Null, written)),
         result,
         error,
         ..Written::EMPTY
