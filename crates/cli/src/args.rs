@@ -5,6 +5,7 @@
 )]
 
 mod config;
+mod ctl;
 mod history;
 mod memory;
 mod model;
@@ -19,6 +20,7 @@ use domain::{Bytes, ModelName};
 
 use crate::size::parse_size;
 pub(crate) use config::{ConfigAction, Configs};
+pub(crate) use ctl::{Ctl, CtlConfig, Limited, Verb, loudness};
 pub(crate) use history::{Export, Histories, HistoryAction};
 pub(crate) use memory::{Memories, MemoryAction, Whose};
 pub(crate) use model::{ModelAction, Models};
@@ -50,8 +52,8 @@ Examples:
   paraphym chat --system \"You answer in one sentence.\"
   paraphym serve --bind 127.0.0.1:7007
 
-Exit status: 0 answered, 1 failed, 2 bad usage, 129 hung up, 130 interrupted,
-143 terminated.";
+Exit status: 0 answered, 1 failed, 2 bad usage, 3 no server to control, 129 hung up,
+130 interrupted, 143 terminated.";
 
 /// What holds for every command. What can be set for good is only a flag here: variables are read with the settings.
 #[derive(Clone, Debug, Default, Args)]
@@ -186,6 +188,27 @@ Examples:
 An agent remembers and recalls once it may: paraphym config set agents.default.memory=true"
     )]
     Memory(Memories),
+    /// Look at a running server and steer it: tree, models, events, limits, settings, its end
+    #[command(arg_required_else_help = true, after_help = ctl::EXAMPLES)]
+    Ctl(Ctl),
+    /// Completions of the command line, for a shell
+    #[command(after_help = "\
+Examples:
+  paraphym completions bash > ~/.local/share/bash-completion/completions/paraphym
+  paraphym completions zsh > ~/.zfunc/_paraphym")]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// The page for man
+    #[command(after_help = "\
+Examples:
+  paraphym man | man -l -
+  paraphym man ctl | man -l -")]
+    Man {
+        /// A command, such as ctl [default: the program]
+        command: Vec<String>,
+    },
 }
 
 /// A number of things, at least one.
@@ -212,6 +235,10 @@ pub(crate) struct Serve {
     /// The model that answers when a request names none [env: PARAPHYM_MODEL]
     #[arg(short, long, value_name = "NAME|PATH", value_parser = model_name)]
     pub(crate) model: Option<ModelName>,
+    /// The socket that `paraphym ctl` speaks to, or off [default: $XDG_RUNTIME_DIR/paraphym/control.sock, or
+    /// /tmp/paraphym-UID/control.sock; a second server goes without]
+    #[arg(long, value_name = "PATH|off")]
+    pub(crate) control: Option<PathBuf>,
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "clap wants a Result")]

@@ -42,6 +42,11 @@ pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> 
         Ok(tokens) => builder = builder.tokens(tokens),
         Err(error) => note(&format!("nobody has a token: {error}")),
     }
+    builder = match &args.control {
+        None => builder.control_at_the_usual_place(),
+        Some(off) if off.as_os_str() == "off" => builder,
+        Some(socket) => builder.control(socket),
+    };
     let host = builder.start().await?;
     match stage.unless_signalled(host.address()).await {
         Ok(Some(address)) => note(&format!("listening on http://{address}")),
@@ -53,6 +58,10 @@ pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> 
     }
     let result = loop {
         tokio::select! {
+            wished = host.asked_to_stop() => {
+                stage.drain_within(&host, None, wished).await;
+                return Ok(());
+            }
             _ = host.ended() => break Err(Failure::failed(
                 "the server ended by itself: its tree gave up restarting",
                 "the log lines above say which part and why",

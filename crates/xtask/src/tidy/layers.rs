@@ -20,7 +20,7 @@ const LAYERS: [&[&str]; 15] = [
     &["model_host", "conversation_store"],
     &["retrieval"],
     &["agent_worker"],
-    &["gateway"],
+    &["gateway", "control"],
     &["root"],
     &["paraphym_candle"],
     &["cli"],
@@ -176,10 +176,17 @@ const FOREIGN: [(&[&str], &[&str]); 18] = [
     ),
     (&["getrandom"], &["bearer"]),
     // A child's whole process group is killed, a terminal is put back, a folder is watched, the kernel's coarse clocks are
-    // read: safely, and nowhere else.
+    // read, the own user is asked for: safely, and nowhere else.
     (
         &["rustix"],
-        &["model_store", "chat_config", "mcp_client", "cli", "runtime"],
+        &[
+            "model_store",
+            "chat_config",
+            "mcp_client",
+            "control",
+            "cli",
+            "runtime",
+        ],
     ),
     (&["rayon*"], &["runtime", "inference"]),
     (&["libc", "nix"], &["runtime"]),
@@ -214,15 +221,15 @@ const FOREIGN: [(&[&str], &[&str]); 18] = [
             "retrieval",
             "agent_worker",
             "gateway",
+            "control",
             "root",
             "paraphym_candle",
             "cli",
         ],
     ),
-    (
-        &["figment", "garde", "schemars", "strsim", "toml*"],
-        &["chat_config"],
-    ),
+    (&["figment", "garde", "strsim", "toml*"], &["chat_config"]),
+    // Settings have a schema, and the control protocol a page that is made from its types.
+    (&["schemars"], &["chat_config", "control"]),
     (&["cargo_metadata", "syn", "proc-macro2"], &["xtask"]),
 ];
 
