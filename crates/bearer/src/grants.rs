@@ -129,8 +129,8 @@ impl Grants {
         let mut grants = Self::default();
         for line in written.tokens {
             let grant = grant(&line).map_err(damaged)?;
-            let named = grant.name.iter().all(|name| names.insert(name.clone()));
-            if !named || grants.with_id(&grant.id).is_some() {
+            let fresh = grant.name.iter().all(|name| names.insert(name.clone()));
+            if !fresh || grants.with_id(&grant.id).is_some() {
                 return Err(damaged(format!("two tokens are called {}", line.id)));
             }
             if grants.all.len() >= MOST {

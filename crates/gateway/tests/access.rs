@@ -1,5 +1,9 @@
 //! Who may ask, over real loopback sockets: with a token and without, from pages of other places, and how often. Real time
 //! passes here, but nothing measures it.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a broken fixture should fail the test at once"
+)]
 
 mod support;
 
@@ -168,8 +172,10 @@ fn off_loopback_nothing_is_served_while_nobody_has_a_token() {
 const PREFLIGHT: &str = "host: localhost\r\naccess-control-request-method: POST\r\naccess-control-request-headers: \
                          authorization,content-type,x-stainless-os\r\n";
 
-#[tokio::test]
-async fn pages_that_were_named_may_ask_and_read_and_others_may_not() {
+const PAGE: &str = "origin: https://app.example\r\n";
+
+/// A server that a page may ask, and the header that it needs for that.
+async fn with_a_page() -> (Scene, String) {
     let issued = Issued::default();
     let good = issued.make(1, Terms::default());
     let scene = Scene::start(hello(), |config| {
@@ -180,75 +186,62 @@ async fn pages_that_were_named_may_ask_and_read_and_others_may_not() {
             requests_per_minute: Some(1000),
             ..Access::default()
         };
-    })
-    .await;
-    let page = "origin: https://app.example\r\n";
-    let asked = bare(
-        &scene,
-        "OPTIONS /v1/chat/completions",
-        &format!("{PREFLIGHT}{page}"),
-    )
-    .await;
+    });
+    (scene.await, good)
+}
+
+fn allowed_origin(answered: &Response) -> Option<&str> {
+    answered.header("access-control-allow-origin")
+}
+
+#[track_caller]
+fn assert_lists(answered: &Response, header: &str, words: &[&str]) {
+    let list = answered.header(header).unwrap();
+    for word in words {
+        assert!(list.split(',').any(|one| one == *word), "{word}: {list}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_was_named_may_ask_and_read() {
+    let (scene, good) = with_a_page().await;
+    let asked = format!("{PREFLIGHT}{PAGE}");
+    let asked = bare(&scene, "OPTIONS /v1/chat/completions", &asked).await;
     assert_eq!(asked.status, 200, "{asked:?}");
-    assert_eq!(
-        asked.header("access-control-allow-origin"),
-        Some("https://app.example")
-    );
-    let allowed = asked.header("access-control-allow-headers").unwrap();
-    for header in [
+    assert_eq!(allowed_origin(&asked), Some("https://app.example"));
+    let headers = [
         "authorization",
         "content-type",
         "x-request-id",
         "x-stainless-os",
-    ] {
-        assert!(
-            allowed.split(',').any(|one| one == header),
-            "{header}: {allowed}"
-        );
-    }
-    assert_eq!(
-        asked.header("access-control-allow-methods"),
-        Some("GET,POST")
-    );
+    ];
+    assert_lists(&asked, "access-control-allow-headers", &headers);
+    assert_lists(&asked, "access-control-allow-methods", &["GET", "POST"]);
     // Refusals can be read as well: a page must be able to say what is wrong.
     for (headers, status) in [(good.as_str(), 200), ("", 401)] {
-        let answered = chat(&scene, &format!("{page}{headers}")).await;
+        let answered = chat(&scene, &format!("{PAGE}{headers}")).await;
         assert_eq!(answered.status, status);
-        assert_eq!(
-            answered.header("access-control-allow-origin"),
-            Some("https://app.example")
-        );
-        let exposed = answered.header("access-control-expose-headers").unwrap();
-        for header in [
+        assert_eq!(allowed_origin(&answered), Some("https://app.example"));
+        let exposed = [
             "x-request-id",
             "retry-after",
             "x-ratelimit-remaining-requests",
-        ] {
-            assert!(
-                exposed.split(',').any(|one| one == header),
-                "{header}: {exposed}"
-            );
-        }
+        ];
+        assert_lists(&answered, "access-control-expose-headers", &exposed);
     }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_is_said_to_a_page_that_was_not_named_it_may_not_read() {
+    let (scene, good) = with_a_page().await;
     for origin in ["https://other.example", "http://app.example", "null"] {
-        let origin = format!("origin: {origin}\r\n");
-        let asked = bare(
-            &scene,
-            "OPTIONS /v1/models",
-            &format!("{PREFLIGHT}{origin}"),
-        )
-        .await;
-        assert_eq!(
-            asked.header("access-control-allow-origin"),
-            None,
-            "{origin}"
-        );
-        let answered = chat(&scene, &format!("{origin}{good}")).await;
-        assert_eq!(
-            answered.header("access-control-allow-origin"),
-            None,
-            "{origin}"
-        );
+        let page = format!("origin: {origin}\r\n");
+        let asked = bare(&scene, "OPTIONS /v1/models", &format!("{PREFLIGHT}{page}")).await;
+        assert_eq!(allowed_origin(&asked), None, "{origin}");
+        let answered = chat(&scene, &format!("{page}{good}")).await;
+        assert_eq!(answered.status, 200, "{origin}");
+        assert_eq!(allowed_origin(&answered), None, "{origin}");
     }
     scene.end().await;
 }
