@@ -136,7 +136,7 @@ const NARROW: [(&str, &[&str], &str); 12] = [
 const ACTORS: &str = "an actor meets the engine's trait, never a kind of model or store";
 
 /// Foreign crates that only some of ours may name. A `*` at the end stands for any rest.
-const FOREIGN: [(&[&str], &[&str]); 18] = [
+const FOREIGN: [(&[&str], &[&str]); 19] = [
     (
         &[
             "candle*",
