@@ -155,6 +155,7 @@ async fn the_tokens_of_a_call_are_told_before_it() {
     asked.tools = Tools {
         specs: [look].into(),
         choice: ToolChoice::Auto,
+        ..Tools::default()
     };
     let heard = answer(&stage, asked).await;
     assert_eq!(told(&heard), words(ANSWER, 1));

@@ -43,6 +43,8 @@ pub struct Terms {
 /// The tokens that are valid, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
+    /// Whether there ever was one, as far as is known: it was read from a list, or one was added.
+    begun: bool,
     all: Vec<Arc<Grant>>,
     by_hash: HashMap<[u8; 32], Arc<Grant>>,
 }
@@ -126,7 +128,10 @@ impl Grants {
             return Err(damaged(why));
         }
         let mut names = HashSet::new();
-        let mut grants = Self::default();
+        let mut grants = Self {
+            begun: true,
+            ..Self::default()
+        };
         for line in written.tokens {
             let grant = grant(&line).map_err(damaged)?;
             let fresh = grant.name.iter().all(|name| names.insert(name.clone()));
@@ -159,6 +164,11 @@ impl Grants {
         let mut text = serde_json::to_string_pretty(&written).unwrap_or_default();
         text.push('\n');
         text
+    }
+
+    /// Whether somebody wanted tokens to be asked for: there is a list, and be it that the last one was revoked.
+    pub fn is_begun(&self) -> bool {
+        self.begun
     }
 
     /// The one whose secret this is.
@@ -212,6 +222,7 @@ impl Grants {
             return Err(GrantError::TooMany);
         }
         let hash = secret.hash();
+        self.begun = true;
         Ok(self.push(Grant {
             id: id(&hash),
             name,

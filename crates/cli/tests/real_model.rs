@@ -368,7 +368,7 @@ async fn real_model_served_to_a_crowd_of_processes_outlives_those_that_are_kille
         kill(crowd.remove(n * 5 % 8));
         crowd.push(one_of_the_crowd(&server.address));
     }
-    // Each survivor is answered, wholly, once more.
+    // Each survivor was answered, wholly, and goes on asking: none stopped at an answer that was not.
     for mut survivor in crowd {
         let said = BufReader::new(survivor.stdout.take().unwrap()).lines();
         let mut said = said.map_while(Result::ok);

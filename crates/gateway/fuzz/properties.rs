@@ -11,11 +11,17 @@
 
 use std::fmt::Debug;
 
-use domain::{FinishReason, GenerationError, GenerationEvent, ModelName, Sampling, Usage};
+use domain::{
+    FinishReason, GenerationError, GenerationEvent, ModelName, Sampling, TokenLogprob, ToolCall,
+    ToolCallId, Usage,
+};
 use gateway::answer::Written;
 use gateway::answer::chunks::Chunks;
+use gateway::answer::text::TextAnswer;
 use gateway::answer::whole::Heading;
 use gateway::error::ApiError;
+use gateway::request::completion::completion_request;
+use gateway::request::embedding::embedding_request;
 use gateway::request::{Defaults, chat_request};
 use serde_json::Value;
 
@@ -28,6 +34,10 @@ pub fn body_is_read_or_refused(body: &[u8]) {
     holds(chat_request(body, defaults()), || {
         chat_request(body, defaults())
     });
+    holds(completion_request(body, defaults()), || {
+        completion_request(body, defaults())
+    });
+    holds(embedding_request(body), || embedding_request(body));
 }
 
 fn holds<T: PartialEq + Debug>(
@@ -110,6 +120,22 @@ fn event(kind: u8, rest: &[u8]) -> (GenerationEvent, Option<&[u8]>) {
             };
             (GenerationEvent::Failed(failed), left)
         }
+        8 => {
+            let call = ToolCall {
+                id: ToolCallId::new(&text),
+                name: "f".into(),
+                arguments: text,
+            };
+            (GenerationEvent::ToolCall(call), left)
+        }
+        9 => {
+            let token = TokenLogprob {
+                bytes: text.into_bytes(),
+                logprob: f32::NEG_INFINITY,
+                likeliest: Vec::new(),
+            };
+            (GenerationEvent::Logprobs(vec![token]), left)
+        }
         _ => (GenerationEvent::Text(text), left),
     }
 }
@@ -117,43 +143,136 @@ fn event(kind: u8, rest: &[u8]) -> (GenerationEvent, Option<&[u8]>) {
 /// Whatever the model says arrives as it was said, in events that any reader takes apart, and after an error nothing does.
 pub fn stream_is_well_formed(bytes: &[u8]) {
     for include_usage in [false, true] {
-        check_stream(&events(bytes), include_usage);
+        check_chat(&events(bytes), include_usage);
+        check_completion(&events(bytes), include_usage);
     }
 }
 
-fn check_stream(events: &[GenerationEvent], include_usage: bool) {
-    let heading = Heading {
+fn heading() -> Heading {
+    Heading {
         id: "chatcmpl-\u{2028}\n\n".into(),
         created: u64::MAX,
         model: ModelName::new("m\r\n\r\ndata: x"),
-    };
-    let mut chunks = Chunks::new(heading, include_usage);
-    let raw: String = events.iter().map(|event| chunks.event(event)).collect();
-    let data = read_as_a_browser(&raw);
-    let (mut said, mut failed, mut done, mut ends, mut costs) = (String::new(), false, false, 0, 0);
-    for data in &data {
-        assert!(!failed && !done, "nothing follows the end: {raw}");
-        if data == "[DONE]" {
-            done = true;
-            continue;
-        }
-        let chunk: Value = serde_json::from_str(data).expect("every other event is JSON");
-        failed = chunk.get("error").is_some();
-        let choice = &chunk["choices"][0];
-        said.push_str(choice["delta"]["content"].as_str().unwrap_or_default());
-        ends += usize::from(choice["finish_reason"].is_string());
-        costs += usize::from(chunk["usage"].is_object());
     }
-    let texts = events.iter().filter_map(|event| match event {
-        GenerationEvent::Text(text) => Some(text.as_str()),
+}
+
+/// What a stream carried, as a client puts it together.
+#[derive(Default)]
+struct Heard {
+    said: String,
+    /// The arguments of each call, by its index.
+    calls: Vec<String>,
+    /// The bytes of all tokens that were told with how likely they were.
+    told: Vec<u8>,
+    failed: bool,
+    done: bool,
+    ends: usize,
+    costs: usize,
+}
+
+impl Heard {
+    fn of(raw: &str) -> Self {
+        let mut heard = Self::default();
+        for data in read_as_a_browser(raw) {
+            assert!(
+                !heard.failed && !heard.done,
+                "nothing follows the end: {raw}"
+            );
+            if data == "[DONE]" {
+                heard.done = true;
+                continue;
+            }
+            let chunk: Value = serde_json::from_str(&data).expect("every other event is JSON");
+            heard.failed = chunk.get("error").is_some();
+            heard.costs += usize::from(chunk["usage"].is_object());
+            heard.hear(&chunk["choices"][0]);
+        }
+        heard
+    }
+
+    fn hear(&mut self, choice: &Value) {
+        let text = choice["delta"]["content"]
+            .as_str()
+            .or(choice["text"].as_str());
+        self.said.push_str(text.unwrap_or_default());
+        self.ends += usize::from(choice["finish_reason"].is_string());
+        for call in choice["delta"]["tool_calls"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            let at = call["index"].as_u64().expect("a call has its place") as usize;
+            if at == self.calls.len() {
+                assert!(call["id"].is_string() && call["function"]["name"] == "f");
+                self.calls.push(String::new());
+            }
+            let arguments = call["function"]["arguments"].as_str();
+            self.calls[at].push_str(arguments.expect("a piece of arguments"));
+        }
+        for token in choice["logprobs"]["content"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            assert_eq!(token["logprob"], -9999.0);
+            let bytes = token["bytes"].as_array().expect("a token has bytes");
+            self.told.extend(
+                bytes
+                    .iter()
+                    .filter_map(|byte| byte.as_u64().map(|byte| byte as u8)),
+            );
+        }
+    }
+
+    fn ends_as(&self, events: &[GenerationEvent], include_usage: bool) {
+        let texts = events.iter().filter_map(|event| match event {
+            GenerationEvent::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        assert_eq!(
+            self.said,
+            texts.collect::<String>(),
+            "what was said arrives"
+        );
+        let finished = matches!(events.last(), Some(GenerationEvent::Finished { .. }));
+        let broke = matches!(events.last(), Some(GenerationEvent::Failed(_)));
+        assert_eq!((self.done, self.failed), (finished, broke));
+        assert_eq!(self.ends, usize::from(finished));
+        assert_eq!(self.costs, usize::from(finished && include_usage));
+    }
+}
+
+fn check_chat(events: &[GenerationEvent], include_usage: bool) {
+    let mut chunks = Chunks::new(heading(), include_usage);
+    let raw: String = events.iter().map(|event| chunks.event(event)).collect();
+    let heard = Heard::of(&raw);
+    heard.ends_as(events, include_usage);
+    let calls = events.iter().filter_map(|event| match event {
+        GenerationEvent::ToolCall(call) => Some(call.arguments.clone()),
         _ => None,
     });
-    assert_eq!(said, texts.collect::<String>(), "what was said arrives");
-    let finished = matches!(events.last(), Some(GenerationEvent::Finished { .. }));
-    let broke = matches!(events.last(), Some(GenerationEvent::Failed(_)));
-    assert_eq!((done, failed), (finished, broke), "{raw}");
-    assert_eq!(ends, usize::from(finished), "{raw}");
-    assert_eq!(costs, usize::from(finished && include_usage), "{raw}");
+    assert_eq!(
+        heard.calls,
+        calls.collect::<Vec<_>>(),
+        "what was called arrives"
+    );
+    let told = events.iter().filter_map(|event| match event {
+        GenerationEvent::Logprobs(tokens) => Some(tokens[0].bytes.clone()),
+        _ => None,
+    });
+    let told: Vec<u8> = told.flatten().collect();
+    // What is told of tokens whose text never comes is lost where an answer breaks off.
+    assert!(told.starts_with(&heard.told));
+    assert!(
+        !heard.done || told.len() == heard.told.len(),
+        "what was told arrives"
+    );
+}
+
+fn check_completion(events: &[GenerationEvent], include_usage: bool) {
+    let mut answer = TextAnswer::new(heading(), true, include_usage);
+    let raw: String = events.iter().map(|event| answer.event(event)).collect();
+    Heard::of(&raw).ends_as(events, include_usage);
 }
 
 /// The `data` of every event, read as the standard for event streams says: lines end with CR, LF or both, an empty line

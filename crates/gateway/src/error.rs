@@ -191,8 +191,7 @@ impl ApiError {
 
     /// 413: the body is over the limit.
     pub fn too_large(limit_bytes: usize) -> Self {
-        let message =
-            format!("the body has more than {limit_bytes} bytes: send fewer or shorter messages");
+        let message = format!("the body has more than {limit_bytes} bytes: send less at once");
         Self::new(413, Some("request_too_large"), message)
     }
 

@@ -11,9 +11,10 @@ CHAT = "smollm2-135m-instruct"
 
 class Guarded(unittest.TestCase):
     def test_without_a_token_nothing_is_answered(self):
-        for key in ["", "sk-wrong"]:
+        no_header = {"Authorization": openai.Omit()}
+        for headers in [no_header, {}]:
             with self.assertRaises(openai.AuthenticationError) as refused:
-                OpenAI(api_key=key or "none", max_retries=0).models.list()
+                OpenAI(api_key="sk-wrong", max_retries=0, default_headers=headers).models.list()
             self.assertEqual(refused.exception.code, "invalid_api_key")
 
     def test_a_limit_is_told_and_kept(self):

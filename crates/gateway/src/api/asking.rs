@@ -107,7 +107,6 @@ pub(crate) async fn asked(
     answer: impl AsyncFnOnce(&Arc<Shared>, Asked) -> Result<Response, Refused>,
 ) -> Result<Response, Refused> {
     must_be_json(request.headers())?;
-    let slot = shared.slot()?;
     let number = shared.ids.number();
     let names = Names {
         request: caller.id.clone(),
@@ -120,6 +119,8 @@ pub(crate) async fn asked(
     let cancelled = entry.cancelled();
     let answered = async {
         let body = body(request, shared).await?;
+        // Behind the body: who sends half of one takes nobody's place.
+        let slot = shared.slot()?;
         let held = Held {
             _slot: slot,
             _work: shared

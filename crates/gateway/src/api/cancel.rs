@@ -8,6 +8,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use futures_util::future::join_all;
 use serde::Serialize;
 
 use crate::api::asking::{Caller, body};
@@ -39,14 +40,15 @@ pub(crate) async fn cancel(
         return Err(ApiError::no_such_request(&id).into());
     }
     // Its stream ends by itself once it is polled. A client that reads nothing polls nothing, and the model must stop.
-    for id in found {
-        let told = shared
+    let told = found.into_iter().map(|id| {
+        let cancel = model_host::Cancel { id };
+        shared
             .deps
             .host
-            .ask(model_host::Cancel { id }, shared.config.limits.probe_time);
-        if let Err(error) = told.await {
-            tracing::debug!(%error, "the model host did not hear of a cancelled answer");
-        }
+            .ask(cancel, shared.config.limits.probe_time)
+    });
+    for error in join_all(told).await.into_iter().filter_map(Result::err) {
+        tracing::debug!(%error, "the model host did not hear of a cancelled answer");
     }
     let said = Cancellation {
         id: &id,

@@ -16,6 +16,7 @@ use crate::api::asking::{Asked, Caller, Endpoint, asked};
 use crate::api::ends::broken_off;
 use crate::api::streaming::piece_by_piece;
 use crate::error::ApiError;
+use crate::guard::lasting::lasting;
 use crate::http::{Refused, Shared, json};
 use crate::request::{ChatRequest, Defaults, chat_request};
 
@@ -51,7 +52,8 @@ async fn answered(shared: &Arc<Shared>, asked: Asked) -> Result<Response, Refuse
         let chunks = Chunks::new(heading, include_usage);
         return piece_by_piece(answer, chunks, shared, held).await;
     }
-    whole(answer, Whole::new(heading, logprobs)).await
+    let whole = whole(answer, Whole::new(heading, logprobs)).await?;
+    Ok(lasting(whole, held))
 }
 
 pub(crate) fn defaults(shared: &Shared, number: u64) -> Defaults {

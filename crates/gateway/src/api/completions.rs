@@ -15,6 +15,7 @@ use crate::api::chat::{defaults, heading};
 use crate::api::ends::broken_off;
 use crate::api::streaming::piece_by_piece;
 use crate::error::ApiError;
+use crate::guard::lasting::lasting;
 use crate::http::{Refused, Shared, json};
 use crate::request::completion::{CompletionRequest, completion_request};
 
@@ -54,7 +55,7 @@ async fn answered(shared: &Arc<Shared>, asked: Asked) -> Result<Response, Refuse
     if streamed {
         return piece_by_piece(answer, written, shared, held).await;
     }
-    whole(answer, written).await
+    Ok(lasting(whole(answer, written).await?, held))
 }
 
 fn generate(id: RequestId, request: CompletionRequest) -> model_host::Request {

@@ -11,6 +11,7 @@ use model_host::{EmbedRequest, Embeddings, embed};
 use crate::answer::vectors::vectors;
 use crate::api::asking::{Asked, Caller, Endpoint, asked};
 use crate::error::ApiError;
+use crate::guard::lasting::lasting;
 use crate::http::{Refused, Shared, json};
 use crate::request::embedding::{EmbeddingRequest, embedding_request};
 
@@ -45,7 +46,7 @@ async fn answered(shared: &Arc<Shared>, asked: Asked) -> Result<Response, Refuse
     let embeddings = embeddings.map_err(|error| ApiError::from(&error).about("texts", "input"))?;
     as_wanted(&embeddings, dimensions)?;
     let body = vectors(&embeddings, encoding).unwrap_or_default();
-    Ok(json(StatusCode::OK, body))
+    Ok(lasting(json(StatusCode::OK, body), asked.held))
 }
 
 /// How many numbers a model's vectors have is known once it is here.

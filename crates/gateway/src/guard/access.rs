@@ -27,7 +27,7 @@ pub struct Access {
 /// Whether a token is needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Auth {
-    /// Off loopback, and on it as soon as there is one.
+    /// Off loopback, and on it as soon as there was one: to revoke the last does not open the door.
     #[default]
     Auto,
     /// Always.
@@ -100,7 +100,10 @@ fn is_origin(text: &str) -> bool {
         let (Some(scheme), Some(authority)) = parts else {
             return false;
         };
-        text == format!("{scheme}://{authority}") && !text.contains('@')
+        let usual_port = (scheme == "https" && authority.as_str().ends_with(":443"))
+            || (scheme == "http" && authority.as_str().ends_with(":80"));
+        let as_browsers_do = !usual_port && *text == text.to_ascii_lowercase();
+        text == format!("{scheme}://{authority}") && as_browsers_do && !text.contains(['@', '*'])
     };
     uri.is_some_and(plain)
 }
@@ -168,7 +171,11 @@ mod tests {
             ("app.example", Auth::Auto, false),
             ("null", Auth::Auto, false),
             ("", Auth::Auto, false),
-            ("https://*.example", Auth::Auto, true),
+            ("https://*.example", Auth::Auto, false),
+            ("https://App.example", Auth::Auto, false),
+            ("https://app.example:443", Auth::Auto, false),
+            ("https://app.example:80", Auth::Auto, true),
+            ("http://app.example:80", Auth::Auto, false),
             ("*", Auth::Auto, false),
             ("*", Auth::Off, false),
             ("*", Auth::Required, true),

@@ -13,8 +13,11 @@ const MAX_AGE: Duration = Duration::from_mins(10);
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What the official JavaScript client sends of its own accord.
-const CLIENT: [&str; 12] = [
+/// What the official JavaScript client sends of its own accord; `user-agent` is asked for by browsers that let it be set.
+const CLIENT: [&str; 15] = [
+    "accept",
+    "user-agent",
+    "openai-beta",
     "openai-organization",
     "openai-project",
     "idempotency-key",

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, Uri};
@@ -29,6 +30,8 @@ pub(crate) struct Door {
     access: Access,
     bind: SocketAddr,
     allowances: Allowances,
+    /// Whether there was a token in this life.
+    begun: AtomicBool,
 }
 
 /// Somebody who was let in.
@@ -44,6 +47,7 @@ impl Door {
             access: config.access.clone(),
             bind: config.bind,
             allowances: Allowances::new(&config.access, now),
+            begun: AtomicBool::new(false),
         }
     }
 
@@ -82,8 +86,12 @@ impl Door {
     }
 
     fn needs_token(&self, grants: &Grants) -> bool {
-        let one_was_made = self.access.auth == Auth::Auto && !grants.is_empty();
-        self.access.always_needs_token(self.bind) || one_was_made
+        if grants.is_begun() {
+            self.begun.store(true, Ordering::Relaxed);
+        }
+        // To revoke the last one, or to lose the file, must not open the door.
+        let begun = self.begun.load(Ordering::Relaxed);
+        self.access.always_needs_token(self.bind) || (self.access.auth == Auth::Auto && begun)
     }
 }
 

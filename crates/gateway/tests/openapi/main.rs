@@ -82,6 +82,14 @@ fn was_worth_it(document: &Document, outcomes: &Outcomes) {
             times(&|one, _| one == at) > 100,
             "{operation:?}: {outcomes:?}"
         );
+        let computes = operation.body.is_some() && !operation.path.ends_with("/cancel");
+        for status in [200, 400] {
+            let often = times(&|one, answered| one == at && answered == status) > 20;
+            assert!(
+                often || !computes,
+                "{status} of {operation:?}: {outcomes:?}"
+            );
+        }
     }
     assert!(
         times(&|_, status| status == 200) > REQUESTS / 10,
