@@ -14,7 +14,7 @@ class Guarded(unittest.TestCase):
         no_header = {"Authorization": openai.Omit()}
         for headers in [no_header, {}]:
             with self.assertRaises(openai.AuthenticationError) as refused:
-                OpenAI(api_key="sk-wrong", max_retries=0, default_headers=headers).models.list()
+                OpenAI(api_key="sk-wrong", max_retries=0).models.list(extra_headers=headers)
             self.assertEqual(refused.exception.code, "invalid_api_key")
 
     def test_a_limit_is_told_and_kept(self):
