@@ -79,6 +79,11 @@ where
         self.cell.down(reason)
     }
 
+    fn pause(&self, paused: bool) -> bool {
+        self.cell.pause(paused);
+        true
+    }
+
     fn take_left(&self) -> Vec<String> {
         self.cell.take_left()
     }

@@ -46,6 +46,7 @@ pub(crate) struct Look {
     pub(crate) capacity: usize,
     pub(crate) current: Option<(&'static str, Instant)>,
     pub(crate) work: Vec<String>,
+    pub(crate) paused: bool,
 }
 
 /// A handler under way.
@@ -78,6 +79,10 @@ pub(crate) trait Child: Send + Sync + 'static {
     /// What a kill cut off in the life that has just ended, if another is to follow.
     fn take_left(&self) -> Vec<String> {
         Vec::new()
+    }
+    /// Lets the queue wait, or go on. `false` if there is none.
+    fn pause(&self, _paused: bool) -> bool {
+        false
     }
     /// Shows where the child is in its life to those who hold its handle.
     fn show(&self, state: ChildState);

@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
+use crate::admin::Intervention;
 use crate::exit::DownReason;
+use crate::family::RestartCause;
 use crate::metric_names;
 use crate::names::{ChildId, ChildPath};
 
@@ -48,11 +50,19 @@ pub enum Lifecycle {
     BackingOff {
         /// How long the rest is.
         delay: Duration,
+        /// Crashes in a row, this one included: the rest grows with them.
+        in_a_row: u32,
+        /// Restarts of the whole supervisor within its period, this one included …
+        restarts: u32,
+        /// … of so many it allows.
+        allowed: u32,
     },
     /// A later start succeeded.
     Restarted {
         /// How often this child has been restarted under this life of its supervisor.
         restarts: u64,
+        /// Why it had to be.
+        cause: RestartCause,
     },
     /// A stop has begun.
     Stopping,
@@ -72,6 +82,10 @@ pub enum Lifecycle {
         restarts: u32,
         /// … within this time.
         period: Duration,
+        /// Whose crash was one too many.
+        child: ChildId,
+        /// Why that one crashed.
+        reason: String,
     },
     /// It is a supervisor, and ends because a significant child did.
     AutoShutdown {
@@ -95,6 +109,13 @@ pub enum Lifecycle {
         /// How long it was handled: exact if another message followed at once, else at most a tenth of the budget too
         /// much.
         took: Duration,
+    },
+    /// An administrator's order was taken; what it leads to follows.
+    Ordered {
+        /// What to do.
+        what: Intervention,
+        /// On whose behalf.
+        by: String,
     },
     /// A start failed.
     StartFailed {
@@ -159,11 +180,24 @@ fn log(event: &LifecycleEvent) {
         Lifecycle::Crashed { reason } => {
             tracing::warn!(child, incarnation, reason = reason.as_str(), "crashed");
         }
-        Lifecycle::BackingOff { delay } => {
-            tracing::info!(child, incarnation, ?delay, "backing off");
+        Lifecycle::BackingOff {
+            delay,
+            in_a_row,
+            restarts,
+            allowed,
+        } => {
+            tracing::info!(
+                child,
+                incarnation,
+                ?delay,
+                in_a_row,
+                restarts,
+                allowed,
+                "backing off"
+            );
         }
-        Lifecycle::Restarted { restarts } => {
-            tracing::info!(child, incarnation, restarts, "restarted");
+        Lifecycle::Restarted { restarts, cause } => {
+            tracing::info!(child, incarnation, restarts, %cause, "restarted");
         }
         Lifecycle::Stopping => tracing::info!(child, incarnation, "stopping"),
         Lifecycle::Stopped { reason, abandoned } if abandoned.is_empty() => {
@@ -175,8 +209,17 @@ fn log(event: &LifecycleEvent) {
         Lifecycle::Killed => {
             tracing::warn!(child, incarnation, "killed: no time was left for its stop");
         }
-        Lifecycle::Escalated { restarts, period } => {
-            tracing::warn!(child, incarnation, restarts, ?period, "gave up");
+        Lifecycle::Escalated {
+            restarts,
+            period,
+            child: last,
+            reason,
+        } => {
+            let reason = reason.as_str();
+            tracing::warn!(child, incarnation, restarts, ?period, %last, reason, "gave up");
+        }
+        Lifecycle::Ordered { what, by } => {
+            tracing::info!(child, incarnation, %what, by = by.as_str(), "ordered");
         }
         Lifecycle::AutoShutdown { significant } => {
             tracing::info!(child, incarnation, %significant, "ends with its significant child");

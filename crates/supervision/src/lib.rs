@@ -103,12 +103,14 @@ mod work;
 pub use kameo;
 
 pub use admin::{
-    ChildCounts, ChildInfo, ChildSpecInfo, DeleteChildError, GetChildspecError, RestartChildError,
-    StartChildError, Started, SupervisorHandle, TerminateChildError,
+    AdminError, Administration, Affected, ChildCounts, ChildInfo, ChildSpecInfo, DeleteChildError,
+    Fate, GetChildspecError, Impact, Intervention, RestartChildError, StartChildError, Started,
+    SupervisorHandle, TerminateChildError,
 };
 pub use backoff::Backoff;
 pub use events::{DEFAULT_EVENT_CAPACITY, Events, Lifecycle, LifecycleEvent};
 pub use exit::{ChildState, DownReason, Escalation, Exit, StartFailure};
+pub use family::RestartCause;
 pub use handle::{Answer, AskError, Handle, Refusal, TellError};
 pub use health::Health;
 pub use inbox::{AlarmDue, Birth, Inbox};

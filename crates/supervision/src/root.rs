@@ -7,7 +7,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::admin::SupervisorHandle;
+use crate::admin::{Administration, SupervisorHandle};
 use crate::child::{Begin, Child, Doorbell, Life, Ring, StopHow};
 use crate::events::{Events, Lifecycle, LifecycleEvent};
 use crate::exit::{ChildState, DownReason, Escalation, Exit, StartFailure};
@@ -87,7 +87,8 @@ pub async fn start_root(
     }
     let bell = Arc::new(Doorbell::default());
     let begun = Instant::now();
-    let mut handle = launch(root, path, supervisor, Tree::new(events), &bell);
+    let tree = Tree::new(events, supervisor.clone());
+    let mut handle = launch(root, path, supervisor, tree, &bell);
     handle.announce(Lifecycle::Starting);
     tokio::select! {
         biased;
@@ -216,6 +217,11 @@ impl RootHandle {
     /// The root's own handle: start, find, stop and list its children.
     pub fn supervisor(&self) -> SupervisorHandle {
         self.supervisor.clone()
+    }
+
+    /// The way to every child of the tree by its path.
+    pub fn administration(&self) -> Administration {
+        self.supervisor.administration()
     }
 
     /// The whole tree; see [`SupervisorHandle::topology`].

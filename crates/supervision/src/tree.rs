@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::admin::SupervisorHandle;
 use crate::events::Events;
 use crate::names::ChildPath;
 use crate::patience::Shelf;
@@ -19,6 +20,8 @@ pub struct Abandoned {
 #[derive(Debug)]
 pub(crate) struct Tree {
     pub(crate) events: Events,
+    /// The top, for those inside who administer the whole.
+    pub(crate) top: SupervisorHandle,
     /// `None` until the root is asked to stop: only then is it worth keeping, and only then is it bounded by what lives.
     ledger: Mutex<Option<Vec<Abandoned>>>,
     /// Timers of asks, for the next asks.
@@ -26,9 +29,10 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    pub(crate) fn new(events: Events) -> Self {
+    pub(crate) fn new(events: Events, top: SupervisorHandle) -> Self {
         Self {
             events,
+            top,
             ledger: Mutex::new(None),
             shelf: Arc::default(),
         }

@@ -22,6 +22,10 @@ pub struct ChildInfo {
     pub kind: Kind,
     /// Which of its ends are answered by a new start.
     pub restart: Restart,
+    /// Started at run time: a later life of its supervisor does not start it again, and its metrics are labelled `*`.
+    pub dynamic: bool,
+    /// Its queue waits, because an administrator said so.
+    pub paused: bool,
     /// Which life, from 1; 0 before the first.
     pub incarnation: u64,
     /// Restarts that succeeded under the present life of its supervisor.

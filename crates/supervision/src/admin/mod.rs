@@ -4,8 +4,12 @@
 //! down.
 
 mod answers;
+mod by_path;
 mod handle;
+mod impact;
 mod info;
+mod intervention;
+mod refusal;
 mod survey;
 
 use std::any::Any;
@@ -22,8 +26,13 @@ pub use answers::{
     DeleteChildError, GetChildspecError, RestartChildError, StartChildError, Started,
     TerminateChildError,
 };
+pub use by_path::Administration;
 pub use handle::SupervisorHandle;
+pub use impact::{Affected, Fate, Impact};
 pub use info::{ChildCounts, ChildInfo, ChildSpecInfo};
+pub use intervention::Intervention;
+pub(crate) use intervention::Order;
+pub use refusal::AdminError;
 pub(crate) use survey::Survey;
 
 /// Commands that may wait for one supervisor: 64. It answers each at once, so a full queue means hundreds of callers.
@@ -71,6 +80,25 @@ pub(crate) enum Command {
     Survey {
         reply: oneshot::Sender<Survey>,
     },
+    /// Where the child of that id is, on the way to one below it.
+    Enter {
+        id: ChildId,
+        reply: oneshot::Sender<Entered>,
+    },
+    /// What an operator wants done to a child.
+    Operate {
+        id: ChildId,
+        order: Order,
+        by: Arc<str>,
+        reply: Reply<Started, AdminError>,
+    },
+}
+
+/// A step on the way to a child.
+pub(crate) enum Entered {
+    NotFound,
+    Worker,
+    Supervisor(Arc<Control>),
 }
 
 /// A supervisor's place: what its handle and its lives share.

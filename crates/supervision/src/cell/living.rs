@@ -35,7 +35,7 @@ impl<A: Actor> Cell<A> {
             inner.private = false;
             return Step::Private;
         }
-        if inner.leave != Some(StopHow::Pause)
+        if inner.takes_from_queue()
             && !inner.queue.is_empty()
             && let Some(actor) = inner.actor.clone()
             && let Some((envelope, next)) = inner.queue.pop()

@@ -67,6 +67,8 @@ struct Inner<A: Actor> {
     ring: Option<Ring>,
     alarm: Option<Instant>,
     incarnation: u64,
+    /// An administrator lets the queue wait.
+    paused: bool,
     /// The start of this life said that it is not wanted.
     ignored: bool,
     /// Made when somebody first asks for it.
@@ -119,6 +121,7 @@ impl<A: Actor> Cell<A> {
                 ring: None,
                 alarm: None,
                 incarnation: 0,
+                paused: false,
                 ignored: false,
                 stopping: None,
             }),
@@ -174,6 +177,7 @@ impl<A: Actor> Cell<A> {
             capacity: inner.queue.capacity(),
             current,
             work: inner.work.labels(),
+            paused: inner.paused,
         }
     }
 
@@ -191,6 +195,15 @@ impl<A: Actor> Cell<A> {
 impl<A: Actor> Inner<A> {
     fn refusal(&self) -> Option<DownReason> {
         self.closed.as_deref().cloned()
+    }
+
+    /// A stop for good handles what is queued even if it was told to wait: it would be lost otherwise.
+    fn takes_from_queue(&self) -> bool {
+        match self.leave {
+            Some(StopHow::Pause) => false,
+            Some(StopHow::Drain) => true,
+            None => !self.paused,
+        }
     }
 
     fn open(&mut self) {

@@ -84,6 +84,15 @@ impl<A: Actor> Cell<A> {
         }
     }
 
+    /// The queue waits, or goes on.
+    pub(crate) fn pause(&self, paused: bool) {
+        let mut inner = self.lock();
+        inner.paused = paused;
+        let listener = inner.listener.take();
+        drop(inner);
+        wake(listener);
+    }
+
     pub(crate) fn take_left(&self) -> Vec<String> {
         self.lock().work.take_left()
     }
@@ -101,6 +110,7 @@ impl<A: Actor> Cell<A> {
         let line = inner.close(reason.clone());
         inner.closed = Some(Box::new(reason.clone()));
         inner.state = ChildState::Down;
+        inner.paused = false;
         let queue = inner.queue.take_items();
         let mut undone = inner.work.take_left();
         let labels = inner.work.labels();

@@ -89,6 +89,8 @@ fn info(member: &Member, kept: &Kept, now: Instant) -> ChildInfo {
         health: Health::of(state, current.as_ref().is_some_and(overrun)),
         kind: member.policy.kind,
         restart: member.policy.restart,
+        dynamic: kept.dynamic,
+        paused: look.paused,
         incarnation: member.incarnation,
         restarts: member.restarts,
         depth: look.depth,

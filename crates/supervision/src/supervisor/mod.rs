@@ -6,6 +6,7 @@
 mod commands;
 mod ends;
 mod list;
+mod operating;
 mod watching;
 
 use std::collections::HashMap;
@@ -296,8 +297,18 @@ impl Supervisor {
                     ring.ready();
                 }
             }
-            Effect::GivesUp { restarts, period } => {
-                let what = Lifecycle::Escalated { restarts, period };
+            Effect::GivesUp {
+                restarts,
+                period,
+                child,
+                reason,
+            } => {
+                let what = Lifecycle::Escalated {
+                    restarts,
+                    period,
+                    child,
+                    reason,
+                };
                 self.announce(self.path.clone(), self.incarnation, what);
             }
             Effect::ShutsDown(significant) => {

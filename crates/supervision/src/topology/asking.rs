@@ -163,6 +163,8 @@ fn describe(top: &Control) -> ChildInfo {
         health: Health::of(state, false),
         kind: Kind::Supervisor,
         restart: top.restart(),
+        dynamic: false,
+        paused: false,
         incarnation: 0,
         restarts: 0,
         depth: 0,

@@ -24,6 +24,8 @@ fn actor(path: &str) -> TopologyNode {
             state: ChildState::Up,
             health: Health::Up,
             kind: Kind::Worker,
+            dynamic: false,
+            paused: false,
             restart: Restart::Permanent,
             incarnation: 1,
             restarts: 0,

@@ -1,0 +1,287 @@
+//! Every child of a tree by its path, for operators: down from the top, each supervisor names the next.
+//!
+//! Nothing here reaches into a child: an order is a message to its supervisor, which answers at any moment of its life.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{AdminError, Command, Control, Entered, Impact, Intervention, Order, Reply, Started};
+use crate::names::{ChildId, ChildPath};
+use crate::topology::{Topology, ask_tree};
+
+/// The way to every child of a tree, or of one supervisor. Cheap to clone; made before the tree starts, too.
+///
+/// A path is a whole one (`root/agent_supervisor/worker-1`) or one from the top's children on
+/// (`agent_supervisor/worker-1`); if a child is called like the top, the whole one is meant. Every deadline is for the
+/// whole way, there and back.
+#[derive(Clone)]
+pub struct Administration {
+    top: Arc<Control>,
+    by: Arc<str>,
+}
+
+impl std::fmt::Debug for Administration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Administration({}, by {})", self.top.path(), self.by)
+    }
+}
+
+/// The ids of a path below the top, the last apart.
+struct Way {
+    through: Vec<ChildId>,
+    last: ChildId,
+}
+
+impl Administration {
+    pub(crate) fn new(top: Arc<Control>) -> Self {
+        Self {
+            top,
+            by: Arc::from("the app"),
+        }
+    }
+
+    /// The same, for orders on behalf of somebody: `ctl of uid 1000`. The events of the tree name them; `the app` unless
+    /// said otherwise.
+    #[must_use]
+    pub fn on_behalf_of(&self, by: impl AsRef<str>) -> Self {
+        Self {
+            top: self.top.clone(),
+            by: Arc::from(by.as_ref()),
+        }
+    }
+
+    /// The top: all paths lie below it.
+    pub fn top(&self) -> &ChildPath {
+        self.top.path()
+    }
+
+    /// Stops a child as its spec says, but keeps its queue, and starts it again; waits until it is up. Its supervisor's
+    /// strategy decides who is restarted with it ([`Administration::impact`] tells beforehand). It is no crash: it counts
+    /// for no intensity and is followed by no rest. One that rests is started now, and one that is down, too. Below a
+    /// supervisor, children of the spec keep their queues, and those started at run time end.
+    ///
+    /// # Errors
+    /// See [`AdminError`]. If the new start fails, its supervisor tries again, and this goes on waiting.
+    pub async fn restart(
+        &self,
+        path: impl AsRef<str>,
+        deadline: Duration,
+    ) -> Result<Started, AdminError> {
+        self.plain(path.as_ref(), Intervention::Restart, deadline)
+            .await
+    }
+
+    /// Drops what an actor or a task does where it stands; what follows is what follows a crash, its message is lost, its
+    /// queue is kept. One that is being stopped is stopped by force. Back when the order is given: the events tell the rest.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn kill(&self, path: impl AsRef<str>, deadline: Duration) -> Result<(), AdminError> {
+        let done = self.plain(path.as_ref(), Intervention::Kill, deadline);
+        done.await.map(drop)
+    }
+
+    /// Stops a child for good, as its spec says, and waits for its end; see
+    /// [`SupervisorHandle::terminate_child`](super::SupervisorHandle::terminate_child).
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn stop(&self, path: impl AsRef<str>, deadline: Duration) -> Result<(), AdminError> {
+        let done = self.plain(path.as_ref(), Intervention::Stop, deadline);
+        done.await.map(drop)
+    }
+
+    /// Starts a child that is down and whose spec is kept, and waits until it is up; see
+    /// [`SupervisorHandle::restart_child`](super::SupervisorHandle::restart_child).
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn start(
+        &self,
+        path: impl AsRef<str>,
+        deadline: Duration,
+    ) -> Result<Started, AdminError> {
+        self.plain(path.as_ref(), Intervention::Start, deadline)
+            .await
+    }
+
+    /// From now on what is queued for an actor waits: nothing is lost, and asks wait within their deadlines. The message
+    /// in hand is finished; what is private to this life (results of its own work, its alarm) is still handled. Restarts
+    /// keep the pause. A stop for good overrides it: what is queued is handled. Twice is once.
+    ///
+    /// # Errors
+    /// See [`AdminError`]; supervisors and tasks have no queue.
+    pub async fn pause(&self, path: impl AsRef<str>, deadline: Duration) -> Result<(), AdminError> {
+        let done = self.plain(path.as_ref(), Intervention::Pause, deadline);
+        done.await.map(drop)
+    }
+
+    /// The end of a pause; nothing if there is none.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn resume(
+        &self,
+        path: impl AsRef<str>,
+        deadline: Duration,
+    ) -> Result<(), AdminError> {
+        let done = self.plain(path.as_ref(), Intervention::Resume, deadline);
+        done.await.map(drop)
+    }
+
+    /// Whom a restart, a kill or a stop of a child would tear down, and what would become of each. Nothing is done.
+    ///
+    /// # Errors
+    /// The refusals that the order itself would meet, as far as they can be seen from outside.
+    pub async fn impact(
+        &self,
+        path: impl AsRef<str>,
+        what: Intervention,
+        deadline: Duration,
+    ) -> Result<Impact, AdminError> {
+        let path = path.as_ref();
+        let whole = async {
+            let way = self.way(path)?;
+            let parent = self.walk(&way.through).await?;
+            let seen = ask_tree(&parent, deadline).await;
+            Impact::of(&seen, &way.last, &what)
+        };
+        self.within(path, deadline, whole).await
+    }
+
+    /// What is below the top; see [`SupervisorHandle::topology`](super::SupervisorHandle::topology).
+    pub async fn topology(&self, deadline: Duration) -> Topology {
+        ask_tree(&self.top, deadline).await
+    }
+
+    /// The whole path of a child, if it is there.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn find(
+        &self,
+        path: impl AsRef<str>,
+        deadline: Duration,
+    ) -> Result<ChildPath, AdminError> {
+        let path = path.as_ref();
+        let whole = async {
+            let way = match self.way(path) {
+                Err(AdminError::Top { child }) => return Ok(child),
+                way => way?,
+            };
+            let parent = self.walk(&way.through).await?;
+            match enter(&parent, &way.last).await? {
+                Entered::NotFound => Err(not_found(&parent, &way.last)),
+                Entered::Worker | Entered::Supervisor(_) => Ok(parent.path().join(&way.last)),
+            }
+        };
+        self.within(path, deadline, whole).await
+    }
+
+    async fn plain(
+        &self,
+        path: &str,
+        what: Intervention,
+        deadline: Duration,
+    ) -> Result<Started, AdminError> {
+        self.order(path, Order::Plain(what), deadline).await
+    }
+
+    async fn order(
+        &self,
+        path: &str,
+        order: Order,
+        deadline: Duration,
+    ) -> Result<Started, AdminError> {
+        let whole = async {
+            let Way { through, last: id } = self.way(path)?;
+            let parent = self.walk(&through).await?;
+            let by = self.by.clone();
+            let operate = |reply: Reply<_, _>| Command::Operate {
+                id,
+                order,
+                by,
+                reply,
+            };
+            ask(&parent, operate).await?
+        };
+        self.within(path, deadline, whole).await
+    }
+
+    async fn within<T>(
+        &self,
+        path: &str,
+        deadline: Duration,
+        whole: impl Future<Output = Result<T, AdminError>>,
+    ) -> Result<T, AdminError> {
+        let done = tokio::time::timeout(deadline, whole).await;
+        done.unwrap_or_else(|_| {
+            Err(AdminError::Timeout {
+                path: path.to_owned(),
+                deadline,
+            })
+        })
+    }
+
+    fn way(&self, path: &str) -> Result<Way, AdminError> {
+        let top = self.top.path();
+        let below = match path.strip_prefix(top.as_str()) {
+            Some("") => return Err(AdminError::Top { child: top.clone() }),
+            Some(rest) => rest.strip_prefix('/').unwrap_or(path),
+            None => path,
+        };
+        let mut ids: Vec<ChildId> = below.split('/').map(ChildId::new).collect();
+        let bad = || AdminError::Path {
+            path: path.to_owned(),
+        };
+        if ids.iter().any(|id| id.check().is_err()) {
+            return Err(bad());
+        }
+        let last = ids.pop().ok_or_else(bad)?;
+        Ok(Way { through: ids, last })
+    }
+
+    /// Down from the top: each supervisor names the next.
+    async fn walk(&self, through: &[ChildId]) -> Result<Arc<Control>, AdminError> {
+        let mut at = self.top.clone();
+        let mut ids = through.iter();
+        while let Some(id) = ids.next() {
+            at = match enter(&at, id).await? {
+                Entered::Supervisor(next) => next,
+                Entered::NotFound => return Err(not_found(&at, id)),
+                Entered::Worker => {
+                    let below = ids.next().map_or_else(String::new, ToString::to_string);
+                    let child = at.path().join(id);
+                    return Err(AdminError::NotASupervisor { child, below });
+                }
+            };
+        }
+        Ok(at)
+    }
+}
+
+async fn enter(at: &Arc<Control>, id: &ChildId) -> Result<Entered, AdminError> {
+    let id = id.clone();
+    ask(at, |reply| Command::Enter { id, reply }).await
+}
+
+async fn ask<T>(
+    at: &Arc<Control>,
+    command: impl FnOnce(oneshot::Sender<T>) -> Command,
+) -> Result<T, AdminError> {
+    let down = || AdminError::Down {
+        supervisor: at.path().clone(),
+    };
+    let (reply, answer) = oneshot::channel();
+    at.send(command(reply)).await.ok_or_else(down)?;
+    answer.await.map_err(|_| down())
+}
+
+fn not_found(at: &Control, id: &ChildId) -> AdminError {
+    AdminError::NotFound {
+        supervisor: at.path().clone(),
+        child: id.clone(),
+    }
+}
