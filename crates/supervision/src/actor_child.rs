@@ -9,6 +9,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::cell::Cell;
 use crate::child::{Begin, Busy, Child, Life, Look, StopHow};
 use crate::exit::{ChildState, DownReason, Exit};
+use crate::handling::Totals;
 use crate::inbox::{Birth, Inbox};
 use crate::life::Living;
 use crate::names::ChildPath;
@@ -98,6 +99,10 @@ where
 
     fn busy(&self) -> Option<Busy> {
         self.cell.busy()
+    }
+
+    fn totals(&self) -> Totals {
+        self.cell.totals()
     }
 
     fn has_handlers(&self) -> bool {

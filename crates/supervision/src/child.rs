@@ -11,9 +11,11 @@ use tokio::time::Instant;
 
 use crate::exit::{ChildState, DownReason, Exit};
 use crate::family::Key;
+use crate::handling::{Handling, Totals};
 use crate::names::ChildPath;
 use crate::spec_error::SpecError;
 use crate::tree::Tree;
+use crate::vitals::Remains;
 
 /// One life of one child. It runs in its supervisor's `JoinSet` and ends when the life does.
 pub(crate) type Life = Pin<Box<dyn Future<Output = Exit> + Send>>;
@@ -47,6 +49,8 @@ pub(crate) struct Look {
     pub(crate) current: Option<(&'static str, Instant)>,
     pub(crate) work: Vec<String>,
     pub(crate) paused: bool,
+    pub(crate) handled: u64,
+    pub(crate) handling: Option<Handling>,
 }
 
 /// A handler under way.
@@ -91,6 +95,14 @@ pub(crate) trait Child: Send + Sync + 'static {
     /// The message being handled. Cheap: asked of every child once per its handler budget.
     fn busy(&self) -> Option<Busy> {
         None
+    }
+    /// What it has done, over all its lives.
+    fn totals(&self) -> Totals {
+        Totals::default()
+    }
+    /// It is forgotten: what it did stays counted.
+    fn depart(&self, label: &ChildPath, remains: &Remains) {
+        remains.keep(label, &self.totals());
     }
     /// True if it handles messages, so that a handler budget means something.
     fn has_handlers(&self) -> bool {

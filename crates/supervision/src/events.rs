@@ -250,8 +250,26 @@ fn log(event: &LifecycleEvent) {
 }
 
 /// Counts one restart under a label whose values are bounded by the specs.
-pub(crate) fn count_restart(child: &str) {
-    metrics::counter!(metric_names::RESTARTS, "child" => child.to_owned()).increment(1);
+pub(crate) fn count_restart(child: &str, why: &RestartCause) {
+    let child = child.to_owned();
+    metrics::counter!(metric_names::RESTARTS, "child" => child, "reason" => why.as_str())
+        .increment(1);
+}
+
+/// Counts one crash, or one failed start.
+pub(crate) fn count_crash(child: &str, reason: &'static str) {
+    metrics::counter!(metric_names::CRASHES, "child" => child.to_owned(), "reason" => reason)
+        .increment(1);
+}
+
+/// Notes a rest that was chosen.
+pub(crate) fn note_backoff(child: &str, delay: Duration) {
+    metrics::histogram!(metric_names::BACKOFF_SECONDS, "child" => child.to_owned()).record(delay);
+}
+
+/// Counts a supervisor that gave up.
+pub(crate) fn count_escalation(child: &str) {
+    metrics::counter!(metric_names::ESCALATIONS, "child" => child.to_owned()).increment(1);
 }
 
 /// Counts one stuck message under a label whose values are bounded by the specs.
@@ -290,10 +308,13 @@ mod tests {
     #[test]
     fn a_restart_is_counted_under_its_child() {
         let notes = Arc::new(Notes::default());
-        metrics::with_local_recorder(&*notes, || count_restart("root/a"));
+        metrics::with_local_recorder(&*notes, || {
+            count_restart("root/a", &RestartCause::Killed);
+        });
         let seen = notes.0.lock().unwrap().join("; ");
         assert!(seen.contains(metric_names::RESTARTS), "{seen}");
         assert!(seen.contains("child = root/a"), "{seen}");
+        assert!(seen.contains("reason = killed"), "{seen}");
     }
 
     #[test]

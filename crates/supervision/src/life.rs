@@ -43,7 +43,11 @@ where
             this.guard.cell.note_time();
         }
         let ended = ready!(polled).map(|(_, reason)| reason);
-        Poll::Ready(match read_end(ended, this.guard.cell.path()) {
+        let exit = read_end(ended, this.guard.cell.path());
+        if exit == Exit::Normal {
+            this.guard.cell.ended_well();
+        }
+        Poll::Ready(match exit {
             Exit::Normal | Exit::StartFailed(_) if this.guard.cell.is_ignored() => Exit::Ignored,
             exit => exit,
         })

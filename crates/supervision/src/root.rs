@@ -179,12 +179,15 @@ impl Drop for LastWords {
         };
         let abandoned = self.root.down(&reason);
         self.tree.abandon(&self.path, &abandoned);
-        self.tree.events.announce(LifecycleEvent {
-            child: self.path.clone(),
-            incarnation: 1,
-            at: Instant::now(),
-            what: Lifecycle::Stopped { reason, abandoned },
-        });
+        self.tree.announce(
+            LifecycleEvent {
+                child: self.path.clone(),
+                incarnation: 1,
+                at: Instant::now(),
+                what: Lifecycle::Stopped { reason, abandoned },
+            },
+            false,
+        );
         self.sender.send_replace(Some(self.exit.clone()));
     }
 }
@@ -206,12 +209,15 @@ impl RootHandle {
     }
 
     fn announce(&self, what: Lifecycle) {
-        self.tree.events.announce(LifecycleEvent {
-            child: self.path.clone(),
-            incarnation: 1,
-            at: Instant::now(),
-            what,
-        });
+        self.tree.announce(
+            LifecycleEvent {
+                child: self.path.clone(),
+                incarnation: 1,
+                at: Instant::now(),
+                what,
+            },
+            false,
+        );
     }
 
     /// The root's own handle: start, find, stop and list its children.

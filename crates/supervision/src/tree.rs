@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::admin::SupervisorHandle;
-use crate::events::Events;
+use crate::events::{Events, LifecycleEvent};
+use crate::flight::Recorder;
 use crate::names::ChildPath;
 use crate::patience::Shelf;
+use crate::vitals::Remains;
 
 /// Something a stop left undone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub(crate) struct Tree {
     pub(crate) top: SupervisorHandle,
     /// `None` until the root is asked to stop: only then is it worth keeping, and only then is it bounded by what lives.
     ledger: Mutex<Option<Vec<Abandoned>>>,
+    /// What children that are forgotten had done.
+    pub(crate) remains: Remains,
+    /// Why things happened.
+    pub(crate) recorder: Recorder,
     /// Timers of asks, for the next asks.
     pub(crate) shelf: Arc<Shelf>,
 }
@@ -34,8 +40,17 @@ impl Tree {
             events,
             top,
             ledger: Mutex::new(None),
+            remains: Remains::default(),
+            recorder: Recorder::default(),
             shelf: Arc::default(),
         }
+    }
+
+    /// Keeps the step for who asks why, logs it, and sends it to whoever listens. `passing`: started at run time, or below
+    /// such a one.
+    pub(crate) fn announce(&self, event: LifecycleEvent, passing: bool) {
+        self.recorder.note(&event, passing);
+        self.events.announce(event);
     }
 
     /// From now on, what is abandoned is kept for the stop report.

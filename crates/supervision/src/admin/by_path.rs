@@ -8,8 +8,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::{AdminError, Command, Control, Entered, Impact, Intervention, Order, Reply, Started};
+use crate::flight::Flight;
 use crate::names::{ChildId, ChildPath};
 use crate::topology::{Topology, ask_tree};
+use crate::vitals::Vitals;
 
 /// The way to every child of a tree, or of one supervisor. Cheap to clone; made before the tree starts, too.
 ///
@@ -151,9 +153,51 @@ impl Administration {
         self.within(path, deadline, whole).await
     }
 
+    /// The last steps of a child, and of the supervisors above it, with their reasons: why it was restarted, why it is
+    /// down, who asked for it. It answers at once, whatever the child and its supervisor are at, and of children that are
+    /// gone as long as their steps are kept. No steps: nothing but a start has happened to it, or it never was.
+    ///
+    /// # Errors
+    /// `Path`, and `Down` if the tree has never been started or is gone.
+    pub fn why(&self, path: impl AsRef<str>) -> Result<Flight, AdminError> {
+        let top = self.top.path();
+        let (through, last) = match self.way(path.as_ref()) {
+            Err(AdminError::Top { .. }) => (Vec::new(), None),
+            way => way.map(|way| (way.through, Some(way.last)))?,
+        };
+        let (tree, _) = self.top.home().ok_or_else(|| AdminError::Down {
+            supervisor: top.clone(),
+        })?;
+        let mut line = vec![top.clone()];
+        let mut child = top.clone();
+        for id in through.iter().chain(&last) {
+            child = child.join(id);
+            line.push(child.clone());
+        }
+        let records = tree.recorder.of(line.iter());
+        Ok(Flight { child, records })
+    }
+
     /// What is below the top; see [`SupervisorHandle::topology`](super::SupervisorHandle::topology).
     pub async fn topology(&self, deadline: Duration) -> Topology {
         ask_tree(&self.top, deadline).await
+    }
+
+    /// What every child does, by label: counted messages, queues, health. Costs what a topology costs; a supervisor that
+    /// does not answer within `deadline` keeps what it last told of counters, and its gauges are left out.
+    pub async fn vitals(&self, deadline: Duration) -> Vitals {
+        let home = self.top.home();
+        // Before the look: a child that goes meanwhile must not be counted twice.
+        let gone = home.as_ref().map(|(tree, _)| tree.remains.gone());
+        let seen = ask_tree(&self.top, deadline).await;
+        let label = home
+            .as_ref()
+            .map_or_else(|| self.top.path(), |(_, label)| label);
+        let mut vitals = Vitals::of(&seen, label, &gone.unwrap_or_default());
+        if let Some((tree, label)) = &home {
+            tree.remains.never_less(&mut vitals, label);
+        }
+        vitals
     }
 
     /// The whole path of a child, if it is there.

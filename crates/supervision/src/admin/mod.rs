@@ -13,7 +13,7 @@ mod refusal;
 mod survey;
 
 use std::any::Any;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,6 +21,7 @@ use crate::exit::ChildState;
 use crate::names::{ChildId, ChildPath};
 use crate::policy::{Restart, Strategy};
 use crate::spec::Record;
+use crate::tree::Tree;
 
 pub use answers::{
     DeleteChildError, GetChildspecError, RestartChildError, StartChildError, Started,
@@ -101,12 +102,20 @@ pub(crate) enum Entered {
     Supervisor(Arc<Control>),
 }
 
+/// Where a supervisor lives, once it does.
+struct Home {
+    /// Its place is held by the tree, not the other way round.
+    tree: Weak<Tree>,
+    label: ChildPath,
+}
+
 /// A supervisor's place: what its handle and its lives share.
 pub(crate) struct Control {
     id: ChildPath,
     path: OnceLock<ChildPath>,
     strategy: OnceLock<Strategy>,
     restart: OnceLock<Restart>,
+    home: OnceLock<Home>,
     inner: Mutex<Inner>,
 }
 
@@ -125,6 +134,7 @@ impl Control {
             path: OnceLock::new(),
             strategy: OnceLock::new(),
             restart: OnceLock::new(),
+            home: OnceLock::new(),
             inner: Mutex::new(Inner {
                 sender: Some(sender),
                 receiver: Some(receiver),
@@ -143,6 +153,20 @@ impl Control {
 
     pub(crate) fn adopt(&self, path: &ChildPath) -> bool {
         self.path.set(path.clone()).is_ok()
+    }
+
+    /// A place has one tree for good.
+    pub(crate) fn lives_in(&self, tree: &Arc<Tree>, label: &ChildPath) {
+        self.home.get_or_init(|| Home {
+            tree: Arc::downgrade(tree),
+            label: label.clone(),
+        });
+    }
+
+    /// Its tree and its label, if it has ever lived and somebody still holds the tree.
+    pub(crate) fn home(&self) -> Option<(Arc<Tree>, &ChildPath)> {
+        let home = self.home.get()?;
+        Some((home.tree.upgrade()?, &home.label))
     }
 
     pub(crate) fn show(&self, state: ChildState) {

@@ -8,7 +8,7 @@ use kameo::actor::{Actor, ActorRef};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Cell, Current, Step, wake};
+use super::{Cell, Step, wake};
 use crate::child::StopHow;
 use crate::exit::{ChildState, DownReason};
 use crate::work::WorkGuard;
@@ -21,7 +21,7 @@ impl<A: Actor> Cell<A> {
         let _stale;
         self.timeless.store(false, Relaxed);
         let mut inner = self.lock();
-        inner.current = None;
+        inner.done();
         if inner.ignored {
             return Step::End;
         }
@@ -41,7 +41,7 @@ impl<A: Actor> Cell<A> {
             && let Some((envelope, next)) = inner.queue.pop()
         {
             inner.private_first = true;
-            inner.current = Some(Current::new(envelope.name));
+            inner.begins(envelope.name);
             self.timeless.store(true, Relaxed);
             drop(inner);
             wake(next);
@@ -83,7 +83,8 @@ impl<A: Actor> Cell<A> {
             return None;
         }
         inner.alarm = None;
-        inner.current = Some(Current::new(name));
+        inner.done();
+        inner.begins(name);
         self.timeless.store(true, Relaxed);
         let actor = inner.actor.clone();
         let ring = inner.ring.take();
@@ -98,7 +99,9 @@ impl<A: Actor> Cell<A> {
     pub(crate) fn took_private(&self, name: Option<&'static str>) {
         let mut inner = self.lock();
         inner.private = true;
-        inner.current = name.map(Current::new);
+        if let Some(name) = name {
+            inner.begins(name);
+        }
         self.timeless.store(true, Relaxed);
     }
 
@@ -125,6 +128,7 @@ impl<A: Actor> Cell<A> {
         if self.timeless.load(Relaxed) {
             self.timeless.store(false, Relaxed);
             if let Some(current) = &mut self.lock().current {
+                current.waited = true;
                 current.since();
             }
         }

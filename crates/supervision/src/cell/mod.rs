@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::child::{Busy, Look, Ring, StopHow};
 use crate::exit::{ChildState, DownReason};
+use crate::handling::{Handling, ONE_IN};
 use crate::names::{ChildId, ChildPath};
 use crate::parcel::{Envelope, Parcel};
 use crate::patience::Shelf;
@@ -36,11 +37,19 @@ type Closed = Box<DownReason>;
 struct Current {
     name: &'static str,
     since: Option<Instant>,
+    /// Its time was taken at its beginning.
+    sampled: bool,
+    waited: bool,
 }
 
 impl Current {
     fn new(name: &'static str) -> Self {
-        Self { name, since: None }
+        Self {
+            name,
+            since: None,
+            sampled: false,
+            waited: false,
+        }
     }
 
     fn since(&mut self) -> Instant {
@@ -55,6 +64,10 @@ struct Inner<A: Actor> {
     leave: Option<StopHow>,
     state: ChildState,
     current: Option<Current>,
+    /// Messages handled to their end, by all lives.
+    handled: u64,
+    /// Made when the first is timed.
+    handling: Option<Box<Handling>>,
     work: WorkLog,
     actor: Option<ActorRef<A>>,
     /// The inbox, while it waits. Whoever gives it something to do takes this and wakes it.
@@ -113,6 +126,8 @@ impl<A: Actor> Cell<A> {
                 leave: None,
                 state: ChildState::Starting,
                 current: None,
+                handled: 0,
+                handling: None,
                 work: WorkLog::default(),
                 actor: None,
                 listener: None,
@@ -178,6 +193,8 @@ impl<A: Actor> Cell<A> {
             current,
             work: inner.work.labels(),
             paused: inner.paused,
+            handled: inner.handled,
+            handling: inner.handling.as_deref().cloned(),
         }
     }
 
@@ -195,6 +212,31 @@ impl<A: Actor> Cell<A> {
 impl<A: Actor> Inner<A> {
     fn refusal(&self) -> Option<DownReason> {
         self.closed.as_deref().cloned()
+    }
+
+    /// The handler of a message begins.
+    fn begins(&mut self, name: &'static str) {
+        let mut current = Current::new(name);
+        // Not the first: most actors of a crowd handle few.
+        if self.handled % ONE_IN == ONE_IN / 2 {
+            current.sampled = true;
+            current.since();
+        }
+        self.current = Some(current);
+    }
+
+    /// The message in hand is handled to its end.
+    fn done(&mut self) {
+        let Some(current) = self.current.take() else {
+            return;
+        };
+        self.handled += 1;
+        let Some(since) = current.since.filter(|_| current.sampled || current.waited) else {
+            return;
+        };
+        let weight = if current.waited { 1 } else { ONE_IN };
+        let handling = self.handling.get_or_insert_default();
+        handling.note(since.elapsed(), weight);
     }
 
     /// A stop for good handles what is queued even if it was told to wait: it would be lost otherwise.

@@ -9,6 +9,7 @@ use kameo::error::SendError;
 use super::{Cell, short_name, wake};
 use crate::child::{Ring, StopHow};
 use crate::exit::{ChildState, DownReason};
+use crate::handling::Totals;
 use crate::life::LifeGuard;
 use crate::patience::Shelf;
 
@@ -41,6 +42,20 @@ impl<A: Actor> Cell<A> {
         drop(inner);
         drop(former);
         LifeGuard::new(self.clone(), id)
+    }
+
+    /// The present life ended itself, so the message it was at was handled.
+    pub(crate) fn ended_well(&self) {
+        self.lock().done();
+    }
+
+    /// What this place has done.
+    pub(crate) fn totals(&self) -> Totals {
+        let inner = self.lock();
+        Totals {
+            handled: inner.handled,
+            handling: inner.handling.as_deref().cloned().unwrap_or_default(),
+        }
     }
 
     /// That life is over. It may be an aborted one whose end comes after the next has begun.

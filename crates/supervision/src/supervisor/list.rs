@@ -95,6 +95,8 @@ fn info(member: &Member, kept: &Kept, now: Instant) -> ChildInfo {
         restarts: member.restarts,
         depth: look.depth,
         capacity: look.capacity,
+        handled: look.handled,
+        handling: look.handling,
         current,
         handler_budget: budget,
         work: look.work,

@@ -113,11 +113,7 @@ impl Supervisor {
     fn tell_order(&self, key: Key, what: Intervention, by: &Arc<str>) {
         let incarnation = self.family.incarnation(key);
         let by = by.to_string();
-        self.announce(
-            self.path_of(key),
-            incarnation,
-            Lifecycle::Ordered { what, by },
-        );
+        self.tell(key, incarnation, Lifecycle::Ordered { what, by });
     }
 
     pub(super) fn operate_refusal(&self, id: ChildId, why: Refused) -> AdminError {

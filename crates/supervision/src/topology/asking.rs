@@ -169,6 +169,8 @@ fn describe(top: &Control) -> ChildInfo {
         restarts: 0,
         depth: 0,
         capacity: 0,
+        handled: 0,
+        handling: None,
         current: None,
         handler_budget: None,
         work: Vec::new(),

@@ -31,6 +31,8 @@ fn actor(path: &str) -> TopologyNode {
             restarts: 0,
             depth: 0,
             capacity: 16,
+            handled: 0,
+            handling: None,
             current: None,
             handler_budget: Some(secs(10)),
             work: Vec::new(),
