@@ -7,13 +7,15 @@ use kameo::actor::{Actor, Spawn};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::cell::Cell;
-use crate::child::{Begin, Busy, Child, Life, Look, StopHow};
+use crate::chaos::Chaos;
+use crate::child::{Begin, Busy, Child, Life, Look, StopHow, Touched};
 use crate::exit::{ChildState, DownReason, Exit};
 use crate::handling::Totals;
 use crate::inbox::{Birth, Inbox};
 use crate::life::Living;
 use crate::names::ChildPath;
 use crate::spec_error::SpecError;
+use crate::tap::TapEnd;
 
 /// Messages private to one life (pipes, self-tells, start and stop signals) that may wait in kameo's own mailbox: 64,
 /// kameo's default. A full one makes the sender wait, never lose.
@@ -80,9 +82,18 @@ where
         self.cell.down(reason)
     }
 
-    fn pause(&self, paused: bool) -> bool {
+    fn pause(&self, paused: bool) -> Touched {
         self.cell.pause(paused);
-        true
+        Touched::Done
+    }
+
+    fn tap(&self, end: TapEnd) -> Touched {
+        self.cell.tap(end)
+    }
+
+    fn chaos(&self, chaos: &Chaos) -> Touched {
+        self.cell.chaos(chaos);
+        Touched::Done
     }
 
     fn take_left(&self) -> Vec<String> {

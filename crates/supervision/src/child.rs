@@ -9,11 +9,13 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::chaos::Chaos;
 use crate::exit::{ChildState, DownReason, Exit};
 use crate::family::Key;
 use crate::handling::{Handling, Totals};
 use crate::names::ChildPath;
 use crate::spec_error::SpecError;
+use crate::tap::TapEnd;
 use crate::tree::Tree;
 use crate::vitals::Remains;
 
@@ -62,6 +64,14 @@ pub(crate) struct Busy {
     pub(crate) since: Instant,
 }
 
+/// What became of something that is done to a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Touched {
+    Done,
+    NoQueue,
+    TooMany,
+}
+
 /// A place in the tree. It outlives its incarnations: queue, handles and configuration are kept here.
 pub(crate) trait Child: Send + Sync + 'static {
     /// Refuses what can never run, before anything was started.
@@ -84,9 +94,17 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn take_left(&self) -> Vec<String> {
         Vec::new()
     }
-    /// Lets the queue wait, or go on. `false` if there is none.
-    fn pause(&self, _paused: bool) -> bool {
-        false
+    /// Lets the queue wait, or go on.
+    fn pause(&self, _paused: bool) -> Touched {
+        Touched::NoQueue
+    }
+    /// Lets somebody look at its messages.
+    fn tap(&self, _end: TapEnd) -> Touched {
+        Touched::NoQueue
+    }
+    /// A fault on purpose.
+    fn chaos(&self, _chaos: &Chaos) -> Touched {
+        Touched::NoQueue
     }
     /// Shows where the child is in its life to those who hold its handle.
     fn show(&self, state: ChildState);

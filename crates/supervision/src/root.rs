@@ -79,6 +79,7 @@ pub async fn start_root(
     events: Events,
 ) -> Result<RootHandle, StartTreeError> {
     let supervisor = spec.handle();
+    let chaos = spec.allows_chaos();
     let path = ChildPath::root(spec.id());
     let root = ChildSpec::supervisor(spec).into_record().child;
     root.check()?;
@@ -87,7 +88,7 @@ pub async fn start_root(
     }
     let bell = Arc::new(Doorbell::default());
     let begun = Instant::now();
-    let tree = Tree::new(events, supervisor.clone());
+    let tree = Tree::new(events, supervisor.clone(), chaos);
     let mut handle = launch(root, path, supervisor, tree, &bell);
     handle.announce(Lifecycle::Starting);
     tokio::select! {

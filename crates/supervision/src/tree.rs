@@ -26,6 +26,8 @@ pub(crate) struct Tree {
     pub(crate) top: SupervisorHandle,
     /// `None` until the root is asked to stop: only then is it worth keeping, and only then is it bounded by what lives.
     ledger: Mutex<Option<Vec<Abandoned>>>,
+    /// Faults on purpose are allowed.
+    pub(crate) chaos: bool,
     /// What children that are forgotten had done.
     pub(crate) remains: Remains,
     /// Why things happened.
@@ -35,11 +37,12 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    pub(crate) fn new(events: Events, top: SupervisorHandle) -> Self {
+    pub(crate) fn new(events: Events, top: SupervisorHandle, chaos: bool) -> Self {
         Self {
             events,
             top,
             ledger: Mutex::new(None),
+            chaos,
             remains: Remains::default(),
             recorder: Recorder::default(),
             shelf: Arc::default(),

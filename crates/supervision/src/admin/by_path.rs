@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::{AdminError, Command, Control, Entered, Impact, Intervention, Order, Reply, Started};
+use crate::chaos::Chaos;
 use crate::flight::Flight;
 use crate::names::{ChildId, ChildPath};
+use crate::tap::{self, Tap, TapLimits};
 use crate::topology::{Topology, ask_tree};
 use crate::vitals::Vitals;
 
@@ -130,6 +133,38 @@ impl Administration {
         deadline: Duration,
     ) -> Result<(), AdminError> {
         let done = self.plain(path.as_ref(), Intervention::Resume, deadline);
+        done.await.map(drop)
+    }
+
+    /// The messages that an actor handles from now on: their names and times, never what is in them. The look ends by itself
+    /// ([`TapLimits`]); an actor may be looked at by four at a time. Restarts do not end it.
+    ///
+    /// # Errors
+    /// See [`AdminError`]: `Limit`, `TooManyTaps`, and `NoQueue` for supervisors and tasks.
+    pub async fn tap(
+        &self,
+        path: impl AsRef<str>,
+        limits: TapLimits,
+        deadline: Duration,
+    ) -> Result<Tap, AdminError> {
+        limits.check()?;
+        let (tap, end) = tap::tap(&limits, Instant::now());
+        self.order(path.as_ref(), Order::Tap(end), deadline).await?;
+        Ok(tap)
+    }
+
+    /// A fault on purpose, to see what the tree makes of it.
+    ///
+    /// # Errors
+    /// `ChaosOff` unless the spec of the root allowed it; `Limit`; and see [`AdminError`].
+    pub async fn chaos(
+        &self,
+        path: impl AsRef<str>,
+        chaos: Chaos,
+        deadline: Duration,
+    ) -> Result<(), AdminError> {
+        chaos.check()?;
+        let done = self.plain(path.as_ref(), Intervention::Chaos(chaos), deadline);
         done.await.map(drop)
     }
 

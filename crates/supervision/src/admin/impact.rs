@@ -1,6 +1,7 @@
 //! Whom an order would tear down, told beforehand: a plain look at the tree, with the rules the family goes by.
 
 use super::{AdminError, Intervention};
+use crate::chaos::Chaos;
 use crate::exit::ChildState;
 use crate::names::{ChildId, ChildPath};
 use crate::policy::{Kind, Restart, Strategy};
@@ -59,7 +60,7 @@ impl Impact {
         };
         match what {
             Intervention::Stop => impact.tear_down(child, Fate::Ended),
-            Intervention::Restart | Intervention::Kill => {
+            Intervention::Restart | Intervention::Kill | Intervention::Chaos(Chaos::Crash) => {
                 may(child, what)?;
                 let alone = child.info.state == ChildState::Down
                     || (child.info.restart == Restart::Temporary);
@@ -74,7 +75,10 @@ impl Impact {
                 }
             }
             Intervention::Start => impact.note(child, Fate::Started),
-            Intervention::Pause | Intervention::Resume => {}
+            Intervention::Pause
+            | Intervention::Resume
+            | Intervention::Tap
+            | Intervention::Chaos(_) => {}
         }
         Ok(impact)
     }

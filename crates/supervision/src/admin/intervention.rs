@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::chaos::Chaos;
+use crate::tap::TapEnd;
+
 /// What an operator can do to one child.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Intervention {
@@ -17,6 +20,10 @@ pub enum Intervention {
     Pause,
     /// Handle its queue again.
     Resume,
+    /// Look at its messages.
+    Tap,
+    /// A fault on purpose.
+    Chaos(Chaos),
 }
 
 impl fmt::Display for Intervention {
@@ -28,6 +35,8 @@ impl fmt::Display for Intervention {
             Self::Start => "start",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Tap => "tap",
+            Self::Chaos(chaos) => return write!(f, "{chaos}"),
         })
     }
 }
@@ -36,6 +45,7 @@ impl fmt::Display for Intervention {
 #[derive(Debug)]
 pub(crate) enum Order {
     Plain(Intervention),
+    Tap(TapEnd),
 }
 
 impl Order {
@@ -43,6 +53,7 @@ impl Order {
     pub(crate) fn what(&self) -> Intervention {
         match self {
             Self::Plain(what) => what.clone(),
+            Self::Tap(_) => Intervention::Tap,
         }
     }
 }

@@ -91,6 +91,29 @@ pub enum AdminError {
     /// It did not become ready; its spec is kept.
     #[error(transparent)]
     Failed(#[from] StartFailure),
+    /// A number is out of its range.
+    #[error("{field} is {value}, but may be {allowed}")]
+    Limit {
+        /// Which.
+        field: &'static str,
+        /// What was asked for.
+        value: String,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// So many look at this child already.
+    #[error("{most} look at the messages of {child} already; wait until one of them is done")]
+    TooManyTaps {
+        /// Which.
+        child: ChildPath,
+        /// How many may.
+        most: usize,
+    },
+    /// Faults on purpose are not allowed in this tree.
+    #[error(
+        "chaos is off in this tree; the spec of its root allows it with `allow_chaos`, before the start"
+    )]
+    ChaosOff,
     /// A supervisor on the way is stopping or down.
     #[error("{supervisor} is stopping or down, and its children with it")]
     Down {

@@ -8,9 +8,12 @@ use kameo::actor::{Actor, ActorRef};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::extras::Fault;
 use super::{Cell, Step, wake};
+use crate::chaos::STALL;
 use crate::child::StopHow;
 use crate::exit::{ChildState, DownReason};
+use crate::tap::Outcome;
 use crate::work::WorkGuard;
 
 impl<A: Actor> Cell<A> {
@@ -21,7 +24,7 @@ impl<A: Actor> Cell<A> {
         let _stale;
         self.timeless.store(false, Relaxed);
         let mut inner = self.lock();
-        inner.done();
+        inner.done(Outcome::Handled);
         if inner.ignored {
             return Step::End;
         }
@@ -29,6 +32,13 @@ impl<A: Actor> Cell<A> {
             drop(inner);
             ring.ready();
             inner = self.lock();
+        }
+        if inner.leave.is_none()
+            && let Some(lasts) = inner.extras.as_mut().and_then(|extras| extras.stall())
+        {
+            inner.begins(STALL);
+            self.timeless.store(true, Relaxed);
+            return Step::Stall(lasts);
         }
         let private_first = std::mem::replace(&mut inner.private_first, false);
         if inner.private && private_first {
@@ -41,11 +51,19 @@ impl<A: Actor> Cell<A> {
             && let Some((envelope, next)) = inner.queue.pop()
         {
             inner.private_first = true;
+            let fault = match &mut inner.extras {
+                Some(extras) => extras.taken(envelope.queued),
+                None => Fault::None,
+            };
             inner.begins(envelope.name);
             self.timeless.store(true, Relaxed);
             drop(inner);
             wake(next);
-            return Step::Deliver(envelope, actor);
+            return match fault {
+                Fault::None => Step::Deliver(envelope, actor),
+                Fault::Slow(delay) => Step::Slow(delay, envelope, actor),
+                Fault::Crash => Step::Crash(envelope),
+            };
         }
         // Private messages may be the end of what was queued (the result of a pipe): they are not left behind.
         if inner.private {
@@ -83,7 +101,7 @@ impl<A: Actor> Cell<A> {
             return None;
         }
         inner.alarm = None;
-        inner.done();
+        inner.done(Outcome::Handled);
         inner.begins(name);
         self.timeless.store(true, Relaxed);
         let actor = inner.actor.clone();

@@ -4,6 +4,7 @@
 //! Everything that must be seen together is under one lock, and nothing waits while holding it: a sender's "is it open?"
 //! and its push, and an idle stop's "is it empty?" and its closing, can never come between each other.
 
+mod extras;
 mod living;
 mod senders;
 mod supervised;
@@ -11,6 +12,7 @@ mod supervised;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 use kameo::actor::{Actor, ActorRef};
 use tokio::time::Instant;
@@ -23,7 +25,9 @@ use crate::names::{ChildId, ChildPath};
 use crate::parcel::{Envelope, Parcel};
 use crate::patience::Shelf;
 use crate::queue::{Queue, Ticket};
+use crate::tap::Outcome;
 use crate::work::{WorkLog, Workplace};
+use extras::Extras;
 
 /// A message that is not taken any more, and why.
 pub(crate) type Down<M> = (M, DownReason);
@@ -82,6 +86,7 @@ struct Inner<A: Actor> {
     incarnation: u64,
     /// An administrator lets the queue wait.
     paused: bool,
+    extras: Option<Box<Extras>>,
     /// The start of this life said that it is not wanted.
     ignored: bool,
     /// Made when somebody first asks for it.
@@ -91,6 +96,12 @@ struct Inner<A: Actor> {
 /// What the inbox does next.
 pub(crate) enum Step<A: Actor> {
     Deliver(Envelope<A>, ActorRef<A>),
+    /// The same after a delay, on purpose.
+    Slow(Duration, Envelope<A>, ActorRef<A>),
+    /// Drop this one and crash, on purpose.
+    Crash(Envelope<A>),
+    /// Do nothing for so long, on purpose.
+    Stall(Duration),
     /// Look into kameo's mailbox, until it is empty.
     Private,
     /// The waker that was given is kept.
@@ -137,6 +148,7 @@ impl<A: Actor> Cell<A> {
                 alarm: None,
                 incarnation: 0,
                 paused: false,
+                extras: None,
                 ignored: false,
                 stopping: None,
             }),
@@ -218,18 +230,24 @@ impl<A: Actor> Inner<A> {
     fn begins(&mut self, name: &'static str) {
         let mut current = Current::new(name);
         // Not the first: most actors of a crowd handle few.
-        if self.handled % ONE_IN == ONE_IN / 2 {
-            current.sampled = true;
+        current.sampled = self.handled % ONE_IN == ONE_IN / 2;
+        if current.sampled || self.looked_at() {
             current.since();
         }
         self.current = Some(current);
     }
 
-    /// The message in hand is handled to its end.
-    fn done(&mut self) {
+    /// The handling of the message in hand is over.
+    fn done(&mut self, outcome: Outcome) {
         let Some(current) = self.current.take() else {
             return;
         };
+        if self.extras.is_some() {
+            self.show(&current, outcome);
+        }
+        if outcome != Outcome::Handled {
+            return;
+        }
         self.handled += 1;
         let Some(since) = current.since.filter(|_| current.sampled || current.waited) else {
             return;

@@ -4,6 +4,7 @@ use std::task::Context;
 
 use kameo::actor::Actor;
 use kameo::message::Message;
+use tokio::time::Instant;
 
 use super::{Cell, Down, Refused, wake};
 use crate::exit::DownReason;
@@ -26,7 +27,9 @@ impl<A: Actor> Cell<A> {
         if let Some(reason) = inner.refusal() {
             return Err(Err((parcel.open(), reason)));
         }
-        inner.queue.push(parcel, seal::<A, M>).map_err(Ok)?;
+        let queued = inner.looked_at().then(Instant::now);
+        let seal = |parcel| seal::<A, M>(parcel, queued);
+        inner.queue.push(parcel, seal).map_err(Ok)?;
         let listener = inner.listener.take();
         drop(inner);
         wake(listener);
@@ -50,9 +53,9 @@ impl<A: Actor> Cell<A> {
             return Err(Refused::Down((parcel.open(), reason)));
         }
         let waker = || cx.waker().clone();
-        let put = inner
-            .queue
-            .push_or_wait(ticket, parcel, seal::<A, M>, waker);
+        let queued = inner.looked_at().then(Instant::now);
+        let seal = |parcel| seal::<A, M>(parcel, queued);
+        let put = inner.queue.push_or_wait(ticket, parcel, seal, waker);
         match put {
             Ok(()) => {
                 let listener = inner.listener.take();

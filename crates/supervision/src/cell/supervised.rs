@@ -12,6 +12,7 @@ use crate::exit::{ChildState, DownReason};
 use crate::handling::Totals;
 use crate::life::LifeGuard;
 use crate::patience::Shelf;
+use crate::tap::Outcome;
 
 impl<A: Actor> Cell<A> {
     /// A new life begins; a gate that was closed opens.
@@ -44,9 +45,9 @@ impl<A: Actor> Cell<A> {
         LifeGuard::new(self.clone(), id)
     }
 
-    /// The present life ended itself, so the message it was at was handled.
-    pub(crate) fn ended_well(&self) {
-        self.lock().done();
+    /// The present life has ended, and with it the handling of its last message.
+    pub(crate) fn ended(&self, outcome: Outcome) {
+        self.lock().done(outcome);
     }
 
     /// What this place has done.
@@ -65,7 +66,8 @@ impl<A: Actor> Cell<A> {
         let mut inner = self.lock();
         if inner.actor.as_ref().is_some_and(|actor| actor.id() == id) {
             _former = (inner.actor.take(), inner.listener.take());
-            inner.current = None;
+            // Still there if the life was aborted.
+            inner.done(Outcome::Killed);
             inner.ring = None;
         }
     }
@@ -126,10 +128,12 @@ impl<A: Actor> Cell<A> {
         inner.closed = Some(Box::new(reason.clone()));
         inner.state = ChildState::Down;
         inner.paused = false;
+        let extras = inner.extras.take();
         let queue = inner.queue.take_items();
         let mut undone = inner.work.take_left();
         let labels = inner.work.labels();
         drop(inner);
+        drop(extras);
         line.into_iter().for_each(Waker::wake);
         let mut counts: Vec<(&'static str, usize)> = Vec::new();
         for envelope in queue {

@@ -8,10 +8,13 @@ use super::Supervisor;
 use super::commands::{Pending, answer};
 use super::list::place;
 use crate::admin::{AdminError, Entered, Intervention, Order, Reply, Started};
+use crate::child::{Child, Touched};
 use crate::events::Lifecycle;
+use crate::exit::ChildState;
 use crate::family::{Effect, Event, Key, Refused};
 use crate::names::ChildId;
 use crate::policy::Kind;
+use crate::tap::MOST_TAPS;
 
 impl Supervisor {
     pub(super) fn enter(&self, id: &ChildId) -> Entered {
@@ -36,11 +39,33 @@ impl Supervisor {
             Order::Plain(Intervention::Pause | Intervention::Resume) => {
                 let paused = what == Intervention::Pause;
                 let done = self.touch(&id, &what, |child| child.pause(paused));
-                let done = done.map(|key| self.tell_order(key, what, by));
-                answer(reply, done.map(|()| Started::Running));
+                self.answer_touch(done, what, by, reply);
+            }
+            Order::Plain(Intervention::Chaos(chaos)) => {
+                let done = if self.tree.chaos {
+                    self.touch(&id, &what, |child| child.chaos(&chaos))
+                } else {
+                    Err(AdminError::ChaosOff)
+                };
+                self.answer_touch(done, what, by, reply);
+            }
+            Order::Tap(end) => {
+                let done = self.touch(&id, &what, |child| child.tap(end));
+                self.answer_touch(done, what, by, reply);
             }
             Order::Plain(_) => self.order_family(id, what, by, reply),
         }
+    }
+
+    fn answer_touch(
+        &self,
+        done: Result<Key, AdminError>,
+        what: Intervention,
+        by: &Arc<str>,
+        reply: Reply<Started, AdminError>,
+    ) {
+        let done = done.map(|key| self.tell_order(key, what, by));
+        answer(reply, done.map(|()| Started::Running));
     }
 
     /// Does something to a child that has a queue.
@@ -48,7 +73,7 @@ impl Supervisor {
         &self,
         id: &ChildId,
         what: &Intervention,
-        act: impl FnOnce(&dyn crate::child::Child) -> bool,
+        act: impl FnOnce(&dyn Child) -> Touched,
     ) -> Result<Key, AdminError> {
         let found = self.family.find(id);
         let Some((key, kept)) = found.and_then(|key| Some((key, self.kept.get(&key)?))) else {
@@ -58,21 +83,26 @@ impl Supervisor {
             });
         };
         let state = self.family.state_of(id);
-        if let Some(state) = state.filter(|state| *state == crate::exit::ChildState::Down) {
+        if let Some(state) = state.filter(|state| *state == ChildState::Down) {
             let child = kept.path.clone();
             return Err(AdminError::NotUp { child, state });
         }
-        if act(&*kept.child) {
-            return Ok(key);
+        let child = || kept.path.clone();
+        match act(&*kept.child) {
+            Touched::Done => Ok(key),
+            Touched::TooMany => Err(AdminError::TooManyTaps {
+                child: child(),
+                most: MOST_TAPS,
+            }),
+            Touched::NoQueue => Err(AdminError::NoQueue {
+                child: child(),
+                kind: match kept.policy.kind {
+                    Kind::Supervisor => "a supervisor",
+                    Kind::Worker => "a task",
+                },
+                order: what.to_string(),
+            }),
         }
-        Err(AdminError::NoQueue {
-            child: kept.path.clone(),
-            kind: match kept.policy.kind {
-                Kind::Supervisor => "a supervisor",
-                Kind::Worker => "a task",
-            },
-            order: what.to_string(),
-        })
     }
 
     fn order_family(
@@ -126,7 +156,7 @@ impl Supervisor {
             },
             Refused::Temporary => AdminError::Temporary { child },
             Refused::NotUp(state) => AdminError::NotUp { child, state },
-            Refused::Running(crate::exit::ChildState::Stopping) => AdminError::Leaving { child },
+            Refused::Running(ChildState::Stopping) => AdminError::Leaving { child },
             Refused::Running(state) | Refused::Restarting(state) => {
                 AdminError::NotDown { child, state }
             }
