@@ -75,8 +75,8 @@ async fn measure(counter: &Handle<Counter>) -> Result<(f64, u64), TaskError> {
     for _ in 0..TELLS {
         drop(counter.tell(Add).await);
     }
-    let counted = counter.ask(Count, DEADLINE).await? - before;
-    let tell = begun.elapsed().as_nanos() as f64 / counted as f64;
+    let told = counter.ask(Count, DEADLINE).await? - before;
+    let tell = begun.elapsed().as_nanos() as f64 / told as f64;
     let mut asks = Vec::with_capacity(ASKS);
     for _ in 0..ASKS {
         let begun = Instant::now();

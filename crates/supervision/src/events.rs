@@ -73,8 +73,8 @@ pub enum Lifecycle {
         /// What it leaves undone: queued messages by name, the interrupted one, work labels.
         abandoned: Vec<String>,
     },
-    /// What it did was dropped where it stood: it outlasted its stop deadline, or its spec or the root's deadline left no
-    /// time.
+    /// What it did was dropped where it stood: it outlasted its stop deadline, its spec or the root's deadline left no time,
+    /// or an administrator ordered it.
     Killed,
     /// It is a supervisor and gave up.
     Escalated {
@@ -207,8 +207,18 @@ fn log(event: &LifecycleEvent) {
             tracing::warn!(child, incarnation, %reason, ?abandoned, "stopped with work undone");
         }
         Lifecycle::Killed => {
-            tracing::warn!(child, incarnation, "killed: no time was left for its stop");
+            tracing::warn!(child, incarnation, "killed");
         }
+        Lifecycle::StartFailed { reason } => {
+            tracing::warn!(child, incarnation, reason = reason.as_str(), "start failed");
+        }
+        rare => log_rare(child, incarnation, rare),
+    }
+}
+
+/// What hardly ever happens.
+fn log_rare(child: &str, incarnation: u64, what: &Lifecycle) {
+    match what {
         Lifecycle::Escalated {
             restarts,
             period,
@@ -243,9 +253,8 @@ fn log(event: &LifecycleEvent) {
             let message = message.as_str();
             tracing::info!(child, incarnation, handled = message, ?took, "unstuck");
         }
-        Lifecycle::StartFailed { reason } => {
-            tracing::warn!(child, incarnation, reason = reason.as_str(), "start failed");
-        }
+        // All others are told above.
+        _ => {}
     }
 }
 

@@ -179,7 +179,7 @@ impl<A: Actor> Inbox<A> {
                     return Poll::Ready(Next::Odd(Box::pin(odd)));
                 }
                 Step::Crash(envelope) => {
-                    return Poll::Ready(Next::Odd(Box::pin(crash(envelope))));
+                    return Poll::Ready(Next::Odd(Box::pin(async { crash(envelope) })));
                 }
                 Step::Stall(lasts) => {
                     let odd = async move {
@@ -237,7 +237,7 @@ fn signal<A: Actor>(envelope: Envelope<A>, actor_ref: ActorRef<A>) -> Signal<A> 
 
 /// Loses the message and unwinds as its handler would; kameo catches both alike. Not by `panic!`: nobody is to read a
 /// message of a bug that is none.
-async fn crash<A: Actor>(envelope: Envelope<A>) -> Option<Signal<A>> {
+fn crash<A: Actor>(envelope: Envelope<A>) -> Option<Signal<A>> {
     let name = short_name(envelope.name).to_owned();
     drop(envelope);
     std::panic::resume_unwind(Box::new(format!("chaos: crashed on purpose at {name}")))

@@ -160,14 +160,14 @@ async fn faults_out_of_range_or_without_a_queue_are_refused() {
     let log = Log::default();
     let (root, _handle) = probe(root().allow_chaos(), &log).await;
     let admin = root.administration();
-    let long = MINUTE * 11;
+    let too_long = MINUTE * 11;
     let table = [
-        ("lasts", Chaos::Stall { lasts: long }),
+        ("lasts", Chaos::Stall { lasts: too_long }),
         (
             "lasts",
             Chaos::Slow {
                 delay: ms(1),
-                lasts: long,
+                lasts: too_long,
             },
         ),
         (

@@ -140,12 +140,12 @@ async fn a_restart_in_order_finishes_the_message_keeps_the_queue_and_counts_as_n
 async fn a_restart_cuts_a_rest_short_and_starts_one_that_is_down() {
     let log = Log::default();
     let (a, handle) = Orders::new("a", &log).spec();
-    let long = Backoff {
+    let patient = Backoff {
         base: MINUTE * 600,
         cap: MINUTE * 600,
         healthy_after: MINUTE,
     };
-    let root = started(root().child(a.backoff(long))).await;
+    let root = started(root().child(a.backoff(patient))).await;
     let admin = root.administration();
     handle.tell(Crash("boom")).await.unwrap();
     settle().await;
@@ -213,12 +213,12 @@ async fn a_kill_drops_the_message_in_hand_and_is_followed_by_what_follows_a_cras
     let root = started(root().child(a)).await;
     let mut events = root.events();
     let asker = handle.clone();
-    let asked = aside(async move { asker.ask(Linger(MINUTE * 60), MINUTE * 90).await });
+    let hears = aside(async move { asker.ask(Linger(MINUTE * 60), MINUTE * 90).await });
     settle().await;
     handle.tell(Say(1)).await.unwrap();
     let admin = root.administration();
     admin.kill("root/a", SECOND).await.unwrap();
-    let answer = asked.await.unwrap();
+    let answer = hears.await.unwrap();
     assert!(
         matches!(answer, Err(AskError::Crashed { .. })),
         "{answer:?}"

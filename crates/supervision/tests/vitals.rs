@@ -1,5 +1,7 @@
 //! What is counted of every child, and under which label.
 
+#![allow(clippy::expect_used, reason = "a helper that fails fails its test")]
+
 extern crate paraphym_supervision as supervision;
 
 mod common;
@@ -120,7 +122,11 @@ async fn what_comes_and_goes_has_one_label_and_its_counts_stay() {
     last.ask(Say(0), SECOND).await.unwrap();
     settle().await;
     let vitals = admin.vitals(SECOND).await;
-    let labels: Vec<&str> = vitals.by_label.keys().map(|label| label.as_str()).collect();
+    let labels: Vec<&str> = vitals
+        .by_label
+        .keys()
+        .map(supervision::ChildPath::as_str)
+        .collect();
     assert_eq!(labels, ["root", "root/pool", "root/pool/*"]);
     assert_eq!(of(&vitals, "root/pool/*").handled, 101);
     admin.restart("pool", SECOND).await.unwrap();
@@ -138,12 +144,12 @@ async fn counters_never_go_back_when_a_supervisor_cannot_answer() {
     let log = Log::default();
     let (a, handle) = Orders::new("a", &log).spec();
     let team = SupervisorSpec::new("team").intensity(0, SECOND).child(a);
-    let long = Backoff {
+    let patient = Backoff {
         base: MINUTE * 600,
         cap: MINUTE * 600,
         healthy_after: MINUTE,
     };
-    let team = ChildSpec::supervisor(team).backoff(long);
+    let team = ChildSpec::supervisor(team).backoff(patient);
     let root = started(root().child(team)).await;
     let admin = root.administration();
     handle.ask(Say(1), SECOND).await.unwrap();

@@ -1,5 +1,7 @@
 //! Why a child was restarted or is down, long after.
 
+#![allow(clippy::expect_used, reason = "a helper that fails fails its test")]
+
 extern crate paraphym_supervision as supervision;
 
 mod common;

@@ -61,34 +61,42 @@ impl Current {
     }
 }
 
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each may be so without the others"
+)]
+#[repr(C)]
 struct Inner<A: Actor> {
+    // What senders touch comes first and together: a message then moves few cache lines between threads.
     queue: Queue<Envelope<A>, Waker>,
     /// `None` while the gate is open.
     closed: Option<Closed>,
-    leave: Option<StopHow>,
-    state: ChildState,
+    /// The inbox, while it waits. Whoever gives it something to do takes this and wakes it.
+    listener: Option<Waker>,
+    /// Who looks at its messages, and faults on purpose.
+    extras: Option<Box<Extras>>,
+    // What only the actor touches for a message.
     current: Option<Current>,
     /// Messages handled to their end, by all lives.
     handled: u64,
     /// Made when the first is timed.
     handling: Option<Box<Handling>>,
-    work: WorkLog,
-    actor: Option<ActorRef<A>>,
-    /// The inbox, while it waits. Whoever gives it something to do takes this and wakes it.
-    listener: Option<Waker>,
+    leave: Option<StopHow>,
+    state: ChildState,
     /// kameo's mailbox may hold something: it rang since it was last found empty.
     private: bool,
     /// Private messages and queued ones take turns, so that neither starves the other.
     private_first: bool,
+    /// An administrator lets the queue wait.
+    paused: bool,
+    /// The start of this life said that it is not wanted.
+    ignored: bool,
+    actor: Option<ActorRef<A>>,
+    work: WorkLog,
     /// Pressed when the actor asks for its first message: then it is ready.
     ring: Option<Ring>,
     alarm: Option<Instant>,
     incarnation: u64,
-    /// An administrator lets the queue wait.
-    paused: bool,
-    extras: Option<Box<Extras>>,
-    /// The start of this life said that it is not wanted.
-    ignored: bool,
     /// Made when somebody first asks for it.
     stopping: Option<CancellationToken>,
 }

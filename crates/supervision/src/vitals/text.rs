@@ -53,7 +53,7 @@ impl Vitals {
             "Children whose queue was told to wait",
         );
         self.each(to, |to, label, vital| {
-            line(to, names::PAUSED, label, vital.paused)
+            line(to, names::PAUSED, label, vital.paused);
         });
         head(to, names::HEALTH, "gauge", "Children by how they are");
         self.each(to, |to, label, vital| {
