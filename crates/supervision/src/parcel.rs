@@ -3,7 +3,6 @@
 use kameo::actor::Actor;
 use kameo::message::{BoxMessage, Message};
 use kameo::reply::BoxReplySender;
-use tokio::time::Instant;
 
 /// A queued message.
 pub(crate) struct Envelope<A: Actor> {
@@ -11,8 +10,6 @@ pub(crate) struct Envelope<A: Actor> {
     pub(crate) reply: Option<BoxReplySender>,
     pub(crate) name: &'static str,
     pub(crate) caller: tracing::Span,
-    /// When, if somebody looks at the messages.
-    pub(crate) queued: Option<Instant>,
 }
 
 /// A message on its way to its place. Boxed before the lock is taken.
@@ -36,7 +33,7 @@ impl<M> Parcel<M> {
     }
 }
 
-pub(crate) fn seal<A, M>(parcel: Parcel<M>, queued: Option<Instant>) -> Envelope<A>
+pub(crate) fn seal<A, M>(parcel: Parcel<M>) -> Envelope<A>
 where
     A: Message<M>,
     M: Send + 'static,
@@ -46,6 +43,5 @@ where
         reply: parcel.reply,
         name: <A as Message<M>>::name(),
         caller: parcel.caller,
-        queued,
     }
 }

@@ -1,6 +1,7 @@
 //! What hardly any place has: those who look at its messages, and faults on purpose. Without any of it, a message costs
 //! one comparison.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use kameo::actor::Actor;
@@ -14,6 +15,10 @@ use crate::tap::{MOST_TAPS, Outcome, TapEnd, Tapped};
 #[derive(Debug, Default)]
 pub(super) struct Extras {
     taps: Vec<TapEnd>,
+    /// Messages still queued that came before anybody looked.
+    unknown: usize,
+    /// When those behind them came. Not in the queue itself: a larger message would cost everybody.
+    arrivals: VecDeque<Instant>,
     /// When the message in hand was queued.
     queued: Option<Instant>,
     crash: bool,
@@ -32,8 +37,13 @@ impl Extras {
     }
 
     /// A message is taken from the queue.
-    pub(super) fn taken(&mut self, queued: Option<Instant>) -> Fault {
-        self.queued = queued;
+    pub(super) fn taken(&mut self) -> Fault {
+        self.queued = if self.unknown > 0 {
+            self.unknown -= 1;
+            None
+        } else {
+            self.arrivals.pop_front()
+        };
         if std::mem::take(&mut self.crash) {
             return Fault::Crash;
         }
@@ -82,6 +92,15 @@ pub(super) enum Fault {
 }
 
 impl<A: Actor> Inner<A> {
+    /// A message was queued.
+    pub(super) fn note_arrival(&mut self) {
+        if let Some(extras) = &mut self.extras
+            && extras.looked_at()
+        {
+            extras.arrivals.push_back(Instant::now());
+        }
+    }
+
     /// Tells those who look of the message that was in hand.
     pub(super) fn show(&mut self, current: &Current, outcome: Outcome) {
         let Some(extras) = &mut self.extras else {
@@ -105,9 +124,14 @@ impl<A: Actor> Inner<A> {
 impl<A: Actor> Cell<A> {
     pub(crate) fn tap(&self, end: TapEnd) -> Touched {
         let mut inner = self.lock();
+        let queued = inner.queue.len();
         let extras = inner.extras.get_or_insert_default();
         let now = Instant::now();
         extras.taps.retain(|tap| !tap.is_over(now));
+        if !extras.looked_at() {
+            extras.unknown = queued;
+            extras.arrivals.clear();
+        }
         if extras.taps.len() == MOST_TAPS {
             return Touched::TooMany;
         }

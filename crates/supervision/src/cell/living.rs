@@ -52,7 +52,7 @@ impl<A: Actor> Cell<A> {
         {
             inner.private_first = true;
             let fault = match &mut inner.extras {
-                Some(extras) => extras.taken(envelope.queued),
+                Some(extras) => extras.taken(),
                 None => Fault::None,
             };
             inner.begins(envelope.name);

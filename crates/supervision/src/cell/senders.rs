@@ -4,7 +4,6 @@ use std::task::Context;
 
 use kameo::actor::Actor;
 use kameo::message::Message;
-use tokio::time::Instant;
 
 use super::{Cell, Down, Refused, wake};
 use crate::exit::DownReason;
@@ -27,9 +26,8 @@ impl<A: Actor> Cell<A> {
         if let Some(reason) = inner.refusal() {
             return Err(Err((parcel.open(), reason)));
         }
-        let queued = inner.looked_at().then(Instant::now);
-        let seal = |parcel| seal::<A, M>(parcel, queued);
-        inner.queue.push(parcel, seal).map_err(Ok)?;
+        inner.queue.push(parcel, seal::<A, M>).map_err(Ok)?;
+        inner.note_arrival();
         let listener = inner.listener.take();
         drop(inner);
         wake(listener);
@@ -53,11 +51,12 @@ impl<A: Actor> Cell<A> {
             return Err(Refused::Down((parcel.open(), reason)));
         }
         let waker = || cx.waker().clone();
-        let queued = inner.looked_at().then(Instant::now);
-        let seal = |parcel| seal::<A, M>(parcel, queued);
-        let put = inner.queue.push_or_wait(ticket, parcel, seal, waker);
+        let put = inner
+            .queue
+            .push_or_wait(ticket, parcel, seal::<A, M>, waker);
         match put {
             Ok(()) => {
+                inner.note_arrival();
                 let listener = inner.listener.take();
                 drop(inner);
                 wake(listener);
