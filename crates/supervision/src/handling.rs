@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 /// Of the messages whose handlers never wait, one in so many is timed and counts so often.
-pub(crate) const ONE_IN: u64 = 16;
+pub(crate) const ONE_IN: u64 = 64;
 
 /// How many messages were handled within which time; an estimate for handlers that never wait.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

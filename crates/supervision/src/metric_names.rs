@@ -22,7 +22,7 @@ pub const CHILDREN: &str = "paraphym_supervision_children";
 /// Counter: messages handled to their end, by `child`.
 pub const MESSAGES: &str = "paraphym_supervision_messages_total";
 /// Histogram: how long messages were handled, by `child`. An estimate: handlers that wait are timed from their first wait,
-/// and of the others one in 16 is timed and stands for all.
+/// and of the others one in 64 is timed and stands for all.
 pub const HANDLING_SECONDS: &str = "paraphym_supervision_handling_seconds";
 /// Gauge: messages queued, by `child`.
 pub const QUEUE_DEPTH: &str = "paraphym_supervision_queue_depth";

@@ -93,13 +93,13 @@ async fn every_handler_that_waits_is_timed_and_the_others_are_estimated() {
         .unwrap();
     assert_eq!((seen.counts[bucket], seen.count()), (20, 20));
     assert_eq!(seen.total, ms(50) * 20);
-    for n in 0..160 {
+    for n in 0..320 {
         handle.ask(Say(n), SECOND).await.unwrap();
     }
     settle().await;
     let vitals = admin.vitals(SECOND).await;
     let seen = of(&vitals, "root/a");
-    assert_eq!((seen.handled, seen.handling.count()), (180, 180));
+    assert_eq!((seen.handled, seen.handling.count()), (340, 340));
     root.stop(MINUTE).await;
 }
 

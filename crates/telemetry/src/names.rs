@@ -16,7 +16,7 @@ pub const BACKOFF_SECONDS: &str = "paraphym_supervision_backoff_seconds";
 pub const ESCALATIONS: &str = "paraphym_supervision_escalations_total";
 /// Messages handled to their end, by `child`. This and the next five are read out of the tree when somebody looks.
 pub const MESSAGES: &str = "paraphym_supervision_messages_total";
-/// How long messages were handled, by `child`: handlers that wait from their first wait, of the others one in 16 for all.
+/// How long messages were handled, by `child`: handlers that wait from their first wait, of the others one in 64 for all.
 pub const HANDLING_SECONDS: &str = "paraphym_supervision_handling_seconds";
 /// Messages queued, by `child`.
 pub const QUEUE_DEPTH: &str = "paraphym_supervision_queue_depth";

@@ -22,7 +22,7 @@ impl Vitals {
             line(to, names::MESSAGES, label, vital.handled);
         });
         let help =
-            "Handlers that wait, from their first wait; of the others one in 16 stands for all";
+            "Handlers that wait, from their first wait; of the others one in 64 stands for all";
         head(to, names::HANDLING_SECONDS, "histogram", help);
         self.each(to, |to, label, vital| {
             if vital.handling.count() > 0 {
