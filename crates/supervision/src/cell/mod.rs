@@ -65,9 +65,7 @@ impl Current {
     clippy::struct_excessive_bools,
     reason = "each may be so without the others"
 )]
-#[repr(C)]
 struct Inner<A: Actor> {
-    // What senders touch comes first and together: a message then moves few cache lines between threads.
     queue: Queue<Envelope<A>, Waker>,
     /// `None` while the gate is open.
     closed: Option<Closed>,
@@ -75,7 +73,6 @@ struct Inner<A: Actor> {
     listener: Option<Waker>,
     /// Who looks at its messages, and faults on purpose.
     extras: Option<Box<Extras>>,
-    // What only the actor touches for a message.
     current: Option<Current>,
     /// Messages handled to their end, by all lives.
     handled: u64,
