@@ -100,6 +100,7 @@ impl Engine for Silent {
         let output = |input: &StepInput| StepOutput {
             sequence: input.sequence,
             token: input.sample.then_some(self.end),
+            likelihood: None,
             stuck: None,
         };
         Ok(batch.iter().map(output).collect())

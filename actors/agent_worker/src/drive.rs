@@ -208,6 +208,7 @@ impl Drive {
             tools: Tools {
                 specs: call.tools,
                 choice: call.choice,
+                ..Tools::default()
             },
         }
     }

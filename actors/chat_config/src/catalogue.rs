@@ -390,7 +390,12 @@ mod tests {
             ),
             (
                 "realtime.bind",
-                "a loopback address with a port, such as 127.0.0.1:7007",
+                "an address with a port, such as 127.0.0.1:7007",
+            ),
+            ("server.auth", "one of auto, required, off"),
+            (
+                "server.requests_per_minute",
+                "a whole number from 1 to 1000000",
             ),
             ("agents.coder.temperature", "a number from 0.0 to 2.0"),
             ("agents.coder.memory", "true or false"),

@@ -172,7 +172,8 @@ mod tests {
             ("model.stop", serde_json::json!(["a", ""])),
             ("model.temperature", "hot".into()),
             ("model.top_p", Value::Null),
-            ("realtime.bind", "0.0.0.0:80".into()),
+            ("realtime.bind", "0.0.0.0".into()),
+            ("server.cors_origins", serde_json::json!(["app.example"])),
             ("ui.theme", "default".into()),
         ]);
         let refusals = check(&Catalogue::new(), &given).unwrap_err();
@@ -190,6 +191,7 @@ mod tests {
                 "model.temperature",
                 "model.top_p",
                 "realtime.bind",
+                "server.cors_origins",
                 "ui.theme"
             ]
         );

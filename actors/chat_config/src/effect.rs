@@ -47,7 +47,7 @@ const PAGE: Effect = Effect::NotYet {
 };
 
 /// Sections as a whole.
-const SECTIONS: [(&str, Effect); 12] = [
+const SECTIONS: [(&str, Effect); 13] = [
     ("agents", Effect::NextTurn),
     ("behaviour", Effect::NextTurn),
     ("chat", Effect::NextStart),
@@ -57,6 +57,7 @@ const SECTIONS: [(&str, Effect); 12] = [
     ("personality", Effect::NextTurn),
     ("realtime", Effect::NextStart),
     ("recall", Effect::NextTurn),
+    ("server", Effect::NextStart),
     ("telemetry", Effect::AtOnce),
     ("tools", Effect::NextTurn),
     ("ui", PAGE),

@@ -12,6 +12,7 @@ mod model;
 mod personality;
 mod realtime;
 mod recall;
+mod server;
 mod telemetry;
 mod tools;
 mod ui;
@@ -25,6 +26,7 @@ pub use model::Model;
 pub use personality::{Expertise, Personality, Tone, Verbosity};
 pub use realtime::Realtime;
 pub use recall::Recall;
+pub use server::{Auth, Server};
 pub use telemetry::Telemetry;
 pub use tools::{Approval, McpServer, Tools};
 pub use ui::{Animations, Colours, Density, Layout, Theme, Ui};
@@ -60,6 +62,9 @@ pub struct Settings {
     /// The bounds of the HTTP edge.
     #[garde(dive)]
     pub limits: Limits,
+    /// Who may ask over HTTP.
+    #[garde(dive)]
+    pub server: Server,
     /// Where to listen, and the rhythm of streams.
     #[garde(dive)]
     pub realtime: Realtime,

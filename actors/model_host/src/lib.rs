@@ -32,6 +32,7 @@ mod live;
 mod lookup;
 pub mod messages;
 pub mod meters;
+mod odds;
 mod outbox;
 mod outlet;
 mod pins;

@@ -4,20 +4,29 @@
 //! It outlives the engine. After a crash the next engine is fed prompt and answer again from the front; the text that
 //! was said is not said twice, because only a newly sampled token makes text. Nothing here waits or computes.
 
-use domain::{FinishReason, Sampling, Usage};
+use domain::{FinishReason, Sampling, TokenLogprob, Usage};
 use engine::{Piece, Said, SequencePlan, Speech, TokenId, ToolSpeech};
 
+use crate::odds::Odds;
+
 /// What a sampled token did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Heard {
     /// This much became final; maybe nothing.
-    Said(Vec<Piece>),
+    Said(Spoken),
     /// The last of it, and the end.
     End {
-        pieces: Vec<Piece>,
+        last: Spoken,
         reason: FinishReason,
         usage: Usage,
     },
+}
+
+/// What became final, and how likely its tokens were, if that was asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Spoken {
+    pub(crate) odds: Vec<TokenLogprob>,
+    pub(crate) pieces: Vec<Piece>,
 }
 
 /// One sequence.
@@ -30,6 +39,7 @@ pub(crate) struct Sequence {
     /// Tokens at the front that the present engine did not have to read.
     cached: usize,
     speech: Speech,
+    odds: Odds,
     /// Finds the calls in what is said, if there may be any.
     calls: Option<ToolSpeech>,
     plan: SequencePlan,
@@ -55,6 +65,7 @@ impl Sequence {
             fed: 0,
             cached: 0,
             speech: Speech::new(&sampling.stop),
+            odds: Odds::default(),
             calls,
             plan: SequencePlan {
                 capacity_tokens: capacity(prompt_tokens, sampling.max_tokens, context_tokens),
@@ -126,14 +137,21 @@ impl Sequence {
         (done, total)
     }
 
-    /// Takes the token sampled behind everything it holds.
-    pub(crate) fn accept(&mut self, token: TokenId, bytes: &[u8], ends_turn: bool) -> Heard {
+    /// Takes the token sampled behind everything it holds, and how likely it was.
+    pub(crate) fn accept(
+        &mut self,
+        token: TokenId,
+        bytes: &[u8],
+        ends_turn: bool,
+        odds: Option<TokenLogprob>,
+    ) -> Heard {
         self.suspect = false;
         self.tokens.push(token);
         if ends_turn {
             let text = self.speech.finish();
             return self.end(&text, FinishReason::Stop);
         }
+        self.odds.take(bytes, odds);
         // A token's life, stop 11: bytes become text that is final.
         match self.speech.push(bytes) {
             Said::Stopped(text) => self.end(&text, FinishReason::Stop),
@@ -190,7 +208,16 @@ impl Sequence {
     }
 
     /// What is sayable of the next text.
-    fn hear(&mut self, text: &str) -> Vec<Piece> {
+    fn hear(&mut self, text: &str) -> Spoken {
+        let pieces = self.pieces(text);
+        if pieces.is_empty() {
+            return Spoken::default();
+        }
+        let odds = self.odds.of_the_first(self.speech.said_bytes());
+        Spoken { odds, pieces }
+    }
+
+    fn pieces(&mut self, text: &str) -> Vec<Piece> {
         match &mut self.calls {
             Some(calls) => calls.push(text),
             None if text.is_empty() => Vec::new(),
@@ -199,7 +226,7 @@ impl Sequence {
     }
 
     fn end(&mut self, text: &str, reason: FinishReason) -> Heard {
-        let mut pieces = self.hear(text);
+        let mut pieces = self.pieces(text);
         pieces.extend(self.calls.iter_mut().flat_map(ToolSpeech::finish));
         let called = self.calls.as_ref().is_some_and(|calls| calls.calls() > 0);
         let reason = match reason {
@@ -207,8 +234,9 @@ impl Sequence {
             reason => reason,
         };
         let usage = self.usage();
+        let odds = self.odds.of_the_first(self.speech.said_bytes());
         Heard::End {
-            pieces,
+            last: Spoken { odds, pieces },
             reason,
             usage,
         }
@@ -252,15 +280,16 @@ mod tests {
             let mut buffer = [0; 4];
             let bytes = letter.encode_utf8(&mut buffer).as_bytes();
             let token = if letter == '.' { END } else { 1 };
-            match sequence.accept(token, bytes, token == END) {
-                Heard::Said(more) => text.push_str(&text_of(more)),
+            match sequence.accept(token, bytes, token == END, None) {
+                Heard::Said(more) => text.push_str(&text_of(more.pieces)),
                 Heard::End {
-                    pieces,
+                    last,
                     reason,
                     usage,
                 } => {
                     assert_eq!(usage, sequence.usage());
-                    return (text + &text_of(pieces), Some(reason));
+                    assert_eq!(last.odds, []);
+                    return (text + &text_of(last.pieces), Some(reason));
                 }
             }
         }

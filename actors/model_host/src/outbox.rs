@@ -1,21 +1,31 @@
 //! What one reader has not taken yet, so that a slow reader costs memory bounded by its own answer and nothing is lost.
 //!
-//! Progress is news: only the latest is kept, and none once text was said. Text is merged, but not across a call. The end
-//! is kept until it is taken, and there is only one. Nothing here sends or waits.
+//! Progress is news: only the latest is kept, and none once text was said. Text is merged, but not across a call, and so is
+//! how likely its tokens were, which leaves before it. The end is kept until it is taken, and there is only one. Nothing
+//! here sends or waits.
 
 use std::collections::VecDeque;
 
-use domain::{GenerationEvent, ToolCall};
+use domain::{GenerationEvent, TokenLogprob, ToolCall};
 
 /// The events of one stream that wait for room, in the order they must leave.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     progress: Option<GenerationEvent>,
     /// Text and calls in order; no two texts are neighbours.
-    said: VecDeque<GenerationEvent>,
+    said: VecDeque<Waiting>,
+    /// Of what is said next.
+    odds: Vec<TokenLogprob>,
     end: Option<GenerationEvent>,
     spoke: bool,
     ended: bool,
+}
+
+/// A text or a call, and how likely those of its tokens were of which that was not taken yet.
+#[derive(Debug)]
+struct Waiting {
+    odds: Vec<TokenLogprob>,
+    said: GenerationEvent,
 }
 
 impl Outbox {
@@ -26,26 +36,45 @@ impl Outbox {
         }
     }
 
+    /// How likely the tokens were of what is said next.
+    pub(crate) fn weigh(&mut self, mut odds: Vec<TokenLogprob>) {
+        if !odds.is_empty() && !self.ended {
+            self.speak();
+            self.odds.append(&mut odds);
+        }
+    }
+
     /// The next text; empty text is nothing.
     pub(crate) fn say(&mut self, text: &str) {
-        if !text.is_empty() && !self.ended {
-            self.progress = None;
-            self.spoke = true;
-            if let Some(GenerationEvent::Text(before)) = self.said.back_mut() {
-                before.push_str(text);
-            } else {
-                self.said.push_back(GenerationEvent::Text(text.to_owned()));
-            }
+        if text.is_empty() || self.ended {
+            return;
+        }
+        self.speak();
+        let mut odds = std::mem::take(&mut self.odds);
+        if let Some(before) = self.said.back_mut()
+            && let GenerationEvent::Text(waiting) = &mut before.said
+        {
+            waiting.push_str(text);
+            before.odds.append(&mut odds);
+        } else {
+            let said = GenerationEvent::Text(text.to_owned());
+            self.said.push_back(Waiting { odds, said });
         }
     }
 
     /// The next call.
     pub(crate) fn call(&mut self, call: ToolCall) {
         if !self.ended {
-            self.progress = None;
-            self.spoke = true;
-            self.said.push_back(GenerationEvent::ToolCall(call));
+            self.speak();
+            let odds = std::mem::take(&mut self.odds);
+            let said = GenerationEvent::ToolCall(call);
+            self.said.push_back(Waiting { odds, said });
         }
+    }
+
+    fn speak(&mut self) {
+        self.progress = None;
+        self.spoke = true;
     }
 
     /// The end. The first one counts.
@@ -62,12 +91,21 @@ impl Outbox {
         if let Some(event) = self.progress.take() {
             return Some(event);
         }
-        self.said.pop_front().or_else(|| self.end.take())
+        let odds = match self.said.front_mut() {
+            Some(first) => &mut first.odds,
+            None => &mut self.odds,
+        };
+        if !odds.is_empty() {
+            return Some(GenerationEvent::Logprobs(std::mem::take(odds)));
+        }
+        let said = self.said.pop_front().map(|first| first.said);
+        said.or_else(|| self.end.take())
     }
 
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.progress.is_none() && self.said.is_empty() && self.end.is_none()
+        let nothing_said = self.said.is_empty() && self.odds.is_empty();
+        self.progress.is_none() && nothing_said && self.end.is_none()
     }
 }
 
@@ -143,19 +181,77 @@ mod tests {
         );
     }
 
+    fn odds(text: &str) -> Vec<TokenLogprob> {
+        let odds = |byte: &u8| TokenLogprob {
+            bytes: vec![*byte],
+            logprob: -1.0,
+            likeliest: Vec::new(),
+        };
+        text.as_bytes().iter().map(odds).collect()
+    }
+
+    #[test]
+    fn how_likely_they_were_is_merged_as_their_text_is() {
+        let call = ToolCall {
+            id: ToolCallId::new("one"),
+            name: "one".to_owned(),
+            arguments: "{}".to_owned(),
+        };
+        let mut outbox = Outbox::default();
+        for text in ["a", "b"] {
+            outbox.weigh(odds(text));
+            outbox.say(text);
+        }
+        assert_eq!(outbox.take(), Some(GenerationEvent::Logprobs(odds("ab"))));
+        // The reader has room for one only, and the next text comes meanwhile.
+        outbox.weigh(odds("c"));
+        outbox.say("c");
+        outbox.weigh(odds("d"));
+        outbox.call(call.clone());
+        outbox.weigh(Vec::new());
+        outbox.say("e");
+        outbox.weigh(odds("f"));
+        outbox.end(finished());
+        outbox.weigh(odds("g"));
+        assert_eq!(
+            drain(&mut outbox),
+            [
+                GenerationEvent::Logprobs(odds("c")),
+                GenerationEvent::Text("abc".to_owned()),
+                GenerationEvent::Logprobs(odds("d")),
+                GenerationEvent::ToolCall(call),
+                GenerationEvent::Text("e".to_owned()),
+                GenerationEvent::Logprobs(odds("f")),
+                finished()
+            ]
+        );
+        assert!(outbox.is_empty());
+    }
+
     proptest! {
-        /// However reading and writing interleave: all text arrives in order, the end is last and alone.
+        /// However reading and writing interleave: all text arrives in order, how likely its tokens were before it, the
+        /// end is last and alone.
         #[test]
         fn nothing_is_lost(ops in prop::collection::vec((0u8..4, "[a-c]{0,2}"), 0..40)) {
+            let (mut told, mut weighed) = (Vec::new(), Vec::new());
             let (mut outbox, mut said, mut heard, mut ends) = (Outbox::default(), String::new(), String::new(), 0);
             let mut ended = false;
             for (op, text) in ops {
                 match op {
                     0 => outbox.progress(GenerationEvent::Queued { position: 1 }),
-                    1 => { if !ended { said.push_str(&text); } outbox.say(&text); }
+                    1 => {
+                        if !ended { said.push_str(&text); weighed.extend(odds(&text)); }
+                        outbox.weigh(odds(&text));
+                        outbox.say(&text);
+                    }
                     2 if text.is_empty() => { ended = true; outbox.end(finished()); }
                     _ => match outbox.take() {
-                        Some(GenerationEvent::Text(text)) => { prop_assert_eq!(ends, 0); heard.push_str(&text); }
+                        Some(GenerationEvent::Text(text)) => {
+                            prop_assert_eq!(ends, 0);
+                            heard.push_str(&text);
+                            prop_assert_eq!(&told, &odds(&heard), "they come before their text");
+                        }
+                        Some(GenerationEvent::Logprobs(odds)) => told.extend(odds),
                         Some(event) if event.is_terminal() => ends += 1,
                         Some(_) => prop_assert!(heard.is_empty(), "progress comes before text"),
                         None => {}
@@ -165,10 +261,12 @@ mod tests {
             for event in drain(&mut outbox) {
                 match event {
                     GenerationEvent::Text(text) => heard.push_str(&text),
+                    GenerationEvent::Logprobs(odds) => told.extend(odds),
                     event => ends += u32::from(event.is_terminal()),
                 }
             }
             prop_assert_eq!(heard, said);
+            prop_assert_eq!(told, weighed);
             prop_assert_eq!(ends, u32::from(ended));
         }
     }

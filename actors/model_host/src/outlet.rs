@@ -5,6 +5,7 @@ use engine::Piece;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
+use crate::live::Spoken;
 use crate::outbox::Outbox;
 
 /// A reader's channel and what it has not taken.
@@ -32,8 +33,9 @@ impl Outlet {
         self.flush();
     }
 
-    pub(crate) fn say(&mut self, pieces: Vec<Piece>) {
-        for piece in pieces {
+    pub(crate) fn say(&mut self, spoken: Spoken) {
+        self.outbox.weigh(spoken.odds);
+        for piece in spoken.pieces {
             match piece {
                 Piece::Text(text) => self.outbox.say(&text),
                 Piece::Call(call) => self.outbox.call(call),

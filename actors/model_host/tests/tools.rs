@@ -29,6 +29,7 @@ fn tools(choice: ToolChoice) -> Tools {
     Tools {
         specs: [look].into(),
         choice,
+        one_call: false,
     }
 }
 

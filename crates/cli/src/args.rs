@@ -5,10 +5,12 @@
 )]
 
 mod config;
+mod ctl;
 mod history;
 mod memory;
 mod model;
 mod talk;
+mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,10 +20,12 @@ use domain::{Bytes, ModelName};
 
 use crate::size::parse_size;
 pub(crate) use config::{ConfigAction, Configs};
+pub(crate) use ctl::{Ctl, CtlConfig, Limited, Verb, loudness};
 pub(crate) use history::{Export, Histories, HistoryAction};
 pub(crate) use memory::{Memories, MemoryAction, Whose};
 pub(crate) use model::{ModelAction, Models};
 pub(crate) use talk::{Ask, Chat, Choices, Documents, Thread};
+pub(crate) use token::{TokenAction, Tokens};
 
 /// A local AI chat: models answer on this machine, and nothing leaves it.
 #[derive(Debug, Parser)]
@@ -48,8 +52,8 @@ Examples:
   paraphym chat --system \"You answer in one sentence.\"
   paraphym serve --bind 127.0.0.1:7007
 
-Exit status: 0 answered, 1 failed, 2 bad usage, 129 hung up, 130 interrupted,
-143 terminated.";
+Exit status: 0 answered, 1 failed, 2 bad usage, 3 no server to control, 129 hung up,
+130 interrupted, 143 terminated.";
 
 /// What holds for every command. What can be set for good is only a flag here: variables are read with the settings.
 #[derive(Clone, Debug, Default, Args)]
@@ -122,8 +126,24 @@ Examples:
   curl -s localhost:7007/v1/chat/completions -H 'content-type: application/json' \\
     -d '{\"model\":\"smollm2-135m-instruct\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}'
 
+Off loopback a token is needed: `paraphym token new` makes one.
+
 The settings file is read again when it changes, and on SIGHUP, which ends the server only if its terminal is gone.")]
     Serve(Serve),
+    /// Tokens of those who may ask over HTTP: make, list, revoke
+    #[command(
+        arg_required_else_help = true,
+        after_help = "\
+Examples:
+  paraphym token new --name laptop
+  paraphym token new --name ci --rpm 60 --concurrent 2
+  paraphym token list
+  paraphym token revoke laptop
+
+On loopback nobody needs one until one was made; off loopback everybody does. Clients send it as
+`Authorization: Bearer sk-paraphym-...`, which is what OpenAI's clients do with their API key."
+    )]
+    Token(Tokens),
     /// Settings: show, change, undo, check
     #[command(
         arg_required_else_help = true,
@@ -168,6 +188,27 @@ Examples:
 An agent remembers and recalls once it may: paraphym config set agents.default.memory=true"
     )]
     Memory(Memories),
+    /// Look at a running server and steer it: tree, models, events, limits, settings, its end
+    #[command(arg_required_else_help = true, after_help = ctl::EXAMPLES)]
+    Ctl(Ctl),
+    /// Completions of the command line, for a shell
+    #[command(after_help = "\
+Examples:
+  paraphym completions bash > ~/.local/share/bash-completion/completions/paraphym
+  paraphym completions zsh > ~/.zfunc/_paraphym")]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// The page for man
+    #[command(after_help = "\
+Examples:
+  paraphym man | man -l -
+  paraphym man ctl | man -l -")]
+    Man {
+        /// A command, such as ctl [default: the program]
+        command: Vec<String>,
+    },
 }
 
 /// A number of things, at least one.
@@ -194,6 +235,10 @@ pub(crate) struct Serve {
     /// The model that answers when a request names none [env: PARAPHYM_MODEL]
     #[arg(short, long, value_name = "NAME|PATH", value_parser = model_name)]
     pub(crate) model: Option<ModelName>,
+    /// The socket that `paraphym ctl` speaks to, or off [default: $XDG_RUNTIME_DIR/paraphym/control.sock, or
+    /// /tmp/paraphym-UID/control.sock; a second server goes without]
+    #[arg(long, value_name = "PATH|off")]
+    pub(crate) control: Option<PathBuf>,
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "clap wants a Result")]

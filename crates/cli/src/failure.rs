@@ -13,6 +13,8 @@ pub(crate) enum Failure {
     Usage { error: String, hint: String },
     /// It was tried and failed.
     Failed { error: String, hint: String },
+    /// There is no server to speak to, or it went away.
+    Unreachable { error: String, hint: String },
     /// Ctrl-C.
     Interrupted,
     /// SIGTERM.
@@ -46,6 +48,7 @@ impl Failure {
             Self::NobodyReads => 0,
             Self::Failed { .. } => 1,
             Self::Usage { .. } => 2,
+            Self::Unreachable { .. } => 3,
             Self::HungUp => 129,
             Self::Interrupted => 130,
             Self::Terminated => 143,
@@ -54,7 +57,10 @@ impl Failure {
 
     /// The lines for standard error; none where there is nothing to say.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let (Self::Usage { error, hint } | Self::Failed { error, hint }) = self else {
+        let (Self::Usage { error, hint }
+        | Self::Failed { error, hint }
+        | Self::Unreachable { error, hint }) = self
+        else {
             return Vec::new();
         };
         let mut lines = vec![format!("error: {}", one_line(error))];
@@ -126,6 +132,7 @@ impl From<StartError> for Failure {
                 error,
                 "--bind takes an address of this machine, such as 127.0.0.1:7007",
             ),
+            StartError::Tokens(error) => error.into(),
             StartError::NotServed { bind, reason } => Self::failed(
                 reason,
                 format!(
@@ -133,6 +140,9 @@ impl From<StartError> for Failure {
                     SocketAddr::new(bind.ip(), bind.port().checked_add(1).unwrap_or_default())
                 ),
             ),
+            StartError::NotControlled { reason } => {
+                Self::failed(reason, "--control off serves without it")
+            }
             error => Self::failed(error, "run `paraphym doctor`, or again with --log debug"),
         }
     }

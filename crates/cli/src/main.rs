@@ -1,7 +1,7 @@
 //! The `paraphym` binary: words come in, a command runs on the one runtime, an exit status goes out.
 //!
 //! Invariants: everything runs on the runtime that `paraphym_candle::run` builds; nothing panics on a closed pipe; an
-//! error is one line and a hint, never a dump; the exit status is 0, 1, 2, 129, 130 or 143.
+//! error is one line and a hint, never a dump; the exit status is 0, 1, 2, 3, 129, 130 or 143.
 
 mod answer;
 mod args;
@@ -9,11 +9,13 @@ mod ask;
 mod chat;
 mod choices;
 mod config;
+mod ctl;
 mod doctor;
 mod equip;
 mod failure;
 mod fetch;
 mod history;
+mod manual;
 mod memory;
 mod model;
 mod out;
@@ -28,6 +30,7 @@ mod size;
 mod stage;
 mod steps;
 mod thread;
+mod token;
 mod unfinished;
 
 use std::process::ExitCode;
@@ -49,19 +52,27 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
         }
     };
-    let result = settings(&cli).and_then(|settings| {
-        paraphym_candle::run(&RuntimeOptions::default(), |runtime| {
-            command(cli, settings, runtime)
-        })
-        .map_err(|error| Failure::failed(error, "run `paraphym doctor`"))?
-    });
-    match result {
+    match started(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             out::tell(&failure);
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// What needs no runtime is done without one.
+fn started(cli: Cli) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Completions { shell } => return manual::completions(*shell),
+        Command::Man { command } => return manual::man(command),
+        _ => {}
+    }
+    let settings = settings(&cli)?;
+    let ran = paraphym_candle::run(&RuntimeOptions::default(), |runtime| {
+        command(cli, settings, runtime)
+    });
+    ran.map_err(|error| Failure::failed(error, "run `paraphym doctor`"))?
 }
 
 /// A server says what goes wrong in its tree and what was started again (the events that count restarts), not each
@@ -71,14 +82,15 @@ const SERVING: &str = "warn,paraphym_supervision[{restarts}]=info,kameo=off";
 /// A command keeps quiet unless something is wrong.
 const ASKING: &str = "error,kameo=off";
 
-/// Opens the settings and the log. A file that is wrong must not keep anybody from mending it.
+/// Opens the settings and the log. A file that is wrong must not keep anybody from mending it, from taking a token back,
+/// or from a server that runs with its own.
 fn settings(cli: &Cli) -> Result<Settings, Failure> {
     let usual = match cli.command {
         Command::Serve(_) => SERVING,
         _ => ASKING,
     };
     let store = match cli.command {
-        Command::Config(_) => None,
+        Command::Config(_) | Command::Token(_) | Command::Ctl(_) => None,
         _ => Some(settings::open(&cli.machine)?),
     };
     let set = store
@@ -103,9 +115,13 @@ async fn command(cli: Cli, settings: Settings, runtime: Runtime) -> Result<(), F
         Command::Model(args) => model::run(&mut stage, &args.action).await,
         Command::Doctor(args) => doctor::run(&mut stage, args).await,
         Command::Serve(args) => serve::run(&mut stage, args).await,
+        Command::Token(args) => token::run(&mut stage, &args.action).await,
         Command::Config(args) => config::run(&mut stage, &args.action).await,
         Command::History(args) => history::run(&mut stage, &args.action).await,
         Command::Memory(args) => memory::run(&mut stage, &args.action).await,
+        Command::Ctl(args) => ctl::run(&mut stage, args).await,
+        // Done before there was a runtime.
+        Command::Completions { .. } | Command::Man { .. } => Ok(()),
     }
 }
 

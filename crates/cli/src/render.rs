@@ -139,9 +139,9 @@ const fn outcome_word(outcome: &ToolOutcome) -> &'static str {
 /// The event of a failure.
 pub(crate) fn failed(failure: &Failure) -> Value {
     match failure {
-        Failure::Usage { error, hint } | Failure::Failed { error, hint } => {
-            failed_event(error, hint)
-        }
+        Failure::Usage { error, hint }
+        | Failure::Failed { error, hint }
+        | Failure::Unreachable { error, hint } => failed_event(error, hint),
         Failure::Interrupted => failed_event("interrupted", ""),
         Failure::Terminated => failed_event("terminated", ""),
         Failure::HungUp => failed_event("hung up", ""),

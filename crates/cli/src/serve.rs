@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::fetch::ensure;
 use crate::out::{note, tell};
 use crate::stage::{Kept, Stage};
+use crate::token;
 
 /// Serves until a signal ends it or the tree gives up.
 pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> {
@@ -32,13 +33,21 @@ pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> 
         }
     }
     let bind = args.bind.unwrap_or(stage.first().realtime.bind);
-    let host = stage
+    let mut builder = stage
         .builder(&model, Kept::Nothing)
         // Nothing that is asked over HTTP calls them yet.
         .without_servers_of_settings()
-        .serve(bind)
-        .start()
-        .await?;
+        .serve(bind);
+    match token::place() {
+        Ok(tokens) => builder = builder.tokens(tokens),
+        Err(error) => note(&format!("nobody has a token: {error}")),
+    }
+    builder = match &args.control {
+        None => builder.control_at_the_usual_place(),
+        Some(off) if off.as_os_str() == "off" => builder,
+        Some(socket) => builder.control(socket),
+    };
+    let host = builder.start().await?;
     match stage.unless_signalled(host.address()).await {
         Ok(Some(address)) => note(&format!("listening on http://{address}")),
         Ok(None) => note("not listening"),
@@ -49,6 +58,10 @@ pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> 
     }
     let result = loop {
         tokio::select! {
+            wished = host.asked_to_stop() => {
+                stage.drain_within(&host, None, wished).await;
+                return Ok(());
+            }
             _ = host.ended() => break Err(Failure::failed(
                 "the server ended by itself: its tree gave up restarting",
                 "the log lines above say which part and why",

@@ -170,15 +170,21 @@ impl Stage {
         }
     }
 
-    /// Stops the tree in order and says what was not finished. What `unfinished` still has to say is said meanwhile;
+    /// As [`Stage::drain_within`], within the time that a person waits.
+    pub(crate) async fn drain(&mut self, host: &Paraphym, unfinished: Option<Unfinished>) -> bool {
+        self.drain_within(host, unfinished, DRAIN).await
+    }
+
+    /// Stops the tree in order, within so long, and says what was not finished. What `unfinished` still has to say is said meanwhile;
     /// true if that came to its end.
-    pub(crate) async fn drain(
+    pub(crate) async fn drain_within(
         &mut self,
         host: &Paraphym,
         mut unfinished: Option<Unfinished>,
+        within: Duration,
     ) -> bool {
         let report = {
-            let mut stop = pin!(host.shutdown_within(DRAIN));
+            let mut stop = pin!(host.shutdown_within(within));
             loop {
                 tokio::select! {
                     report = &mut stop => break report,

@@ -14,10 +14,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::Duration;
 
 use model_store::{DEFAULT_MODEL, Store, StoreConfig};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tokio::time::timeout;
 
 const GRAVITY: &str = "What is gravity?";
 const STORY: &str =
@@ -254,22 +256,31 @@ impl Server {
     }
 
     fn request(&self, head: &str, body: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let length = body.len();
-        write!(
-            stream,
-            "{head} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}",
-            self.address
-        )
-        .unwrap();
-        stream
+        request(&self.address, head, body)
     }
 
     fn answer(&self, head: &str, body: &str) -> String {
-        let mut whole = String::new();
-        self.request(head, body).read_to_string(&mut whole).unwrap();
-        whole
+        exchange(&self.address, head, body)
     }
+}
+
+fn request(address: &str, head: &str, body: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "{head} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}",
+    )
+    .unwrap();
+    stream
+}
+
+fn exchange(address: &str, head: &str, body: &str) -> String {
+    let mut whole = String::new();
+    request(address, head, body)
+        .read_to_string(&mut whole)
+        .unwrap();
+    whole
 }
 
 impl Drop for Server {
@@ -286,6 +297,115 @@ fn ask_body(text: &str, tokens: u32, stream: bool) -> String {
         "max_tokens": tokens, "temperature": 0, "stream": stream,
     })
     .to_string()
+}
+
+/// Whom a process of this file's own binary is to ask, if it is one of the crowd.
+const CROWD: &str = "PARAPHYM_TEST_CROWD";
+
+/// One of the crowd: it asks again and again until it is killed, and tells of each whole answer.
+#[test]
+fn real_model_one_of_the_crowd() {
+    let Ok(address) = std::env::var(CROWD) else {
+        // An ordinary run: it is started by the test below.
+        return;
+    };
+    loop {
+        let answer = exchange(
+            &address,
+            "POST /v1/chat/completions",
+            &ask_body(GRAVITY, 8, true),
+        );
+        let ended =
+            answer.contains("\"finish_reason\":\"length\"") && answer.contains("data: [DONE]");
+        assert!(answer.starts_with("HTTP/1.1 200") && ended, "{answer}");
+        println!("whole");
+    }
+}
+
+fn one_of_the_crowd(address: &str) -> Child {
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    process.args(["--exact", "real_model_one_of_the_crowd", "--nocapture"]);
+    process
+        .env(CROWD, address)
+        .process_group(0)
+        .stdin(Stdio::null());
+    process
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// What a sum of metrics of this name is.
+fn sum(metrics: &str, name: &str) -> f64 {
+    let lines = metrics.lines().filter(|line| line.starts_with(name));
+    lines
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+        .sum()
+}
+
+/// Twenty kills, three a second; `PARAPHYM_TEST_MINUTE=1` asks for one a second for a minute.
+#[tokio::test]
+async fn real_model_served_to_a_crowd_of_processes_outlives_those_that_are_killed() {
+    let whole_minute = std::env::var_os("PARAPHYM_TEST_MINUTE").is_some();
+    let (kills, a_second) = if whole_minute { (60, 1) } else { (20, 3) };
+    let server = Server::start();
+    // What was said to one client is kept for the next, whoever was killed meanwhile, and leased apart.
+    let held = |metrics: &str| {
+        sum(metrics, "paraphym_memory_leased_bytes") - sum(metrics, "paraphym_prefix_bytes{")
+    };
+    server.answer("POST /v1/chat/completions", &ask_body(GRAVITY, 8, true));
+    let before = held(&server.answer("GET /metrics", ""));
+    let mut crowd: Vec<Child> = (0..8).map(|_| one_of_the_crowd(&server.address)).collect();
+    let kill = |mut one: Child| {
+        let ended = one.try_wait().unwrap();
+        assert!(ended.is_none(), "a survivor's answer was not whole");
+        one.kill().unwrap();
+        one.wait().unwrap();
+    };
+    for n in 0..kills {
+        tokio::time::sleep(Duration::from_secs(1) / a_second).await;
+        kill(crowd.remove(n * 5 % 8));
+        crowd.push(one_of_the_crowd(&server.address));
+    }
+    // Each survivor was answered, wholly, and goes on asking: none stopped at an answer that was not.
+    for mut survivor in crowd {
+        let said = BufReader::new(survivor.stdout.take().unwrap()).lines();
+        let mut said = said.map_while(Result::ok);
+        assert!(
+            said.any(|line| line.ends_with("whole")),
+            "a survivor's answer was not whole"
+        );
+        kill(survivor);
+    }
+    // What a step was under way for ends with it.
+    let mut metrics = String::new();
+    let idle = timeout(Duration::from_secs(10), async {
+        loop {
+            metrics = server.answer("GET /metrics", "");
+            let busy = ["paraphym_sequences_active{", "paraphym_sequences_waiting{"];
+            let busy: f64 = busy.iter().map(|name| sum(&metrics, name)).sum();
+            // The one that asks for it is in flight.
+            if busy + sum(&metrics, "paraphym_http_requests_in_flight") <= 1.0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let idle = idle.await;
+    assert!(idle.is_ok(), "something is left: {metrics}");
+    assert!(
+        metrics.contains("paraphym_threads{role=\"foreign\"} 0"),
+        "{metrics}"
+    );
+    let after = held(&metrics);
+    assert!(
+        (after - before).abs() < 1.0,
+        "{after} instead of {before} bytes: {metrics}"
+    );
+    let pid = server.child.id();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    assert_eq!(children, "", "no process of its own is left");
 }
 
 #[test]

@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test stops at the first surprise"
 )]
 
@@ -20,7 +21,7 @@ use rustix::process::Signal;
 
 /// A server with the real models, in a home of its own; ended with the test.
 struct Server {
-    home: Home,
+    _home: Home,
     child: Child,
     address: String,
     /// Kept open: whoever logs into a closed pipe dies of it.
@@ -45,7 +46,7 @@ impl Server {
             said.push_str(&line);
         };
         Self {
-            home,
+            _home: home,
             child,
             address,
             _err: err,
@@ -114,4 +115,59 @@ fn models() -> PathBuf {
 #[test]
 fn real_model_speaks_with_the_official_python_client() {
     Server::start(Home::new(), &[]).suite("suite.py", &[]);
+}
+
+#[test]
+fn real_model_lets_in_only_who_has_a_token_and_keeps_their_limit() {
+    let home = Home::new();
+    let token = |name: &str, limits: &[&str]| {
+        let made = home.json(&[&["token", "new", "--name", name], limits].concat());
+        made["token"].as_str().unwrap().to_owned()
+    };
+    let (free, limited) = (token("free", &[]), token("limited", &["--rpm", "3"]));
+    let keys = [
+        ("OPENAI_API_KEY", free.as_str()),
+        ("LIMITED_KEY", limited.as_str()),
+    ];
+    Server::start(home, &[]).suite("guarded.py", &keys);
+}
+
+/// The blocks of code of the page in one language, with the server's address instead of the usual one.
+fn examples(language: &str, server: &Server) -> Vec<String> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/api.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let fenced = page.split("```").skip(1).step_by(2);
+    let of_language = fenced.filter_map(|block| block.strip_prefix(&format!("{language}\n")));
+    let here = |block: &str| block.replace("http://127.0.0.1:7007", &server.address);
+    of_language.map(here).collect()
+}
+
+fn runs(program: &str, script: &str) -> String {
+    let run = Command::new(program)
+        .args(["-c", script])
+        .env("PYTHONPATH", official())
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    let said = String::from_utf8(run.stdout).unwrap();
+    let err = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{script}: {err}");
+    said
+}
+
+#[test]
+fn real_model_answers_the_examples_of_the_page() {
+    let server = Server::start(Home::new(), &[]);
+    let [curl] = &examples("sh", &server)[..] else {
+        panic!("one example for curl")
+    };
+    let stream = runs("bash", curl);
+    assert!(
+        stream.contains("ravity") && stream.trim_end().ends_with("data: [DONE]"),
+        "{stream}"
+    );
+    let [python] = &examples("python", &server)[..] else {
+        panic!("one example for Python")
+    };
+    let said = runs("python3", python);
+    assert!(said.contains("ravity"), "{said}");
 }

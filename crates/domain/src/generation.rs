@@ -57,7 +57,8 @@ pub struct Usage {
     pub completion_tokens: u32,
 }
 
-/// What the asker hears, in this order: any of the first three, then text and calls, then exactly one of the last two.
+/// What the asker hears, in this order: any of the first three, then text and calls (and how likely their tokens
+/// were), then exactly one of the last two.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GenerationEvent {
     /// Waiting; `position` 1 is next.
@@ -77,8 +78,10 @@ pub enum GenerationEvent {
         /// Prompt tokens in all.
         total: u32,
     },
-    /// How likely the tokens were that the next text is made of, if that was asked for. The end of a turn and what a stop
-    /// text cut off are not among them.
+    /// How likely the tokens were that the next text or call is made of, if that was asked for; never empty. Each token is
+    /// told before the first of its bytes is said: at any time the bytes of all tokens told begin with all text said (but
+    /// for bytes that are no UTF-8, and for calls, whose tokens are told as they were written, before the call or what
+    /// follows it). Tokens without bytes, such as the end of a turn, and what a stop text cut off as a whole are not told.
     Logprobs(Vec<TokenLogprob>),
     /// The next piece of the answer: whole UTF-8 characters, never empty.
     Text(String),

@@ -47,6 +47,8 @@ pub struct Tools {
     pub specs: Arc<[ToolSpec]>,
     /// Whether they are called.
     pub choice: ToolChoice,
+    /// Whether one answer calls at most one of them, once.
+    pub one_call: bool,
 }
 
 impl Tools {

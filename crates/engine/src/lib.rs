@@ -27,8 +27,8 @@ pub use model::{
 pub use pieces::{NoPieces, Pieces};
 pub use speech::{Said, Speech};
 pub use step::{
-    Beginning, Engine, PrefixId, SequenceId, SequencePlan, StepError, StepInput, StepOutput,
-    TokenId,
+    Beginning, Engine, Likelihood, PrefixId, SequenceId, SequencePlan, StepError, StepInput,
+    StepOutput, TokenId,
 };
 pub use tool_speech::{Piece, ToolSpeech};
 pub use tools::ToolSyntax;

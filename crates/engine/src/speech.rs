@@ -18,6 +18,9 @@ pub struct Speech {
     stops: Vec<String>,
     bytes: Vec<u8>,
     text: String,
+    /// Where in `text` U+FFFD stands for bytes that are no character, and for how many of them.
+    replaced: Vec<(usize, usize)>,
+    said_bytes: usize,
 }
 
 impl Speech {
@@ -27,7 +30,14 @@ impl Speech {
             stops: stops.iter().filter(|s| !s.is_empty()).cloned().collect(),
             bytes: Vec::new(),
             text: String::new(),
+            replaced: Vec::new(),
+            said_bytes: 0,
         }
+    }
+
+    /// How many of the bytes that came in are said, from the first one on: what follows them waits, or was cut off.
+    pub const fn said_bytes(&self) -> usize {
+        self.said_bytes
     }
 
     /// Takes the bytes of the next token.
@@ -35,22 +45,45 @@ impl Speech {
         self.bytes.extend_from_slice(bytes);
         self.take_characters();
         if let Some(at) = self.first_stop() {
-            let mut said = std::mem::take(&mut self.text);
-            said.truncate(at);
+            let said = self.say(at);
+            self.text.clear();
+            self.replaced.clear();
             self.bytes.clear();
             return Said::Stopped(said);
         }
         let kept = self.held_back();
-        let keep_from = self.text.len() - kept;
-        let waiting = self.text.split_off(keep_from);
-        Said::Text(std::mem::replace(&mut self.text, waiting))
+        Said::Text(self.say(self.text.len() - kept))
     }
 
     /// The end without a stop text: what waited is text after all; an unfinished character becomes U+FFFD.
     pub fn finish(&mut self) -> String {
-        let rest = std::mem::take(&mut self.bytes);
-        self.text.push_str(&String::from_utf8_lossy(&rest));
-        std::mem::take(&mut self.text)
+        let rest = self.bytes.len();
+        self.bytes.clear();
+        if rest > 0 {
+            self.replace(rest);
+        }
+        self.say(self.text.len())
+    }
+
+    /// The text up to `at` leaves.
+    fn say(&mut self, at: usize) -> String {
+        let waiting = self.text.split_off(at);
+        self.said_bytes += at;
+        let leave = self.replaced.partition_point(|(place, _)| *place < at);
+        for (_, bytes) in self.replaced.drain(..leave) {
+            self.said_bytes += bytes;
+            self.said_bytes -= char::REPLACEMENT_CHARACTER.len_utf8();
+        }
+        for (place, _) in &mut self.replaced {
+            *place -= at;
+        }
+        std::mem::replace(&mut self.text, waiting)
+    }
+
+    /// So many bytes were no character.
+    fn replace(&mut self, bytes: usize) {
+        self.replaced.push((self.text.len(), bytes));
+        self.text.push(char::REPLACEMENT_CHARACTER);
     }
 
     /// Moves whole characters from `bytes` to `text`; bytes that can never be one become U+FFFD.
@@ -67,7 +100,7 @@ impl Speech {
                     self.text.push_str(&String::from_utf8_lossy(&good));
                     let Some(bad) = error.error_len() else { return };
                     self.bytes.drain(..bad);
-                    self.text.push(char::REPLACEMENT_CHARACTER);
+                    self.replace(bad);
                 }
             }
         }
@@ -154,6 +187,37 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever comes in, what is said is what the bytes counted as said are as text, at any time.
+        #[test]
+        fn what_is_said_is_counted_in_bytes(
+            pieces in prop::collection::vec(
+                prop_oneof![
+                    prop::collection::vec(prop_oneof![Just(b'a'), Just(0xe2), Just(0x98), Just(0x83), any::<u8>()], 0..4),
+                    "[ab☃]{0,3}".prop_map(String::into_bytes),
+                ],
+                0..12,
+            ),
+            stop in "[ab☃\u{fffd}]{1,3}",
+        ) {
+            let mut speech = Speech::new(&[stop]);
+            let (mut all, mut text) = (Vec::new(), String::new());
+            for piece in &pieces {
+                all.extend_from_slice(piece);
+                let (more, stopped) = match speech.push(piece) {
+                    Said::Text(more) => (more, false),
+                    Said::Stopped(more) => (more, true),
+                };
+                text.push_str(&more);
+                prop_assert_eq!(&text, &String::from_utf8_lossy(&all[..speech.said_bytes()]));
+                if stopped {
+                    return Ok(());
+                }
+            }
+            text.push_str(&speech.finish());
+            prop_assert_eq!(speech.said_bytes(), all.len());
+            prop_assert_eq!(&text, &String::from_utf8_lossy(&all));
+        }
+
         /// However the bytes are cut into tokens, the text is the same, and no stop text is ever said.
         #[test]
         fn cutting_does_not_matter(text in "[ab☃é]{0,40}", cuts in prop::collection::vec(0usize..120, 0..12), stop in "[ab☃]{1,3}") {

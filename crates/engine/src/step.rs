@@ -34,8 +34,8 @@ pub struct SequencePlan {
     pub capacity_tokens: u32,
     /// How its tokens are chosen.
     pub sampling: Sampling,
-    /// How many tokens at the front are prompt: the repetition penalty looks only behind them, and the sampler's draws
-    /// are numbered from them.
+    /// How many tokens at the front are prompt: the penalties look only behind them, and the sampler's draws are numbered
+    /// from them.
     pub prompt_tokens: u32,
 }
 
@@ -57,9 +57,22 @@ pub struct StepOutput {
     pub sequence: SequenceId,
     /// The sampled token, where one was asked for.
     pub token: Option<TokenId>,
+    /// How likely it was, where the plan's `sampling.logprobs` asks; it changes no token.
+    pub likelihood: Option<Likelihood>,
     /// Why none can follow in this sequence, whose constraint has come to an end that it does not allow. The others are
     /// sound, and so is the engine.
     pub stuck: Option<String>,
+}
+
+/// How likely a sampled token was among the whole vocabulary, as [`domain::TokenLogprob`] says it: by the logits as the
+/// model gave them, before penalties, the answer's form, temperature and cuts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Likelihood {
+    /// The natural logarithm of its probability: never above 0, never below [`domain::TokenLogprob::LEAST`].
+    pub logprob: f32,
+    /// As many tokens as were asked for (all, if there are fewer) with theirs: the likeliest first, the lowest id first
+    /// among equals.
+    pub likeliest: Vec<(TokenId, f32)>,
 }
 
 /// Why a step could not be done. The engine's state is then undefined; the caller drops and rebuilds it.
@@ -119,7 +132,7 @@ pub enum StepError {
 /// * The sampled token depends only on the sequence's tokens, its plan and the number of tokens it holds: a sequence
 ///   opened anew with the same plan and given the same tokens (in any chunking, in any batch) goes on with the same
 ///   token. This is what lets a stream survive a crashed step. Random draws are therefore a pure function of
-///   (seed, tokens held), never of a generator's state.
+///   (seed, tokens held), never of a generator's state. How likely it was depends on the same.
 /// * A failed `open` or `open_from` leaves nothing behind.
 /// * A sequence opened from a prefix is one that was given those tokens by steps: nothing it says can tell the difference.
 /// * Whoever holds a kept prefix counts all of its KV memory, and whoever holds a sequence all of that sequence's, even

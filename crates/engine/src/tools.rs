@@ -113,6 +113,7 @@ pub fn constraint(tools: &Tools, syntax: ToolSyntax) -> Result<Constraint, Field
         ToolSyntax::Bare => ("parameters", 0),
     };
     let (open, close) = (ToolSyntax::OPEN, ToolSyntax::CLOSE);
+    let more = if tools.one_call { 0 } else { more };
     let start = match (syntax, may_talk) {
         (ToolSyntax::Bare, true) => "start: TEXT | call\nTEXT: /([^{\\s](?s:.*))?/".to_owned(),
         (ToolSyntax::Bare, false) => "start: call".to_owned(),
@@ -190,6 +191,7 @@ mod tests {
         Tools {
             specs: specs.into(),
             choice,
+            one_call: false,
         }
     }
 
@@ -255,6 +257,13 @@ mod tests {
             !named.contains("TEXT") && !named.contains(r#"\"a\""#),
             "{named}"
         );
+        assert!(named.contains("{0,7}"), "{named}");
+        let one = Tools {
+            one_call: true,
+            ..tools(&specs, ToolChoice::Auto)
+        };
+        let one = format!("{:?}", constraint(&one, ToolSyntax::TaggedList));
+        assert!(one.contains("{0,0}") && !one.contains("{0,7}"), "{one}");
         let bare = lark(ToolChoice::Required, ToolSyntax::Bare);
         assert!(
             bare.starts_with("start: call\n") && bare.contains("parameters"),

@@ -1,5 +1,5 @@
-//! What the gateway is told and given. Whether it may listen where it was told to is decided here, before a socket is
-//! opened: off loopback a token would be required, and there are none yet.
+//! What the gateway is told and given. Whether it may listen where it was told to is decided before a socket is opened:
+//! off loopback somebody must have a token.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,10 +9,12 @@ use domain::{ModelName, Sampling};
 use model_host::{HostConfig, ModelHost};
 use supervision::Handle;
 
+use crate::guard::access::Access;
+
 /// Where to listen, for whom, and how much.
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
-    /// Where to listen. Loopback only; port 0 takes a free one.
+    /// Where to listen; port 0 takes a free one. Off loopback somebody must have a token.
     pub bind: SocketAddr,
     /// Who answers a request that names no model, and whose state is readiness.
     pub default_model: ModelName,
@@ -23,6 +25,8 @@ pub struct GatewayConfig {
     pub drain: Duration,
     /// How much at once.
     pub limits: Limits,
+    /// Who may ask, and how much each.
+    pub access: Access,
 }
 
 impl GatewayConfig {
@@ -34,18 +38,16 @@ impl GatewayConfig {
             max_models: HostConfig::default().max_models,
             drain: Duration::from_secs(3),
             limits: Limits::default(),
+            access: Access::default(),
         }
     }
 
     /// Whether this may be served.
     ///
     /// # Errors
-    /// `OffLoopback`.
+    /// `OpenToAll`, `NoToken`, `Origin`.
     pub fn check(&self) -> Result<(), GatewayError> {
-        if self.bind.ip().to_canonical().is_loopback() {
-            return Ok(());
-        }
-        Err(GatewayError::OffLoopback { bind: self.bind })
+        self.access.check(self.bind)
     }
 }
 
@@ -56,14 +58,21 @@ pub struct Limits {
     pub connections: usize,
     /// Answers at once; the model host queues fewer than this anyway. Further ones get 503. 64.
     pub answers: usize,
+    /// The largest head of a request, in bytes, beyond which it is refused with 431, as it is beyond 100 headers.
+    /// 64 KiB: the longest token and address are a hundredth of it.
+    pub head_bytes: usize,
     /// The largest request body: far beyond any context window. 1 MiB.
     pub body_bytes: usize,
     /// A client that takes longer for its request's head, or says nothing between two requests, is hung up on. 30 s.
     pub head_time: Duration,
     /// The same for the body. 30 s.
     pub body_time: Duration,
-    /// A client that takes nothing of its answer for so long is hung up on, and the answer stopped. 60 s.
+    /// A client that takes fewer than `write_bytes` of its answer while bytes wait for so long is hung up on, and the
+    /// answer stopped. 60 s.
     pub write_time: Duration,
+    /// The least that is to be taken in `write_time`, in bytes: half a kilobyte a second; one who reads along takes four
+    /// times as much. 32 KiB.
+    pub write_bytes: usize,
     /// After so long without a byte a stream sends a comment, so that nobody between takes it for dead. 15 s.
     pub ping: Duration,
     /// So long before the end of the drain, answers that still run are ended with an error, so that their clients do not
@@ -78,10 +87,12 @@ impl Default for Limits {
         Self {
             connections: 256,
             answers: 64,
+            head_bytes: 64 << 10,
             body_bytes: 1 << 20,
             head_time: Duration::from_secs(30),
             body_time: Duration::from_secs(30),
             write_time: Duration::from_mins(1),
+            write_bytes: 32 << 10,
             ping: Duration::from_secs(15),
             last_word: Duration::from_millis(500),
             probe_time: Duration::from_secs(2),
@@ -98,8 +109,10 @@ pub struct GatewayDeps {
     pub sampling: Arc<dyn Fn() -> Sampling + Send + Sync>,
     /// All metrics as Prometheus text.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    /// The models that are here, by the names requests use.
+    /// The models that answer and are here, by the names requests use.
     pub models: Arc<dyn Fn() -> Vec<ModelName> + Send + Sync>,
+    /// Those that embed, by the names requests use; the first where a request names none.
+    pub embedders: Arc<dyn Fn() -> Vec<ModelName> + Send + Sync>,
     /// The wall clock: `created` in answers, and what makes ids of two runs differ.
     pub clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
 }
@@ -107,14 +120,32 @@ pub struct GatewayDeps {
 /// Why the gateway does not serve.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// It would be reachable from other machines.
+    /// It would be reachable from other machines without a token.
     #[error(
-        "bind = {bind} is not accepted: other machines could use it without a token, and bearer tokens are not supported \
-         yet; bind 127.0.0.1 or [::1], or put a proxy that authenticates in front of it and sends the header `Host: localhost`"
+        "bind = {bind} is not accepted while server.auth = off: other machines could use it without a token; leave \
+         server.auth at auto, or bind 127.0.0.1 or [::1]"
     )]
-    OffLoopback {
+    OpenToAll {
         /// What was asked for.
         bind: SocketAddr,
+    },
+    /// A token is needed, and nobody has one.
+    #[error(
+        "bind = {bind} is not accepted yet: a token is needed there, and there is none; make one with `paraphym token \
+         new`, or bind 127.0.0.1 or [::1] with server.auth = auto"
+    )]
+    NoToken {
+        /// What was asked for.
+        bind: SocketAddr,
+    },
+    /// That is no origin, or any page could ask without a token.
+    #[error(
+        "cors_origins = {origin} is not accepted: use origins such as https://app.example, without a path; * needs \
+         server.auth = required, or an address off loopback"
+    )]
+    Origin {
+        /// What was given.
+        origin: String,
     },
     /// The system refused the address.
     #[error("bind = {bind} could not be used: {source}; choose another port, or 0 for a free one")]
@@ -135,29 +166,5 @@ mod tests {
         let config = GatewayConfig::new("127.0.0.1:0".parse().unwrap(), ModelName::new("m"));
         assert_eq!(config.drain, Duration::from_secs(3));
         assert!(config.limits.last_word < config.drain);
-    }
-
-    #[test]
-    fn only_loopback_is_served() {
-        for (bind, served) in [
-            ("127.0.0.1:0", true),
-            ("127.9.9.9:80", true),
-            ("[::1]:0", true),
-            ("[::ffff:127.0.0.1]:0", true),
-            ("0.0.0.0:0", false),
-            ("[::]:0", false),
-            ("192.168.1.2:80", false),
-            ("[::ffff:10.0.0.1]:0", false),
-        ] {
-            let config = GatewayConfig::new(bind.parse().unwrap(), ModelName::new("m"));
-            assert_eq!(config.check().is_ok(), served, "{bind}");
-        }
-        let refused =
-            GatewayConfig::new("0.0.0.0:8080".parse().unwrap(), ModelName::new("m")).check();
-        let text = refused.unwrap_err().to_string();
-        assert!(
-            text.contains("bind = 0.0.0.0:8080") && text.contains("127.0.0.1"),
-            "{text}"
-        );
     }
 }

@@ -1,6 +1,8 @@
 //! How a refusal looks on the wire: the OpenAI envelope `{"error":{"message","type","param","code"}}` and the status an
 //! official client retries or does not retry. Nothing here knows HTTP but the number.
 
+use std::time::Duration;
+
 use domain::{FieldError, GenerationError};
 use serde::Serialize;
 
@@ -56,6 +58,37 @@ impl ApiError {
         Self::new(400, None, message)
     }
 
+    /// 401: there is no token, or none that is valid. Which it is stays unsaid.
+    pub fn unauthorized() -> Self {
+        let message = "a valid token is needed, as `Authorization: Bearer sk-paraphym-…`: `paraphym token new` makes one \
+                       where this server runs";
+        Self::new(401, Some("invalid_api_key"), message)
+    }
+
+    /// 429: one asks more often than they may.
+    pub fn too_often(per_minute: u32, wait: Duration) -> Self {
+        let seconds = u64::try_from(wait.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
+        let message = format!(
+            "{per_minute} requests a minute are allowed, and as many were made: try again in {seconds} s"
+        );
+        Self::over_a_limit(message, seconds.max(1))
+    }
+
+    /// 429: one has as many answers at once as they may.
+    pub fn too_many_answers(most: u32) -> Self {
+        let message = format!(
+            "{most} answers at once are allowed, and as many are being made: try again when one has ended"
+        );
+        Self::over_a_limit(message, 1)
+    }
+
+    fn over_a_limit(message: String, seconds: u64) -> Self {
+        Self {
+            retry_after_s: Some(seconds),
+            ..Self::new(429, Some("rate_limit_exceeded"), message)
+        }
+    }
+
     /// 403: the request names, or comes from, another place than this machine.
     pub fn foreign(header: &'static str, allowed: &str) -> Self {
         let message = format!(
@@ -78,13 +111,67 @@ impl ApiError {
         }
     }
 
+    /// 404: no model that embeds is here, and none was named.
+    pub fn no_embedder() -> Self {
+        let message = "no embedding model is here: fetch one with `paraphym model pull`, `paraphym model list` names them; \
+                       it is listed a few seconds later";
+        Self {
+            param: Some("model".into()),
+            ..Self::new(404, Some("model_not_found"), message)
+        }
+    }
+
+    /// 400: a model that embeds was asked for an answer.
+    pub fn only_embeds(model: &str) -> Self {
+        Self::wrong_kind(
+            model,
+            "embeds texts and answers nothing: ask it at POST /v1/embeddings",
+        )
+    }
+
+    /// 400: a model that answers was asked for vectors.
+    pub fn only_answers(model: &str) -> Self {
+        Self::wrong_kind(
+            model,
+            "answers and embeds nothing: leave the field out or name an embedding model",
+        )
+    }
+
+    fn wrong_kind(model: &str, what: &str) -> Self {
+        let model: String = model.chars().take(80).collect();
+        Self {
+            param: Some("model".into()),
+            ..Self::new(
+                400,
+                Some("wrong_kind_of_model"),
+                format!("model {model} {what}"),
+            )
+        }
+    }
+
+    /// The same, about `to` where it is about `from`: paths call one thing by different names.
+    #[must_use]
+    pub fn about(mut self, from: &str, to: &str) -> Self {
+        if self.param.as_deref() == Some(from) {
+            self.param = Some(to.to_owned());
+        }
+        self
+    }
+
     /// 404: nothing answers at this path.
     pub fn no_such_path(path: &str) -> Self {
         let path: String = path.chars().take(80).collect();
-        let message = format!(
-            "{path} is not served here: use POST /v1/chat/completions, GET /v1/models, /healthz, /readyz or /metrics"
-        );
+        let message = format!("{path} is not served here: GET /openapi.json tells what is");
         Self::new(404, Some("unknown_url"), message)
+    }
+
+    /// 404: nothing that is called so, and is the caller's, is under way.
+    pub fn no_such_request(id: &str) -> Self {
+        let id: String = id.chars().take(80).collect();
+        let message = format!(
+            "no request {id} is under way: name it as x-request-id or the answer's id does; it may have ended by itself"
+        );
+        Self::new(404, Some("request_not_found"), message)
     }
 
     /// 405: the path is served for other methods.
@@ -104,8 +191,7 @@ impl ApiError {
 
     /// 413: the body is over the limit.
     pub fn too_large(limit_bytes: usize) -> Self {
-        let message =
-            format!("the body has more than {limit_bytes} bytes: send fewer or shorter messages");
+        let message = format!("the body has more than {limit_bytes} bytes: send less at once");
         Self::new(413, Some("request_too_large"), message)
     }
 
@@ -129,9 +215,11 @@ impl ApiError {
     /// The OpenAI word for this status.
     pub fn kind(&self) -> &'static str {
         match self.status {
+            // The kind of limit, as the official API has it.
+            429 if self.code == Some("rate_limit_exceeded") => "requests",
             404 => "not_found_error",
             429 => "rate_limit_error",
-            400..=499 => "invalid_request_error",
+            400..=498 => "invalid_request_error",
             _ => "api_error",
         }
     }
@@ -185,7 +273,8 @@ impl From<&GenerationError> for ApiError {
             G::Unavailable { .. } => later("unavailable", 1, 503),
             G::EngineStuck { .. } => later("engine_stuck", 30, 503),
             G::EngineCrashed { .. } => Self::new(500, Some("engine_crashed"), says),
-            G::Cancelled => Self::new(500, Some("cancelled"), says),
+            // A status of its own: clients try 408, 409, 429 and all from 500 again, and whoever cancels does not want that.
+            G::Cancelled => Self::new(499, Some("cancelled"), says),
         }
     }
 }
@@ -270,7 +359,7 @@ mod tests {
                 "503 api_error - unavailable 1",
                 "500 api_error - engine_crashed 0",
                 "503 api_error - engine_stuck 30",
-                "500 api_error - cancelled 0",
+                "499 api_error - cancelled 0",
             ]
         );
     }
@@ -281,6 +370,21 @@ mod tests {
         assert_eq!(
             error.json(),
             r#"{"error":{"message":"n is \"odd\"","type":"invalid_request_error","param":"n","code":null}}"#
+        );
+    }
+
+    #[test]
+    fn a_limit_of_ones_own_is_told_as_the_official_api_does() {
+        let error = ApiError::too_often(3, Duration::from_millis(19_001));
+        assert_eq!((error.status, error.retry_after_s), (429, Some(20)));
+        assert_eq!(
+            error.json(),
+            r#"{"error":{"message":"3 requests a minute are allowed, and as many were made: try again in 20 s","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#
+        );
+        let error = ApiError::unauthorized();
+        assert_eq!(
+            (error.status, error.kind(), error.code),
+            (401, "invalid_request_error", Some("invalid_api_key"))
         );
     }
 }

@@ -1,5 +1,14 @@
-//! What stands between a socket and an answer: who may ask, and for how long anybody is waited for.
+//! What stands between a socket and an answer: who may ask, how much, for how long anybody is waited for, and who may end it.
 
+pub(crate) mod access;
+pub(crate) mod allowance;
+pub(crate) mod cors;
+pub(crate) mod door;
 pub(crate) mod hangup;
+pub(crate) mod lasting;
 pub(crate) mod origin;
+pub(crate) mod pace;
 pub(crate) mod patience;
+pub(crate) mod rate;
+pub(crate) mod tokens;
+pub(crate) mod underway;

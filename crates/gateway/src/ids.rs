@@ -31,9 +31,9 @@ impl Ids {
         echo.map_or_else(|| format!("req-{:x}-{number}", self.run), str::to_owned)
     }
 
-    /// The name of an answer.
-    pub(crate) fn completion(&self, number: u64) -> String {
-        format!("chatcmpl-{:x}-{number}", self.run)
+    /// The name of an answer; `kind` is `chatcmpl`, for example.
+    pub(crate) fn answer(&self, kind: &str, number: u64) -> String {
+        format!("{kind}-{:x}-{number}", self.run)
     }
 
     /// The seed of a request that brings none: `SplitMix64` of run and number (Steele et al., OOPSLA 2014).
@@ -74,6 +74,6 @@ mod tests {
         let numbers: std::collections::HashSet<u64> = (0..1000).map(|_| ids.number()).collect();
         let seeds: std::collections::HashSet<u64> = numbers.iter().map(|&n| ids.seed(n)).collect();
         assert_eq!((numbers.len(), seeds.len()), (1000, 1000));
-        assert_eq!(ids.completion(3), "chatcmpl-1-3");
+        assert_eq!(ids.answer("chatcmpl", 3), "chatcmpl-1-3");
     }
 }

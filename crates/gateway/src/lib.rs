@@ -1,4 +1,5 @@
-//! The HTTP edge: OpenAI chat completions, health, readiness and metrics, on the one runtime, under a supervisor.
+//! The HTTP edge: the OpenAI API (chats, completions, embeddings, models), cancelling by name, a description of itself,
+//! health, readiness and metrics, on the one runtime, under a supervisor.
 //!
 //! ```text
 //!  TcpListener ─> connection (hyper) ─> guard ─> api ─> request (JSON -> domain) ─> model_host
@@ -6,12 +7,13 @@
 //! ```
 //!
 //! Invariants: a closed connection drops its stream, and compute stops within one step; nothing is read without a limit
-//! in bytes and in time; a probe is not activity; off loopback nothing is served without a token, and on it nothing to a foreign page;
+//! in bytes and in time; a probe is not activity; off loopback nothing is served without a token, and where none is needed nothing to a foreign page;
 //! no name leads to the disk but those that are listed.
 
 pub mod answer;
 mod api;
 pub mod config;
+mod document;
 pub mod error;
 mod guard;
 mod http;
@@ -19,7 +21,9 @@ mod ids;
 mod meters;
 pub mod readiness;
 pub mod request;
+mod routes;
 mod server;
 
 pub use config::{GatewayConfig, GatewayDeps, GatewayError, Limits};
+pub use guard::access::{Access, Auth, Tokens};
 pub use server::{Gateway, child};

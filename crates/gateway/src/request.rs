@@ -3,7 +3,13 @@
 //! here waits.
 
 pub mod chat;
+pub mod completion;
+pub mod embedding;
 mod fields;
+mod messages;
+mod response_format;
+mod sampling;
+mod tools;
 
 pub use chat::{ChatRequest, Defaults, chat_request};
 pub(crate) use fields::Fields;

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use supervision::{ChildSpec, Shutdown, TaskContext, TaskError};
 use tokio::io::join;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,13 @@ use crate::http::{Shared, router};
 /// How long accepting rests after the system refused it (out of file descriptors): hammering would not free any.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
+/// How much of an answer the kernel holds for a client that does not read, in bytes; it doubles that. By itself it would
+/// take megabytes, minutes of compute that nobody reads. Enough for a thousand tokens a second to the other end of the
+/// world.
+const SEND_BUFFER: u32 = 32 << 10;
+/// Connections that wait in the kernel until they are accepted.
+const BACKLOG: u32 = 1024;
+
 /// The gateway before it is started.
 pub struct Gateway {
     /// Give it to a supervisor.
@@ -40,7 +47,7 @@ pub struct Gateway {
 /// The gateway as a permanent child named `gateway`.
 ///
 /// # Errors
-/// `OffLoopback`; an address that is in use fails the child's start.
+/// `OpenToAll`, `NoToken`, `Origin`; an address that is in use fails the child's start.
 pub fn child(config: GatewayConfig, deps: GatewayDeps) -> Result<Gateway, GatewayError> {
     config.check()?;
     let (address, listens) = watch::channel(None);
@@ -61,7 +68,7 @@ async fn serve(
 ) -> Result<(), TaskError> {
     let bind = config.bind;
     let refused = |source| GatewayError::Bind { bind, source };
-    let listener = TcpListener::bind(bind).await.map_err(refused)?;
+    let listener = bound(bind).map_err(refused)?;
     address.send_replace(Some(listener.local_addr().map_err(refused)?));
     let stopping = context.stopping();
     let shared = Arc::new(Shared::new(config, deps, context));
@@ -76,6 +83,19 @@ async fn serve(
     drop(listener);
     connections.finish().await;
     Ok(())
+}
+
+/// Every connection has the listener's own buffer sizes.
+fn bound(bind: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if bind.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(bind)?;
+    socket.listen(BACKLOG)
 }
 
 struct Connections {
@@ -165,7 +185,7 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, closing: 
     let (reader, writer) = stream.into_split();
     let answering = Answering::default();
     let (reader, hangup) = listen(reader, answering.clone());
-    let stream = Patient::new(join(reader, writer), limits.write_time);
+    let stream = Patient::new(join(reader, writer), limits.write_time, limits.write_bytes);
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<_>| {
         request.extensions_mut().insert(answering.clone());
@@ -174,6 +194,7 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, closing: 
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)
+        .max_header_size(limits.head_bytes)
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
     let served = async {

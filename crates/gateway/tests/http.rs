@@ -82,7 +82,7 @@ async fn bad_requests_name_the_field() {
     let scene = Scene::start(hello(), |_| {}).await;
     let bad_role = r#"{"messages":[{"role":"wizard","content":"Hi"}]}"#.to_owned();
     for (body, param) in [
-        (ask(r#","tools":[]"#), "tools".into()),
+        (ask(r#","tools":[7]"#), "tools[0]".into()),
         (ask(r#","temperature":9"#), "temperature".into()),
         (bad_role, "messages[0].role".into()),
         (r#"{"messages":[]}"#.to_owned(), "messages".into()),
@@ -243,6 +243,7 @@ async fn paths_methods_and_sizes_have_their_limits() {
         (response.status, &response.json()["error"]["code"]),
         (405, &"method_not_allowed".into())
     );
+    assert_eq!(response.header("allow"), Some("POST"));
     scene.end().await;
 }
 
@@ -290,6 +291,34 @@ async fn probes_tell_what_is() {
     );
     let models = get(scene.address, "/v1/models").await.json();
     assert_eq!(models["data"][1]["id"], "other");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn one_model_is_told_by_its_name() {
+    let path = env!("CARGO_MANIFEST_PATH");
+    let scene = Scene::start(hello(), |config| {
+        config.default_model = domain::ModelName::new(path);
+    })
+    .await;
+    let encoded = path.replace('/', "%2F");
+    for (name, id) in [
+        ("tiny", "tiny"),
+        (path, path),
+        (&encoded, path),
+        ("t%69ny", "tiny"),
+    ] {
+        let model = get(scene.address, &format!("/v1/models/{name}")).await;
+        let expected = format!(
+            r#"{{"id":"{id}","object":"model","created":{CREATED},"owned_by":"paraphym"}}"#
+        );
+        assert_eq!((model.status, model.body), (200, expected), "{name}");
+    }
+    for name in ["nobody", "tiny/", "%FF", "%2Fetc%2Fpasswd", ""] {
+        let model = get(scene.address, &format!("/v1/models/{name}")).await;
+        assert_eq!(model.status, 404, "{name}: {model:?}");
+        assert_eq!(model.json()["error"]["type"], "not_found_error", "{name}");
+    }
     scene.end().await;
 }
 

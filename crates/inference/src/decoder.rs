@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use domain::Bytes;
 use engine::{
-    Beginning, Engine, PrefixId, SequenceId, SequencePlan, StepError, StepInput, StepOutput,
-    TokenId,
+    Beginning, Engine, Likelihood, PrefixId, SequenceId, SequencePlan, StepError, StepInput,
+    StepOutput, TokenId,
 };
 
 use crate::blueprint::Blueprint;
 use crate::constraint::{Grammars, Matching};
 use crate::forward::{self, Row, Scratch};
 use crate::kv::KvCache;
+use crate::likelihood;
 use crate::model::Model;
 use crate::sampler::{self, Candidates};
 
@@ -35,7 +36,15 @@ pub struct Decoder {
     prefixes: BTreeMap<PrefixId, Prefix>,
     scratch: Scratch,
     logits: Vec<f32>,
+    room: Room,
+}
+
+/// Room that a draw works in, kept for the next.
+#[derive(Default)]
+struct Room {
     candidates: Candidates,
+    /// One row of logits as they were before the sampler changed them, for those who ask how likely their tokens were.
+    raw: Vec<f32>,
 }
 
 /// What is left of a closed sequence.
@@ -75,7 +84,7 @@ impl Decoder {
             prefixes: BTreeMap::new(),
             scratch: Scratch::default(),
             logits: Vec::new(),
-            candidates: Candidates::default(),
+            room: Room::default(),
         }
     }
 
@@ -92,7 +101,7 @@ impl Decoder {
     }
 
     /// What the largest step of such a model works in, beside weights and keys and values: the rows that pass through a
-    /// layer at once, the logits of those that sample, and the candidates among them.
+    /// layer at once, the logits of those that sample, and the candidates among them beside one row kept as it was.
     pub fn bytes_at_work(blueprint: &Blueprint) -> u64 {
         let float = size_of::<f32>();
         let row = forward::floats_of_row(blueprint).saturating_mul(float);
@@ -102,7 +111,7 @@ impl Decoder {
             .vocabulary
             .saturating_mul(size_of::<(TokenId, f32)>());
         let all = rows
-            .saturating_add(logits.saturating_mul(LOGITS_AT_ONCE))
+            .saturating_add(logits.saturating_mul(LOGITS_AT_ONCE + 1))
             .saturating_add(candidates);
         all as u64
     }
@@ -175,7 +184,7 @@ impl Decoder {
                 form: sequence.form.as_mut(),
                 input: wanted.input,
             };
-            take(logits, row, &mut self.candidates)?;
+            take(logits, row, &mut self.room)?;
         }
         Ok(())
     }
@@ -280,15 +289,12 @@ struct Sampling<'a> {
     input: usize,
 }
 
-type TakeLogits<'a> =
-    dyn FnMut(&mut [f32], Sampling<'_>, &mut Candidates) -> Result<(), StepError> + 'a;
+type TakeLogits<'a> = dyn FnMut(&mut [f32], Sampling<'_>, &mut Room) -> Result<(), StepError> + 'a;
 
-/// The token that follows, or why its sequence has none.
-fn sample(
-    logits: &mut [f32],
-    row: Sampling<'_>,
-    candidates: &mut Candidates,
-) -> Result<Result<TokenId, String>, StepError> {
+/// The token that follows, and how likely it was if that is asked for; or why its sequence has none.
+type Sampled = Result<(TokenId, Option<Likelihood>), String>;
+
+fn sample(logits: &mut [f32], row: Sampling<'_>, room: &mut Room) -> Result<Sampled, StepError> {
     let generated = row.held.get(row.plan.prompt_tokens as usize..);
     let mask = match row.form {
         None => None,
@@ -298,9 +304,15 @@ fn sample(
         },
     };
     let allowed = mask.as_ref().map(toktrie::SimpleVob::as_slice);
-    sampler::choose(logits, row.held, row.plan, allowed, candidates)
-        .map(Ok)
-        .map_err(|error| StepError::Compute(error.to_string()))
+    let asked = row.plan.sampling.logprobs;
+    if asked.is_some() {
+        room.raw.clear();
+        room.raw.extend_from_slice(logits);
+    }
+    let token = sampler::choose(logits, row.held, row.plan, allowed, &mut room.candidates)
+        .map_err(|error| StepError::Compute(error.to_string()))?;
+    let likelihood = asked.map(|most| likelihood::of(&room.raw, token, most));
+    Ok(Ok((token, likelihood)))
 }
 
 impl Engine for Decoder {
@@ -389,15 +401,19 @@ impl Engine for Decoder {
             .map(|input| StepOutput {
                 sequence: input.sequence,
                 token: None,
+                likelihood: None,
                 stuck: None,
             })
             .collect();
-        self.advance(batch, &mut |logits, row, candidates| {
+        self.advance(batch, &mut |logits, row, room| {
             let input = row.input;
-            let sampled = sample(logits, row, candidates)?;
+            let sampled = sample(logits, row, room)?;
             if let Some(output) = outputs.get_mut(input) {
                 match sampled {
-                    Ok(token) => output.token = Some(token),
+                    Ok((token, likelihood)) => {
+                        output.token = Some(token);
+                        output.likelihood = likelihood;
+                    }
                     Err(reason) => output.stuck = Some(reason),
                 }
             }

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Read on in this order: [`loader`], [`header`] and [`file`] (what may be believed of a file), [`blueprint`] (what
-//! model it is), [`model`], [`decoder`], [`forward`], [`kv`], [`sampler`]; then the text side from [`codec`].
+//! model it is), [`model`], [`decoder`], [`forward`], [`kv`], [`sampler`] and `likelihood` (for those who ask how likely
+//! a token was); then the text side from [`codec`].
 //!
 //! Invariants: nothing here waits, spawns, reads a clock or keeps state between models. Only this crate names candle.
 //! candle's own threads are the caller's care: set `CANDLE_NUM_THREADS=1` before the first step.
@@ -30,6 +31,7 @@ pub mod format;
 pub mod forward;
 pub mod header;
 pub mod kv;
+mod likelihood;
 pub mod loader;
 pub mod matrix;
 pub mod model;

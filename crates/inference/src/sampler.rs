@@ -2,8 +2,10 @@
 //!
 //! The order, as most engines apply it:
 //!
-//! 1. repetition penalty (CTRL, arXiv:1909.05858 §4.1) on tokens generated within the window; then, where the answer has a
-//!    form, only the tokens that it allows remain;
+//! 1. repetition penalty (CTRL, arXiv:1909.05858 §4.1) on tokens generated within the window; then frequency and presence
+//!    penalty on all that were generated: `logit -= count * frequency + (count > 0) * presence`, as the OpenAI API's
+//!    reference has it, and in this place, before temperature and cuts, as vLLM and llama.cpp do it; then, where the
+//!    answer has a form, only the tokens that it allows remain;
 //! 2. temperature 0: the likeliest token, the lowest id among equals; done;
 //! 3. temperature: probabilities are `softmax(logit / temperature)`;
 //! 4. top-k: the k likeliest remain;
@@ -30,8 +32,8 @@ pub struct Candidates {
     recent: Vec<TokenId>,
 }
 
-/// Chooses the token that follows `held`. The penalty is applied to `logits` in place, and so is `allowed`: a bit for each
-/// token, the lowest first, and none for those beyond its end.
+/// Chooses the token that follows `held`. The penalties are applied to `logits` in place, and so is `allowed`: a bit for
+/// each token, the lowest first, and none for those beyond its end.
 ///
 /// # Errors
 /// `NoCandidate`.
@@ -50,6 +52,13 @@ pub fn choose(
         generated,
         sampling.repetition_window as usize,
         sampling.repetition_penalty,
+        &mut candidates.recent,
+    );
+    penalise_counted(
+        logits,
+        generated,
+        sampling.frequency_penalty,
+        sampling.presence_penalty,
         &mut candidates.recent,
     );
     if let Some(allowed) = allowed {
@@ -89,6 +98,28 @@ fn penalise(
             } else {
                 *logit * penalty
             };
+        }
+    }
+}
+
+/// Takes off each generated token's logit `frequency` for each time that it was generated, and `presence` once.
+fn penalise_counted(
+    logits: &mut [f32],
+    generated: &[TokenId],
+    frequency: f32,
+    presence: f32,
+    sorted: &mut Vec<TokenId>,
+) {
+    if frequency == 0.0 && presence == 0.0 {
+        return;
+    }
+    sorted.clear();
+    sorted.extend_from_slice(generated);
+    sorted.sort_unstable();
+    for equals in sorted.chunk_by(|a, b| a == b) {
+        let token = equals.first().map(|token| *token as usize);
+        if let Some(logit) = token.and_then(|token| logits.get_mut(token)) {
+            *logit -= (equals.len() as f32).mul_add(frequency, presence);
         }
     }
 }

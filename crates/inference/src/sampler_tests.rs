@@ -149,6 +149,60 @@ fn the_penalty_is_applied_once_per_token_and_by_sign() {
 }
 
 #[test]
+fn what_was_generated_is_penalised_by_how_often_and_by_whether() {
+    // Two tokens of prompt, then 2 three times and 1 once.
+    let held = [0, 0, 2, 1, 2, 2];
+    for (frequency, presence, expected) in [
+        (0.0, 0.0, [1.0, 1.0, 1.0]),
+        (0.5, 0.0, [1.0, 0.5, -0.5]),
+        (0.0, 0.5, [1.0, 0.5, 0.5]),
+        (0.25, 1.0, [1.0, -0.25, -0.75]),
+        (-0.5, -2.0, [1.0, 3.5, 4.5]),
+    ] {
+        let sampling = Sampling {
+            frequency_penalty: frequency,
+            presence_penalty: presence,
+            ..Sampling::greedy()
+        };
+        let mut logits = [1.0; 3];
+        let mut candidates = Candidates::default();
+        choose(&mut logits, &held, &plan(sampling), None, &mut candidates).unwrap();
+        assert_eq!(logits, expected, "{frequency} {presence}");
+    }
+}
+
+#[test]
+fn the_counted_penalties_come_behind_the_repetition_penalty() {
+    let sampling = Sampling {
+        repetition_penalty: 2.0,
+        frequency_penalty: 0.5,
+        presence_penalty: 0.25,
+        ..Sampling::greedy()
+    };
+    let mut logits = [4.0, -4.0];
+    let mut candidates = Candidates::default();
+    let held = [0, 0, 0, 1, 1];
+    choose(&mut logits, &held, &plan(sampling), None, &mut candidates).unwrap();
+    assert_eq!(logits, [4.0 / 2.0 - 0.75, -4.0 * 2.0 - 1.25]);
+}
+
+#[test]
+fn what_is_no_number_and_what_is_no_token_is_penalised_without_harm() {
+    let sampling = Sampling {
+        frequency_penalty: 2.0,
+        presence_penalty: 2.0,
+        ..Sampling::greedy()
+    };
+    let mut logits = [f32::NAN, f32::NEG_INFINITY, f32::MIN, 1.0];
+    let held = [9, 9, 0, 1, 2, 3, 4, TokenId::MAX];
+    let mut candidates = Candidates::default();
+    let chosen = choose(&mut logits, &held, &plan(sampling), None, &mut candidates);
+    assert_eq!(chosen, Ok(3));
+    assert!(logits[0].is_nan());
+    assert_eq!(logits[1..], [f32::NEG_INFINITY, f32::MIN, -3.0]);
+}
+
+#[test]
 fn each_cut_keeps_its_front() {
     // Probabilities 0.5, 0.3, 0.15, 0.05 in a shuffled order.
     let logits: Vec<f32> = [0.3f32, 0.05, 0.5, 0.15].iter().map(|p| p.ln()).collect();
@@ -335,6 +389,36 @@ proptest! {
             } else if logit < best {
                 prop_assert!(((logit - best) / temperature).exp() >= min_p);
             }
+        }
+    }
+
+    /// A positive penalty lowers what was generated and nothing else, more the oftener; a penalty of zero changes no bit.
+    #[test]
+    fn penalties_lower_what_was_repeated(
+        logits in prop::collection::vec(any_logit(), 1..40),
+        held in prop::collection::vec(0u32..50, 2..60),
+        frequency in prop_oneof![Just(0.0f32), Just(-0.0), 0.01f32..=2.0],
+        presence in prop_oneof![Just(0.0f32), Just(-0.0), 0.01f32..=2.0],
+    ) {
+        let sampling = Sampling {
+            frequency_penalty: frequency,
+            presence_penalty: presence,
+            ..Sampling::greedy()
+        };
+        let mut after = logits.clone();
+        let penalised = choose(&mut after, &held, &plan(sampling), None, &mut Candidates::default());
+        for (token, (before, after)) in logits.iter().zip(&after).enumerate() {
+            let count = held[2..].iter().filter(|other| **other == token as TokenId).count();
+            if count == 0 || (frequency == 0.0 && presence == 0.0) {
+                prop_assert_eq!(before.to_bits(), after.to_bits());
+            } else if before.abs() < 100.0 {
+                let off = f64::from(frequency) * count as f64 + f64::from(presence);
+                let expected = f64::from(*before) - off;
+                prop_assert!(after < before && (f64::from(*after) - expected).abs() < 1e-4);
+            }
+        }
+        if frequency == 0.0 && presence == 0.0 {
+            prop_assert_eq!(penalised, chosen(&logits, &held, Sampling::greedy()));
         }
     }
 }

@@ -141,9 +141,17 @@ proptest! {
         chunk in 1usize..40,
         temperature in prop_oneof![Just(0.0f32), 0.3f32..1.5],
         penalty in 1.0f32..1.5,
+        counted in prop_oneof![Just((0.0f32, 0.0f32)), (-0.5f32..2.0, -0.5f32..2.0)],
     ) {
         let (_, mut decoder, _) = load(&TinyModel::llama().seed(seed % 4));
-        let sampling = Sampling { seed, temperature, repetition_penalty: penalty, ..Sampling::default() };
+        let sampling = Sampling {
+            seed,
+            temperature,
+            repetition_penalty: penalty,
+            frequency_penalty: counted.0,
+            presence_penalty: counted.1,
+            ..Sampling::default()
+        };
         let prompt = some_tokens(prompt_length, 5);
         let expected = generate(&mut decoder, 1, &prompt, 20, &sampling);
 

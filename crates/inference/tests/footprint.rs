@@ -122,7 +122,11 @@ fn a_large_vocabulary_is_counted() {
         .unwrap();
     let ids = 1..=16;
     for id in ids.clone() {
-        let plan = plan(64, 1, Sampling::default());
+        let sampling = Sampling {
+            logprobs: Some(20),
+            ..Sampling::default()
+        };
+        let plan = plan(64, 1, sampling);
         model.engine.open(SequenceId(id), plan).unwrap();
     }
     let batch: Vec<_> = ids.map(|id| input(id, &[3], true)).collect();

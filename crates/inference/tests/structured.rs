@@ -266,6 +266,7 @@ fn a_real_model_that_must_call_a_tool_calls_one_that_is_there() {
         let shown = Tools {
             specs: specs.clone().into(),
             choice,
+            ..Tools::default()
         };
         let prompt = codec.encode_chat(&chat, &shown).unwrap();
         let constraint = tools::constraint(&shown, codec.tool_syntax()).unwrap();

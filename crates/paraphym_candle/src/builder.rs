@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use agent_worker::settings::Config;
+use bearer::{TokenError, TokenFile};
 use chat_config::Refusals;
 use chat_config::settings::Settings;
 use conversation_store::Archive;
@@ -12,15 +13,16 @@ use domain::{Bytes, ModelName};
 use engine::ModelLoader;
 use gateway::GatewayError;
 use inference::GgufLoader;
-use mcp_client::{ServerConfig, ServersError};
+use mcp_client::{McpServers, ServerConfig, ServersError};
 use memory_governor::FileProbe;
 use model_host::HostConfig;
 use model_store::{DEFAULT_MODEL, Store, StoreConfig, StoreError};
 use root::{Tree, TreeConfig, TreeParts};
 use runtime::{Clock, CoarseClock, RunError, Runtime};
-use supervision::{ChildSpec, Events, StartTreeError, start_root};
+use supervision::{ChildPath, ChildSpec, Events, StartTreeError, start_root};
 use telemetry::{LogControl, Metrics, MetricsError};
-use toolbox::{Tool, ToolboxError};
+use tokio::sync::watch;
+use toolbox::{Tool, Toolbox, ToolboxError};
 
 use crate::chronicle::Chronicle;
 use crate::edge::{Edge, Edges};
@@ -29,6 +31,7 @@ use crate::host::{Paraphym, Parts};
 use crate::resolve::FromStore;
 use crate::servers::Servers;
 use crate::settings::{self, Source};
+use crate::steering::{Steering, Wanted};
 use crate::{applier, tools, upkeep};
 
 /// Why the host did not start.
@@ -46,6 +49,9 @@ pub enum StartError {
     /// Settings that are not accepted, or a file that cannot be read.
     #[error(transparent)]
     Settings(#[from] Refusals),
+    /// The file of tokens cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
     /// A setting of the HTTP edge is not accepted.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
@@ -61,6 +67,12 @@ pub enum StartError {
         /// The address asked for.
         bind: SocketAddr,
         /// What the HTTP edge said, naming the address.
+        reason: String,
+    },
+    /// Control cannot listen there.
+    #[error("{reason}")]
+    NotControlled {
+        /// What control said, naming the socket.
         reason: String,
     },
     /// A part of the tree did not start.
@@ -83,6 +95,8 @@ pub struct Builder {
     models: Option<HostConfig>,
     agents: Option<Config>,
     bind: Option<SocketAddr>,
+    tokens: Option<TokenFile>,
+    control: Option<Wanted>,
     loader: Option<Arc<dyn ModelLoader>>,
     runtime: Option<Runtime>,
     seed: Option<u64>,
@@ -104,6 +118,8 @@ impl Default for Builder {
             models: None,
             agents: None,
             bind: None,
+            tokens: None,
+            control: None,
             loader: None,
             runtime: None,
             seed: None,
@@ -178,9 +194,30 @@ impl Builder {
         self
     }
 
-    /// Serves HTTP at this address, too. Loopback only, for now; port 0 takes a free one.
+    /// Serves HTTP at this address, too; port 0 takes a free one. Off loopback somebody must have a token.
     pub fn serve(mut self, bind: SocketAddr) -> Self {
         self.bind = Some(bind);
+        self
+    }
+
+    /// Where the tokens of those who may ask over HTTP are kept. If not said, nobody has one;
+    /// [`TokenFile::in_data_folder`] is where the `paraphym` program keeps them.
+    pub fn tokens(mut self, file: TokenFile) -> Self {
+        self.tokens = Some(file);
+        self
+    }
+
+    /// Can be controlled over this Unix socket, too, as `paraphym ctl` does: by the same user and root. Whoever asks it to end
+    /// is heard by [`Paraphym::asked_to_stop`].
+    pub fn control(mut self, socket: impl Into<PathBuf>) -> Self {
+        let (socket, insists) = (socket.into(), true);
+        self.control = Some(Wanted { socket, insists });
+        self
+    }
+
+    /// The same where `paraphym ctl` looks for it, unless another server of the same user is there already.
+    pub fn control_at_the_usual_place(mut self) -> Self {
+        self.control = Some(Wanted::usual());
         self
     }
 
@@ -235,24 +272,16 @@ impl Builder {
         let metrics = installed();
         let servers = Servers::new(self.servers, !self.without_servers);
         let clock: chat_config::Clock = Arc::new(|| CoarseClock::default().stamp().system_time());
-        let parts = TreeParts {
-            loader: Arc::clone(&loader),
-            resolve: Arc::new(FromStore(store.clone())),
-            probe: Arc::new(FileProbe),
-            settings: settings.clone(),
-            tools: tools.clone(),
-            servers: mcp_client::children(servers.at_first(&first))?,
-            ages: Arc::new(CoarseClock::default()),
-            conversations: opened(self.conversations).await?,
-            embedding_model: ModelName::new(&first.recall.model),
-            clock: Arc::clone(&clock),
-            now_ms: Arc::new(now_ms),
-        };
+        let from = (store.clone(), settings.clone(), tools.clone());
+        let archive = opened(self.conversations).await?;
+        let servers_now = mcp_client::children(servers.at_first(&first))?;
+        let parts = parts(from, (archive, servers_now), &loader, &clock);
         let fixed = (self.memory_limit.is_some(), self.models.is_some());
         let mut config = bounds(self.memory_limit, self.models, self.agents, &first);
         config.keeps_conversations = keeps_conversations;
         let max_models = config.models.max_models;
         let mut tree = Tree::new(config, parts);
+        let log = self.log.as_ref().map(|(control, _)| control.clone());
         let applier = applied(&tree, &settings, servers, fixed, self.log);
         let upkeep = upkeep::child(runtime.clone(), metrics.clone());
         tree.spec = tree.spec.child(applier).child(upkeep);
@@ -266,16 +295,22 @@ impl Builder {
                 host: &tree.models,
                 store: &store,
                 metrics,
-                clock,
+                clock: Arc::clone(&clock),
+                tokens: self.tokens,
             };
-            let (spec, served) = edges.add_to(tree.spec)?;
+            let (spec, served) = edges.add_to(tree.spec).await?;
             tree.spec = spec;
             edge = Some(served);
         }
         let events = self.seed.map_or_else(Events::default, Events::with_seed);
+        let (stop, asked_to_stop) = watch::channel(None);
+        let steered = self.control.map(|wanted| {
+            let shared = (events.clone(), settings.clone(), runtime.clone());
+            Steering::new(wanted, shared, log, clock, stop).add_to(&mut tree)
+        });
         let root = start_root(tree.spec, events)
             .await
-            .map_err(|error| not_started(error, edge.as_ref()))?;
+            .map_err(|error| not_started(error, edge.as_ref(), steered.as_ref()))?;
         Ok(Paraphym::new(Parts {
             root,
             settings: (tree.settings, settings),
@@ -292,7 +327,30 @@ impl Builder {
             runtime,
             model,
             address: edge.map(|edge| edge.address),
+            asked_to_stop,
         }))
+    }
+}
+
+/// What the tree needs from outside.
+fn parts(
+    (store, settings, tools): (Store, chat_config::Store, Toolbox),
+    (conversations, servers): (Archive, (ChildSpec, McpServers)),
+    loader: &Arc<dyn ModelLoader>,
+    clock: &chat_config::Clock,
+) -> TreeParts {
+    TreeParts {
+        loader: Arc::clone(loader),
+        resolve: Arc::new(FromStore(store)),
+        probe: Arc::new(FileProbe),
+        embedding_model: ModelName::new(&settings.current().settings.recall.model),
+        settings,
+        tools,
+        servers,
+        ages: Arc::new(CoarseClock::default()),
+        conversations,
+        clock: Arc::clone(clock),
+        now_ms: Arc::new(now_ms),
     }
 }
 
@@ -366,16 +424,24 @@ fn place(
     Ok((model, Store::open(StoreConfig::at(dir))?))
 }
 
-/// A tree that failed at its HTTP edge failed for the address that was chosen: that has a cure of its own.
-fn not_started(error: StartTreeError, edge: Option<&Edge>) -> StartError {
-    match (error, edge) {
-        (StartTreeError::Child(failure), Some(edge)) if failure.child == edge.path => {
-            StartError::NotServed {
-                bind: edge.bind,
-                reason: failure.reason,
-            }
-        }
-        (error, _) => error.into(),
+/// A tree that failed at one of its edges failed for the place that was chosen: that has a cure of its own.
+fn not_started(
+    error: StartTreeError,
+    edge: Option<&Edge>,
+    steered: Option<&ChildPath>,
+) -> StartError {
+    let StartTreeError::Child(failure) = error else {
+        return error.into();
+    };
+    match edge {
+        Some(edge) if failure.child == edge.path => StartError::NotServed {
+            bind: edge.bind,
+            reason: failure.reason,
+        },
+        _ if steered == Some(&failure.child) => StartError::NotControlled {
+            reason: failure.reason,
+        },
+        _ => StartTreeError::Child(failure).into(),
     }
 }
 

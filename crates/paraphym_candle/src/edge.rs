@@ -3,16 +3,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bearer::TokenFile;
 use domain::ModelName;
-use gateway::{GatewayConfig, GatewayDeps, GatewayError};
+use gateway::{GatewayConfig, GatewayDeps};
 use model_host::ModelHost;
 use model_store::Store;
 use supervision::{ChildPath, Handle, SupervisorSpec};
 use telemetry::Metrics;
 use tokio::sync::watch;
 
+use crate::builder::StartError;
 use crate::listing::Listing;
-use crate::settings;
+use crate::{settings, tokens};
 
 /// What the edge is made of.
 pub(crate) struct Edges<'a> {
@@ -26,6 +28,8 @@ pub(crate) struct Edges<'a> {
     pub(crate) store: &'a Store,
     pub(crate) metrics: Option<Metrics>,
     pub(crate) clock: chat_config::Clock,
+    /// Who may ask; nobody has a token, if not said.
+    pub(crate) tokens: Option<TokenFile>,
 }
 
 /// The server, as others see it.
@@ -42,23 +46,29 @@ impl Edges<'_> {
     /// Adds the children behind all others.
     ///
     /// # Errors
-    /// A setting of the edge that is not accepted.
-    pub(crate) fn add_to(
+    /// A setting of the edge that is not accepted, a file of tokens that cannot be used.
+    pub(crate) async fn add_to(
         self,
-        spec: SupervisorSpec,
-    ) -> Result<(SupervisorSpec, Edge), GatewayError> {
+        mut spec: SupervisorSpec,
+    ) -> Result<(SupervisorSpec, Edge), StartError> {
         let (listing_spec, listing) = Listing::of(self.store.clone());
         let metrics = self.metrics;
         let deps = GatewayDeps {
             host: self.host.clone(),
             sampling: settings::sampling_now(self.settings),
             metrics: Arc::new(move || metrics.as_ref().map(Metrics::render).unwrap_or_default()),
-            models: listing.reader(),
+            models: listing.chat(),
+            embedders: listing.embedding(),
             clock: self.clock,
         };
         let mut config = GatewayConfig::new(self.bind, self.model.clone());
         let first = &self.settings.current().settings;
         settings::edge(first, self.max_models, &mut config);
+        if let Some(file) = self.tokens {
+            let (tokens_spec, tokens) = tokens::follow(file).await?;
+            config.access.tokens = tokens;
+            spec = spec.child(tokens_spec);
+        }
         let gateway = gateway::child(config, deps)?;
         let edge = Edge {
             bind: self.bind,

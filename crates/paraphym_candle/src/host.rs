@@ -63,6 +63,7 @@ pub(crate) struct Parts {
     pub(crate) runtime: Runtime,
     pub(crate) model: ModelName,
     pub(crate) address: Option<watch::Receiver<Option<SocketAddr>>>,
+    pub(crate) asked_to_stop: watch::Receiver<Option<Duration>>,
 }
 
 /// The host at one moment.
@@ -352,6 +353,17 @@ impl Paraphym {
     /// Waits until the tree ends: it was stopped, or its root gave up restarting.
     pub async fn ended(&self) -> EndReason {
         self.parts.root.ended().await
+    }
+
+    /// Waits until somebody asks, over the control socket, that this host ends, and says within what time; never, where there
+    /// is no such socket. Nothing has been stopped then: [`Paraphym::shutdown_within`] does that.
+    pub async fn asked_to_stop(&self) -> Duration {
+        let mut asked = self.parts.asked_to_stop.clone();
+        let within = asked.wait_for(Option::is_some).await;
+        match within.ok().and_then(|within| *within) {
+            Some(within) => within,
+            None => std::future::pending().await,
+        }
     }
 
     /// Stops in order, letting running answers finish for up to 5 s. Afterwards no task of ours is left.

@@ -45,6 +45,8 @@ mod listing;
 mod resolve;
 mod servers;
 mod settings;
+mod steering;
+mod tokens;
 mod tools;
 mod upkeep;
 
@@ -53,10 +55,14 @@ pub use agent_worker::settings::{
 };
 pub use agent_worker::stream::TurnStream;
 pub use agents::NoAgent;
+/// Bearer tokens: the file they are kept in.
+pub use bearer;
 pub use builder::{Builder, StartError};
 pub use cache_janitor::{CacheStatus, JanitorStatus};
 /// Settings: their catalogue, revisions, and how to change them.
 pub use chat_config;
+/// Control of a running host: the protocol and its client.
+pub use control;
 /// Conversations and memories at rest: what the store can be asked.
 pub use conversation_store;
 pub use doctor::{Check, DoctorReport, Verdict};

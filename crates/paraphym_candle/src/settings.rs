@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use agent_worker::settings::{TurnSettings, Window};
 use chat_config::file::RealDisk;
-use chat_config::settings::{Overflow, Settings};
+use chat_config::settings::{self, Overflow, Settings};
 use chat_config::{Author, Catalogue, Layers, Refusals, Store};
 use domain::{Bytes, KeepAlive, ModelName, Sampling};
-use gateway::{GatewayConfig, Limits};
+use gateway::{Access, Auth, GatewayConfig, Limits};
 use model_host::HostConfig;
 use model_host::messages::SetLimits;
 use retrieval::{Decay, RetrievalConfig, Weighing};
@@ -171,13 +171,28 @@ pub(crate) fn edge(settings: &Settings, max_models: usize, config: &mut GatewayC
     config.limits = Limits {
         connections: count(limits.connections),
         answers: count(limits.answers),
+        head_bytes: usize::try_from(limits.head_bytes.as_bytes()).unwrap_or(usize::MAX),
         body_bytes: usize::try_from(limits.body_bytes.as_bytes()).unwrap_or(usize::MAX),
         head_time: limits.head_time.duration(),
         body_time: limits.body_time.duration(),
         write_time: realtime.write_time.duration(),
+        write_bytes: Limits::default().write_bytes,
         ping: realtime.ping.duration(),
         last_word: realtime.last_word.duration(),
         probe_time: limits.probe_time.duration(),
+    };
+    let server = &settings.server;
+    config.access = Access {
+        auth: match server.auth {
+            settings::Auth::Auto => Auth::Auto,
+            settings::Auth::Required => Auth::Required,
+            settings::Auth::Off => Auth::Off,
+        },
+        cors_origins: server.cors_origins.clone(),
+        requests_per_minute: server.requests_per_minute,
+        concurrent: server.concurrent,
+        // No setting.
+        tokens: config.access.tokens.clone(),
     };
 }
 
@@ -240,6 +255,7 @@ mod tests {
             "memory",
             "limits",
             "realtime",
+            "server",
         ];
         let paths = sections
             .iter()
@@ -270,15 +286,15 @@ mod tests {
                 .unwrap()
                 .to_owned();
         }
-        if allowed.contains("loopback") {
+        if allowed.contains("address") {
             return "127.0.0.1:9".to_owned();
         }
-        if allowed.starts_with("a time") {
+        if allowed.contains("origins") {
+            return "[\"https://app.example\"]".to_owned();
+        }
+        if allowed.starts_with("a time") || allowed.starts_with("a size") {
             let low = allowed.split_whitespace().nth(3).unwrap();
             return low.to_owned();
-        }
-        if allowed.starts_with("a size") {
-            return "5MiB".to_owned();
         }
         if allowed.starts_with("a list") {
             return "[\"word\"]".to_owned();
@@ -289,6 +305,6 @@ mod tests {
         if default.is_f64() {
             return "1.0".to_owned();
         }
-        (default.as_u64().unwrap() + 1).to_string()
+        default.as_u64().map_or(7, |n| n + 1).to_string()
     }
 }

@@ -74,6 +74,7 @@ async fn answer(host: &Paraphym, model: &ModelName) -> (String, u32) {
             GenerationEvent::Queued { .. }
             | GenerationEvent::Loading { .. }
             | GenerationEvent::Prefill { .. }
+            | GenerationEvent::Logprobs(_)
             | GenerationEvent::ToolCall(_) => {}
         }
     }

@@ -73,6 +73,7 @@ async fn whole(
             GenerationEvent::Queued { .. }
             | GenerationEvent::Loading { .. }
             | GenerationEvent::Prefill { .. }
+            | GenerationEvent::Logprobs(_)
             | GenerationEvent::ToolCall(_) => {}
         }
     }

@@ -1,7 +1,9 @@
 //! Why: answers go to standard output, so log lines must never mix with them. This is the only place that installs a
 //! subscriber, and only a binary calls it: a library leaves that to its app.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -40,6 +42,30 @@ pub enum LogError {
 #[derive(Clone)]
 pub struct LogControl {
     filter: reload::Handle<EnvFilter, Registry>,
+    said: Arc<Mutex<Said>>,
+}
+
+/// What the log was told: a filter, and what somebody wants to be louder or quieter for a while.
+#[derive(Clone, Debug, Default)]
+struct Said {
+    filter: String,
+    /// Levels by target; `None` stands in the filter's place.
+    overridden: BTreeMap<Option<String>, String>,
+}
+
+impl Said {
+    /// The filter that holds. Of two directives for one target the later one counts.
+    fn whole(&self) -> String {
+        let base = self.overridden.get(&None).unwrap_or(&self.filter);
+        let targets = self.overridden.iter();
+        let targets =
+            targets.filter_map(|(target, level)| Some(format!("{}={level}", target.as_ref()?)));
+        let parts = std::iter::once(base.clone()).chain(targets);
+        parts
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(",")
+    }
 }
 
 impl std::fmt::Debug for LogControl {
@@ -49,14 +75,42 @@ impl std::fmt::Debug for LogControl {
 }
 
 impl LogControl {
-    /// Lets through what passes `filter` from now on.
+    /// Lets through what passes `filter` from now on. What is overridden stays so.
     ///
     /// # Errors
     /// `Filter` if it does not parse: what held before holds on. `Gone` if nothing logs any more.
     pub fn set(&self, filter: &str) -> Result<(), LogError> {
+        parsed(filter)?;
+        self.change(|said| filter.clone_into(&mut said.filter))
+    }
+
+    /// Logs `target` (`paraphym_model_host`) from this level up, whatever the filter says of it; without a target,
+    /// everything that is not overridden by its own. Without a level the filter holds again.
+    ///
+    /// # Errors
+    /// As [`LogControl::set`].
+    pub fn override_level(
+        &self,
+        target: Option<&str>,
+        level: Option<&str>,
+    ) -> Result<(), LogError> {
+        let target = target.map(str::to_owned);
+        self.change(|said| match level {
+            Some(level) => drop(said.overridden.insert(target, level.to_owned())),
+            None => drop(said.overridden.remove(&target)),
+        })
+    }
+
+    /// Makes a change, or none if what it leads to is no filter.
+    fn change(&self, change: impl FnOnce(&mut Said)) -> Result<(), LogError> {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = said.clone();
+        change(&mut next);
         self.filter
-            .reload(parsed(filter)?)
-            .map_err(|_| LogError::Gone)
+            .reload(parsed(&next.whole())?)
+            .map_err(|_| LogError::Gone)?;
+        *said = next;
+        Ok(())
     }
 }
 
@@ -81,6 +135,10 @@ fn parsed(filter: &str) -> Result<EnvFilter, LogError> {
 /// # Errors
 /// `Filter` if it does not parse, `Twice` if the process logs already.
 pub fn init_logging(filter: &str, format: LogFormat) -> Result<LogControl, LogError> {
+    let said = Said {
+        filter: filter.to_owned(),
+        ..Said::default()
+    };
     let (filter, control) = reload::Layer::new(parsed(filter)?);
     let LogFormat::Text = format;
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -92,7 +150,10 @@ pub fn init_logging(filter: &str, format: LogFormat) -> Result<LogControl, LogEr
         .with(lines)
         .try_init()
         .map_err(|_| LogError::Twice)?;
-    Ok(LogControl { filter: control })
+    Ok(LogControl {
+        filter: control,
+        said: Arc::new(Mutex::new(said)),
+    })
 }
 
 /// Lets a panic on a thread of the runtime be a log line: there a supervisor answers for it. A panic anywhere else is

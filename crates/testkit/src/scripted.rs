@@ -21,10 +21,12 @@ use engine::{
 
 mod control;
 mod embedder;
+mod odds;
 mod text;
 
 pub use control::{Control, Counts, Gate};
 pub use embedder::DIMENSIONS;
+pub use odds::logprob;
 use text::ScriptedText;
 
 /// Ends the turn.
@@ -460,9 +462,12 @@ impl ScriptedEngine {
                 capacity: open.plan.capacity_tokens,
             });
         }
+        let token = input.sample.then(|| self.answer.next(open));
+        let asked = token.zip(open.plan.sampling.logprobs);
         Ok(StepOutput {
             sequence: input.sequence,
-            token: input.sample.then(|| self.answer.next(open)),
+            token,
+            likelihood: asked.map(|(token, most)| odds::of(token, open.answered(), most)),
             stuck: None,
         })
     }

@@ -16,6 +16,9 @@ pub struct Limits {
     /// Answers at once; further ones are refused. 1 to 10 000; 64 by default.
     #[garde(range(min = 1, max = 10_000))]
     pub answers: u32,
+    /// The largest head of a request. 8KiB to 1MiB; 64KiB by default.
+    #[garde(range(min = 8192, max = 1_048_576))]
+    pub head_bytes: Size,
     /// The largest request body. 1KiB to 1GiB; 1MiB by default.
     #[garde(range(min = 1024, max = 1_073_741_824))]
     pub body_bytes: Size,
@@ -35,6 +38,7 @@ impl Default for Limits {
         Self {
             connections: 256,
             answers: 64,
+            head_bytes: Size::from_bytes(64 << 10),
             body_bytes: Size::from_bytes(1 << 20),
             head_time: Span::from_secs(30),
             body_time: Span::from_secs(30),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{FieldError, GenerationError, GenerationEvent};
-use engine::{SequenceId, StepError, StepInput};
+use engine::{Likelihood, SequenceId, StepError, StepInput, TextCodec, TokenId};
 use kameo::actor::ActorRef;
 use memory_governor::Lease;
 use tokio::time::Instant;
@@ -14,8 +14,9 @@ use super::prepare::prepare;
 use super::trip::{Back, EngineCrash, Opening, Trip, travel};
 use super::{FAREWELL_FIRST, Home, Lane, Loaded, Prepared, Seat};
 use crate::book::{Live, Pages, Phase};
-use crate::live::Heard;
+use crate::live::{Heard, Sequence};
 use crate::meters::Meters;
+use crate::odds;
 use crate::schedule::{self, Seat as Place};
 use crate::underway::Underway;
 
@@ -270,9 +271,8 @@ impl Lane {
                 let after = now.saturating_duration_since(live.since);
                 self.meters.iter().for_each(|m| m.first_token(after));
             }
-            let heard = live
-                .sequence
-                .accept(token, text.bytes_of(token), text.ends_turn(token));
+            let likelihood = output.and_then(|output| output.likelihood.as_ref());
+            let heard = accept(&mut live.sequence, token, likelihood, &*text);
             self.hand_out(&mut pages, step.key, heard, now);
         }
         if let Some(meters) = &self.meters {
@@ -283,18 +283,18 @@ impl Lane {
 
     fn hand_out(&mut self, pages: &mut Pages, key: u64, heard: Heard, now: Instant) {
         match heard {
-            Heard::Said(pieces) => {
+            Heard::Said(spoken) => {
                 if let Some(live) = pages.live.iter_mut().find(|live| live.key == key) {
-                    live.outlet.say(pieces);
+                    live.outlet.say(spoken);
                 }
             }
             Heard::End {
-                pieces,
+                last,
                 reason,
                 usage,
             } => {
                 if let Some(mut live) = pages.take_live(key) {
-                    live.outlet.say(pieces);
+                    live.outlet.say(last);
                     let event = GenerationEvent::Finished { reason, usage };
                     self.part(pages, live, event, now);
                 }
@@ -332,6 +332,17 @@ impl Lane {
         pages.engine_lost(&crash.0, Instant::now());
         pages.guard_farewells(|id| self.inbox.work(id.as_str()));
     }
+}
+
+/// What a sampled token makes of a sequence.
+fn accept(
+    sequence: &mut Sequence,
+    token: TokenId,
+    likelihood: Option<&Likelihood>,
+    text: &dyn TextCodec,
+) -> Heard {
+    let odds = likelihood.map(|likelihood| odds::spell(token, likelihood, text));
+    sequence.accept(token, text.bytes_of(token), text.ends_turn(token), odds)
 }
 
 fn place_of(live: &Live) -> Place {

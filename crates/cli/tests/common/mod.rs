@@ -78,6 +78,8 @@ impl Home {
             .env_clear()
             .env("HOME", self.folder.path())
             .env("PATH", self.path("bin"))
+            // Where the control socket is: each home has its own.
+            .env("XDG_RUNTIME_DIR", self.path("run"))
             .env("RUST_BACKTRACE", "1")
             .process_group(0)
             .stdin(Stdio::null())

@@ -11,20 +11,24 @@ CHAT = "smollm2-135m-instruct"
 
 class Guarded(unittest.TestCase):
     def test_without_a_token_nothing_is_answered(self):
-        for key in ["", "sk-wrong"]:
+        no_header = {"Authorization": openai.Omit()}
+        for headers in [no_header, {}]:
             with self.assertRaises(openai.AuthenticationError) as refused:
-                OpenAI(api_key=key or "none", max_retries=0).models.list()
+                OpenAI(api_key="sk-wrong", max_retries=0, default_headers=headers).models.list()
             self.assertEqual(refused.exception.code, "invalid_api_key")
 
     def test_a_limit_is_told_and_kept(self):
         limited = OpenAI(api_key=os.environ["LIMITED_KEY"], max_retries=0)
-        raw = limited.models.with_raw_response.list()
+        ask = {"model": CHAT, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+        raw = limited.chat.completions.with_raw_response.create(**ask)
         self.assertEqual(raw.headers["x-ratelimit-limit-requests"], "3")
         self.assertEqual(raw.headers["x-ratelimit-remaining-requests"], "2")
-        limited.models.list()
-        limited.models.list()
+        limited.chat.completions.create(**ask)
+        limited.chat.completions.create(**ask)
         with self.assertRaises(openai.RateLimitError) as refused:
-            limited.models.list()
+            limited.chat.completions.create(**ask)
+        # Who is at the limit may still look around.
+        self.assertTrue(list(limited.models.list()))
         self.assertEqual(refused.exception.code, "rate_limit_exceeded")
         self.assertGreaterEqual(int(refused.exception.response.headers["retry-after"]), 1)
 

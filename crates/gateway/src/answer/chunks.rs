@@ -4,14 +4,13 @@
 //! A failure on the way is one `{"error":…}` and nothing after it, above all no `[DONE]`: half an answer must not look
 //! like a whole one.
 
-use domain::{FinishReason, GenerationEvent, Usage};
+use domain::{FinishReason, GenerationEvent, ToolCall, Usage};
 use serde::Serialize;
 
-use crate::answer::Written;
+use crate::answer::logprobs::Logprobs;
 use crate::answer::whole::{Cost, Heading};
+use crate::answer::{DONE, Written, data};
 use crate::error::ApiError;
-
-const DONE: &str = "data: [DONE]\n\n";
 
 /// Turns the events of one answer into the text of its stream.
 #[derive(Clone, Debug)]
@@ -19,6 +18,9 @@ pub struct Chunks {
     heading: Heading,
     include_usage: bool,
     opened: bool,
+    /// What is known of tokens whose text has not come yet.
+    logprobs: Logprobs,
+    calls: usize,
 }
 
 #[derive(Serialize)]
@@ -35,14 +37,14 @@ struct Chunk<'a> {
 /// Absent unless asked for; then null in all chunks but the last.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Price {
+pub(crate) enum Price {
     NotAskedFor,
     NotYet,
     Known(Cost),
 }
 
 impl Price {
-    fn is_not_asked_for(&self) -> bool {
+    pub(crate) fn is_not_asked_for(&self) -> bool {
         matches!(self, Self::NotAskedFor)
     }
 }
@@ -51,7 +53,7 @@ impl Price {
 struct Choice<'a> {
     index: u32,
     delta: Delta<'a>,
-    logprobs: Option<()>,
+    logprobs: Option<Logprobs>,
     finish_reason: Option<&'static str>,
 }
 
@@ -59,8 +61,29 @@ struct Choice<'a> {
 struct Delta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
+    /// Null where an answer begins with a call.
     #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<&'a str>,
+    content: Option<Option<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<[CallDelta<'a>; 1]>,
+}
+
+/// A piece of a call; clients put the pieces of one index together.
+#[derive(Serialize)]
+struct CallDelta<'a> {
+    index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<&'static str>,
+    function: FunctionDelta<'a>,
+}
+
+#[derive(Serialize)]
+struct FunctionDelta<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    arguments: &'a str,
 }
 
 impl Written for Chunks {
@@ -68,15 +91,21 @@ impl Written for Chunks {
         match event {
             GenerationEvent::Queued { .. }
             | GenerationEvent::Loading { .. }
-            | GenerationEvent::Prefill { .. }
-            // No request over HTTP brings tools yet, or asks how likely its tokens were.
-            | GenerationEvent::Logprobs(_)
-            | GenerationEvent::ToolCall(_) => String::new(),
+            | GenerationEvent::Prefill { .. } => String::new(),
+            GenerationEvent::Logprobs(tokens) => {
+                self.logprobs.add(tokens);
+                String::new()
+            }
             GenerationEvent::Text(text) => {
-                let mut out = self.open();
-                out.push_str(&self.delta(None, Some(text), None));
+                let mut out = self.open(Some(""));
+                let delta = Delta {
+                    content: Some(Some(text)),
+                    ..Delta::default()
+                };
+                out.push_str(&self.delta(delta, None));
                 out
             }
+            GenerationEvent::ToolCall(call) => self.call(call),
             GenerationEvent::Finished { reason, usage } => self.finish(*reason, *usage),
             GenerationEvent::Failed(error) => data(&ApiError::from(error).json()),
         }
@@ -90,12 +119,47 @@ impl Chunks {
             heading,
             include_usage,
             opened: false,
+            logprobs: Logprobs::default(),
+            calls: 0,
         }
     }
 
+    /// Its name first, then its arguments, as clients expect a call that is being written.
+    fn call(&mut self, call: &ToolCall) -> String {
+        let mut out = self.open(None);
+        let index = self.calls;
+        self.calls += 1;
+        let begun = CallDelta {
+            index,
+            id: Some(call.id.as_str()),
+            r#type: Some("function"),
+            function: FunctionDelta {
+                name: Some(&call.name),
+                arguments: "",
+            },
+        };
+        let rest = CallDelta {
+            index,
+            id: None,
+            r#type: None,
+            function: FunctionDelta {
+                name: None,
+                arguments: &call.arguments,
+            },
+        };
+        for piece in [begun, rest] {
+            let delta = Delta {
+                tool_calls: Some([piece]),
+                ..Delta::default()
+            };
+            out.push_str(&self.delta(delta, None));
+        }
+        out
+    }
+
     fn finish(&mut self, reason: FinishReason, usage: Usage) -> String {
-        let mut out = self.open();
-        out.push_str(&self.delta(None, None, Some(reason.as_str())));
+        let mut out = self.open(Some(""));
+        out.push_str(&self.delta(Delta::default(), Some(reason.as_str())));
         if self.include_usage {
             out.push_str(&self.chunk(&[], Price::Known(usage.into())));
         }
@@ -103,23 +167,34 @@ impl Chunks {
         out
     }
 
-    fn open(&mut self) -> String {
+    fn open(&mut self, content: Option<&str>) -> String {
         if std::mem::replace(&mut self.opened, true) {
             return String::new();
         }
-        self.delta(Some("assistant"), Some(""), None)
+        let delta = Delta {
+            role: Some("assistant"),
+            content: Some(content),
+            ..Delta::default()
+        };
+        self.choice(delta, None, None)
     }
 
-    fn delta(
+    /// A piece of the answer, with what is known of its tokens.
+    fn delta(&mut self, delta: Delta<'_>, finish_reason: Option<&'static str>) -> String {
+        let logprobs = self.logprobs.take();
+        self.choice(delta, logprobs, finish_reason)
+    }
+
+    fn choice(
         &self,
-        role: Option<&'static str>,
-        content: Option<&str>,
+        delta: Delta<'_>,
+        logprobs: Option<Logprobs>,
         finish_reason: Option<&'static str>,
     ) -> String {
         let choice = Choice {
             index: 0,
-            delta: Delta { role, content },
-            logprobs: None,
+            delta,
+            logprobs,
             finish_reason,
         };
         let price = if self.include_usage {
@@ -142,10 +217,6 @@ impl Chunks {
         // Texts and numbers only: writing them as JSON cannot fail.
         data(&serde_json::to_string(&chunk).unwrap_or_default())
     }
-}
-
-fn data(json: &str) -> String {
-    format!("data: {json}\n\n")
 }
 
 #[cfg(test)]
@@ -223,6 +294,81 @@ mod tests {
                 .all(|chunk| chunk.ends_with(r#"],"usage":null}"#))
         );
         assert_eq!(chunks.len(), 5);
+    }
+
+    #[test]
+    fn calls_come_as_pieces_that_clients_put_together() {
+        let call = |id: &str| {
+            GenerationEvent::ToolCall(ToolCall {
+                id: domain::ToolCallId::new(id),
+                name: "f".into(),
+                arguments: r#"{"x":1}"#.into(),
+            })
+        };
+        let ended = GenerationEvent::Finished {
+            reason: FinishReason::ToolCalls,
+            usage: Usage::default(),
+        };
+        let chunks = stream(&[call("a"), call("b"), ended], false);
+        let deltas: Vec<serde_json::Value> = chunks
+            .iter()
+            .filter_map(|chunk| serde_json::from_str(&chunk["data: ".len()..]).ok())
+            .map(|chunk: serde_json::Value| chunk["choices"][0].clone())
+            .collect();
+        let piece = |index: u32, id: &str| {
+            [
+                serde_json::json!({"tool_calls": [{"index": index, "id": id, "type": "function",
+                    "function": {"name": "f", "arguments": ""}}]}),
+                serde_json::json!({"tool_calls": [{"index": index,
+                    "function": {"arguments": r#"{"x":1}"#}}]}),
+            ]
+        };
+        let mut expected = vec![serde_json::json!({"role": "assistant", "content": null})];
+        expected.extend(piece(0, "a"));
+        expected.extend(piece(1, "b"));
+        expected.push(serde_json::json!({}));
+        let said: Vec<_> = deltas
+            .iter()
+            .map(|choice| choice["delta"].clone())
+            .collect();
+        assert_eq!(said, expected);
+        assert_eq!(deltas[5]["finish_reason"], "tool_calls");
+    }
+
+    #[test]
+    fn likelihoods_come_with_the_text_they_belong_to() {
+        let token = |letter: &str| domain::TokenLogprob {
+            bytes: letter.into(),
+            logprob: -1.0,
+            likeliest: Vec::new(),
+        };
+        let known = |letters: &[&str]| {
+            GenerationEvent::Logprobs(letters.iter().map(|letter| token(letter)).collect())
+        };
+        let events = [
+            known(&["a", "b"]),
+            known(&["c"]),
+            text("abc"),
+            text("d"),
+            known(&["e"]),
+            finished(),
+        ];
+        let chunks = stream(&events, false);
+        let seen: Vec<String> = chunks
+            .iter()
+            .filter_map(|chunk| serde_json::from_str(&chunk["data: ".len()..]).ok())
+            .map(|chunk: serde_json::Value| {
+                let tokens = chunk["choices"][0]["logprobs"]["content"]
+                    .as_array()
+                    .cloned();
+                let tokens = tokens.unwrap_or_default();
+                tokens
+                    .iter()
+                    .filter_map(|token| token["token"].as_str().map(str::to_owned))
+                    .collect()
+            })
+            .collect();
+        assert_eq!(seen, ["", "abc", "", "e"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What every path that computes does first: a place, the body within its limits, and what is held until the last byte of
-//! the answer is sent or its client has gone. A stop that does not wait ends it here, whatever it does.
+//! the answer is sent or its client has gone. A stop that does not wait ends it here, and so does who cancels it, whatever
+//! it does.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,28 +10,40 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
-use domain::RequestId;
+use domain::{GenerationError, RequestId};
 use supervision::WorkGuard;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::api::ends::stopping;
 use crate::error::ApiError;
 use crate::guard::hangup::{Answering, Busy};
 use crate::guard::origin::must_be_json;
+use crate::guard::underway::{Entry, Names, Owner};
 use crate::http::{Refused, Shared};
 use crate::meters::InFlight;
+
+/// A path that computes.
+#[derive(Clone, Copy)]
+pub(crate) struct Endpoint {
+    /// Where it is.
+    pub(crate) path: &'static str,
+    /// What its answers' names begin with.
+    pub(crate) kind: &'static str,
+}
 
 /// What is known of a request beside its bytes.
 pub(crate) struct Caller {
     id: RequestId,
+    owner: Option<Owner>,
     in_flight: Option<Arc<InFlight>>,
     answering: Answering,
 }
 
 /// A request that was read.
 pub(crate) struct Asked {
-    /// What `Cancel` and logs call it.
+    /// What the answer is called: by its client, and by the model host, where no two may have the same name.
     pub(crate) id: RequestId,
     /// What no other request of this life has.
     pub(crate) number: u64,
@@ -50,6 +63,22 @@ pub(crate) struct Held {
     _in_flight: Option<Arc<InFlight>>,
     /// Its connection listens for a client that leaves.
     _busy: Busy,
+    /// It can be cancelled by name.
+    entry: Entry,
+}
+
+impl Held {
+    /// Cancelled once somebody said so.
+    pub(crate) fn cancelled(&self) -> CancellationToken {
+        self.entry.cancelled()
+    }
+}
+
+impl Caller {
+    /// On whose behalf it asks.
+    pub(crate) fn owner(&self) -> Option<&Owner> {
+        self.owner.as_ref()
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
@@ -62,57 +91,63 @@ impl<S: Sync> FromRequestParts<S> for Caller {
                 .get::<RequestId>()
                 .cloned()
                 .unwrap_or_else(|| RequestId::new("")),
+            owner: known.get::<Owner>().cloned(),
             in_flight: known.get::<Arc<InFlight>>().cloned(),
             answering: known.get::<Answering>().cloned().unwrap_or_default(),
         })
     }
 }
 
-/// Reads `request` and has it answered, unless a stop comes first.
+/// Reads `request` and has it answered, unless a stop comes first or somebody cancels it.
 pub(crate) async fn asked(
     shared: &Arc<Shared>,
     caller: Caller,
-    path: &'static str,
+    endpoint: Endpoint,
     request: Request,
     answer: impl AsyncFnOnce(&Arc<Shared>, Asked) -> Result<Response, Refused>,
 ) -> Result<Response, Refused> {
+    must_be_json(request.headers())?;
+    let number = shared.ids.number();
+    let names = Names {
+        request: caller.id.clone(),
+        answer: RequestId::new(shared.ids.answer(endpoint.kind, number)),
+        owner: caller.owner.clone(),
+    };
+    tracing::debug!(request = %names.request, answer = %names.answer, "begun");
+    let id = names.answer.clone();
+    let entry = shared.underway.begin(names);
+    let cancelled = entry.cancelled();
     let answered = async {
-        let asked = read(shared, caller, path, request).await?;
+        let body = body(request, shared).await?;
+        // Behind the body: who sends half of one takes nobody's place.
+        let slot = shared.slot()?;
+        let held = Held {
+            _slot: slot,
+            _work: shared
+                .context
+                .work(format!("POST {} {}", endpoint.path, caller.id)),
+            _in_flight: caller.in_flight,
+            _busy: caller.answering.begin(),
+            entry,
+        };
+        let asked = Asked {
+            id,
+            number,
+            body,
+            held,
+        };
         answer(shared, asked).await
     };
     tokio::select! {
         biased;
         () = shared.ending.cancelled() => Err(ApiError::from(&stopping()).into()),
+        () = cancelled.cancelled() => Err(ApiError::from(&GenerationError::Cancelled).into()),
         answered = answered => answered,
     }
 }
 
-async fn read(
-    shared: &Arc<Shared>,
-    caller: Caller,
-    path: &'static str,
-    request: Request,
-) -> Result<Asked, ApiError> {
-    must_be_json(request.headers())?;
-    let slot = shared.slot()?;
-    let body = body(request, shared).await?;
-    let id = caller.id;
-    let held = Held {
-        _slot: slot,
-        _work: shared.context.work(format!("POST {path} {id}")),
-        _in_flight: caller.in_flight,
-        _busy: caller.answering.begin(),
-    };
-    Ok(Asked {
-        id,
-        number: shared.ids.number(),
-        body,
-        held,
-    })
-}
-
 /// The body, within its limits in bytes and in time.
-async fn body(request: Request, shared: &Arc<Shared>) -> Result<Bytes, ApiError> {
+pub(crate) async fn body(request: Request, shared: &Arc<Shared>) -> Result<Bytes, ApiError> {
     let limits = &shared.config.limits;
     let read = timeout(limits.body_time, Bytes::from_request(request, shared)).await;
     let read = read.map_err(|_| ApiError::too_slow(limits.body_time.as_secs()))?;

@@ -1,4 +1,4 @@
-//! `POST /v1/chat/completions`.
+//! `POST /v1/chat/completions`: a chat goes on, whole or piece by piece; whoever hangs up stops the computing.
 
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -7,27 +7,31 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::generation::ContextPolicy;
-use domain::{GenerationEvent, Prompt, RequestId};
-use futures_util::StreamExt;
+use domain::{GenerationEvent, ModelName, Prompt, RequestId};
 use model_host::GenerationStream;
 
 use crate::answer::chunks::Chunks;
-use crate::answer::whole::{Heading, completion};
-use crate::api::asking::{Asked, Caller, asked};
+use crate::answer::whole::{Heading, Whole};
+use crate::api::asking::{Asked, Caller, Endpoint, asked};
 use crate::api::ends::broken_off;
 use crate::api::streaming::piece_by_piece;
 use crate::error::ApiError;
+use crate::guard::lasting::lasting;
 use crate::http::{Refused, Shared, json};
 use crate::request::{ChatRequest, Defaults, chat_request};
 
 pub(crate) const PATH: &str = "/v1/chat/completions";
+const ENDPOINT: Endpoint = Endpoint {
+    path: PATH,
+    kind: "chatcmpl",
+};
 
 pub(crate) async fn chat(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     request: Request,
 ) -> Result<Response, Refused> {
-    asked(&shared, caller, PATH, request, answered).await
+    asked(&shared, caller, ENDPOINT, request, answered).await
 }
 
 async fn answered(shared: &Arc<Shared>, asked: Asked) -> Result<Response, Refused> {
@@ -38,21 +42,21 @@ async fn answered(shared: &Arc<Shared>, asked: Asked) -> Result<Response, Refuse
         held,
     } = asked;
     let request = chat_request(&body, defaults(shared, number))?;
-    if !shared.serves(&request.model) {
-        return Err(ApiError::no_such_model(request.model.as_str()).into());
-    }
-    let heading = heading(shared, number, &request);
+    shared.must_answer(&request.model)?;
+    let heading = heading(shared, &id, &request.model);
     let (streamed, include_usage) = (request.stream, request.include_usage);
+    let logprobs = request.sampling.logprobs.is_some();
     let answer = model_host::generate(&shared.deps.host, generate(id, request)).await;
     let answer = answer.map_err(|error| ApiError::from(&error))?;
     if streamed {
         let chunks = Chunks::new(heading, include_usage);
         return piece_by_piece(answer, chunks, shared, held).await;
     }
-    whole(answer, &heading).await
+    let whole = whole(answer, Whole::new(heading, logprobs)).await?;
+    Ok(lasting(whole, held))
 }
 
-fn defaults(shared: &Shared, number: u64) -> Defaults {
+pub(crate) fn defaults(shared: &Shared, number: u64) -> Defaults {
     let mut sampling = (shared.deps.sampling)();
     sampling.seed = shared.ids.seed(number);
     Defaults {
@@ -61,12 +65,12 @@ fn defaults(shared: &Shared, number: u64) -> Defaults {
     }
 }
 
-fn heading(shared: &Shared, number: u64, request: &ChatRequest) -> Heading {
+pub(crate) fn heading(shared: &Shared, id: &RequestId, model: &ModelName) -> Heading {
     let now = (shared.deps.clock)().duration_since(UNIX_EPOCH);
     Heading {
-        id: shared.ids.completion(number),
+        id: id.to_string(),
         created: now.map_or(0, |since| since.as_secs()),
-        model: request.model.clone(),
+        model: model.clone(),
     }
 }
 
@@ -79,26 +83,18 @@ fn generate(id: RequestId, request: ChatRequest) -> model_host::Request {
         // The client holds the conversation and decides itself what to leave out.
         context: ContextPolicy::Refuse,
         keep_alive: None,
-        tools: domain::Tools::default(),
+        tools: request.tools,
     }
 }
 
-async fn whole(mut answer: GenerationStream, heading: &Heading) -> Result<Response, Refused> {
-    let mut text = String::new();
+async fn whole(mut answer: GenerationStream, mut whole: Whole) -> Result<Response, Refused> {
     while let Some(event) = answer.next().await {
         match event {
-            GenerationEvent::Text(piece) => text.push_str(&piece),
             GenerationEvent::Finished { reason, usage } => {
-                let body = completion(heading, &text, reason, usage).unwrap_or_default();
-                return Ok(json(StatusCode::OK, body));
+                return Ok(json(StatusCode::OK, whole.json(reason, usage)));
             }
             GenerationEvent::Failed(error) => return Err(ApiError::from(&error).into()),
-            GenerationEvent::Queued { .. }
-            | GenerationEvent::Loading { .. }
-            | GenerationEvent::Prefill { .. }
-            // No request over HTTP brings tools yet, or asks how likely its tokens were.
-            | GenerationEvent::Logprobs(_)
-            | GenerationEvent::ToolCall(_) => {}
+            other => whole.take(other),
         }
     }
     Err(ApiError::from(&broken_off()).into())

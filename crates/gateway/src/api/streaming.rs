@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use domain::GenerationEvent;
+use domain::{GenerationError, GenerationEvent};
 use futures_util::{Stream, StreamExt, stream};
 use model_host::GenerationStream;
 use tokio::time::{Duration, timeout_at};
@@ -26,25 +26,27 @@ pub(crate) async fn piece_by_piece(
     shared: &Shared,
     held: Held,
 ) -> Result<Response, Refused> {
-    let (ping, ending) = (shared.config.limits.ping, shared.ending.clone());
-    let (bytes, ended) = match first_word(&mut answer, ping).await {
-        Some(GenerationEvent::Failed(error)) => return Err(ApiError::from(&error).into()),
-        event => bytes_of(event.as_ref(), &mut written),
-    };
+    let ping = shared.config.limits.ping;
+    let (ending, cancelled) = (shared.ending.clone(), held.cancelled());
+    let (bytes, ended) = next_bytes(&mut answer, &mut written, ping)
+        .await
+        .map_err(|error| ApiError::from(&error))?;
     let first = stream::once(async move { bytes });
     let rest = stream::unfold(
-        (answer, written, ending, ended),
-        move |(mut answer, mut written, ending, ended)| async move {
+        (answer, written, ending, cancelled, ended),
+        move |(mut answer, mut written, ending, cancelled, ended)| async move {
             if ended {
                 return None;
             }
-            let event = tokio::select! {
+            let next = tokio::select! {
                 biased;
-                () = ending.cancelled() => Some(GenerationEvent::Failed(stopping())),
-                event = first_word(&mut answer, ping) => event,
+                () = ending.cancelled() => Err(stopping()),
+                () = cancelled.cancelled() => Err(GenerationError::Cancelled),
+                next = next_bytes(&mut answer, &mut written, ping) => next,
             };
-            let (bytes, ended) = bytes_of(event.as_ref(), &mut written);
-            Some((bytes, (answer, written, ending, ended)))
+            let (bytes, ended) =
+                next.unwrap_or_else(|error| (written.event(&GenerationEvent::Failed(error)), true));
+            Some((bytes, (answer, written, ending, cancelled, ended)))
         },
     );
     let bytes = first.chain(rest).map(move |bytes| {
@@ -66,32 +68,28 @@ fn event_stream(
     (headers, Body::from_stream(bytes)).into_response()
 }
 
-/// The first event that is more than news about waiting, if it comes within `patience`.
-async fn first_word(answer: &mut GenerationStream, patience: Duration) -> Option<GenerationEvent> {
+/// What is sent next, and whether it is the last; nothing for as long as `patience` is a ping.
+async fn next_bytes(
+    answer: &mut GenerationStream,
+    written: &mut impl Written,
+    patience: Duration,
+) -> Result<(String, bool), GenerationError> {
     let deadline = tokio::time::Instant::now() + patience;
     loop {
-        let event = timeout_at(deadline, answer.next()).await.ok()?;
-        let event = event.unwrap_or_else(|| GenerationEvent::Failed(broken_off()));
-        if is_a_word(&event) {
-            return Some(event);
+        let Ok(event) = timeout_at(deadline, answer.next()).await else {
+            return Ok((PING.to_owned(), false));
+        };
+        match event {
+            None => return Err(broken_off()),
+            Some(GenerationEvent::Failed(error)) => return Err(error),
+            Some(event) => {
+                let bytes = written.event(&event);
+                let ended = event.is_terminal();
+                // News about waiting, and about tokens whose text follows, is nothing to send.
+                if ended || !bytes.is_empty() {
+                    return Ok((bytes, ended));
+                }
+            }
         }
     }
-}
-
-/// Whether the client gets to read it.
-fn is_a_word(event: &GenerationEvent) -> bool {
-    !matches!(
-        event,
-        GenerationEvent::Queued { .. }
-            | GenerationEvent::Loading { .. }
-            | GenerationEvent::Prefill { .. }
-    )
-}
-
-/// What that event adds to the stream, and whether it is the last; nothing for a while is a ping.
-fn bytes_of(event: Option<&GenerationEvent>, written: &mut impl Written) -> (String, bool) {
-    event.map_or_else(
-        || (PING.to_owned(), false),
-        |event| (written.event(event), event.is_terminal()),
-    )
 }

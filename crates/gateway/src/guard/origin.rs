@@ -2,7 +2,7 @@
 //! its own name lead here (DNS rebinding) is known by the `Host` it names; one that posts a form is known by its
 //! `Origin`, and by its content type: a page may send anything but JSON to a foreign server without asking first.
 //!
-//! Everything but `/healthz` is behind this; that says nothing but that we live. Nothing here waits.
+//! Where no token is needed, everything but `/healthz` is behind this. Nothing here waits.
 
 use std::net::IpAddr;
 
@@ -12,24 +12,20 @@ use axum::http::{HeaderMap, Uri};
 
 use crate::error::ApiError;
 
-/// The path that anyone may ask.
-const OPEN: &str = "/healthz";
-
-/// Whether this request may come from where it says.
+/// Whether this request may come from where it says: this machine, or a page of one of `origins`.
 ///
 /// # Errors
 /// 403, naming the header.
-pub(crate) fn admit(uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
-    if uri.path() == OPEN {
-        return Ok(());
-    }
+pub(crate) fn admit(uri: &Uri, headers: &HeaderMap, origins: &[String]) -> Result<(), ApiError> {
     // Of an absolute address the authority counts, of a header each occurrence.
     let mut hosts = texts(headers, HOST).chain(uri.authority().map(Authority::as_str));
     let named = headers.contains_key(HOST);
     if !named || !hosts.all(is_loopback_host) {
         return Err(ApiError::foreign("Host", "localhost"));
     }
-    if !texts(headers, ORIGIN).all(is_loopback_origin) {
+    let known =
+        |origin: &str| is_loopback_origin(origin) || origins.iter().any(|one| one == origin);
+    if !texts(headers, ORIGIN).all(known) {
         return Err(ApiError::foreign("Origin", "http://localhost"));
     }
     Ok(())
@@ -133,10 +129,29 @@ mod tests {
             ("/metrics", true),
             ("http://127.0.0.1:1/metrics", true),
             ("http://evil.example/metrics", false),
-            ("http://evil.example/healthz", true),
         ] {
             let uri: Uri = uri.parse().unwrap();
-            assert_eq!(admit(&uri, &headers).is_ok(), admitted, "{uri}");
+            assert_eq!(admit(&uri, &headers, &[]).is_ok(), admitted, "{uri}");
+        }
+    }
+
+    #[test]
+    fn pages_that_were_named_may_ask_and_any_stands_for_none() {
+        let origins = ["https://app.example".to_owned(), "*".to_owned()];
+        let uri = Uri::from_static("/v1/models");
+        for (origin, admitted) in [
+            ("https://app.example", true),
+            ("http://localhost:1", true),
+            ("http://app.example", false),
+            ("https://app.example:444", false),
+            ("https://app.example.evil", false),
+            ("null", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, axum::http::HeaderValue::from_static("localhost"));
+            headers.insert(ORIGIN, origin.parse().unwrap());
+            let found = admit(&uri, &headers, &origins).is_ok();
+            assert_eq!(found, admitted, "{origin}");
         }
     }
 }

@@ -1,19 +1,23 @@
 //! The body of `POST /v1/chat/completions`.
 
-use domain::{FieldError, Message, ModelName, Role, Sampling};
+use domain::{Message, ModelName, Sampling, Tools};
 use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::request::Fields;
+use crate::request::messages::messages;
+use crate::request::response_format::response_format;
+use crate::request::sampling::{no_bias, only_one, sampling};
+use crate::request::tools::tools;
 
-/// The longest stop text, in bytes: it is searched for at every token.
-const STOP_BYTES: usize = 1024;
+/// The most of the likeliest tokens that may be asked for at each place, as the API has it.
+const MOST_LIKELIEST: u32 = 20;
 
-/// The roles a message may have.
-const ROLES: &str = "system, developer, user or assistant";
+/// Who asks, in the client's words: they say nothing about the answer, and are not kept.
+const LABELS: [&str; 3] = ["user", "safety_identifier", "prompt_cache_key"];
 
 /// The fields of a chat request that are understood.
-const FIELDS: &[&str] = &[
+pub(crate) const FIELDS: &[&str] = &[
     "model",
     "messages",
     "temperature",
@@ -25,6 +29,21 @@ const FIELDS: &[&str] = &[
     "stream",
     "stream_options",
     "n",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "response_format",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "user",
+    "safety_identifier",
+    "prompt_cache_key",
+    "store",
+    "service_tier",
+    "modalities",
 ];
 
 /// A chat request that can be run.
@@ -34,8 +53,10 @@ pub struct ChatRequest {
     pub model: ModelName,
     /// What was said.
     pub messages: Vec<Message>,
-    /// How tokens are chosen.
+    /// How tokens are chosen, and what the answer has to look like.
     pub sampling: Sampling,
+    /// What the model may call.
+    pub tools: Tools,
     /// Whether the answer comes piece by piece.
     pub stream: bool,
     /// Whether a streamed answer ends with what it cost.
@@ -58,155 +79,83 @@ pub struct Defaults {
 pub fn chat_request(body: &[u8], defaults: Defaults) -> Result<ChatRequest, ApiError> {
     let fields = Fields::of_body(body)?;
     fields.refuse_unknown(FIELDS)?;
-    if fields.whole("n")?.is_some_and(|n| n != 1) {
-        return Err(fields.not_supported("n", "one answer at a time: leave it out or send 1"));
-    }
+    only_one(&fields, "n")?;
+    no_bias(&fields)?;
+    changes_nothing(&fields)?;
     let stream = fields.boolean("stream")?.unwrap_or(false);
     Ok(ChatRequest {
         model: model(&fields)?.unwrap_or(defaults.model),
         messages: messages(&fields)?,
-        sampling: sampling(&fields, defaults.sampling)?,
+        sampling: Sampling {
+            logprobs: logprobs(&fields)?,
+            constraint: response_format(&fields)?,
+            ..sampling(&fields, defaults.sampling)?
+        },
+        tools: tools(&fields)?,
         stream,
         include_usage: include_usage(&fields, stream)?,
     })
 }
 
-fn model(fields: &Fields) -> Result<Option<ModelName>, ApiError> {
+pub(crate) fn model(fields: &Fields) -> Result<Option<ModelName>, ApiError> {
     match fields.text("model")? {
         Some("") => Err(fields.expected("model", "the name of a model, see GET /v1/models")),
         name => Ok(name.map(ModelName::new)),
     }
 }
 
-fn include_usage(fields: &Fields, stream: bool) -> Result<bool, ApiError> {
+pub(crate) fn include_usage(fields: &Fields, stream: bool) -> Result<bool, ApiError> {
     let Some(options) = fields.object("stream_options")? else {
         return Ok(false);
     };
     if !stream {
         return Err(fields.expected("stream_options", "only together with \"stream\": true"));
     }
-    options.refuse_unknown(&["include_usage"])?;
+    options.refuse_unknown(&["include_usage", "include_obfuscation"])?;
+    if options.boolean("include_obfuscation")? == Some(true) {
+        return Err(options.not_supported("include_obfuscation", "leave it out or send false"));
+    }
     Ok(options.boolean("include_usage")?.unwrap_or(false))
 }
 
-fn sampling(fields: &Fields, defaults: Sampling) -> Result<Sampling, ApiError> {
-    let max_tokens = match (
-        fields.whole("max_tokens")?,
-        fields.whole("max_completion_tokens")?,
-    ) {
-        (Some(old), Some(new)) if old != new => {
-            return Err(fields.expected(
-                "max_tokens",
-                "the same as max_completion_tokens, or leave it out",
-            ));
-        }
-        // What fits no u32 is out of range as 0 is, and reported as it was written.
-        (old, new) => new.or(old).map(|n| u32::try_from(n).unwrap_or(0)),
-    };
-    let sampling = Sampling {
-        temperature: fields
-            .number("temperature")?
-            .unwrap_or(defaults.temperature),
-        top_p: fields.number("top_p")?.unwrap_or(defaults.top_p),
-        max_tokens: max_tokens.unwrap_or(defaults.max_tokens),
-        seed: seed(fields)?.unwrap_or(defaults.seed),
-        stop: stop(fields)?.unwrap_or(defaults.stop),
-        ..defaults
-    };
-    sampling
-        .validate()
-        .map_err(|error| as_written(error, fields))?;
-    Ok(sampling)
-}
-
-fn seed(fields: &Fields) -> Result<Option<u64>, ApiError> {
-    let Some(seed) = fields.whole("seed")? else {
-        return Ok(None);
-    };
-    let seed = u64::try_from(seed);
-    let refused = |_| fields.refused("seed", "a whole number from 0 to 18446744073709551615");
-    seed.map(Some).map_err(refused)
-}
-
-/// A field and its number are named as the client wrote them.
-fn as_written(error: FieldError, fields: &Fields) -> ApiError {
-    let new = "max_completion_tokens";
-    let field = if error.field == "max_tokens" && fields.get(new).is_some() {
-        new
-    } else {
-        error.field
-    };
-    if fields.get(field).is_some_and(Value::is_number) {
-        return fields.refused(field, error.allowed);
+/// Whether each token comes with how likely it was, and with how many others.
+fn logprobs(fields: &Fields) -> Result<Option<u32>, ApiError> {
+    let wanted = fields.boolean("logprobs")?.unwrap_or(false);
+    let likeliest = fields.whole("top_logprobs")?;
+    if !wanted {
+        return match likeliest {
+            None | Some(0) => Ok(None),
+            Some(_) => {
+                Err(fields.expected("top_logprobs", "only together with \"logprobs\": true"))
+            }
+        };
     }
-    error.into()
+    let refused = || fields.refused("top_logprobs", "0 to 20 tokens");
+    let likeliest = u32::try_from(likeliest.unwrap_or(0)).ok();
+    let likeliest = likeliest
+        .filter(|n| *n <= MOST_LIKELIEST)
+        .ok_or_else(refused)?;
+    Ok(Some(likeliest))
 }
 
-fn stop(fields: &Fields) -> Result<Option<Vec<String>>, ApiError> {
-    let expected = || fields.expected("stop", "a text or an array of at most 16 texts");
-    let stop = match fields.get("stop") {
-        None => return Ok(None),
-        Some(Value::String(one)) => vec![one.clone()],
-        Some(Value::Array(many)) => {
-            let texts = many.iter().map(|text| text.as_str().map(str::to_owned));
-            texts.collect::<Option<_>>().ok_or_else(expected)?
-        }
-        Some(_) => return Err(expected()),
-    };
-    if stop.iter().any(|text| text.len() > STOP_BYTES) {
-        return Err(fields.expected("stop", "texts of at most 1024 bytes"));
+/// What names the caller, or asks for what is done anyway, changes nothing of the answer. Anything else is refused.
+fn changes_nothing(fields: &Fields) -> Result<(), ApiError> {
+    for label in LABELS {
+        fields.text(label)?;
     }
-    Ok(Some(stop))
-}
-
-fn messages(fields: &Fields) -> Result<Vec<Message>, ApiError> {
-    let Some(Value::Array(list)) = fields.get("messages") else {
-        return Err(fields.expected("messages", "an array of messages"));
-    };
-    if list.is_empty() {
-        return Err(fields.expected("messages", "at least one message"));
+    if fields.boolean("store")? == Some(true) {
+        return Err(fields.not_supported("store", "answers are not stored: leave it out"));
     }
-    let one = |(at, value): (usize, &Value)| message(&format!("messages[{at}]"), value);
-    list.iter().enumerate().map(one).collect()
-}
-
-fn message(path: &str, value: &Value) -> Result<Message, ApiError> {
-    let fields = Fields::within(path, value)?;
-    fields.refuse_unknown(&["role", "content"])?;
-    let role = match fields.text("role")? {
-        Some("system" | "developer") => Role::System,
-        Some("user") => Role::User,
-        Some("assistant") => Role::Assistant,
-        None => return Err(fields.expected("role", ROLES)),
-        // What a tool said belongs to a call, and calls are not supported yet.
-        Some(_) => return Err(fields.refused("role", ROLES)),
-    };
-    Ok(Message::new(role, content(&fields)?))
-}
-
-/// A text, or an array of text parts, which are put together.
-fn content(fields: &Fields) -> Result<String, ApiError> {
-    match fields.get("content") {
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(Value::Array(parts)) => {
-            let one = |(at, part): (usize, &Value)| {
-                part_text(&format!("{}[{at}]", fields.path("content")), part)
-            };
-            parts.iter().enumerate().map(one).collect()
-        }
-        _ => Err(fields.expected("content", "a text or an array of text parts")),
+    if let Some(tier) = fields.text("service_tier")?
+        && !["auto", "default"].contains(&tier)
+    {
+        return Err(fields.refused("service_tier", "\"auto\" or \"default\""));
     }
-}
-
-fn part_text(path: &str, value: &Value) -> Result<String, ApiError> {
-    let part = Fields::within(path, value)?;
-    if part.text("type")? != Some("text") {
-        return Err(part.not_supported("type", "only parts of type \"text\""));
+    match fields.get("modalities") {
+        None => Ok(()),
+        Some(Value::Array(list)) if list.iter().all(|one| one == "text") => Ok(()),
+        Some(_) => Err(fields.not_supported("modalities", "only [\"text\"]")),
     }
-    part.refuse_unknown(&["type", "text"])?;
-    let text = part.text("text")?;
-    text.map(str::to_owned)
-        .ok_or_else(|| part.expected("text", "a text"))
 }
 
 #[cfg(test)]

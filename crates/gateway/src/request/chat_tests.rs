@@ -1,5 +1,8 @@
 //! Requests by table: what is accepted becomes exactly this, what is refused names exactly that field.
 
+use domain::{Constraint, ToolChoice, ToolSpec};
+use proptest::prelude::*;
+
 use super::*;
 
 fn defaults() -> Defaults {
@@ -29,6 +32,7 @@ fn the_least_request_takes_the_defaults() {
         model: ModelName::new("default"),
         messages: vec![Message::user("hi")],
         sampling: defaults().sampling,
+        tools: Tools::default(),
         stream: false,
         include_usage: false,
     };
@@ -86,10 +90,26 @@ fn messages_are_texts_or_text_parts_of_any_role() {
 #[test]
 fn what_is_not_understood_is_refused_by_name() {
     for (fields, param) in [
-        (r#","tools":[]"#, "tools"),
         (r#","n":2"#, "n"),
         (r#","n":"1""#, "n"),
-        (r#","logit_bias":{}"#, "logit_bias"),
+        (r#","logit_bias":{"1":2}"#, "logit_bias"),
+        (r#","logit_bias":[]"#, "logit_bias"),
+        (r#","functions":[]"#, "functions"),
+        (r#","reasoning_effort":"low""#, "reasoning_effort"),
+        (r#","prediction":{}"#, "prediction"),
+        (r#","web_search_options":{}"#, "web_search_options"),
+        (r#","metadata":{}"#, "metadata"),
+        (r#","user":7"#, "user"),
+        (r#","store":true"#, "store"),
+        (r#","service_tier":"flex""#, "service_tier"),
+        (r#","modalities":["text","audio"]"#, "modalities"),
+        (r#","presence_penalty":2.5"#, "presence_penalty"),
+        (r#","frequency_penalty":-3"#, "frequency_penalty"),
+        (r#","frequency_penalty":"x""#, "frequency_penalty"),
+        (r#","logprobs":1"#, "logprobs"),
+        (r#","top_logprobs":1"#, "top_logprobs"),
+        (r#","logprobs":true,"top_logprobs":21"#, "top_logprobs"),
+        (r#","logprobs":true,"top_logprobs":-1"#, "top_logprobs"),
         (r#","temperature":"hot""#, "temperature"),
         (r#","temperature":2.5"#, "temperature"),
         (r#","temperature":1e999"#, ""),
@@ -124,6 +144,10 @@ fn what_is_not_understood_is_refused_by_name() {
             r#","stream":true,"stream_options":{"include_usage":7}"#,
             "stream_options.include_usage",
         ),
+        (
+            r#","stream":true,"stream_options":{"include_obfuscation":true}"#,
+            "stream_options.include_obfuscation",
+        ),
         (r#","model":7"#, "model"),
         (r#","model":"""#, "model"),
     ] {
@@ -152,7 +176,10 @@ fn messages_are_refused_by_place() {
         (r#"[{"content":"x"}]"#, "messages[0].role"),
         (r#"[{"role":"wizard","content":"x"}]"#, "messages[0].role"),
         (r#"[{"role":7,"content":"x"}]"#, "messages[0].role"),
-        (r#"[{"role":"tool","content":"x"}]"#, "messages[0].role"),
+        (
+            r#"[{"role":"tool","content":"x"}]"#,
+            "messages[0].tool_call_id",
+        ),
         (r#"[{"role":"user"}]"#, "messages[0].content"),
         (r#"[{"role":"user","content":null}]"#, "messages[0].content"),
         (r#"[{"role":"user","content":{}}]"#, "messages[0].content"),
@@ -240,12 +267,202 @@ fn the_roles_that_are_named_are_the_ones_that_are_accepted() {
             r#"{{"messages":[{{"role":"{role}","content":"x"}}]}}"#
         ))
     };
-    let said = "is not accepted: use system, developer, user or assistant";
-    for role in ["tool", "function", "wizard"] {
+    let said = "is not accepted: use system, developer, user, assistant or tool";
+    for role in ["function", "wizard", ""] {
         let message = one(role).unwrap_err().message;
         assert_eq!(message, format!("messages[0].role = {role} {said}"));
     }
     for role in ["system", "developer", "user", "assistant"] {
         assert!(one(role).is_ok(), "{role}");
+    }
+    // Its result, without a call.
+    let error = one("tool").unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("messages[0].tool_call_id"));
+}
+
+#[test]
+fn what_changes_nothing_is_taken() {
+    let labels = r#","user":"u","safety_identifier":"s","prompt_cache_key":"p","store":false,"service_tier":"auto",
+        "modalities":["text"],"logit_bias":{},"tools":[],"parallel_tool_calls":true,"response_format":{"type":"text"},
+        "logprobs":false,"top_logprobs":0"#;
+    assert_eq!(with(labels), with(""));
+}
+
+#[test]
+fn penalties_and_likelihoods_are_heard() {
+    let sampling = |fields| with(fields).unwrap().sampling;
+    let penalised = sampling(r#","presence_penalty":-2,"frequency_penalty":1.5"#);
+    assert_eq!(
+        (penalised.presence_penalty, penalised.frequency_penalty),
+        (-2.0, 1.5)
+    );
+    for (fields, wanted) in [
+        (r#","logprobs":true"#, Some(0)),
+        (r#","logprobs":true,"top_logprobs":20"#, Some(20)),
+        (r#","logprobs":false"#, None),
+    ] {
+        assert_eq!(sampling(fields).logprobs, wanted, "{fields}");
+    }
+}
+
+#[test]
+fn forms_become_constraints() {
+    let form = |format: &str| {
+        let request = with(&format!(r#","response_format":{format}"#));
+        request.map(|request| request.sampling.constraint)
+    };
+    assert_eq!(
+        form(r#"{"type":"json_object"}"#),
+        Ok(Some(Constraint::JsonObject))
+    );
+    let named = r#"{"type":"json_schema","json_schema":{"name":"n","strict":true,"schema":{"type":"object"}}}"#;
+    assert_eq!(
+        form(named),
+        Ok(Some(Constraint::JsonSchema(r#"{"type":"object"}"#.into())))
+    );
+    assert_eq!(
+        form(r#"{"type":"json_schema","json_schema":{"name":"n"}}"#),
+        Ok(Some(Constraint::JsonSchema("{}".into())))
+    );
+    for (format, param) in [
+        ("7", "response_format"),
+        ("{}", "response_format.type"),
+        (r#"{"type":"grammar"}"#, "response_format.type"),
+        (r#"{"type":"text","x":1}"#, "response_format.x"),
+        (r#"{"type":"json_schema"}"#, "response_format.json_schema"),
+        (
+            r#"{"type":"json_schema","json_schema":{}}"#,
+            "response_format.json_schema.name",
+        ),
+        (
+            r#"{"type":"json_schema","json_schema":{"name":"a b"}}"#,
+            "response_format.json_schema.name",
+        ),
+        (
+            r#"{"type":"json_schema","json_schema":{"name":"a","schema":[]}}"#,
+            "response_format.json_schema.schema",
+        ),
+        (
+            r#"{"type":"json_schema","json_schema":{"name":"a","x":1}}"#,
+            "response_format.json_schema.x",
+        ),
+    ] {
+        let error = form(format).expect_err(format);
+        assert_eq!(error.param.as_deref(), Some(param), "{format}");
+    }
+}
+
+const TOOL: &str = r#"{"type":"function","function":{"name":"f","description":"d","strict":true,
+    "parameters":{"type":"object"}}}"#;
+
+#[test]
+fn tools_and_their_choice_are_heard() {
+    let tools = |fields: &str| {
+        with(&format!(r#","tools":[{TOOL}]{fields}"#))
+            .unwrap()
+            .tools
+    };
+    let spec = ToolSpec {
+        name: "f".to_owned(),
+        description: "d".to_owned(),
+        parameters: r#"{"type":"object"}"#.into(),
+    };
+    assert_eq!(*tools("").specs, [spec]);
+    for (choice, heard) in [
+        (r#""none""#, ToolChoice::None),
+        (r#""auto""#, ToolChoice::Auto),
+        (r#""required""#, ToolChoice::Required),
+        (
+            r#"{"type":"function","function":{"name":"f"}}"#,
+            ToolChoice::Named("f".to_owned()),
+        ),
+    ] {
+        assert_eq!(tools(&format!(r#","tool_choice":{choice}"#)).choice, heard);
+    }
+    assert!(tools(r#","parallel_tool_calls":false"#).one_call);
+    assert!(!tools(r#","parallel_tool_calls":true"#).one_call);
+    let bare = with(r#","tools":[{"type":"function","function":{"name":"g"}}]"#).unwrap();
+    let none = r#"{"type":"object","properties":{},"additionalProperties":false}"#;
+    assert_eq!(*bare.tools.specs[0].parameters, *none);
+}
+
+#[test]
+fn tools_that_cannot_be_shown_are_refused_by_name() {
+    let function = |inside: &str| format!(r#"[{{"type":"function","function":{inside}}}]"#);
+    let cases = [
+        ("7".to_owned(), "tools"),
+        ("[7]".to_owned(), "tools[0]"),
+        ("[{}]".to_owned(), "tools[0].type"),
+        (r#"[{"type":"web_search"}]"#.to_owned(), "tools[0].type"),
+        (r#"[{"type":"function"}]"#.to_owned(), "tools[0].function"),
+        (function("{}"), "tools[0].function.name"),
+        (function(r#"{"name":"a b"}"#), "tools[0].function.name"),
+        (
+            function(r#"{"name":"a","parameters":7}"#),
+            "tools[0].function.parameters",
+        ),
+        (function(r#"{"name":"a","x":7}"#), "tools[0].function.x"),
+    ];
+    for (tools, param) in cases {
+        let error = with(&format!(r#","tools":{tools}"#)).expect_err(&tools);
+        assert_eq!(error.param.as_deref(), Some(param), "{tools}");
+    }
+    for (choice, param) in [
+        ("7", "tool_choice"),
+        (r#""sometimes""#, "tool_choice"),
+        (r#"{"type":"allowed_tools"}"#, "tool_choice.type"),
+        (r#"{"type":"function"}"#, "tool_choice.function"),
+        (
+            r#"{"type":"function","function":{}}"#,
+            "tool_choice.function.name",
+        ),
+        (
+            r#"{"type":"function","function":{"name":"g"}}"#,
+            "tool_choice.function.name",
+        ),
+    ] {
+        let error = with(&format!(r#","tools":[{TOOL}],"tool_choice":{choice}"#));
+        assert_eq!(
+            error.expect_err(choice).param.as_deref(),
+            Some(param),
+            "{choice}"
+        );
+    }
+    let twice = with(&format!(r#","tools":[{TOOL},{TOOL}]"#)).unwrap_err();
+    assert_eq!(twice.param.as_deref(), Some("tools[1].function.name"));
+    let alone = with(r#","tool_choice":"required""#).unwrap_err();
+    assert_eq!(alone.param.as_deref(), Some("tool_choice"));
+    assert!(with(r#","tool_choice":"none""#).is_ok());
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[a-z_\"\\\\{}]{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map("[a-z_]{1,8}", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    /// Whatever a field holds, the request is read or refused with 400; twice the same.
+    #[test]
+    fn whatever_a_field_holds_it_is_read_or_refused(at in 0..FIELDS.len(), value in any_json()) {
+        let mut body = serde_json::json!({"messages": [{"role": "user", "content": "hi"}]});
+        body[FIELDS[at]] = value;
+        let text = body.to_string();
+        let outcome = read(&text);
+        if let Err(error) = &outcome {
+            prop_assert_eq!(error.status, 400);
+        }
+        prop_assert_eq!(read(&text), outcome);
     }
 }

@@ -114,6 +114,10 @@ impl Fields {
             .transpose()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.object.is_empty()
+    }
+
     fn typed<T>(
         &self,
         field: &str,

@@ -10,13 +10,16 @@
     reason = "helpers of tests; not every test file uses all of them"
 )]
 
+pub mod chance;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use domain::{ModelName, Sampling};
-use engine::ModelSource;
+use engine::{ModelLoader, ModelSource};
+use memory_governor::MemoryGovernor;
 use model_host::{HostConfig, ModelHost, ModelHostDeps, ResolveModel, Status};
 use paraphym_gateway::{GatewayConfig, GatewayDeps};
 use supervision::{Events, Handle, RootHandle, SupervisorSpec, start_root};
@@ -46,7 +49,7 @@ pub struct Response {
 }
 
 impl Response {
-    fn parse(raw: &str) -> Self {
+    pub fn parse(raw: &str) -> Self {
         let (head, body) = raw.split_once("\r\n\r\n").expect("a whole head");
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let chunked = head.to_lowercase().contains("transfer-encoding: chunked");
@@ -89,10 +92,26 @@ fn unchunk(mut body: &str) -> String {
     }
 }
 
+/// The text of a streamed answer, put together.
+pub fn said(stream: &str) -> String {
+    let chunks = stream.split_terminator("\n\n");
+    let data = chunks.filter_map(|chunk| chunk.strip_prefix("data: {"));
+    let texts = data.filter_map(|json| {
+        let chunk: serde_json::Value = serde_json::from_str(&format!("{{{json}")).unwrap();
+        Some(chunk["choices"][0]["delta"]["content"].as_str()?.to_owned())
+    });
+    texts.collect()
+}
+
 pub fn post(body: &str, headers: &str) -> String {
+    post_to("/v1/chat/completions", body, headers)
+}
+
+/// A request with that body to any path.
+pub fn post_to(path: &str, body: &str, headers: &str) -> String {
     let length = body.len();
     format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
          content-length: {length}\r\n{headers}\r\n{body}"
     )
 }
@@ -168,6 +187,7 @@ pub struct Scene {
     pub address: SocketAddr,
     pub control: Control,
     pub host: Handle<ModelHost>,
+    pub governor: Handle<MemoryGovernor>,
     pub root: RootHandle,
 }
 
@@ -198,13 +218,49 @@ impl Scene {
         change: impl FnOnce(&mut GatewayConfig),
     ) -> Result<Self, String> {
         let loader = ScriptedLoader::new(answer).with_card(|card| card.context_tokens = 4096);
+        Self::with_loader(loader, host, change).await
+    }
+
+    /// A model whose answers need not end: a window of a million tokens that cost next to nothing.
+    pub async fn endless(change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        let loader = ScriptedLoader::new(Answer::Counting).with_card(|card| {
+            card.context_tokens = 1 << 20;
+            card.kv_bytes_per_token = domain::Bytes(1);
+        });
+        let scene = Self::with_loader(loader, HostConfig::default(), change).await;
+        scene.unwrap()
+    }
+
+    /// Any loader, whose engines `control` knows.
+    pub async fn with_any(
+        loader: impl ModelLoader,
+        control: Control,
+        host: HostConfig,
+    ) -> Result<Self, String> {
+        Self::start_tree(Arc::new(loader), control, host, |_| {}).await
+    }
+
+    async fn with_loader(
+        loader: ScriptedLoader,
+        host: HostConfig,
+        change: impl FnOnce(&mut GatewayConfig),
+    ) -> Result<Self, String> {
         let control = loader.control();
+        Self::start_tree(Arc::new(loader), control, host, change).await
+    }
+
+    async fn start_tree(
+        loader: Arc<dyn ModelLoader>,
+        control: Control,
+        host: HostConfig,
+        change: impl FnOnce(&mut GatewayConfig),
+    ) -> Result<Self, String> {
         let (governor, memory) = memory_governor::child(None, Arc::new(memory_governor::FileProbe));
         let (sweeping, janitor) = cache_janitor::child(memory.clone());
         let deps = ModelHostDeps {
-            loader: Arc::new(loader),
+            loader,
             resolve: Arc::new(Anywhere),
-            governor: memory,
+            governor: memory.clone(),
             janitor,
         };
         let ([lanes, embedding, host], handle) = model_host::children(host, deps);
@@ -215,6 +271,7 @@ impl Scene {
             sampling: Arc::new(Sampling::greedy),
             metrics: Arc::new(|| "paraphym_up 1\n".to_owned()),
             models: Arc::new(|| ["tiny", "other", "gone"].map(ModelName::new).to_vec()),
+            embedders: Arc::new(|| ["e", "f"].map(ModelName::new).to_vec()),
             clock: Arc::new(|| UNIX_EPOCH + Duration::from_secs(CREATED)),
         };
         let gateway = paraphym_gateway::child(config, deps).unwrap();
@@ -235,6 +292,7 @@ impl Scene {
             address,
             control,
             host: handle,
+            governor: memory,
             root,
         })
     }
@@ -249,6 +307,22 @@ impl Scene {
                 .map(|model| model.waiting)
                 .sum::<usize>()
                 == waiting
+            {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Until the model host has so many requests, answered or waiting.
+    pub async fn wait_until_accepted(&self, requests: usize) {
+        loop {
+            let status = self.host.ask(Status, Duration::from_secs(5)).await.unwrap();
+            let models = status.models.iter();
+            if models
+                .map(|model| model.active + model.waiting)
+                .sum::<usize>()
+                == requests
             {
                 return;
             }

@@ -127,3 +127,34 @@ fn fails_when_told_to() {
     assert!(std::panic::catch_unwind(step).is_err());
     assert!(model.engine.step(&[input(&[BYTE], true)]).is_ok());
 }
+
+#[test]
+fn how_likely_its_tokens_are_is_a_formula() {
+    let (mut model, _) = load(Answer::Counting);
+    let mut asking = plan(1);
+    asking.sampling.logprobs = Some(2);
+    model.engine.open(SequenceId(1), asking).unwrap();
+    let mut next = BYTE;
+    for (place, bytes) in ["0 ", "1 ", "2 "].iter().enumerate() {
+        let out = model.engine.step(&[input(&[next], true)]).unwrap();
+        next = out[0].token.unwrap();
+        let likelihood = out[0].likelihood.clone().unwrap();
+        let told = logprob(place as u64, bytes.as_bytes(), 2);
+        let expected = [-0.125f32, -0.25, -0.375][place];
+        assert_eq!((&*told.bytes, told.logprob), (bytes.as_bytes(), expected));
+        assert_eq!(likelihood.logprob.to_bits(), expected.to_bits());
+        let spelt = likelihood
+            .likeliest
+            .iter()
+            .map(|(token, logprob)| domain::Likely {
+                bytes: model.text.bytes_of(*token).to_vec(),
+                logprob: *logprob,
+            });
+        assert!(spelt.eq(told.likeliest.iter().cloned()));
+        assert_eq!(told.likeliest[1].bytes, b"a");
+    }
+    model.engine.close(SequenceId(1));
+    model.engine.open(SequenceId(1), plan(1)).unwrap();
+    let out = model.engine.step(&[input(&[BYTE], true)]).unwrap();
+    assert_eq!(out[0].likelihood, None);
+}

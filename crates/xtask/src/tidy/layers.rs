@@ -16,11 +16,11 @@ const LAYERS: [&[&str]; 15] = [
     &["supervision"],
     &["inference", "model_store", "toolbox"],
     &["memory_governor", "chat_config", "mcp_client"],
-    &["cache_janitor"],
+    &["cache_janitor", "bearer"],
     &["model_host", "conversation_store"],
     &["retrieval"],
     &["agent_worker"],
-    &["gateway"],
+    &["gateway", "control"],
     &["root"],
     &["paraphym_candle"],
     &["cli"],
@@ -30,7 +30,7 @@ const LAYERS: [&[&str]; 15] = [
 const APART: [&str; 3] = ["testkit", "benches", "xtask"];
 
 /// Packages that may name fewer of ours than their layer allows, and why.
-const NARROW: [(&str, &[&str], &str); 11] = [
+const NARROW: [(&str, &[&str], &str); 12] = [
     (
         "engine",
         &["domain"],
@@ -74,6 +74,11 @@ const NARROW: [(&str, &[&str], &str); 11] = [
             "cache_janitor",
         ],
         ACTORS,
+    ),
+    (
+        "bearer",
+        &["chat_config"],
+        "who may ask must not depend on what is asked; the disk's steps are those of the settings",
     ),
     (
         "toolbox",
@@ -131,7 +136,7 @@ const NARROW: [(&str, &[&str], &str); 11] = [
 const ACTORS: &str = "an actor meets the engine's trait, never a kind of model or store";
 
 /// Foreign crates that only some of ours may name. A `*` at the end stands for any rest.
-const FOREIGN: [(&[&str], &[&str]); 17] = [
+const FOREIGN: [(&[&str], &[&str]); 19] = [
     (
         &[
             "candle*",
@@ -165,12 +170,23 @@ const FOREIGN: [(&[&str], &[&str]); 17] = [
     (&["hf-hub", "ureq", "zip"], &["model_store"]),
     // Models are fetched by it, and the tools of others reached.
     (&["reqwest"], &["model_store", "mcp_client"]),
-    (&["sha2"], &["model_store", "model_host", "retrieval"]),
+    (
+        &["sha2"],
+        &["model_store", "model_host", "retrieval", "bearer"],
+    ),
+    (&["getrandom"], &["bearer"]),
     // A child's whole process group is killed, a terminal is put back, a folder is watched, the kernel's coarse clocks are
-    // read: safely, and nowhere else.
+    // read, the own user is asked for: safely, and nowhere else.
     (
         &["rustix"],
-        &["model_store", "chat_config", "mcp_client", "cli", "runtime"],
+        &[
+            "model_store",
+            "chat_config",
+            "mcp_client",
+            "control",
+            "cli",
+            "runtime",
+        ],
     ),
     (&["rayon*"], &["runtime", "inference"]),
     (&["libc", "nix"], &["runtime"]),
@@ -205,15 +221,15 @@ const FOREIGN: [(&[&str], &[&str]); 17] = [
             "retrieval",
             "agent_worker",
             "gateway",
+            "control",
             "root",
             "paraphym_candle",
             "cli",
         ],
     ),
-    (
-        &["figment", "garde", "schemars", "strsim", "toml*"],
-        &["chat_config"],
-    ),
+    (&["figment", "garde", "strsim", "toml*"], &["chat_config"]),
+    // Settings have a schema, and the control protocol a page that is made from its types.
+    (&["schemars"], &["chat_config", "control"]),
     (&["cargo_metadata", "syn", "proc-macro2"], &["xtask"]),
 ];
 

@@ -1,0 +1,134 @@
+//! Acts on the host as a whole: its limits, its log, its end.
+
+use std::time::Duration;
+
+use domain::Bytes;
+use memory_governor::SetLimit;
+use model_host::SetLimits;
+use supervision::AskError;
+use tokio::time::Instant;
+
+use super::parts::find;
+use super::{ACT, Desk, done, silent, would};
+use crate::loud;
+use crate::protocol::act::{Acted, Limit, Limited, Log, Loudness, Shutdown};
+use crate::protocol::rpc::{Code, RpcError};
+
+/// How long an override of the log holds unless somebody says: long enough to look, too short to fill a disk unnoticed.
+const LOUD: u64 = 600;
+/// A day and a bit: a time beyond it is as good as for ever, and that has a word of its own.
+const LOUDEST: u64 = 100_000;
+/// How long a shutdown may take unless somebody says.
+const SHUTDOWN_MS: u64 = 5000;
+/// An hour.
+const LONGEST_MS: u64 = 3_600_000;
+
+impl Desk {
+    pub(super) async fn limit(&self, wish: Limit) -> Result<Acted, RpcError> {
+        match wish.what {
+            Limited::Memory => self.limit_memory(wish.value, wish.dry_run).await,
+            Limited::Queue => self.limit_queue(wish.value, wish.dry_run).await,
+        }
+    }
+
+    async fn limit_memory(&self, value: Option<u64>, dry_run: bool) -> Result<Acted, RpcError> {
+        let bytes = value.map(Bytes);
+        if bytes == Some(Bytes::ZERO) {
+            let what = "value = 0 is not accepted: use bytes from 1, or null for no limit of ours";
+            return Err(RpcError::new(Code::Params, what));
+        }
+        let shown = bytes.map_or("what the machine has".to_owned(), |bytes| bytes.to_string());
+        if dry_run {
+            return Ok(would(format!("would limit memory to {shown}")));
+        }
+        let set = self.deps.governor.ask(SetLimit { bytes }, ACT).await;
+        let status = set.map_err(|error| silent(&error))?;
+        Ok(done(format!(
+            "memory is limited to {shown}: {} leased of {}",
+            status.leased, status.limit
+        )))
+    }
+
+    async fn limit_queue(&self, value: Option<u64>, dry_run: bool) -> Result<Acted, RpcError> {
+        let queue = value.and_then(|value| usize::try_from(value).ok());
+        let Some(queue) = queue.filter(|queue| *queue > 0) else {
+            let what = "value = is a whole number from 1: so many requests may wait for each model";
+            return Err(RpcError::new(Code::Params, what));
+        };
+        if dry_run {
+            return Ok(would(format!(
+                "would let {queue} requests wait for each model"
+            )));
+        }
+        let limits = SetLimits {
+            queue: Some(queue),
+            ..SetLimits::default()
+        };
+        let set = self.deps.models.ask(limits, ACT).await;
+        set.map_err(|error| match error {
+            AskError::Handler(field) => RpcError::new(Code::Params, field),
+            other => silent(&other),
+        })?;
+        Ok(done(format!("{queue} requests may wait for each model")))
+    }
+
+    pub(super) async fn log(&self, wish: Log) -> Result<Acted, RpcError> {
+        let seconds = wish.for_s.unwrap_or(LOUD);
+        if seconds > LOUDEST {
+            let what = format!(
+                "for_s = {seconds} is not accepted: use 1 to {LOUDEST}, or 0 until it is reset"
+            );
+            return Err(RpcError::new(Code::Params, what));
+        }
+        let Some(log) = &self.deps.log else {
+            let what = "the log is not ours to change: the program that runs us writes it";
+            return Err(RpcError::new(Code::Refused, what));
+        };
+        let mut target = None;
+        if let Some(actor) = &wish.actor {
+            let topology = self.topology().await;
+            let path = find(&topology, actor)?.info.child.to_string();
+            target = loud::target(&path);
+            if target.is_none() {
+                let what = format!("actor = {path} writes no lines of its own");
+                return Err(RpcError::new(Code::Refused, what));
+            }
+        }
+        let level = Some(wish.level).filter(|level| *level != Loudness::Reset);
+        let whose = target.unwrap_or("everything");
+        let what = match (level, seconds) {
+            (None, _) => format!("{whose}: logged as the settings say"),
+            (Some(level), 0) => format!("{whose}: logged at {} until it is reset", level.as_str()),
+            (Some(level), _) => format!("{whose}: logged at {} for {seconds} s", level.as_str()),
+        };
+        if wish.dry_run {
+            return Ok(would(what));
+        }
+        log.override_level(target, level.map(Loudness::as_str))
+            .map_err(|error| RpcError::new(Code::Refused, error))?;
+        let ends = level.is_some() && seconds > 0;
+        let until = ends.then(|| Instant::now() + Duration::from_secs(seconds));
+        self.overrides().set(target, until);
+        self.rearm.notify_one();
+        Ok(done(what))
+    }
+
+    pub(super) fn shutdown(&self, wish: Shutdown) -> Result<Acted, RpcError> {
+        let within = wish.deadline_ms.unwrap_or(SHUTDOWN_MS);
+        if within > LONGEST_MS {
+            let what = format!("deadline_ms = {within} is not accepted: use 0 to {LONGEST_MS}");
+            return Err(RpcError::new(Code::Params, what));
+        }
+        if wish.dry_run {
+            return Ok(would(format!("would end the server within {within} ms")));
+        }
+        if self.deps.stop.is_closed() {
+            let what = "nobody listens who could end the server: end its process";
+            return Err(RpcError::new(Code::Refused, what));
+        }
+        self.deps
+            .stop
+            .send_replace(Some(Duration::from_millis(within)));
+        Ok(done(format!("the server ends within {within} ms")))
+    }
+}

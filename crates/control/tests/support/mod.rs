@@ -1,0 +1,209 @@
+//! A tree with a scripted model and control in it, and a raw client, so that the bytes on the socket are what is tested.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    dead_code,
+    unreachable_pub,
+    reason = "helpers of tests; not every test file uses all of them"
+)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use agent_worker::client::Agents;
+use chat_config::Author;
+use conversation_store::{Archive, StoreConfig};
+use domain::ModelName;
+use engine::ModelSource;
+use memory_governor::FileProbe;
+use model_host::{HostConfig, ModelHost, ModelHostDeps, ResolveModel};
+use paraphym_control::{Client, ControlConfig, ControlDeps, Level, Limits};
+use runtime::Census;
+use serde_json::Value;
+use supervision::{Events, Handle, RootHandle, SupervisorSpec, start_root};
+use tempfile::TempDir;
+use testkit::scripted::{Answer, Control, ScriptedLoader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::watch;
+
+/// Far beyond what anything here takes, so that a failure is one and not a hang.
+pub const FOR_EVER: Duration = Duration::from_mins(1);
+
+struct Anywhere;
+
+impl ResolveModel for Anywhere {
+    fn resolve(&self, model: &ModelName) -> Result<ModelSource, String> {
+        if model.as_str() == "missing" {
+            return Err("fetch it first".to_owned());
+        }
+        let path = PathBuf::from(model.as_str());
+        Ok(ModelSource { path })
+    }
+}
+
+pub struct Scene {
+    pub folder: TempDir,
+    pub socket: PathBuf,
+    pub control: Control,
+    pub models: Handle<ModelHost>,
+    pub agents: Agents,
+    pub root: RootHandle,
+    pub stop: watch::Receiver<Option<Duration>>,
+}
+
+impl Scene {
+    pub async fn start() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    pub async fn with(limits: Limits) -> Self {
+        Self::with_events(limits, 1024).await
+    }
+
+    /// A listener may fall so many events behind.
+    pub async fn with_events(limits: Limits, capacity: usize) -> Self {
+        Self::with_config(capacity, |config| config.limits = limits).await
+    }
+
+    pub async fn with_config(capacity: usize, change: impl FnOnce(&mut ControlConfig)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let loader = ScriptedLoader::new(Answer::Counting).with_card(|c| c.context_tokens = 4096);
+        let control = loader.control();
+        let (governor, memory) = memory_governor::child(None, Arc::new(FileProbe));
+        let (janitor_spec, janitor) = cache_janitor::child(memory.clone());
+        let author = Author {
+            who: "a test".to_owned(),
+            at: SystemTime::UNIX_EPOCH,
+        };
+        let settings = chat_config::Store::without_file([], &[], author).unwrap();
+        let (config_spec, config) =
+            chat_config::child(settings.clone(), Arc::new(|| SystemTime::UNIX_EPOCH));
+        let archive = Archive::open(&StoreConfig::in_memory(), 0).unwrap();
+        let (store_spec, store) = conversation_store::child(
+            archive,
+            Some(janitor.clone()),
+            Arc::new(runtime::CoarseClock::default()),
+        );
+        let deps = ModelHostDeps {
+            loader: Arc::new(loader),
+            resolve: Arc::new(Anywhere),
+            governor: memory.clone(),
+            janitor: janitor.clone(),
+        };
+        let (model_specs, models) = model_host::children(HostConfig::default(), deps);
+        let turns = agent_worker::settings::Config::default();
+        let (agent_specs, workers) = agent_worker::client::children(&turns);
+        let agents = Agents::new(workers, models.clone(), turns);
+        let mut spec = SupervisorSpec::new("root");
+        for child in [config_spec, governor, janitor_spec, store_spec]
+            .into_iter()
+            .chain(model_specs)
+            .chain(agent_specs)
+        {
+            spec = spec.child(child);
+        }
+        let (stop, stopped) = watch::channel(None);
+        let events = Events::new(capacity, 1);
+        let deps = ControlDeps {
+            tree: spec.handle(),
+            events: events.clone(),
+            governor: memory,
+            models: models.clone(),
+            conversations: store,
+            settings: (config, settings),
+            agents: agents.clone(),
+            log: None,
+            threads: Arc::new(|| Census {
+                threads: Vec::new(),
+            }),
+            clock: Arc::new(SystemTime::now),
+            listeners: vec!["cache_janitor".into()],
+            stop,
+        };
+        let socket = folder.path().join("control.sock");
+        let mut config = ControlConfig::new(&socket);
+        change(&mut config);
+        let spec = spec.child(paraphym_control::child(config, deps));
+        let root = start_root(spec, events).await.unwrap();
+        Self {
+            folder,
+            socket,
+            control,
+            models,
+            agents,
+            root,
+            stop: stopped,
+        }
+    }
+
+    pub async fn client(&self) -> Client {
+        Client::connect(&self.socket, "a test", None).await.unwrap()
+    }
+
+    pub async fn client_as(&self, level: Level) -> Client {
+        let client = Client::connect(&self.socket, "a test", Some(level)).await;
+        client.unwrap()
+    }
+
+    /// Connected, and greeted.
+    pub async fn raw(&self) -> Raw {
+        let mut raw = self.unread().await;
+        assert_eq!(raw.hear().await.unwrap()["method"], "hello");
+        raw
+    }
+
+    /// Connected, and nothing read.
+    pub async fn unread(&self) -> Raw {
+        let stream = UnixStream::connect(&self.socket).await.unwrap();
+        let (reader, writer) = stream.into_split();
+        Raw {
+            lines: BufReader::new(reader).lines(),
+            writer,
+        }
+    }
+
+    /// Nothing is left undone, and nothing is left of the socket.
+    pub async fn end(self) {
+        let report = self.root.stop(Duration::from_secs(30)).await;
+        assert_eq!(report.abandoned, []);
+        assert!(!self.socket.exists());
+    }
+}
+
+/// A client that says what it likes.
+pub struct Raw {
+    pub lines: Lines<BufReader<OwnedReadHalf>>,
+    pub writer: OwnedWriteHalf,
+}
+
+impl Raw {
+    pub async fn say(&mut self, bytes: &[u8]) {
+        self.writer.write_all(bytes).await.unwrap();
+    }
+
+    /// The next line; `None` if the server hung up.
+    pub async fn hear(&mut self) -> Option<Value> {
+        let line = tokio::time::timeout(FOR_EVER, self.lines.next_line()).await;
+        let line = line.expect("the server says nothing").unwrap()?;
+        Some(serde_json::from_str(&line).unwrap())
+    }
+
+    /// Asks one thing; the line that answers it.
+    pub async fn ask(&mut self, id: i64, method: &str, params: &str) -> Value {
+        let line =
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
+        self.say(line.as_bytes()).await;
+        self.say(b"\n").await;
+        loop {
+            let heard = self.hear().await.expect("an answer");
+            if heard["id"] == id {
+                return heard;
+            }
+        }
+    }
+}
