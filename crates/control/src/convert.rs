@@ -56,14 +56,20 @@ fn told(what: &Lifecycle) -> Told {
             let text = format!("crashed: {reason}");
             ("crashed", text, Some(reason.clone()), Vec::new())
         }
-        Lifecycle::BackingOff { delay } => plain(
+        Lifecycle::BackingOff {
+            delay,
+            restarts,
+            allowed,
+            ..
+        } => plain(
             "backing_off",
-            format!("rests for {delay:.0?} before its restart"),
+            format!("rests for {delay:.0?} before its restart, {restarts} of {allowed} allowed"),
         ),
-        Lifecycle::Restarted { restarts } => plain(
-            "restarted",
-            format!("was started again; restarts: {restarts}"),
-        ),
+        Lifecycle::Restarted { restarts, cause } => {
+            let text = format!("was started again, because {cause}; restarts: {restarts}");
+            ("restarted", text, Some(cause.to_string()), Vec::new())
+        }
+        Lifecycle::Ordered { what, by } => plain("ordered", format!("{what}, ordered by {by}")),
         Lifecycle::Stopping => plain("stopping", "is stopping".to_owned()),
         Lifecycle::Stopped { reason, abandoned } => {
             let undone = match abandoned.as_slice() {
@@ -77,10 +83,17 @@ fn told(what: &Lifecycle) -> Told {
             "killed",
             "was killed: no time was left for its stop".to_owned(),
         ),
-        Lifecycle::Escalated { restarts, period } => plain(
-            "escalated",
-            format!("gave up after {restarts} restarts within {period:.0?}"),
-        ),
+        Lifecycle::Escalated {
+            restarts,
+            period,
+            child,
+            reason,
+        } => {
+            let text = format!(
+                "gave up after {restarts} restarts within {period:.0?}, at last of {child}: {reason}"
+            );
+            ("escalated", text, Some(reason.clone()), Vec::new())
+        }
         Lifecycle::AutoShutdown { significant } => plain(
             "auto_shutdown",
             format!("ends because the significant {significant} did"),

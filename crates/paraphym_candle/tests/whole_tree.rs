@@ -113,7 +113,7 @@ async fn a_panic_in_a_decode_step_costs_the_asker_nothing() {
                 "crashed"
             }
             Lifecycle::BackingOff { .. } => "backing off",
-            Lifecycle::Restarted { restarts: 1 } => "restarted",
+            Lifecycle::Restarted { restarts: 1, .. } => "restarted",
             _ => continue,
         };
         assert!(event.child.as_str().contains("lane"), "{}", event.child);

@@ -7,12 +7,15 @@ use kameo::actor::{Actor, Spawn};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::cell::Cell;
-use crate::child::{Begin, Busy, Child, Life, Look, StopHow};
+use crate::chaos::Chaos;
+use crate::child::{Begin, Busy, Child, Life, Look, StopHow, Touched};
 use crate::exit::{ChildState, DownReason, Exit};
+use crate::handling::Totals;
 use crate::inbox::{Birth, Inbox};
 use crate::life::Living;
 use crate::names::ChildPath;
 use crate::spec_error::SpecError;
+use crate::tap::TapEnd;
 
 /// Messages private to one life (pipes, self-tells, start and stop signals) that may wait in kameo's own mailbox: 64,
 /// kameo's default. A full one makes the sender wait, never lose.
@@ -79,6 +82,20 @@ where
         self.cell.down(reason)
     }
 
+    fn pause(&self, paused: bool) -> Touched {
+        self.cell.pause(paused);
+        Touched::Done
+    }
+
+    fn tap(&self, end: TapEnd) -> Touched {
+        self.cell.tap(end)
+    }
+
+    fn chaos(&self, chaos: &Chaos) -> Touched {
+        self.cell.chaos(chaos);
+        Touched::Done
+    }
+
     fn take_left(&self) -> Vec<String> {
         self.cell.take_left()
     }
@@ -93,6 +110,10 @@ where
 
     fn busy(&self) -> Option<Busy> {
         self.cell.busy()
+    }
+
+    fn totals(&self) -> Totals {
+        self.cell.totals()
     }
 
     fn has_handlers(&self) -> bool {

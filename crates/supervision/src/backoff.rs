@@ -55,6 +55,10 @@ impl Backoff {
 pub(crate) struct Streak(u32);
 
 impl Streak {
+    pub(crate) fn length(self) -> u32 {
+        self.0
+    }
+
     /// Counts a crash after a life of `lived` (zero if it never became ready) and returns the rest to take.
     pub(crate) fn crashed(&mut self, backoff: &Backoff, lived: Duration, chance: f64) -> Duration {
         if lived >= backoff.healthy_after {

@@ -9,11 +9,15 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::chaos::Chaos;
 use crate::exit::{ChildState, DownReason, Exit};
 use crate::family::Key;
+use crate::handling::{Handling, Totals};
 use crate::names::ChildPath;
 use crate::spec_error::SpecError;
+use crate::tap::TapEnd;
 use crate::tree::Tree;
+use crate::vitals::Remains;
 
 /// One life of one child. It runs in its supervisor's `JoinSet` and ends when the life does.
 pub(crate) type Life = Pin<Box<dyn Future<Output = Exit> + Send>>;
@@ -46,6 +50,9 @@ pub(crate) struct Look {
     pub(crate) capacity: usize,
     pub(crate) current: Option<(&'static str, Instant)>,
     pub(crate) work: Vec<String>,
+    pub(crate) paused: bool,
+    pub(crate) handled: u64,
+    pub(crate) handling: Option<Handling>,
 }
 
 /// A handler under way.
@@ -55,6 +62,14 @@ pub(crate) struct Busy {
     pub(crate) name: &'static str,
     /// When it was begun; no two messages of one child that take any time share it.
     pub(crate) since: Instant,
+}
+
+/// What became of something that is done to a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Touched {
+    Done,
+    NoQueue,
+    TooMany,
 }
 
 /// A place in the tree. It outlives its incarnations: queue, handles and configuration are kept here.
@@ -79,6 +94,18 @@ pub(crate) trait Child: Send + Sync + 'static {
     fn take_left(&self) -> Vec<String> {
         Vec::new()
     }
+    /// Lets the queue wait, or go on.
+    fn pause(&self, _paused: bool) -> Touched {
+        Touched::NoQueue
+    }
+    /// Lets somebody look at its messages.
+    fn tap(&self, _end: TapEnd) -> Touched {
+        Touched::NoQueue
+    }
+    /// A fault on purpose.
+    fn chaos(&self, _chaos: &Chaos) -> Touched {
+        Touched::NoQueue
+    }
     /// Shows where the child is in its life to those who hold its handle.
     fn show(&self, state: ChildState);
     /// Depth, current message, work.
@@ -86,6 +113,14 @@ pub(crate) trait Child: Send + Sync + 'static {
     /// The message being handled. Cheap: asked of every child once per its handler budget.
     fn busy(&self) -> Option<Busy> {
         None
+    }
+    /// What it has done, over all its lives.
+    fn totals(&self) -> Totals {
+        Totals::default()
+    }
+    /// It is forgotten: what it did stays counted.
+    fn depart(&self, label: &ChildPath, remains: &Remains) {
+        remains.keep(label, &self.totals());
     }
     /// True if it handles messages, so that a handler budget means something.
     fn has_handlers(&self) -> bool {

@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
+use crate::admin::Intervention;
 use crate::exit::DownReason;
+use crate::family::RestartCause;
 use crate::metric_names;
 use crate::names::{ChildId, ChildPath};
 
@@ -48,11 +50,19 @@ pub enum Lifecycle {
     BackingOff {
         /// How long the rest is.
         delay: Duration,
+        /// Crashes in a row, this one included: the rest grows with them.
+        in_a_row: u32,
+        /// Restarts of the whole supervisor within its period, this one included …
+        restarts: u32,
+        /// … of so many it allows.
+        allowed: u32,
     },
     /// A later start succeeded.
     Restarted {
         /// How often this child has been restarted under this life of its supervisor.
         restarts: u64,
+        /// Why it had to be.
+        cause: RestartCause,
     },
     /// A stop has begun.
     Stopping,
@@ -63,8 +73,8 @@ pub enum Lifecycle {
         /// What it leaves undone: queued messages by name, the interrupted one, work labels.
         abandoned: Vec<String>,
     },
-    /// What it did was dropped where it stood: it outlasted its stop deadline, or its spec or the root's deadline left no
-    /// time.
+    /// What it did was dropped where it stood: it outlasted its stop deadline, its spec or the root's deadline left no time,
+    /// or an administrator ordered it.
     Killed,
     /// It is a supervisor and gave up.
     Escalated {
@@ -72,6 +82,10 @@ pub enum Lifecycle {
         restarts: u32,
         /// … within this time.
         period: Duration,
+        /// Whose crash was one too many.
+        child: ChildId,
+        /// Why that one crashed.
+        reason: String,
     },
     /// It is a supervisor, and ends because a significant child did.
     AutoShutdown {
@@ -95,6 +109,13 @@ pub enum Lifecycle {
         /// How long it was handled: exact if another message followed at once, else at most a tenth of the budget too
         /// much.
         took: Duration,
+    },
+    /// An administrator's order was taken; what it leads to follows.
+    Ordered {
+        /// What to do.
+        what: Intervention,
+        /// On whose behalf.
+        by: String,
     },
     /// A start failed.
     StartFailed {
@@ -159,11 +180,24 @@ fn log(event: &LifecycleEvent) {
         Lifecycle::Crashed { reason } => {
             tracing::warn!(child, incarnation, reason = reason.as_str(), "crashed");
         }
-        Lifecycle::BackingOff { delay } => {
-            tracing::info!(child, incarnation, ?delay, "backing off");
+        Lifecycle::BackingOff {
+            delay,
+            in_a_row,
+            restarts,
+            allowed,
+        } => {
+            tracing::info!(
+                child,
+                incarnation,
+                ?delay,
+                in_a_row,
+                restarts,
+                allowed,
+                "backing off"
+            );
         }
-        Lifecycle::Restarted { restarts } => {
-            tracing::info!(child, incarnation, restarts, "restarted");
+        Lifecycle::Restarted { restarts, cause } => {
+            tracing::info!(child, incarnation, restarts, %cause, "restarted");
         }
         Lifecycle::Stopping => tracing::info!(child, incarnation, "stopping"),
         Lifecycle::Stopped { reason, abandoned } if abandoned.is_empty() => {
@@ -173,10 +207,29 @@ fn log(event: &LifecycleEvent) {
             tracing::warn!(child, incarnation, %reason, ?abandoned, "stopped with work undone");
         }
         Lifecycle::Killed => {
-            tracing::warn!(child, incarnation, "killed: no time was left for its stop");
+            tracing::warn!(child, incarnation, "killed");
         }
-        Lifecycle::Escalated { restarts, period } => {
-            tracing::warn!(child, incarnation, restarts, ?period, "gave up");
+        Lifecycle::StartFailed { reason } => {
+            tracing::warn!(child, incarnation, reason = reason.as_str(), "start failed");
+        }
+        rare => log_rare(child, incarnation, rare),
+    }
+}
+
+/// What hardly ever happens.
+fn log_rare(child: &str, incarnation: u64, what: &Lifecycle) {
+    match what {
+        Lifecycle::Escalated {
+            restarts,
+            period,
+            child: last,
+            reason,
+        } => {
+            let reason = reason.as_str();
+            tracing::warn!(child, incarnation, restarts, ?period, %last, reason, "gave up");
+        }
+        Lifecycle::Ordered { what, by } => {
+            tracing::info!(child, incarnation, %what, by = by.as_str(), "ordered");
         }
         Lifecycle::AutoShutdown { significant } => {
             tracing::info!(child, incarnation, %significant, "ends with its significant child");
@@ -200,15 +253,32 @@ fn log(event: &LifecycleEvent) {
             let message = message.as_str();
             tracing::info!(child, incarnation, handled = message, ?took, "unstuck");
         }
-        Lifecycle::StartFailed { reason } => {
-            tracing::warn!(child, incarnation, reason = reason.as_str(), "start failed");
-        }
+        // All others are told above.
+        _ => {}
     }
 }
 
 /// Counts one restart under a label whose values are bounded by the specs.
-pub(crate) fn count_restart(child: &str) {
-    metrics::counter!(metric_names::RESTARTS, "child" => child.to_owned()).increment(1);
+pub(crate) fn count_restart(child: &str, why: &RestartCause) {
+    let child = child.to_owned();
+    metrics::counter!(metric_names::RESTARTS, "child" => child, "reason" => why.as_str())
+        .increment(1);
+}
+
+/// Counts one crash, or one failed start.
+pub(crate) fn count_crash(child: &str, reason: &'static str) {
+    metrics::counter!(metric_names::CRASHES, "child" => child.to_owned(), "reason" => reason)
+        .increment(1);
+}
+
+/// Notes a rest that was chosen.
+pub(crate) fn note_backoff(child: &str, delay: Duration) {
+    metrics::histogram!(metric_names::BACKOFF_SECONDS, "child" => child.to_owned()).record(delay);
+}
+
+/// Counts a supervisor that gave up.
+pub(crate) fn count_escalation(child: &str) {
+    metrics::counter!(metric_names::ESCALATIONS, "child" => child.to_owned()).increment(1);
 }
 
 /// Counts one stuck message under a label whose values are bounded by the specs.
@@ -247,10 +317,13 @@ mod tests {
     #[test]
     fn a_restart_is_counted_under_its_child() {
         let notes = Arc::new(Notes::default());
-        metrics::with_local_recorder(&*notes, || count_restart("root/a"));
+        metrics::with_local_recorder(&*notes, || {
+            count_restart("root/a", &RestartCause::Killed);
+        });
         let seen = notes.0.lock().unwrap().join("; ");
         assert!(seen.contains(metric_names::RESTARTS), "{seen}");
         assert!(seen.contains("child = root/a"), "{seen}");
+        assert!(seen.contains("reason = killed"), "{seen}");
     }
 
     #[test]

@@ -2,19 +2,20 @@
 //! life.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use kameo::actor::{Actor, WeakActorRef};
+use kameo::actor::{Actor, ActorRef, WeakActorRef};
 use kameo::mailbox::{MailboxReceiver, Signal};
 use kameo::message::Message;
 use tokio::task::coop;
 use tokio::time::Instant;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::cell::{Cell, Step};
+use crate::cell::{Cell, Step, short_name};
 use crate::names::ChildPath;
+use crate::parcel::Envelope;
 use crate::work::WorkGuard;
 
 /// What an actor is born with: its `Args`.
@@ -93,7 +94,15 @@ impl<A: Actor> Inbox<A> {
         _me: WeakActorRef<A>,
         mailbox: &mut MailboxReceiver<A>,
     ) -> Option<Signal<A>> {
-        poll_fn(|cx| self.poll_next(mailbox, cx)).await
+        loop {
+            let odd = match poll_fn(|cx| self.poll_next(mailbox, cx)).await {
+                Next::Plain(signal) => return signal,
+                Next::Odd(odd) => odd,
+            };
+            if let Some(signal) = odd.await {
+                return Some(signal);
+            }
+        }
     }
 
     /// Called by `receive_from!(inbox, alarm)`.
@@ -106,23 +115,18 @@ impl<A: Actor> Inbox<A> {
     where
         A: Message<AlarmDue>,
     {
-        let Some(at) = self.cell.alarm() else {
-            return self.next(me, mailbox).await;
-        };
-        let mut sleep = pin!(tokio::time::sleep_until(at));
-        let next = poll_fn(|cx| {
-            // An alarm that is already due goes first: a full queue must not postpone it for ever.
-            if Instant::now() >= at {
-                return Poll::Ready(None);
+        loop {
+            let Some(at) = self.cell.alarm() else {
+                return self.next(me, mailbox).await;
+            };
+            let odd = match self.poll_until(at, mailbox).await {
+                Some(Next::Plain(signal)) => return signal,
+                Some(Next::Odd(odd)) => odd,
+                None => break,
+            };
+            if let Some(signal) = odd.await {
+                return Some(signal);
             }
-            match self.poll_next(mailbox, cx) {
-                Poll::Ready(signal) => Poll::Ready(Some(signal)),
-                // Armed only by an actor that has nothing to do.
-                Poll::Pending => sleep.as_mut().poll(cx).map(|()| None),
-            }
-        });
-        if let Some(signal) = next.await {
-            return signal;
         }
         let name = <A as Message<AlarmDue>>::name();
         let actor_ref = self.cell.take_alarm(name)?;
@@ -136,24 +140,54 @@ impl<A: Actor> Inbox<A> {
         })
     }
 
+    /// What is next, or `None` at that moment.
+    async fn poll_until(
+        &mut self,
+        at: Instant,
+        mailbox: &mut MailboxReceiver<A>,
+    ) -> Option<Next<A>> {
+        let mut sleep = pin!(tokio::time::sleep_until(at));
+        poll_fn(|cx| {
+            // An alarm that is already due goes first: a full queue must not postpone it for ever.
+            if Instant::now() >= at {
+                return Poll::Ready(None);
+            }
+            match self.poll_next(mailbox, cx) {
+                Poll::Ready(signal) => Poll::Ready(Some(signal)),
+                // Armed only by an actor that has nothing to do.
+                Poll::Pending => sleep.as_mut().poll(cx).map(|()| None),
+            }
+        })
+        .await
+    }
+
     fn poll_next(
         &mut self,
         mailbox: &mut MailboxReceiver<A>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Signal<A>>> {
+    ) -> Poll<Next<A>> {
         // An actor whose queue never empties lets others have the thread, too.
         let budget = ready!(coop::poll_proceed(cx));
         loop {
             let signal = match self.cell.step(cx) {
-                Step::Deliver(envelope, actor_ref) => Some(Signal::Message {
-                    message: envelope.message,
-                    actor_ref,
-                    reply: envelope.reply,
-                    // So that kameo does not put it into its start-up buffer, which a crash empties unseen.
-                    sent_within_actor: true,
-                    message_name: envelope.name,
-                    caller_span: envelope.caller,
-                }),
+                Step::Deliver(envelope, actor_ref) => Some(signal(envelope, actor_ref)),
+                Step::Slow(delay, envelope, actor_ref) => {
+                    let odd = async move {
+                        tokio::time::sleep(delay).await;
+                        Some(signal(envelope, actor_ref))
+                    };
+                    return Poll::Ready(Next::Odd(Box::pin(odd)));
+                }
+                Step::Crash(envelope) => {
+                    return Poll::Ready(Next::Odd(Box::pin(async { crash(envelope) })));
+                }
+                Step::Stall(lasts) => {
+                    let odd = async move {
+                        tokio::time::sleep(lasts).await;
+                        None
+                    };
+                    return Poll::Ready(Next::Odd(Box::pin(odd)));
+                }
                 Step::Private => match self.poll_mailbox(mailbox) {
                     Poll::Ready(signal) => signal,
                     Poll::Pending => continue,
@@ -162,7 +196,7 @@ impl<A: Actor> Inbox<A> {
                 Step::End => None,
             };
             budget.made_progress();
-            return Poll::Ready(signal);
+            return Poll::Ready(Next::Plain(signal));
         }
     }
 
@@ -180,6 +214,33 @@ impl<A: Actor> Inbox<A> {
         self.cell.took_private(name);
         Poll::Ready(signal)
     }
+}
+
+/// What an inbox has found.
+enum Next<A: Actor> {
+    Plain(Option<Signal<A>>),
+    /// A fault on purpose comes first; `None`: look again afterwards. Boxed, because kameo's futures hold it several times.
+    Odd(Pin<Box<dyn Future<Output = Option<Signal<A>>> + Send>>),
+}
+
+fn signal<A: Actor>(envelope: Envelope<A>, actor_ref: ActorRef<A>) -> Signal<A> {
+    Signal::Message {
+        message: envelope.message,
+        actor_ref,
+        reply: envelope.reply,
+        // So that kameo does not put it into its start-up buffer, which a crash empties unseen.
+        sent_within_actor: true,
+        message_name: envelope.name,
+        caller_span: envelope.caller,
+    }
+}
+
+/// Loses the message and unwinds as its handler would; kameo catches both alike. Not by `panic!`: nobody is to read a
+/// message of a bug that is none.
+fn crash<A: Actor>(envelope: Envelope<A>) -> Option<Signal<A>> {
+    let name = short_name(envelope.name).to_owned();
+    drop(envelope);
+    std::panic::resume_unwind(Box::new(format!("chaos: crashed on purpose at {name}")))
 }
 
 /// A start that panics has failed, whatever it said before.

@@ -69,13 +69,16 @@ mod admin;
 mod backoff;
 mod cell;
 mod chance;
+mod chaos;
 mod child;
 pub mod compared;
 mod dependency_order;
 mod events;
 mod exit;
 mod family;
+mod flight;
 mod handle;
+mod handling;
 mod health;
 mod inbox;
 mod instances;
@@ -94,22 +97,29 @@ mod supervisor;
 mod supervisor_child;
 mod supervisor_spec;
 mod tally;
+mod tap;
 mod task_child;
 mod topology;
 mod tree;
+mod vitals;
 mod watch;
 mod work;
 
 pub use kameo;
 
 pub use admin::{
-    ChildCounts, ChildInfo, ChildSpecInfo, DeleteChildError, GetChildspecError, RestartChildError,
-    StartChildError, Started, SupervisorHandle, TerminateChildError,
+    AdminError, Administration, Affected, ChildCounts, ChildInfo, ChildSpecInfo, DeleteChildError,
+    Fate, GetChildspecError, Impact, Intervention, RestartChildError, StartChildError, Started,
+    SupervisorHandle, TerminateChildError,
 };
 pub use backoff::Backoff;
+pub use chaos::Chaos;
 pub use events::{DEFAULT_EVENT_CAPACITY, Events, Lifecycle, LifecycleEvent};
 pub use exit::{ChildState, DownReason, Escalation, Exit, StartFailure};
+pub use family::RestartCause;
+pub use flight::{Flight, FlightRecord};
 pub use handle::{Answer, AskError, Handle, Refusal, TellError};
+pub use handling::Handling;
 pub use health::Health;
 pub use inbox::{AlarmDue, Birth, Inbox};
 pub use instances::Instances;
@@ -123,7 +133,9 @@ pub use root::{EndReason, RootHandle, StartTreeError, StopReport, start_root};
 pub use spec::ChildSpec;
 pub use spec_error::SpecError;
 pub use supervisor_spec::{DEFAULT_MAX_RESTARTS, DEFAULT_PERIOD, SupervisorSpec};
+pub use tap::{Outcome, Tap, TapLimits, Tapped};
 pub use task_child::{TaskContext, TaskError};
 pub use topology::{ChildrenUnknown, Topology, TopologyNode};
 pub use tree::Abandoned;
+pub use vitals::{Vital, Vitals};
 pub use work::WorkGuard;

@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 use crate::cell::Cell;
 use crate::exit::{Exit, StartFailure};
 use crate::names::ChildPath;
+use crate::tap::Outcome;
 
 pin_project! {
     /// An actor's run. Not an async block: that would hold the run twice, before and after its first poll.
@@ -43,7 +44,13 @@ where
             this.guard.cell.note_time();
         }
         let ended = ready!(polled).map(|(_, reason)| reason);
-        Poll::Ready(match read_end(ended, this.guard.cell.path()) {
+        let exit = read_end(ended, this.guard.cell.path());
+        this.guard.cell.ended(match &exit {
+            Exit::Normal => Outcome::Handled,
+            Exit::Killed => Outcome::Killed,
+            _ => Outcome::Crashed,
+        });
+        Poll::Ready(match exit {
             Exit::Normal | Exit::StartFailed(_) if this.guard.cell.is_ignored() => Exit::Ignored,
             exit => exit,
         })

@@ -77,6 +77,12 @@ impl ChildPath {
     }
 }
 
+impl AsRef<str> for ChildPath {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
 impl fmt::Display for ChildPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

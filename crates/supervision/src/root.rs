@@ -7,7 +7,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::admin::SupervisorHandle;
+use crate::admin::{Administration, SupervisorHandle};
 use crate::child::{Begin, Child, Doorbell, Life, Ring, StopHow};
 use crate::events::{Events, Lifecycle, LifecycleEvent};
 use crate::exit::{ChildState, DownReason, Escalation, Exit, StartFailure};
@@ -79,6 +79,7 @@ pub async fn start_root(
     events: Events,
 ) -> Result<RootHandle, StartTreeError> {
     let supervisor = spec.handle();
+    let chaos = spec.allows_chaos();
     let path = ChildPath::root(spec.id());
     let root = ChildSpec::supervisor(spec).into_record().child;
     root.check()?;
@@ -87,7 +88,8 @@ pub async fn start_root(
     }
     let bell = Arc::new(Doorbell::default());
     let begun = Instant::now();
-    let mut handle = launch(root, path, supervisor, Tree::new(events), &bell);
+    let tree = Tree::new(events, supervisor.clone(), chaos);
+    let mut handle = launch(root, path, supervisor, tree, &bell);
     handle.announce(Lifecycle::Starting);
     tokio::select! {
         biased;
@@ -178,12 +180,15 @@ impl Drop for LastWords {
         };
         let abandoned = self.root.down(&reason);
         self.tree.abandon(&self.path, &abandoned);
-        self.tree.events.announce(LifecycleEvent {
-            child: self.path.clone(),
-            incarnation: 1,
-            at: Instant::now(),
-            what: Lifecycle::Stopped { reason, abandoned },
-        });
+        self.tree.announce(
+            LifecycleEvent {
+                child: self.path.clone(),
+                incarnation: 1,
+                at: Instant::now(),
+                what: Lifecycle::Stopped { reason, abandoned },
+            },
+            false,
+        );
         self.sender.send_replace(Some(self.exit.clone()));
     }
 }
@@ -205,17 +210,25 @@ impl RootHandle {
     }
 
     fn announce(&self, what: Lifecycle) {
-        self.tree.events.announce(LifecycleEvent {
-            child: self.path.clone(),
-            incarnation: 1,
-            at: Instant::now(),
-            what,
-        });
+        self.tree.announce(
+            LifecycleEvent {
+                child: self.path.clone(),
+                incarnation: 1,
+                at: Instant::now(),
+                what,
+            },
+            false,
+        );
     }
 
     /// The root's own handle: start, find, stop and list its children.
     pub fn supervisor(&self) -> SupervisorHandle {
         self.supervisor.clone()
+    }
+
+    /// The way to every child of the tree by its path.
+    pub fn administration(&self) -> Administration {
+        self.supervisor.administration()
     }
 
     /// The whole tree; see [`SupervisorHandle::topology`].

@@ -12,6 +12,7 @@ use crate::names::ChildPath;
 use crate::spec_error::SpecError;
 use crate::supervisor::Supervisor;
 use crate::supervisor_spec::{Plan, SupervisorSpec};
+use crate::vitals::Remains;
 
 /// What a living supervisor is told from above; it only ever grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +65,7 @@ impl Child for SupervisorChild {
 
     fn begin(&self, begin: Begin) -> Life {
         let orders = watch::Sender::new(Order::Run);
+        self.control.lives_in(&begin.tree, &begin.label);
         let heard = orders.subscribe();
         *self.orders.lock().unwrap_or_else(PoisonError::into_inner) = orders;
         let commands = self.control.commands();
@@ -101,6 +103,13 @@ impl Child for SupervisorChild {
 
     fn look(&self) -> Look {
         Look::default()
+    }
+
+    /// Those of its spec have places as long as it has.
+    fn depart(&self, label: &ChildPath, remains: &Remains) {
+        for record in &self.plan.children {
+            record.child.depart(&label.join(&record.id), remains);
+        }
     }
 
     fn is_leaving(&self) -> bool {

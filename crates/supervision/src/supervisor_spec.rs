@@ -32,6 +32,7 @@ pub struct SupervisorSpec {
     period: Duration,
     children: Vec<Record>,
     template: Option<Arc<Policy>>,
+    chaos: bool,
     place: Unborn,
 }
 
@@ -66,6 +67,7 @@ impl SupervisorSpec {
             period: DEFAULT_PERIOD,
             children: Vec::new(),
             template: None,
+            chaos: false,
             place,
         }
     }
@@ -106,6 +108,17 @@ impl SupervisorSpec {
         self.max_restarts = max_restarts;
         self.period = period;
         self
+    }
+
+    /// Allows faults on purpose ([`Administration::chaos`](crate::Administration::chaos)) in the whole tree. Only the spec
+    /// of the root is asked; off unless said.
+    pub fn allow_chaos(mut self) -> Self {
+        self.chaos = true;
+        self
+    }
+
+    pub(crate) fn allows_chaos(&self) -> bool {
+        self.chaos
     }
 
     /// One more child, started after those before it and stopped before them.

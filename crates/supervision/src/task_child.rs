@@ -8,10 +8,12 @@ use std::task::{Context, Poll, Waker};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use crate::admin::Administration;
 use crate::child::{Begin, Child, Life, Look, Ring, StopHow};
 use crate::exit::{ChildState, DownReason, Exit};
 use crate::names::ChildPath;
 use crate::spec_error::SpecError;
+use crate::tree::Tree;
 use crate::work::{WorkGuard, WorkLog, Workplace};
 
 /// What a task may fail with.
@@ -26,6 +28,7 @@ pub struct TaskContext {
     door: Arc<Mutex<Door>>,
     place: Arc<Place>,
     stopping: CancellationToken,
+    tree: Arc<Tree>,
 }
 
 /// How one life enters: it rings, or says that it is not wanted.
@@ -58,6 +61,12 @@ impl TaskContext {
     pub fn work(&self, label: impl Into<String>) -> WorkGuard {
         let id = lock(&self.place.0).work.begin(label.into());
         WorkGuard::new(id, self.place.clone())
+    }
+
+    /// The way to every child of the whole tree by its path. An order to restart or stop this very task is not waited for
+    /// within it: its end would wait for the answer.
+    pub fn administration(&self) -> Administration {
+        self.tree.top.administration()
     }
 
     /// Where in the tree.
@@ -171,6 +180,7 @@ impl Child for TaskChild {
             door: door.clone(),
             place: self.place.clone(),
             stopping: stopping.clone(),
+            tree: begin.tree,
         };
         let start = self.start.clone();
         let place = self.place.clone();

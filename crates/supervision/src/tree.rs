@@ -2,9 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::events::Events;
+use crate::admin::SupervisorHandle;
+use crate::events::{Events, LifecycleEvent};
+use crate::flight::Recorder;
 use crate::names::ChildPath;
 use crate::patience::Shelf;
+use crate::vitals::Remains;
 
 /// Something a stop left undone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,19 +22,38 @@ pub struct Abandoned {
 #[derive(Debug)]
 pub(crate) struct Tree {
     pub(crate) events: Events,
+    /// The top, for those inside who administer the whole.
+    pub(crate) top: SupervisorHandle,
     /// `None` until the root is asked to stop: only then is it worth keeping, and only then is it bounded by what lives.
     ledger: Mutex<Option<Vec<Abandoned>>>,
+    /// Faults on purpose are allowed.
+    pub(crate) chaos: bool,
+    /// What children that are forgotten had done.
+    pub(crate) remains: Remains,
+    /// Why things happened.
+    pub(crate) recorder: Recorder,
     /// Timers of asks, for the next asks.
     pub(crate) shelf: Arc<Shelf>,
 }
 
 impl Tree {
-    pub(crate) fn new(events: Events) -> Self {
+    pub(crate) fn new(events: Events, top: SupervisorHandle, chaos: bool) -> Self {
         Self {
             events,
+            top,
             ledger: Mutex::new(None),
+            chaos,
+            remains: Remains::default(),
+            recorder: Recorder::default(),
             shelf: Arc::default(),
         }
+    }
+
+    /// Keeps the step for who asks why, logs it, and sends it to whoever listens. `passing`: started at run time, or below
+    /// such a one.
+    pub(crate) fn announce(&self, event: LifecycleEvent, passing: bool) {
+        self.recorder.note(&event, passing);
+        self.events.announce(event);
     }
 
     /// From now on, what is abandoned is kept for the stop report.

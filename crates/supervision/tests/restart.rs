@@ -285,7 +285,7 @@ async fn a_restart_that_takes_too_long_is_aborted_and_tried_again() {
     // Every start now takes longer than it may, so the restarts are used up one timeout apart.
     handle.tell(Crash("boom")).await.unwrap();
     event(&mut events, "root/a", |what| {
-        matches!(what, Lifecycle::Restarted { restarts: 1 })
+        matches!(what, Lifecycle::Restarted { restarts: 1, .. })
     })
     .await;
     assert_eq!(handle.ask(Say(1), SECOND).await.unwrap(), 1);
@@ -331,7 +331,7 @@ async fn rests_grow_to_their_cap_and_shrink_after_a_healthy_life() {
             matches!(what, Lifecycle::BackingOff { .. })
         })
         .await;
-        let Lifecycle::BackingOff { delay } = resting.what else {
+        let Lifecycle::BackingOff { delay, .. } = resting.what else {
             unreachable!("asked for");
         };
         let up = event(&mut events, "root/a", |what| {
@@ -450,10 +450,19 @@ async fn every_step_of_a_life_is_an_event_in_order() {
             1,
             Lifecycle::BackingOff {
                 delay: Duration::ZERO,
+                in_a_row: 1,
+                restarts: 1,
+                allowed: 1_000_000,
             },
         ),
         (2, Lifecycle::Starting),
-        (2, Lifecycle::Restarted { restarts: 1 }),
+        (
+            2,
+            Lifecycle::Restarted {
+                restarts: 1,
+                cause: supervision::RestartCause::Crashed,
+            },
+        ),
         (2, Lifecycle::Stopping),
         (2, stopped),
     ];

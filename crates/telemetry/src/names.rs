@@ -6,8 +6,26 @@
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
-/// Restarts, by `child`.
+/// Restarts, by `child` and `reason`: crashed, killed, `start_failed`, finished, group, asked.
 pub const RESTARTS: &str = "paraphym_supervision_restarts_total";
+/// Crashes and failed starts, by `child` and `reason`: crashed, killed, `start_failed`.
+pub const CRASHES: &str = "paraphym_supervision_crashes_total";
+/// Rests before a restart, by `child`.
+pub const BACKOFF_SECONDS: &str = "paraphym_supervision_backoff_seconds";
+/// Supervisors that gave up, by `child`.
+pub const ESCALATIONS: &str = "paraphym_supervision_escalations_total";
+/// Messages handled to their end, by `child`. This and the next five are read out of the tree when somebody looks.
+pub const MESSAGES: &str = "paraphym_supervision_messages_total";
+/// How long messages were handled, by `child`: handlers that wait from their first wait, of the others one in 64 for all.
+pub const HANDLING_SECONDS: &str = "paraphym_supervision_handling_seconds";
+/// Messages queued, by `child`.
+pub const QUEUE_DEPTH: &str = "paraphym_supervision_queue_depth";
+/// Messages that may be queued, by `child`.
+pub const QUEUE_CAPACITY: &str = "paraphym_supervision_queue_capacity";
+/// Children whose queue was told to wait, by `child`.
+pub const PAUSED: &str = "paraphym_supervision_paused";
+/// Children, by `child` and `state` as in `CHILDREN`.
+pub const HEALTH: &str = "paraphym_supervision_health";
 /// Messages found stuck: handled for longer than their child's handler budget. By `child`.
 pub const STUCK: &str = "paraphym_supervision_stuck_total";
 /// Children of a supervisor, by `supervisor` (a path in the tree) and `state`: starting, up, `backing_off`, stuck,
@@ -87,6 +105,11 @@ pub(crate) fn describe() {
         Unit::Seconds,
         "From a sweep's order to its answer"
     );
+    describe_histogram!(
+        BACKOFF_SECONDS,
+        Unit::Seconds,
+        "Rests of a child before its restart"
+    );
     describe_histogram!(STEP_SECONDS, Unit::Seconds, "One engine step");
     describe_histogram!(
         FIRST_TOKEN_SECONDS,
@@ -98,6 +121,8 @@ pub(crate) fn describe() {
 fn describe_counters() {
     for (name, help) in [
         (RESTARTS, "Restarts of a supervised child"),
+        (CRASHES, "Crashes and failed starts of a supervised child"),
+        (ESCALATIONS, "Supervisors that gave up"),
         (
             STUCK,
             "Messages handled for longer than their child's budget",

@@ -7,8 +7,8 @@ use kameo::actor::Actor;
 use tokio::sync::oneshot;
 
 use super::{
-    ChildCounts, ChildInfo, ChildSpecInfo, Command, Control, DeleteChildError, GetChildspecError,
-    RestartChildError, StartChildError, Started, TerminateChildError,
+    Administration, ChildCounts, ChildInfo, ChildSpecInfo, Command, Control, DeleteChildError,
+    GetChildspecError, RestartChildError, StartChildError, Started, TerminateChildError,
 };
 use crate::cell::Cell;
 use crate::exit::ChildState;
@@ -38,6 +38,11 @@ impl SupervisorHandle {
     /// Where in the tree.
     pub fn child(&self) -> &ChildPath {
         self.control.path()
+    }
+
+    /// The way to every child below this supervisor by its path.
+    pub fn administration(&self) -> Administration {
+        Administration::new(self.control.clone())
     }
 
     /// Where the supervisor is in its life.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::exit::{ChildState, DownReason};
+use crate::handling::Handling;
 use crate::health::Health;
 use crate::names::{ChildId, ChildPath};
 use crate::policy::{Kind, Policy, Restart};
@@ -22,6 +23,10 @@ pub struct ChildInfo {
     pub kind: Kind,
     /// Which of its ends are answered by a new start.
     pub restart: Restart,
+    /// Started at run time: a later life of its supervisor does not start it again, and its metrics are labelled `*`.
+    pub dynamic: bool,
+    /// Its queue waits, because an administrator said so.
+    pub paused: bool,
     /// Which life, from 1; 0 before the first.
     pub incarnation: u64,
     /// Restarts that succeeded under the present life of its supervisor.
@@ -30,6 +35,10 @@ pub struct ChildInfo {
     pub depth: usize,
     /// Messages that may be queued; 0 for what has no queue.
     pub capacity: usize,
+    /// Messages handled to their end, over all lives.
+    pub handled: u64,
+    /// How long messages are handled; `None` before the first was timed.
+    pub handling: Option<Handling>,
     /// The message being handled and for how long it has been.
     pub current: Option<(String, Duration)>,
     /// How long it may handle one message before it counts as stuck; `None` if it is not watched.

@@ -4,12 +4,16 @@
 //! down.
 
 mod answers;
+mod by_path;
 mod handle;
+mod impact;
 mod info;
+mod intervention;
+mod refusal;
 mod survey;
 
 use std::any::Any;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,13 +21,19 @@ use crate::exit::ChildState;
 use crate::names::{ChildId, ChildPath};
 use crate::policy::{Restart, Strategy};
 use crate::spec::Record;
+use crate::tree::Tree;
 
 pub use answers::{
     DeleteChildError, GetChildspecError, RestartChildError, StartChildError, Started,
     TerminateChildError,
 };
+pub use by_path::Administration;
 pub use handle::SupervisorHandle;
+pub use impact::{Affected, Fate, Impact};
 pub use info::{ChildCounts, ChildInfo, ChildSpecInfo};
+pub use intervention::Intervention;
+pub(crate) use intervention::Order;
+pub use refusal::AdminError;
 pub(crate) use survey::Survey;
 
 /// Commands that may wait for one supervisor: 64. It answers each at once, so a full queue means hundreds of callers.
@@ -71,6 +81,32 @@ pub(crate) enum Command {
     Survey {
         reply: oneshot::Sender<Survey>,
     },
+    /// Where the child of that id is, on the way to one below it.
+    Enter {
+        id: ChildId,
+        reply: oneshot::Sender<Entered>,
+    },
+    /// What an operator wants done to a child.
+    Operate {
+        id: ChildId,
+        order: Order,
+        by: Arc<str>,
+        reply: Reply<Started, AdminError>,
+    },
+}
+
+/// A step on the way to a child.
+pub(crate) enum Entered {
+    NotFound,
+    Worker,
+    Supervisor(Arc<Control>),
+}
+
+/// Where a supervisor lives, once it does.
+struct Home {
+    /// Its place is held by the tree, not the other way round.
+    tree: Weak<Tree>,
+    label: ChildPath,
 }
 
 /// A supervisor's place: what its handle and its lives share.
@@ -79,6 +115,7 @@ pub(crate) struct Control {
     path: OnceLock<ChildPath>,
     strategy: OnceLock<Strategy>,
     restart: OnceLock<Restart>,
+    home: OnceLock<Home>,
     inner: Mutex<Inner>,
 }
 
@@ -97,6 +134,7 @@ impl Control {
             path: OnceLock::new(),
             strategy: OnceLock::new(),
             restart: OnceLock::new(),
+            home: OnceLock::new(),
             inner: Mutex::new(Inner {
                 sender: Some(sender),
                 receiver: Some(receiver),
@@ -115,6 +153,20 @@ impl Control {
 
     pub(crate) fn adopt(&self, path: &ChildPath) -> bool {
         self.path.set(path.clone()).is_ok()
+    }
+
+    /// A place has one tree for good.
+    pub(crate) fn lives_in(&self, tree: &Arc<Tree>, label: &ChildPath) {
+        self.home.get_or_init(|| Home {
+            tree: Arc::downgrade(tree),
+            label: label.clone(),
+        });
+    }
+
+    /// Its tree and its label, if it has ever lived and somebody still holds the tree.
+    pub(crate) fn home(&self) -> Option<(Arc<Tree>, &ChildPath)> {
+        let home = self.home.get()?;
+        Some((home.tree.upgrade()?, &home.label))
     }
 
     pub(crate) fn show(&self, state: ChildState) {

@@ -8,9 +8,12 @@ use kameo::actor::{Actor, ActorRef};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Cell, Current, Step, wake};
+use super::extras::Fault;
+use super::{Cell, Step, wake};
+use crate::chaos::STALL;
 use crate::child::StopHow;
 use crate::exit::{ChildState, DownReason};
+use crate::tap::Outcome;
 use crate::work::WorkGuard;
 
 impl<A: Actor> Cell<A> {
@@ -21,7 +24,7 @@ impl<A: Actor> Cell<A> {
         let _stale;
         self.timeless.store(false, Relaxed);
         let mut inner = self.lock();
-        inner.current = None;
+        inner.done(Outcome::Handled);
         if inner.ignored {
             return Step::End;
         }
@@ -30,22 +33,37 @@ impl<A: Actor> Cell<A> {
             ring.ready();
             inner = self.lock();
         }
+        if inner.leave.is_none()
+            && let Some(lasts) = inner.extras.as_mut().and_then(|extras| extras.stall())
+        {
+            inner.begins(STALL);
+            self.timeless.store(true, Relaxed);
+            return Step::Stall(lasts);
+        }
         let private_first = std::mem::replace(&mut inner.private_first, false);
         if inner.private && private_first {
             inner.private = false;
             return Step::Private;
         }
-        if inner.leave != Some(StopHow::Pause)
+        if inner.takes_from_queue()
             && !inner.queue.is_empty()
             && let Some(actor) = inner.actor.clone()
             && let Some((envelope, next)) = inner.queue.pop()
         {
             inner.private_first = true;
-            inner.current = Some(Current::new(envelope.name));
+            let fault = match &mut inner.extras {
+                Some(extras) => extras.taken(),
+                None => Fault::None,
+            };
+            inner.begins(envelope.name);
             self.timeless.store(true, Relaxed);
             drop(inner);
             wake(next);
-            return Step::Deliver(envelope, actor);
+            return match fault {
+                Fault::None => Step::Deliver(envelope, actor),
+                Fault::Slow(delay) => Step::Slow(delay, envelope, actor),
+                Fault::Crash => Step::Crash(envelope),
+            };
         }
         // Private messages may be the end of what was queued (the result of a pipe): they are not left behind.
         if inner.private {
@@ -83,7 +101,8 @@ impl<A: Actor> Cell<A> {
             return None;
         }
         inner.alarm = None;
-        inner.current = Some(Current::new(name));
+        inner.done(Outcome::Handled);
+        inner.begins(name);
         self.timeless.store(true, Relaxed);
         let actor = inner.actor.clone();
         let ring = inner.ring.take();
@@ -98,7 +117,9 @@ impl<A: Actor> Cell<A> {
     pub(crate) fn took_private(&self, name: Option<&'static str>) {
         let mut inner = self.lock();
         inner.private = true;
-        inner.current = name.map(Current::new);
+        if let Some(name) = name {
+            inner.begins(name);
+        }
         self.timeless.store(true, Relaxed);
     }
 
@@ -125,6 +146,7 @@ impl<A: Actor> Cell<A> {
         if self.timeless.load(Relaxed) {
             self.timeless.store(false, Relaxed);
             if let Some(current) = &mut self.lock().current {
+                current.waited = true;
                 current.since();
             }
         }

@@ -4,6 +4,7 @@
 //! Everything that must be seen together is under one lock, and nothing waits while holding it: a sender's "is it open?"
 //! and its push, and an idle stop's "is it empty?" and its closing, can never come between each other.
 
+mod extras;
 mod living;
 mod senders;
 mod supervised;
@@ -11,6 +12,7 @@ mod supervised;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 use kameo::actor::{Actor, ActorRef};
 use tokio::time::Instant;
@@ -18,11 +20,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::child::{Busy, Look, Ring, StopHow};
 use crate::exit::{ChildState, DownReason};
+use crate::handling::{Handling, ONE_IN};
 use crate::names::{ChildId, ChildPath};
 use crate::parcel::{Envelope, Parcel};
 use crate::patience::Shelf;
 use crate::queue::{Queue, Ticket};
+use crate::tap::Outcome;
 use crate::work::{WorkLog, Workplace};
+use extras::Extras;
 
 /// A message that is not taken any more, and why.
 pub(crate) type Down<M> = (M, DownReason);
@@ -36,11 +41,19 @@ type Closed = Box<DownReason>;
 struct Current {
     name: &'static str,
     since: Option<Instant>,
+    /// Its time was taken at its beginning.
+    sampled: bool,
+    waited: bool,
 }
 
 impl Current {
     fn new(name: &'static str) -> Self {
-        Self { name, since: None }
+        Self {
+            name,
+            since: None,
+            sampled: false,
+            waited: false,
+        }
     }
 
     fn since(&mut self) -> Instant {
@@ -48,27 +61,39 @@ impl Current {
     }
 }
 
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each may be so without the others"
+)]
 struct Inner<A: Actor> {
     queue: Queue<Envelope<A>, Waker>,
     /// `None` while the gate is open.
     closed: Option<Closed>,
-    leave: Option<StopHow>,
-    state: ChildState,
-    current: Option<Current>,
-    work: WorkLog,
-    actor: Option<ActorRef<A>>,
     /// The inbox, while it waits. Whoever gives it something to do takes this and wakes it.
     listener: Option<Waker>,
+    /// Who looks at its messages, and faults on purpose.
+    extras: Option<Box<Extras>>,
+    current: Option<Current>,
+    /// Messages handled to their end, by all lives.
+    handled: u64,
+    /// Made when the first is timed.
+    handling: Option<Box<Handling>>,
+    leave: Option<StopHow>,
+    state: ChildState,
     /// kameo's mailbox may hold something: it rang since it was last found empty.
     private: bool,
     /// Private messages and queued ones take turns, so that neither starves the other.
     private_first: bool,
+    /// An administrator lets the queue wait.
+    paused: bool,
+    /// The start of this life said that it is not wanted.
+    ignored: bool,
+    actor: Option<ActorRef<A>>,
+    work: WorkLog,
     /// Pressed when the actor asks for its first message: then it is ready.
     ring: Option<Ring>,
     alarm: Option<Instant>,
     incarnation: u64,
-    /// The start of this life said that it is not wanted.
-    ignored: bool,
     /// Made when somebody first asks for it.
     stopping: Option<CancellationToken>,
 }
@@ -76,6 +101,12 @@ struct Inner<A: Actor> {
 /// What the inbox does next.
 pub(crate) enum Step<A: Actor> {
     Deliver(Envelope<A>, ActorRef<A>),
+    /// The same after a delay, on purpose.
+    Slow(Duration, Envelope<A>, ActorRef<A>),
+    /// Drop this one and crash, on purpose.
+    Crash(Envelope<A>),
+    /// Do nothing for so long, on purpose.
+    Stall(Duration),
     /// Look into kameo's mailbox, until it is empty.
     Private,
     /// The waker that was given is kept.
@@ -111,6 +142,8 @@ impl<A: Actor> Cell<A> {
                 leave: None,
                 state: ChildState::Starting,
                 current: None,
+                handled: 0,
+                handling: None,
                 work: WorkLog::default(),
                 actor: None,
                 listener: None,
@@ -119,6 +152,8 @@ impl<A: Actor> Cell<A> {
                 ring: None,
                 alarm: None,
                 incarnation: 0,
+                paused: false,
+                extras: None,
                 ignored: false,
                 stopping: None,
             }),
@@ -174,6 +209,9 @@ impl<A: Actor> Cell<A> {
             capacity: inner.queue.capacity(),
             current,
             work: inner.work.labels(),
+            paused: inner.paused,
+            handled: inner.handled,
+            handling: inner.handling.as_deref().cloned(),
         }
     }
 
@@ -191,6 +229,46 @@ impl<A: Actor> Cell<A> {
 impl<A: Actor> Inner<A> {
     fn refusal(&self) -> Option<DownReason> {
         self.closed.as_deref().cloned()
+    }
+
+    /// The handler of a message begins.
+    fn begins(&mut self, name: &'static str) {
+        let mut current = Current::new(name);
+        // Not the first: most actors of a crowd handle few.
+        current.sampled = self.handled % ONE_IN == ONE_IN / 2;
+        if current.sampled || self.looked_at() {
+            current.since();
+        }
+        self.current = Some(current);
+    }
+
+    /// The handling of the message in hand is over.
+    fn done(&mut self, outcome: Outcome) {
+        let Some(current) = self.current.take() else {
+            return;
+        };
+        if self.extras.is_some() {
+            self.show(&current, outcome);
+        }
+        if outcome != Outcome::Handled {
+            return;
+        }
+        self.handled += 1;
+        let Some(since) = current.since.filter(|_| current.sampled || current.waited) else {
+            return;
+        };
+        let weight = if current.waited { 1 } else { ONE_IN };
+        let handling = self.handling.get_or_insert_default();
+        handling.note(since.elapsed(), weight);
+    }
+
+    /// A stop for good handles what is queued even if it was told to wait: it would be lost otherwise.
+    fn takes_from_queue(&self) -> bool {
+        match self.leave {
+            Some(StopHow::Pause) => false,
+            Some(StopHow::Drain) => true,
+            None => !self.paused,
+        }
     }
 
     fn open(&mut self) {

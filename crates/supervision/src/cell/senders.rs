@@ -27,6 +27,7 @@ impl<A: Actor> Cell<A> {
             return Err(Err((parcel.open(), reason)));
         }
         inner.queue.push(parcel, seal::<A, M>).map_err(Ok)?;
+        inner.note_arrival();
         let listener = inner.listener.take();
         drop(inner);
         wake(listener);
@@ -55,6 +56,7 @@ impl<A: Actor> Cell<A> {
             .push_or_wait(ticket, parcel, seal::<A, M>, waker);
         match put {
             Ok(()) => {
+                inner.note_arrival();
                 let listener = inner.listener.take();
                 drop(inner);
                 wake(listener);

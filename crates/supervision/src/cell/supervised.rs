@@ -9,8 +9,10 @@ use kameo::error::SendError;
 use super::{Cell, short_name, wake};
 use crate::child::{Ring, StopHow};
 use crate::exit::{ChildState, DownReason};
+use crate::handling::Totals;
 use crate::life::LifeGuard;
 use crate::patience::Shelf;
+use crate::tap::Outcome;
 
 impl<A: Actor> Cell<A> {
     /// A new life begins; a gate that was closed opens.
@@ -43,6 +45,20 @@ impl<A: Actor> Cell<A> {
         LifeGuard::new(self.clone(), id)
     }
 
+    /// The present life has ended, and with it the handling of its last message.
+    pub(crate) fn ended(&self, outcome: Outcome) {
+        self.lock().done(outcome);
+    }
+
+    /// What this place has done.
+    pub(crate) fn totals(&self) -> Totals {
+        let inner = self.lock();
+        Totals {
+            handled: inner.handled,
+            handling: inner.handling.as_deref().cloned().unwrap_or_default(),
+        }
+    }
+
     /// That life is over. It may be an aborted one whose end comes after the next has begun.
     pub(crate) fn end_life(&self, id: ActorId) {
         // Dropped outside the lock: the last reference to an actor closes its mailbox, which rings here.
@@ -50,7 +66,8 @@ impl<A: Actor> Cell<A> {
         let mut inner = self.lock();
         if inner.actor.as_ref().is_some_and(|actor| actor.id() == id) {
             _former = (inner.actor.take(), inner.listener.take());
-            inner.current = None;
+            // Still there if the life was aborted.
+            inner.done(Outcome::Killed);
             inner.ring = None;
         }
     }
@@ -84,6 +101,15 @@ impl<A: Actor> Cell<A> {
         }
     }
 
+    /// The queue waits, or goes on.
+    pub(crate) fn pause(&self, paused: bool) {
+        let mut inner = self.lock();
+        inner.paused = paused;
+        let listener = inner.listener.take();
+        drop(inner);
+        wake(listener);
+    }
+
     pub(crate) fn take_left(&self) -> Vec<String> {
         self.lock().work.take_left()
     }
@@ -101,10 +127,13 @@ impl<A: Actor> Cell<A> {
         let line = inner.close(reason.clone());
         inner.closed = Some(Box::new(reason.clone()));
         inner.state = ChildState::Down;
+        inner.paused = false;
+        let extras = inner.extras.take();
         let queue = inner.queue.take_items();
         let mut undone = inner.work.take_left();
         let labels = inner.work.labels();
         drop(inner);
+        drop(extras);
         line.into_iter().for_each(Waker::wake);
         let mut counts: Vec<(&'static str, usize)> = Vec::new();
         for envelope in queue {

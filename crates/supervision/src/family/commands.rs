@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::member::{Demand, State, Then};
-use super::{Effect, Entry, Family, Key, Mode, Refused, Token};
+use super::{Effect, Entry, Family, Key, Mode, Refused, RestartCause, Token};
 use crate::child::StopHow;
 use crate::exit::{ChildState, DownReason};
 use crate::names::ChildId;
@@ -84,7 +84,7 @@ impl Family {
         match &mut member.state {
             State::Down => self.effects.push(Effect::Reply(token, Ok(key))),
             State::Stopping { then, .. } => {
-                let paused = *then == Then::Wait;
+                let paused = matches!(then, Then::Wait | Then::Again);
                 *then = stopped;
                 member.waiters().stop.push(token);
                 if paused {
@@ -113,10 +113,11 @@ impl Family {
         self.effects.push(Effect::Reply(token, Err(refused)));
     }
 
-    fn start_on_demand(&mut self, token: Token, key: Key, now: Instant) {
+    pub(super) fn start_on_demand(&mut self, token: Token, key: Key, now: Instant) {
         let Some(member) = self.members.get_mut(&key) else {
             return;
         };
+        member.cause = RestartCause::Asked;
         member.demand = Demand::Asked;
         member.waiters().start.push(token);
         self.set_state(key, State::Waiting, None);
@@ -149,7 +150,8 @@ impl Family {
             State::Waiting
             | State::BackingOff
             | State::Stopping {
-                then: Then::Wait, ..
+                then: Then::Wait | Then::Again | Then::Crash(_),
+                ..
             } => Err(Refused::Restarting(shown)),
             State::Starting { .. } if member.ever_up => Err(Refused::Restarting(shown)),
             State::Starting { .. } | State::Up { .. } | State::Stopping { .. } => {

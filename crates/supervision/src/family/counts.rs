@@ -1,7 +1,7 @@
 //! How many children are in each state, kept as they change: counting a hundred thousand at every step would be a step
 //! too slow.
 
-use super::{Family, Key, Member};
+use super::{Family, Key, Member, RestartCause};
 use crate::exit::ChildState;
 use crate::health::Health;
 use crate::tally::Counts;
@@ -42,6 +42,12 @@ impl Family {
         self.members
             .get(&key)
             .map_or(0, |member| member.incarnation)
+    }
+
+    /// Why the child is started again.
+    pub(crate) fn cause(&self, key: Key) -> RestartCause {
+        let member = self.members.get(&key);
+        member.map_or_else(RestartCause::default, |member| member.cause.clone())
     }
 
     /// The child has changed its state.

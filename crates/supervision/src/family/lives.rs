@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::escalation::{Verdict, shuts_down, start_failure, verdict, why_down};
 use super::member::{Demand, State, Step, Then};
-use super::{Effect, End, Family, Key, Member, Mode, Refused};
+use super::{Effect, End, Family, Key, Member, Mode, Refused, RestartCause};
 use crate::events::Lifecycle;
 use crate::exit::{ChildState, DownReason, Exit};
 use crate::names::ChildId;
@@ -61,7 +61,8 @@ impl Family {
         } else {
             member.restarts += 1;
             let restarts = member.restarts;
-            Lifecycle::Restarted { restarts }
+            let cause = member.cause.clone();
+            Lifecycle::Restarted { restarts, cause }
         };
         let waiters = member.take_starters();
         self.set_state(key, State::Up { since: now }, None);
@@ -98,6 +99,7 @@ impl Family {
         };
         let reason = start_failure(&exit, member.policy.kind);
         member.last_error = Some(reason.as_str().into());
+        member.cause = RestartCause::StartFailed;
         let first = !member.ever_up;
         let demand = std::mem::take(&mut member.demand);
         let id = member.id.clone();
@@ -137,6 +139,13 @@ impl Family {
 
     /// A child that was up has ended although nobody asked it to.
     fn lost(&mut self, key: Key, exit: Exit, lived: Duration, now: Instant) {
+        if let Some(member) = self.members.get_mut(&key) {
+            member.cause = match &exit {
+                exit if exit.is_normal() => RestartCause::Finished,
+                Exit::Killed => RestartCause::Killed,
+                _ => RestartCause::Crashed,
+            };
+        }
         if !exit.is_normal() {
             let reason = exit.to_string();
             if let Some(member) = self.members.get_mut(&key) {
@@ -193,6 +202,8 @@ impl Family {
             self.effects.push(Effect::GivesUp {
                 restarts: self.rules.intensity.max_restarts(),
                 period: self.rules.intensity.period(),
+                child: id.clone(),
+                reason: exit.to_string(),
             });
             return self.end(End::Escalated {
                 id,
@@ -203,11 +214,19 @@ impl Family {
         let delay = member
             .streak
             .crashed(&backoff, lived, self.chance.fraction());
+        let in_a_row = member.streak.length();
         self.set_state(key, State::BackingOff, now.checked_add(delay));
-        self.emit(key, Lifecycle::BackingOff { delay });
+        let what = Lifecycle::BackingOff {
+            delay,
+            in_a_row,
+            restarts: u32::try_from(self.rules.intensity.counted()).unwrap_or(u32::MAX),
+            allowed: self.rules.intensity.max_restarts(),
+        };
+        self.emit(key, what);
         self.effects.push(Effect::Show(key, ChildState::BackingOff));
         self.satisfy_successors(key);
         if let Some(from) = self.rules.strategy.group_of(key) {
+            self.fell = Some(id);
             self.walk_from(from);
         }
     }
@@ -239,15 +258,17 @@ impl Family {
         match then {
             Then::Retire(reason) => self.retire(key, *reason, Some(exit), now),
             Then::FailedStart => self.start_failed(key, exit, now),
+            Then::Crash(lived) => self.lost(key, exit, lived, now),
+            Then::Again if matches!(self.mode, Mode::Running) => self.begin_anew(key, now),
             Then::Wait if matches!(self.mode, Mode::Running) => {
                 self.rest(key, DownReason::Stopped);
             }
-            Then::Wait => self.rest_or_retire(key, exit, now),
+            Then::Wait | Then::Again => self.rest_or_retire(key, exit, now),
         }
     }
 
     /// Over, with its queue kept, to be started again in its turn.
-    fn rest(&mut self, key: Key, reason: DownReason) {
+    pub(super) fn rest(&mut self, key: Key, reason: DownReason) {
         self.set_state(key, State::Waiting, None);
         let abandoned = Vec::new();
         self.emit(key, Lifecycle::Stopped { reason, abandoned });

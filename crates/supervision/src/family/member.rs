@@ -1,5 +1,6 @@
 //! One child as its supervisor knows it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,10 @@ pub(super) enum Then {
     Retire(Box<DownReason>),
     /// Its start took too long.
     FailedStart,
+    /// It is started again at once.
+    Again,
+    /// An administrator killed it after a life of this length: what follows a crash.
+    Crash(Duration),
 }
 
 impl Then {
@@ -70,6 +75,54 @@ pub(super) enum Demand {
     Asked,
 }
 
+/// Why a child is started again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RestartCause {
+    /// It panicked, failed, or was cut off.
+    #[default]
+    Crashed,
+    /// An administrator killed it.
+    Killed,
+    /// Its last start had failed.
+    StartFailed,
+    /// It had ended normally, and is permanent.
+    Finished,
+    /// It fell with its group, because this sibling crashed or was restarted.
+    Group {
+        /// Which.
+        with: ChildId,
+    },
+    /// An administrator asked for it.
+    Asked,
+}
+
+impl RestartCause {
+    /// `start_failed` for `StartFailed`; the value of the metric label `reason`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Crashed => "crashed",
+            Self::Killed => "killed",
+            Self::StartFailed => "start_failed",
+            Self::Finished => "finished",
+            Self::Group { .. } => "group",
+            Self::Asked => "asked",
+        }
+    }
+}
+
+impl fmt::Display for RestartCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Crashed => f.write_str("it had crashed"),
+            Self::Killed => f.write_str("it had been killed"),
+            Self::StartFailed => f.write_str("its last start had failed"),
+            Self::Finished => f.write_str("it had ended, and is permanent"),
+            Self::Group { with } => write!(f, "its group is restarted with {with}"),
+            Self::Asked => f.write_str("it was asked for"),
+        }
+    }
+}
+
 /// One child.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
@@ -85,6 +138,8 @@ pub(crate) struct Member {
     pub(crate) restarts: u64,
     pub(super) ever_up: bool,
     pub(super) streak: Streak,
+    /// Why its next start is not its first.
+    pub(crate) cause: RestartCause,
     pub(crate) last_error: Option<Box<str>>,
     pub(super) due: Option<Instant>,
     /// The state it is counted in.
@@ -115,6 +170,7 @@ impl Member {
             restarts: 0,
             ever_up: false,
             streak: Streak::default(),
+            cause: RestartCause::default(),
             last_error: None,
             due: None,
             counted: ChildState::Starting,

@@ -10,6 +10,7 @@ mod lives;
 mod member;
 #[cfg(test)]
 mod model;
+mod operating;
 mod restart_plan;
 mod sequence;
 mod stops;
@@ -31,6 +32,7 @@ use crate::names::ChildId;
 use crate::policy::{AutoShutdown, Policy, Restart, Strategy};
 
 pub(crate) use member::Member;
+pub use member::RestartCause;
 use member::State;
 use sequence::{Walk, Wind};
 
@@ -99,6 +101,16 @@ pub(crate) enum Event {
         token: Token,
         id: ChildId,
     },
+    /// Stop a child in order and start it again, with its group.
+    Renew {
+        token: Token,
+        id: ChildId,
+    },
+    /// Drop what a child is doing, as a crash would.
+    Kill {
+        token: Token,
+        id: ChildId,
+    },
     /// Stop everything, in reverse order.
     Stop(StopHow),
     /// Stop everything at once, by force.
@@ -141,6 +153,8 @@ pub(crate) enum Effect {
     GivesUp {
         restarts: u32,
         period: Duration,
+        child: ChildId,
+        reason: String,
     },
     /// The end of this significant child is the end of all.
     ShutsDown(ChildId),
@@ -158,6 +172,10 @@ pub(crate) enum Refused {
     Running(ChildState),
     /// It rests, or is being started again.
     Restarting(ChildState),
+    /// It is never started a second time.
+    Temporary,
+    /// There is no life that could be killed.
+    NotUp(ChildState),
     /// Its start decided that it is not wanted; a kept spec is kept.
     Ignored,
     Stopping,
@@ -208,6 +226,8 @@ pub(crate) struct Family {
     walk: Option<Walk>,
     wind: Wind,
     count: counts::Count,
+    /// With whom those fall that a group restart is about to stop.
+    fell: Option<ChildId>,
     effects: Vec<Effect>,
 }
 
@@ -223,6 +243,7 @@ impl Family {
             walk: None,
             wind: Wind::default(),
             count: counts::Count::default(),
+            fell: None,
             effects: Vec::new(),
         }
     }
@@ -246,6 +267,8 @@ impl Family {
             Event::Terminate { token, id } => self.terminate(token, &id, now),
             Event::Restart { token, id } => self.restart_child(token, &id, now),
             Event::Delete { token, id } => self.delete_child(token, &id),
+            Event::Renew { token, id } => self.renew(token, &id, now),
+            Event::Kill { token, id } => self.slay(token, &id, now),
             Event::Stop(how) => self.stop(how),
             Event::Hurry => self.hurry(now),
             Event::Due => self.fire_due(now),

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::member::{State, Step, Then};
 use super::restart_plan::{Look, Next, Stage, next_to_start, next_to_stop};
-use super::{Effect, Family, Key, Mode};
+use super::{Effect, Family, Key, Mode, RestartCause};
 use crate::child::StopHow;
 use crate::exit::{ChildState, DownReason, Exit};
 use crate::policy::{Restart, Strategy};
@@ -139,10 +139,18 @@ impl Family {
     }
 
     fn stop_for_restart(&mut self, key: Key, now: Instant) {
-        let temporary = self
-            .members
-            .get(&key)
-            .is_some_and(|member| member.policy.restart == Restart::Temporary);
+        let with = self.fell.clone();
+        let Some(member) = self.members.get_mut(&key) else {
+            return;
+        };
+        let temporary = member.policy.restart == Restart::Temporary;
+        if let Some(with) = with {
+            member.cause = if with == member.id {
+                RestartCause::Asked
+            } else {
+                RestartCause::Group { with }
+            };
+        }
         if temporary {
             let then = Then::retire(DownReason::Stopped);
             self.begin_stop(key, StopHow::Drain, then, now);
@@ -158,8 +166,12 @@ impl Family {
             .filter(|(_, member)| member.state == State::Down)
             .map(|(key, _)| *key)
             .collect();
+        let with = self.fell.clone();
         for key in ended {
             self.set_state(key, State::Waiting, None);
+            if let (Some(member), Some(with)) = (self.members.get_mut(&key), with.clone()) {
+                member.cause = RestartCause::Group { with };
+            }
             self.effects.push(Effect::Show(key, ChildState::BackingOff));
         }
     }
@@ -222,7 +234,8 @@ impl Family {
         let (kept, reason) = (self.is_kept(key), self.why_ending());
         if let Some(member) = self.members.get_mut(&key)
             && let State::Stopping { then, step, .. } = &mut member.state
-            && (&*then, &*step, kept) == (&Then::Wait, &Step::Asked, false)
+            && matches!(then, Then::Wait | Then::Again)
+            && (&*step, kept) == (&Step::Asked, false)
         {
             *then = Then::retire(reason);
             let how = StopHow::Drain;

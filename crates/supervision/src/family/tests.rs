@@ -217,6 +217,8 @@ fn one_crash_too_many_stops_the_others_in_reverse_and_keeps_their_queues() {
     let gives_up = Effect::GivesUp {
         restarts: 0,
         period: MS(1000),
+        child: ChildId::new("c1"),
+        reason: "boom".to_owned(),
     };
     assert_eq!(first, [gives_up, ask_stop(2, StopHow::Pause)]);
     let second = acts(family.handle(ended(2, 1, Exit::Normal), now));

@@ -2,7 +2,7 @@
 
 use super::Supervisor;
 use crate::admin::{
-    Command, DeleteChildError, GetChildspecError, Reply, RestartChildError, Shared,
+    AdminError, Command, DeleteChildError, GetChildspecError, Reply, RestartChildError, Shared,
     StartChildError, Started, TerminateChildError,
 };
 use crate::exit::{ChildState, Exit, StartFailure};
@@ -19,10 +19,11 @@ pub(super) enum Pending {
     Terminate(Reply<(), TerminateChildError>),
     Restart(Reply<Started, RestartChildError>),
     Delete(Reply<(), DeleteChildError>),
+    Operate(Reply<Started, AdminError>),
 }
 
 /// An error of `send` only means that nobody waits any more.
-fn answer<T, E>(reply: Reply<T, E>, outcome: Result<T, E>) {
+pub(super) fn answer<T, E>(reply: Reply<T, E>, outcome: Result<T, E>) {
     drop(reply.send(outcome));
 }
 
@@ -74,6 +75,14 @@ impl Supervisor {
             // Whoever gave up waiting left the question here.
             Command::Survey { reply } if reply.is_closed() => {}
             Command::Survey { reply } => drop(reply.send(self.survey())),
+            Command::Enter { id, reply } => drop(reply.send(self.enter(&id))),
+            Command::Operate { reply, .. } if reply.is_closed() => {}
+            Command::Operate {
+                id,
+                order,
+                by,
+                reply,
+            } => self.operate(id, order, &by, reply),
         }
     }
 
@@ -133,7 +142,7 @@ impl Supervisor {
         kept.is_some_and(|kept| kept.child.is_leaving())
     }
 
-    fn wait(&mut self, pending: Pending, id: ChildId) -> Token {
+    pub(super) fn wait(&mut self, pending: Pending, id: ChildId) -> Token {
         let token = Token(self.next_token);
         self.next_token += 1;
         self.pending.insert(token, (pending, id));
@@ -172,6 +181,14 @@ impl Supervisor {
                     Err(why) => Err(self.restart_refusal(id, why)),
                 },
             ),
+            Pending::Operate(reply) => answer(
+                reply,
+                match outcome {
+                    Ok(_) => Ok(Started::Running),
+                    Err(Refused::Ignored) => Ok(Started::Ignored),
+                    Err(why) => Err(self.operate_refusal(id, why)),
+                },
+            ),
             Pending::Delete(reply) => answer(
                 reply,
                 outcome
@@ -190,7 +207,7 @@ impl Supervisor {
 
     // ---- the family's words in the administrator's
 
-    fn failure(&self, id: &ChildId, exit: Exit) -> StartFailure {
+    pub(super) fn failure(&self, id: &ChildId, exit: Exit) -> StartFailure {
         match exit {
             Exit::StartFailed(failure) => failure,
             exit => StartFailure {
@@ -210,9 +227,11 @@ impl Supervisor {
             Refused::Ignored => StartChildError::Ignored { child },
             Refused::Failed(exit) => StartChildError::Failed(self.failure(id, exit)),
             Refused::Terminated => StartChildError::Terminated { child },
-            Refused::Stopping | Refused::NotFound => StartChildError::Stopping {
-                supervisor: self.path.clone(),
-            },
+            Refused::Stopping | Refused::NotFound | Refused::Temporary | Refused::NotUp(_) => {
+                StartChildError::Stopping {
+                    supervisor: self.path.clone(),
+                }
+            }
         }
     }
 

@@ -6,6 +6,8 @@
 mod commands;
 mod ends;
 mod list;
+mod operating;
+mod telling;
 mod watching;
 
 use std::collections::HashMap;
@@ -21,7 +23,7 @@ use tokio::time::Instant;
 use crate::admin::Commands;
 use crate::chance::Chance;
 use crate::child::{Begin, Child, Doorbell, Ring, StopHow};
-use crate::events::{Lifecycle, LifecycleEvent, count_restart};
+use crate::events::{Lifecycle, count_restart};
 use crate::exit::{DownReason, Exit};
 use crate::family::{Effect, Entry, Event, Family, Key, Rules, Token};
 use crate::names::{ChildId, ChildPath};
@@ -277,7 +279,7 @@ impl Supervisor {
                     self.with(key, |child| *abandoned = child.take_left());
                     self.tree.abandon(&path, abandoned);
                 }
-                self.announce(path, incarnation, what);
+                self.tell(key, incarnation, what);
             }
             Effect::Retire {
                 key,
@@ -286,7 +288,9 @@ impl Supervisor {
             } => self.retire(key, incarnation, reason),
             Effect::Forget(key) => {
                 self.unwatch(key);
-                self.kept.remove(&key);
+                if let Some(kept) = self.kept.remove(&key) {
+                    self.depart(&kept);
+                }
                 give_back(&mut self.kept);
             }
             Effect::Reply(token, outcome) => self.reply(token, outcome),
@@ -296,13 +300,22 @@ impl Supervisor {
                     ring.ready();
                 }
             }
-            Effect::GivesUp { restarts, period } => {
-                let what = Lifecycle::Escalated { restarts, period };
-                self.announce(self.path.clone(), self.incarnation, what);
+            Effect::GivesUp {
+                restarts,
+                period,
+                child,
+                reason,
+            } => {
+                let what = Lifecycle::Escalated {
+                    restarts,
+                    period,
+                    child,
+                    reason,
+                };
+                self.tell_of_itself(what);
             }
             Effect::ShutsDown(significant) => {
-                let what = Lifecycle::AutoShutdown { significant };
-                self.announce(self.path.clone(), self.incarnation, what);
+                self.tell_of_itself(Lifecycle::AutoShutdown { significant });
             }
             Effect::End(end) => self.exit = Some(self.read_end(end)),
         }
@@ -322,22 +335,13 @@ impl Supervisor {
         }
     }
 
-    fn announce(&self, child: ChildPath, incarnation: u64, what: Lifecycle) {
-        self.tree.events.announce(LifecycleEvent {
-            child,
-            incarnation,
-            at: Instant::now(),
-            what,
-        });
-    }
-
     fn start(&mut self, key: Key, incarnation: u64) {
         let label = self.label_of(key);
         let Some(kept) = self.kept.get_mut(&key) else {
             return;
         };
         if incarnation > 1 {
-            count_restart(label.as_str());
+            count_restart(label.as_str(), &self.family.cause(key));
         }
         let ring = Ring {
             key,
@@ -364,9 +368,8 @@ impl Supervisor {
         };
         kept.down = Some(Box::new(reason.clone()));
         let abandoned = kept.child.down(&reason);
-        let path = kept.path.clone();
-        self.tree.abandon(&path, &abandoned);
-        self.announce(path, incarnation, Lifecycle::Stopped { reason, abandoned });
+        self.tree.abandon(&kept.path, &abandoned);
+        self.tell(key, incarnation, Lifecycle::Stopped { reason, abandoned });
     }
 }
 

@@ -73,7 +73,7 @@ impl Supervisor {
             }
         };
         let incarnation = self.family.incarnation(key);
-        self.announce(self.path_of(key), incarnation, what);
+        self.tell(key, incarnation, what);
     }
 
     /// Tells the metrics how many children are how.

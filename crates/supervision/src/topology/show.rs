@@ -46,6 +46,9 @@ fn details(node: &TopologyNode) -> Vec<String> {
         1 => parts.push("1 restart".to_owned()),
         restarts => parts.push(format!("{restarts} restarts")),
     }
+    if info.paused {
+        parts.push("paused".to_owned());
+    }
     if let Some((message, for_)) = &info.current {
         let budget = info
             .handler_budget

@@ -296,7 +296,7 @@ impl Chapter {
         let (allowed, then): (bool, Stage) = match &event.what {
             Lifecycle::Starting => return None,
             Lifecycle::Ready { .. } => (stage == Stage::Starting && n == 1, Stage::Up),
-            Lifecycle::Restarted { restarts } => {
+            Lifecycle::Restarted { restarts, .. } => {
                 self.restarts += 1;
                 let counted = *restarts == self.restarts;
                 (stage == Stage::Starting && n > 1 && counted, Stage::Up)

@@ -37,6 +37,8 @@ pub(super) enum Action {
     Terminate(u64),
     Restart(u64),
     Delete(u64),
+    Renew(u64),
+    Kill(u64),
     Order(Order),
 }
 
@@ -85,7 +87,7 @@ impl World {
         actions.push(Action::Add);
         let ids = 0..=self.fixed;
         for id in ids {
-            actions.push(Action::Terminate(id));
+            actions.extend([Action::Terminate(id), Action::Renew(id), Action::Kill(id)]);
             if self.family.rules.strategy != Strategy::SimpleOneForOne {
                 actions.extend([Action::Restart(id), Action::Delete(id)]);
             }
@@ -180,7 +182,9 @@ impl World {
             | Action::Ensure { .. }
             | Action::Terminate(_)
             | Action::Restart(_)
-            | Action::Delete(_) => self.command(action),
+            | Action::Delete(_)
+            | Action::Renew(_)
+            | Action::Kill(_) => self.command(action),
         }
     }
 
@@ -230,6 +234,18 @@ impl World {
             Action::Delete(id) => {
                 let id = name(id);
                 (Question::Delete, Event::Delete { token, id }, None)
+            }
+            Action::Renew(id) => {
+                let id = name(id);
+                // Alone it may be stopped out of turn; a group is stopped in order.
+                let alone = !self.family.rules.strategy.restarts_group();
+                let about = self.family.find(&id).filter(|_| alone);
+                (Question::Renew, Event::Renew { token, id }, about)
+            }
+            Action::Kill(id) => {
+                let id = name(id);
+                let about = self.family.find(&id);
+                (Question::Kill, Event::Kill { token, id }, about)
             }
             _ => {
                 let entry = made(self.fixed);

@@ -19,6 +19,8 @@ struct Before {
     about: Option<Key>,
     /// The child that an administrator wants to start again.
     revived: Option<Key>,
+    /// The child that an administrator kills.
+    slain: Option<Key>,
     /// The end that the event tells of, and whether it was a normal one.
     end: Option<(Key, bool)>,
 }
@@ -31,7 +33,11 @@ impl World {
             hurry: matches!(event, Event::Hurry),
             about,
             revived: match &event {
-                Event::Restart { id, .. } => self.family.find(id),
+                Event::Restart { id, .. } | Event::Renew { id, .. } => self.family.find(id),
+                _ => None,
+            },
+            slain: match &event {
+                Event::Kill { id, .. } => self.family.find(id),
                 _ => None,
             },
             end: match &event {
@@ -39,6 +45,7 @@ impl World {
                 _ => None,
             },
         };
+        self.judge_renewal(&event, before);
         let heirs = self.heirs();
         let effects = self.family.handle(event, self.now);
         self.family.chance = Chance::new(1);
@@ -107,7 +114,8 @@ impl World {
             Effect::Kill(key) => {
                 seen.insert(Seen::Killed);
                 self.force(*key, |life| {
-                    life.asked && !std::mem::replace(&mut life.killed, true)
+                    let due = life.asked || before.slain == Some(*key);
+                    due && !std::mem::replace(&mut life.killed, true)
                 });
             }
             Effect::Abort(key) => {
@@ -222,7 +230,7 @@ impl World {
                 return true;
             };
             let patient = member.policy.shutdown == Shutdown::Infinity && !life.killed;
-            let waited_for = (life.asked && !patient) || !life.ready;
+            let waited_for = (life.asked && !patient) || !life.ready || life.killed;
             let armed = !waited_for || life.aborted || member.due.is_some();
             armed && (!hurried || life.killed || life.aborted)
         })
@@ -287,7 +295,15 @@ impl World {
             (Question::Restart, Err(why)) => {
                 !matches!(why, Refused::AlreadyStarted | Refused::AlreadyPresent)
             }
-            (Question::Add | Question::Restart, Ok(key)) => {
+            (Question::Kill, Ok(key)) => {
+                let life = self.outside.lives.get(key);
+                life.is_some_and(|life| life.killed || life.aborted)
+            }
+            (Question::Kill, Err(why)) => matches!(why, Refused::NotFound | Refused::NotUp(_)),
+            (Question::Renew, Err(why)) => {
+                !matches!(why, Refused::AlreadyStarted | Refused::Restarting(_))
+            }
+            (Question::Add | Question::Restart | Question::Renew, Ok(key)) => {
                 self.outside.lives.get(key).is_some_and(|life| life.ready)
             }
             (Question::Ensure, Ok(key)) => {
@@ -303,6 +319,11 @@ impl World {
         if outcome.is_err() {
             seen.insert(Seen::Refused);
         }
+        match (question, outcome) {
+            (Question::Renew, Ok(_)) => seen.insert(Seen::Renewed),
+            (Question::Kill, Ok(_)) => seen.insert(Seen::Slain),
+            _ => false,
+        };
         if question == Question::Ensure && *outcome == Ok(Key(token.0)) {
             seen.insert(Seen::Ensured);
         }
@@ -335,6 +356,25 @@ impl World {
                 self.judge_group(key);
             }
             _ => {}
+        }
+    }
+
+    /// A restart that an operator asks for is one of the whole group, too, if the child lives to be stopped.
+    fn judge_renewal(&mut self, event: &Event, before: Before) {
+        let Event::Renew { id, .. } = event else {
+            return;
+        };
+        let found = self.family.find(id);
+        let Some(key) = found.filter(|_| !before.ending) else {
+            return;
+        };
+        let temporary = self.restart_of(key) == Some(Restart::Temporary);
+        let member = self.family.members.get(&key);
+        let stays = member.is_some_and(|member| {
+            matches!(member.state, State::Up { .. } | State::Starting { .. })
+        });
+        if stays && !temporary {
+            self.judge_group(key);
         }
     }
 

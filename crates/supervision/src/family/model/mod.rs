@@ -178,7 +178,7 @@ fn short(strategy: Strategy) -> [Families; 3] {
 }
 
 /// What every strategy lives through.
-const EVERYWHERE: [Seen; 12] = [
+const EVERYWHERE: [Seen; 14] = [
     Seen::Ready,
     Seen::Restarted,
     Seen::Escalated,
@@ -191,6 +191,8 @@ const EVERYWHERE: [Seen; 12] = [
     Seen::Ensured,
     Seen::Succeeded,
     Seen::Revived,
+    Seen::Renewed,
+    Seen::Slain,
 ];
 
 const IN_A_GROUP: [Seen; 2] = [Seen::GroupStartFailedAndRetried, Seen::GroupWidened];

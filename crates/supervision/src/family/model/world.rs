@@ -69,6 +69,10 @@ pub(super) enum Seen {
     /// A child that was down was started again by an administrator.
     Revived,
     ShutDown,
+    /// A child that lived was stopped and started again by an administrator.
+    Renewed,
+    /// And one was killed by one.
+    Slain,
     OutlivedASignificantChild,
     /// An elder crashed while those after it were being stopped.
     GroupWidened,
@@ -95,6 +99,8 @@ pub(super) enum Question {
     Terminate,
     Restart,
     Delete,
+    Renew,
+    Kill,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
