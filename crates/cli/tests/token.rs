@@ -157,17 +157,21 @@ struct Server(Child, BufReader<std::process::ChildStderr>, SocketAddr);
 impl Server {
     fn start(home: &Home, args: &[&str]) -> Self {
         let mut child = serve(home, args).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        let mut server = Self(child, lines, SocketAddr::from(([127, 0, 0, 1], 0)));
+        let port = server.port();
+        server.2.set_port(port);
+        server
+    }
+
+    /// The port that it says it listens at.
+    fn port(&mut self) -> u16 {
         loop {
             let mut line = String::new();
-            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "it ended");
+            assert_ne!(self.1.read_line(&mut line).unwrap(), 0, "it ended");
             if let Some((_, address)) = line.trim().split_once("listening on http://") {
                 let bound: SocketAddr = address.parse().unwrap();
-                return Self(
-                    child,
-                    lines,
-                    SocketAddr::from(([127, 0, 0, 1], bound.port())),
-                );
+                return bound.port();
             }
         }
     }
@@ -199,9 +203,12 @@ impl Server {
     fn until(&self, status: u16, token: &str) -> Duration {
         let begun = now();
         while self.status("/v1/models", Some(token)) != status {
-            assert!(begun.elapsed() < Duration::from_secs(30), "never {status}");
+            assert!(
+                now().duration_since(begun) < Duration::from_secs(30),
+                "never {status}"
+            );
         }
-        begun.elapsed()
+        now().duration_since(begun)
     }
 
     /// Ends it; the rest of what it said.

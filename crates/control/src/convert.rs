@@ -272,7 +272,7 @@ pub(crate) fn refusal(error: &GenerationError) -> RpcError {
 
 #[cfg(test)]
 mod tests {
-    use supervision::{ChildPath, DownReason};
+    use supervision::{ChildPath, DownReason, Intervention, RestartCause};
 
     use super::*;
     use crate::protocol::events::WORDS;
@@ -285,8 +285,16 @@ mod tests {
             Lifecycle::Starting,
             Lifecycle::Ready { took: second },
             Lifecycle::Crashed { reason: reason() },
-            Lifecycle::BackingOff { delay: second },
-            Lifecycle::Restarted { restarts: 2 },
+            Lifecycle::BackingOff {
+                delay: second,
+                in_a_row: 1,
+                restarts: 1,
+                allowed: 3,
+            },
+            Lifecycle::Restarted {
+                restarts: 2,
+                cause: RestartCause::Crashed,
+            },
             Lifecycle::Stopping,
             Lifecycle::Stopped {
                 reason: DownReason::Stopped,
@@ -296,6 +304,8 @@ mod tests {
             Lifecycle::Escalated {
                 restarts: 3,
                 period: second,
+                child: "b".into(),
+                reason: reason(),
             },
             Lifecycle::AutoShutdown {
                 significant: "b".into(),
@@ -310,6 +320,10 @@ mod tests {
                 took: second,
             },
             Lifecycle::StartFailed { reason: reason() },
+            Lifecycle::Ordered {
+                what: Intervention::Restart,
+                by: "ctl".to_owned(),
+            },
         ];
         let now = Instant::now() + Duration::from_secs(9);
         let wall = UNIX_EPOCH + Duration::from_secs(100);

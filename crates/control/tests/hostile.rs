@@ -97,7 +97,7 @@ async fn events_that_are_not_taken_are_dropped_and_counted() {
     let (mut lines, mut writer) = (raw.lines, raw.writer);
     let flood = async {
         writer.write_all(&line).await.unwrap();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let happen = async {
         let supervisor = scene.root.supervisor();

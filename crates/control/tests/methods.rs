@@ -205,7 +205,7 @@ async fn what_is_stopped_is_down_until_it_is_started() {
 }
 
 #[tokio::test]
-async fn a_model_is_loaded_shown_pinned_and_let_go() {
+async fn a_model_is_loaded_and_shown() {
     let scene = Scene::start().await;
     let client = &mut scene.client().await;
     let (model, dry_run) = (named("m"), false);
@@ -241,17 +241,24 @@ async fn a_model_is_loaded_shown_pinned_and_let_go() {
         shown.idle_ms.is_some() && shown.expires_in_ms.is_some(),
         "{shown:?}"
     );
-    assert!(
-        ask(
-            client,
-            &PinModel {
-                model: model.clone(),
-                dry_run
-            }
-        )
-        .await
-        .done
-    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_pinned_model_is_not_let_go_and_one_that_is_not_there_not_loaded() {
+    let scene = Scene::start().await;
+    let client = &mut scene.client().await;
+    let (model, dry_run) = (named("m"), false);
+    let load = LoadModel {
+        model: model.clone(),
+        dry_run,
+    };
+    assert!(ask(client, &load).await.done);
+    let pin = PinModel {
+        model: model.clone(),
+        dry_run,
+    };
+    assert!(ask(client, &pin).await.done);
     assert!(ask(client, &Ps {}).await.models[0].pinned);
     let unload = UnloadModel {
         model: model.clone(),
@@ -345,7 +352,7 @@ async fn an_answer_is_ended_by_its_id_and_so_is_a_turn() {
 }
 
 #[tokio::test]
-async fn limits_settings_and_the_log_are_changed() {
+async fn limits_are_changed() {
     let scene = Scene::start().await;
     let client = &mut scene.client().await;
     let limit = |what, value| Limit {
@@ -370,6 +377,13 @@ async fn limits_settings_and_the_log_are_changed() {
         let refused = client.ask(&limit(what, value), FOR_EVER).await;
         assert_refused(refused, Code::Params, "value =");
     }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn settings_are_changed_and_the_log_of_another_is_not() {
+    let scene = Scene::start().await;
+    let client = &mut scene.client().await;
     let set = |key: &str, value: &str, expected, dry_run| ConfigSet {
         changes: vec![Change {
             key: key.to_owned(),

@@ -41,11 +41,11 @@ async fn listen(
             Ok(grants) => {
                 told = None;
                 seen.send_if_modified(|known| {
-                    let changed = **known != grants;
-                    if changed {
+                    let is_news = **known != grants;
+                    if is_news {
                         *known = Arc::new(grants);
                     }
-                    changed
+                    is_news
                 });
             }
             Err(error) => {
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     /// Far beyond what anything here takes, so that a failure is one and not a hang.
-    const FOR_EVER: Duration = Duration::from_secs(60);
+    const FOR_EVER: Duration = Duration::from_mins(1);
 
     async fn until(tokens: &gateway::Tokens, what: impl Fn(&Grants) -> bool) {
         let seen = async {

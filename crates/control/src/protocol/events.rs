@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The words for what can happen to an actor.
-pub const WORDS: [&str; 13] = [
+pub const WORDS: [&str; 14] = [
     "starting",
     "ready",
     "crashed",
@@ -18,6 +18,7 @@ pub const WORDS: [&str; 13] = [
     "stuck",
     "unstuck",
     "start_failed",
+    "ordered",
 ];
 
 /// One step in the life of one actor.

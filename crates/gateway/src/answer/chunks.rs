@@ -61,11 +61,18 @@ struct Choice<'a> {
 struct Delta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
-    /// Null where an answer begins with a call.
     #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<Option<&'a str>>,
+    content: Option<Content<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<[CallDelta<'a>; 1]>,
+}
+
+/// Null where an answer begins with a call.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Text(&'a str),
+    Null,
 }
 
 /// A piece of a call; clients put the pieces of one index together.
@@ -97,9 +104,9 @@ impl Written for Chunks {
                 String::new()
             }
             GenerationEvent::Text(text) => {
-                let mut out = self.open(Some(""));
+                let mut out = self.open(Content::Text(""));
                 let delta = Delta {
-                    content: Some(Some(text)),
+                    content: Some(Content::Text(text)),
                     ..Delta::default()
                 };
                 out.push_str(&self.delta(delta, None));
@@ -126,7 +133,7 @@ impl Chunks {
 
     /// Its name first, then its arguments, as clients expect a call that is being written.
     fn call(&mut self, call: &ToolCall) -> String {
-        let mut out = self.open(None);
+        let mut out = self.open(Content::Null);
         let index = self.calls;
         self.calls += 1;
         let begun = CallDelta {
@@ -158,7 +165,7 @@ impl Chunks {
     }
 
     fn finish(&mut self, reason: FinishReason, usage: Usage) -> String {
-        let mut out = self.open(Some(""));
+        let mut out = self.open(Content::Text(""));
         out.push_str(&self.delta(Delta::default(), Some(reason.as_str())));
         if self.include_usage {
             out.push_str(&self.chunk(&[], Price::Known(usage.into())));
@@ -167,7 +174,7 @@ impl Chunks {
         out
     }
 
-    fn open(&mut self, content: Option<&str>) -> String {
+    fn open(&mut self, content: Content<'_>) -> String {
         if std::mem::replace(&mut self.opened, true) {
             return String::new();
         }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::request::Fields;
-use crate::request::tools::is_name;
+use crate::request::tools::{NAMES, is_name};
 
 /// The form that is asked for; `None` leaves it free.
 ///
@@ -42,11 +42,10 @@ fn schema(format: &Fields) -> Result<Constraint, ApiError> {
     let named = named
         .ok_or_else(|| format.expected("json_schema", "an object with a name and a schema"))?;
     named.refuse_unknown(&["name", "description", "schema", "strict"])?;
-    let names = "1 to 64 letters, digits, `_` and `-`";
     match named.text("name")? {
         Some(name) if is_name(name) => {}
-        Some(_) => return Err(named.refused("name", names)),
-        None => return Err(named.expected("name", names)),
+        Some(_) => return Err(named.refused("name", NAMES)),
+        None => return Err(named.expected("name", NAMES)),
     }
     // The answer follows the schema whatever these say.
     named.text("description")?;
