@@ -3,6 +3,7 @@
 //! here waits.
 
 pub mod chat;
+mod common;
 pub mod completion;
 pub mod embedding;
 mod fields;

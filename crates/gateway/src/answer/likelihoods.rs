@@ -4,9 +4,6 @@ use domain::TokenLogprob;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-/// What stands for a probability of zero: JSON has no infinity, and the official API writes this.
-const NEVER: f32 = -9999.0;
-
 /// What is known of the tokens of one piece of an answer.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Likelihoods {
@@ -55,10 +52,15 @@ impl Gathered {
             .iter()
             .filter(|byte| !self::goes_on(**byte))
             .count();
-        let (text, logprob) = (shown(&token.bytes), token.logprob.max(NEVER));
+        let (text, logprob) = (shown(&token.bytes), token.logprob.max(TokenLogprob::LEAST));
         let mut top: Vec<(String, f32)> = Vec::new();
         let likeliest = token.likeliest.iter();
-        let likeliest = likeliest.map(|likely| (shown(&likely.bytes), likely.logprob.max(NEVER)));
+        let likeliest = likeliest.map(|likely| {
+            (
+                shown(&likely.bytes),
+                likely.logprob.max(TokenLogprob::LEAST),
+            )
+        });
         for (text, logprob) in likeliest.chain([(text.clone(), logprob)]) {
             if top.iter().all(|(other, _)| *other != text) {
                 top.push((text, logprob));

@@ -3,9 +3,6 @@
 use domain::TokenLogprob;
 use serde::Serialize;
 
-/// What stands for a probability of zero: JSON has no infinity, and the official API writes this.
-const NEVER: f32 = -9999.0;
-
 /// What is known of the tokens of an answer, or of a piece of one.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Logprobs {
@@ -32,7 +29,7 @@ impl Chosen {
     fn new(bytes: &[u8], logprob: f32) -> Self {
         Self {
             token: String::from_utf8_lossy(bytes).into_owned(),
-            logprob: logprob.max(NEVER),
+            logprob: logprob.max(TokenLogprob::LEAST),
             bytes: bytes.to_vec(),
         }
     }

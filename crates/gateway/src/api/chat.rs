@@ -1,24 +1,24 @@
 //! `POST /v1/chat/completions`: a chat goes on, whole or piece by piece; whoever hangs up stops the computing.
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::generation::ContextPolicy;
-use domain::{GenerationEvent, ModelName, Prompt, RequestId};
+use domain::{GenerationEvent, Prompt, RequestId};
 use model_host::GenerationStream;
 
 use crate::answer::chunks::Chunks;
-use crate::answer::whole::{Heading, Whole};
+use crate::answer::whole::Whole;
 use crate::api::asking::{Asked, Caller, Endpoint, asked};
+use crate::api::beginning::{defaults, heading};
 use crate::api::ends::broken_off;
 use crate::api::streaming::piece_by_piece;
 use crate::error::ApiError;
 use crate::guard::lasting::lasting;
 use crate::http::{Refused, Shared, json};
-use crate::request::{ChatRequest, Defaults, chat_request};
+use crate::request::{ChatRequest, chat_request};
 
 pub(crate) const PATH: &str = "/v1/chat/completions";
 const ENDPOINT: Endpoint = Endpoint {
@@ -54,24 +54,6 @@ async fn answered(shared: &Arc<Shared>, asked: Asked) -> Result<Response, Refuse
     }
     let whole = whole(answer, Whole::new(heading, logprobs)).await?;
     Ok(lasting(whole, held))
-}
-
-pub(crate) fn defaults(shared: &Shared, number: u64) -> Defaults {
-    let mut sampling = (shared.deps.sampling)();
-    sampling.seed = shared.ids.seed(number);
-    Defaults {
-        model: shared.config.default_model.clone(),
-        sampling,
-    }
-}
-
-pub(crate) fn heading(shared: &Shared, id: &RequestId, model: &ModelName) -> Heading {
-    let now = (shared.deps.clock)().duration_since(UNIX_EPOCH);
-    Heading {
-        id: id.to_string(),
-        created: now.map_or(0, |since| since.as_secs()),
-        model: model.clone(),
-    }
 }
 
 fn generate(id: RequestId, request: ChatRequest) -> model_host::Request {

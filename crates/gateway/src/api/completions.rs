@@ -11,7 +11,7 @@ use model_host::GenerationStream;
 
 use crate::answer::text::TextAnswer;
 use crate::api::asking::{Asked, Caller, Endpoint, asked};
-use crate::api::chat::{defaults, heading};
+use crate::api::beginning::{defaults, heading};
 use crate::api::ends::broken_off;
 use crate::api::streaming::piece_by_piece;
 use crate::error::ApiError;

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::request::Fields;
+use crate::request::common::{include_usage, model};
 use crate::request::messages::messages;
 use crate::request::response_format::response_format;
 use crate::request::sampling::{no_bias, only_one, sampling};
@@ -95,27 +96,6 @@ pub fn chat_request(body: &[u8], defaults: Defaults) -> Result<ChatRequest, ApiE
         stream,
         include_usage: include_usage(&fields, stream)?,
     })
-}
-
-pub(crate) fn model(fields: &Fields) -> Result<Option<ModelName>, ApiError> {
-    match fields.text("model")? {
-        Some("") => Err(fields.expected("model", "the name of a model, see GET /v1/models")),
-        name => Ok(name.map(ModelName::new)),
-    }
-}
-
-pub(crate) fn include_usage(fields: &Fields, stream: bool) -> Result<bool, ApiError> {
-    let Some(options) = fields.object("stream_options")? else {
-        return Ok(false);
-    };
-    if !stream {
-        return Err(fields.expected("stream_options", "only together with \"stream\": true"));
-    }
-    options.refuse_unknown(&["include_usage", "include_obfuscation"])?;
-    if options.boolean("include_obfuscation")? == Some(true) {
-        return Err(options.not_supported("include_obfuscation", "leave it out or send false"));
-    }
-    Ok(options.boolean("include_usage")?.unwrap_or(false))
 }
 
 /// Whether each token comes with how likely it was, and with how many others.

@@ -4,7 +4,7 @@ use domain::{ModelName, Sampling};
 use serde_json::Value;
 
 use crate::error::ApiError;
-use crate::request::chat::{include_usage, model};
+use crate::request::common::{include_usage, model};
 use crate::request::sampling::{no_bias, only_one, sampling};
 use crate::request::{Defaults, Fields};
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::request::Fields;
-use crate::request::chat::model;
+use crate::request::common::model;
 
 /// The fields of a request that are understood.
 pub(crate) const FIELDS: &[&str] = &["model", "input", "encoding_format", "dimensions", "user"];
