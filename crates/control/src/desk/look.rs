@@ -6,7 +6,7 @@ use conversation_store::client;
 use conversation_store::messages::{LISTED, ListConversations, ReadControlLog};
 use runtime::Role;
 
-use super::parts::find;
+use super::parts::{find, is_below};
 use super::{Desk, LOOK, silent};
 use crate::convert;
 use crate::protocol::events::{Events, Filter, Past};
@@ -74,10 +74,7 @@ impl Desk {
             ..Filter::default()
         };
         let events = self.recorder().past(&filter, LATELY, self.moment()).events;
-        let below = topology.nodes().filter(|other| {
-            let rest = other.info.child.as_str().strip_prefix(path.as_str());
-            rest.is_some_and(|rest| rest.starts_with('/'))
-        });
+        let below = topology.nodes().filter(|other| is_below(other, &path));
         Ok(InspectAnswer {
             actor: convert::actor(node),
             spec,

@@ -51,3 +51,9 @@ fn listed(names: impl Iterator<Item = String>) -> String {
         more => format!("{}, and {more} more", first.join(", ")),
     }
 }
+
+/// Whether a child lies below that path.
+pub(super) fn is_below(node: &TopologyNode, path: &str) -> bool {
+    let rest = node.info.child.as_str().strip_prefix(path);
+    rest.is_some_and(|rest| rest.starts_with('/'))
+}

@@ -2,7 +2,7 @@
 
 use supervision::{ChildState, RestartChildError, Started, TerminateChildError, TopologyNode};
 
-use super::parts::find;
+use super::parts::{find, is_below};
 use super::{Desk, done, would};
 use crate::protocol::act::Acted;
 use crate::protocol::rpc::{Code, RpcError};
@@ -132,11 +132,6 @@ impl Desk {
             RpcError::new(code, error)
         })
     }
-}
-
-fn is_below(node: &TopologyNode, path: &str) -> bool {
-    let rest = node.info.child.as_str().strip_prefix(path);
-    rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn not_stopped(error: &TerminateChildError) -> RpcError {
