@@ -42,7 +42,8 @@ const ROUNDS: u64 = 5;
 const STREAMS: u64 = 64;
 /// Two seconds at 500 a second.
 const TOKENS: u32 = 1000;
-const STEP: Duration = Duration::from_millis(2);
+/// A little over 500 a second, the start included: a step takes some time beside.
+const STEP: Duration = Duration::from_micros(1_800);
 
 /// When each token of a seed's answer was said.
 type Said = Arc<Mutex<HashMap<u64, Vec<Instant>>>>;
