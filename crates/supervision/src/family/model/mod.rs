@@ -241,20 +241,31 @@ fn every_short_story_of_significant_children_keeps_the_promises() {
     check_all(each, 6_000, must_see);
 }
 
+/// Every longer story of one strategy.
+fn longer(strategy: Strategy) {
+    let longer = [
+        families(strategy, &PAIRS, 2, 1),
+        families(strategy, &PAIRS, 1, 2),
+        families(strategy, &TRIO, 1, 1),
+        patient(families(strategy, &TRIO, 3, 0)),
+    ];
+    check_all(longer, 100_000, EVERYWHERE);
+}
+
 #[test]
 #[ignore = "minutes: run it with `--run-ignored all` after a change to what a family decides"]
-fn every_longer_story_keeps_the_promises() {
-    for strategy in [
-        Strategy::OneForOne,
-        Strategy::RestForOne,
-        Strategy::OneForAll,
-    ] {
-        let longer = [
-            families(strategy, &PAIRS, 2, 1),
-            families(strategy, &PAIRS, 1, 2),
-            families(strategy, &TRIO, 1, 1),
-            patient(families(strategy, &TRIO, 3, 0)),
-        ];
-        check_all(longer, 100_000, EVERYWHERE);
-    }
+fn every_longer_story_of_one_for_one_keeps_the_promises() {
+    longer(Strategy::OneForOne);
+}
+
+#[test]
+#[ignore = "minutes: run it with `--run-ignored all` after a change to what a family decides"]
+fn every_longer_story_of_rest_for_one_keeps_the_promises() {
+    longer(Strategy::RestForOne);
+}
+
+#[test]
+#[ignore = "minutes: run it with `--run-ignored all` after a change to what a family decides"]
+fn every_longer_story_of_one_for_all_keeps_the_promises() {
+    longer(Strategy::OneForAll);
 }
