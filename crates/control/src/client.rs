@@ -22,6 +22,7 @@ use crate::protocol::hello::{Greeting, Hello};
 use crate::protocol::level::Level;
 use crate::protocol::rpc::{self, Id, RpcError};
 use crate::protocol::table::Ask;
+use crate::protocol::tap::{TapOver, Tapped};
 
 /// The longest line that a server may say: a whole tree of thousands of actors. 16 MiB.
 const LINE: usize = 16 << 20;
@@ -83,6 +84,10 @@ pub enum News {
     Happened(Happened),
     /// Something happened and was dropped.
     Lagged(Lagged),
+    /// A message was handled by an actor that is looked at.
+    Tapped(Tapped),
+    /// A look is over.
+    TapOver(TapOver),
 }
 
 /// A connection.
@@ -231,10 +236,17 @@ impl Client {
             Some("lagged") => {
                 News::Lagged(serde_json::from_value(line.params).map_err(understood)?)
             }
+            Some("tapped") => {
+                News::Tapped(serde_json::from_value(line.params).map_err(understood)?)
+            }
+            Some("tap_over") => {
+                News::TapOver(serde_json::from_value(line.params).map_err(understood)?)
+            }
             // The greeting, and what a later server may say.
             _ => return Ok(()),
         };
-        if self.news.len() < KEPT {
+        // An end is never dropped: somebody waits for it, and there are few.
+        if self.news.len() < KEPT || matches!(news, News::TapOver(_)) {
             self.news.push_back(news);
             return Ok(());
         }

@@ -83,6 +83,8 @@ pub struct ControlDeps {
     pub threads: Arc<dyn Fn() -> Census + Send + Sync>,
     /// The wall clock.
     pub clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    /// Whether the spec of the root allows faults on purpose.
+    pub chaos: bool,
     /// The root's children that take requests from outside: `drain` stops them.
     pub listeners: Vec<ChildId>,
     /// Whoever started the tree is asked here to stop it within so long: nobody can do that from inside.

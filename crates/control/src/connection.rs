@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, select_all};
 use futures_util::stream::FuturesUnordered;
 use serde_json::Value;
-use supervision::LifecycleEvent;
+use supervision::{LifecycleEvent, Tap, Tapped};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
@@ -29,7 +29,7 @@ use crate::desk::{Desk, Who};
 use crate::protocol::PROTOCOL;
 use crate::protocol::hello::Greeting;
 use crate::protocol::level::Level;
-use crate::protocol::rpc::{Id, RpcError};
+use crate::protocol::rpc::{self, Id, RpcError};
 use crate::protocol::table::Call;
 use crate::session::{Session, Step};
 
@@ -40,7 +40,13 @@ pub(crate) struct Peer {
     pub(crate) pid: Option<i32>,
 }
 
-type UnderWay = BoxFuture<'static, (Id, Result<Value, RpcError>)>;
+type UnderWay = BoxFuture<'static, (Id, Done)>;
+
+/// What came of a request.
+enum Done {
+    Answer(Result<Value, RpcError>),
+    Tap(Result<Tap, RpcError>),
+}
 
 /// One client.
 pub(crate) struct Connection {
@@ -49,6 +55,8 @@ pub(crate) struct Connection {
     peer: Peer,
     patience: Duration,
     events: Option<Receiver<LifecycleEvent>>,
+    /// Looks at messages, by their numbers.
+    taps: Vec<(u64, Tap)>,
     under_way: FuturesUnordered<UnderWay>,
 }
 
@@ -72,6 +80,7 @@ impl Connection {
             peer,
             patience: config.limits.write_time,
             events: None,
+            taps: Vec::new(),
             under_way: FuturesUnordered::new(),
         }
     }
@@ -92,9 +101,7 @@ impl Connection {
             }
             let said: VecDeque<String> = tokio::select! {
                 () = closing.cancelled(), if !closing.is_cancelled() => continue,
-                Some((id, result)) = self.under_way.next() => {
-                    VecDeque::from([self.session.answered(&id, result)])
-                }
+                Some((id, done)) = self.under_way.next() => VecDeque::from([self.came(&id, done)]),
                 heard = lines.next(), if !closing.is_cancelled() => match heard {
                     // They have left, and whatever they asked for is of no use to anybody.
                     None => return Ok(()),
@@ -104,6 +111,9 @@ impl Connection {
                     },
                 },
                 happened = next_of(&mut self.events) => self.happened(happened),
+                (at, tapped) = next_tapped(&mut self.taps) => {
+                    self.tapped(at, tapped).into_iter().collect()
+                }
             };
             say(&mut writer, said, self.patience).await?;
         }
@@ -114,6 +124,7 @@ impl Connection {
         match self.session.heard(heard) {
             Step::Say(line) => {
                 self.listen();
+                self.taps.retain(|(number, _)| self.session.holds(*number));
                 Ok(Some(line))
             }
             Step::SayAndEnd(line) => Err(line),
@@ -127,10 +138,36 @@ impl Connection {
     fn begin(&mut self, id: Id, call: Call) {
         let (desk, who) = (Arc::clone(&self.desk), self.who());
         let work = async move {
-            let result = desk.carry_out(call, &who).await;
-            (id, result)
+            let done = match call {
+                Call::Tap(wish) => Done::Tap(desk.tap(&wish, &who).await),
+                call => Done::Answer(desk.carry_out(call, &who).await),
+            };
+            (id, done)
         };
         self.under_way.push(Box::pin(work));
+    }
+
+    /// The line for what was carried out.
+    fn came(&mut self, id: &Id, done: Done) -> String {
+        let begun = match done {
+            Done::Answer(result) => return self.session.answered(id, result),
+            Done::Tap(begun) => begun,
+        };
+        let (line, number) = self.session.tapped(id, begun.as_ref().map(drop).map_err(Clone::clone));
+        self.taps.extend(number.zip(begun.ok()));
+        line
+    }
+
+    fn tapped(&mut self, at: usize, tapped: Option<Tapped>) -> Option<String> {
+        let (number, _) = self.taps.get(at)?;
+        let number = *number;
+        let Some(one) = tapped else {
+            self.taps.remove(at);
+            return Some(self.session.tap_over(number));
+        };
+        let (now, wall) = self.desk.moment();
+        let shown = convert::tapped(number, &one, now, wall);
+        Some(rpc::notification("tapped", &shown))
     }
 
     fn who(&self) -> Who {
@@ -192,4 +229,14 @@ async fn next_of(
         Some(events) => events.recv().await,
         None => std::future::pending().await,
     }
+}
+
+/// The next message of whoever is looked at: which look, and nothing at its end. Cancel safe.
+async fn next_tapped(taps: &mut [(u64, Tap)]) -> (usize, Option<Tapped>) {
+    if taps.is_empty() {
+        return std::future::pending().await;
+    }
+    let looks = taps.iter_mut().map(|(_, tap)| Box::pin(tap.next()));
+    let (tapped, at, _) = select_all(looks).await;
+    (at, tapped)
 }

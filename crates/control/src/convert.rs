@@ -6,7 +6,7 @@ use domain::{GenerationError, KeepAlive};
 use memory_governor::LedgerStatus;
 use model_host::{HostStatus, ModelState, ModelStatus};
 use supervision::{
-    ChildSpecInfo, Kind, Lifecycle, LifecycleEvent, Restart, Shutdown, Strategy, Topology,
+    AdminError, ChildSpecInfo, Kind, Lifecycle, LifecycleEvent, Restart, Shutdown, Strategy, Topology,
     TopologyNode,
 };
 use tokio::time::Instant;
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::protocol::events::Event;
 use crate::protocol::look::{Actor, Load, Memory, Model, Spec};
 use crate::protocol::rpc::{Code, RpcError};
+use crate::protocol::tap::Tapped;
 
 /// Whole milliseconds.
 pub(crate) fn ms(time: Duration) -> u64 {
@@ -29,6 +30,44 @@ pub(crate) fn unix_ms(wall: SystemTime) -> i64 {
 /// When something was that is so long ago.
 pub(crate) fn ago_ms(ago: Duration, wall: SystemTime) -> i64 {
     unix_ms(wall.checked_sub(ago).unwrap_or(UNIX_EPOCH))
+}
+
+/// What supervision refuses, with its own words.
+pub(crate) fn refused(error: &AdminError) -> RpcError {
+    let code = match error {
+        AdminError::NotFound { .. } => Code::NotFound,
+        AdminError::Path { .. } | AdminError::Limit { .. } => Code::Params,
+        AdminError::Down { .. } | AdminError::Failed(_) | AdminError::Timeout { .. } => {
+            Code::Unavailable
+        }
+        AdminError::TooManyTaps { .. } => Code::Busy,
+        _ => Code::Refused,
+    };
+    RpcError::new(code, error)
+}
+
+/// A message that somebody looks at.
+pub(crate) fn tapped(
+    subscription: u64,
+    one: &supervision::Tapped,
+    now: Instant,
+    wall: SystemTime,
+) -> Tapped {
+    Tapped {
+        subscription,
+        at_ms: ago_ms(now.saturating_duration_since(one.at), wall),
+        message: one.message.clone(),
+        life: one.incarnation,
+        waited_us: one.waited.map(us),
+        took_us: us(one.took),
+        outcome: one.outcome.as_str().to_owned(),
+        missed: one.missed,
+    }
+}
+
+/// In microseconds; a longer time than there are numbers for is the longest.
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// What happened.
@@ -142,6 +181,7 @@ pub(crate) fn actor(node: &TopologyNode) -> Actor {
         restarts: info.restarts,
         queued: info.depth,
         capacity: info.capacity,
+        paused: info.paused,
         handling: info.current.as_ref().map(|(message, _)| message.clone()),
         handling_ms: info.current.as_ref().map(|(_, time)| ms(*time)),
         work: info.work.clone(),

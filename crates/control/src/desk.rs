@@ -2,6 +2,7 @@
 //! something is written down before and after.
 
 mod act;
+mod chaos;
 mod look;
 mod models;
 mod parts;
@@ -160,9 +161,13 @@ impl Desk {
 
     async fn act(&self, call: Call, who: &Who) -> Result<Acted, RpcError> {
         match call {
-            Call::Restart(wish) => self.restart(&wish.actor, wish.dry_run).await,
-            Call::Stop(wish) => self.stop(&wish.actor, wish.dry_run).await,
-            Call::Start(wish) => self.start(&wish.actor, wish.dry_run).await,
+            Call::Restart(wish) => self.restart(&wish.actor, wish.dry_run, who).await,
+            Call::Stop(wish) => self.stop(&wish.actor, wish.dry_run, who).await,
+            Call::Start(wish) => self.start(&wish.actor, wish.dry_run, who).await,
+            Call::Kill(wish) => self.kill(&wish.actor, wish.dry_run, who).await,
+            Call::Pause(wish) => self.hold(&wish.actor, true, wish.dry_run, who).await,
+            Call::Resume(wish) => self.hold(&wish.actor, false, wish.dry_run, who).await,
+            Call::Chaos(wish) => self.chaos(wish, who).await,
             Call::Limit(wish) => self.limit(wish).await,
             Call::Load(wish) => self.load(&wish.model, wish.dry_run).await,
             Call::Unload(wish) => self.unload(&wish.model, wish.dry_run).await,

@@ -1,5 +1,6 @@
-//! What happened in the tree lately. The stream of events keeps the last of them by itself; this takes them out of it when
-//! somebody asks, so that nobody has to run for it and nothing is lost while control is down.
+//! What happened in the whole tree lately, in one order: the tail of the stream that `events` shows. The stream keeps the last
+//! of them by itself; this takes them out of it when somebody asks, so that nobody has to run for it and nothing is lost
+//! while control is down. Why one actor is as it is, supervision's own recorder knows.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;

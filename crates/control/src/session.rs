@@ -1,6 +1,6 @@
 //! What one connection may do and has asked for: pure, a line in, a step out. It knows no socket and no actor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::codec::Heard;
 use crate::protocol::PROTOCOL;
@@ -9,12 +9,13 @@ use crate::protocol::hello::{Greeting, Hello};
 use crate::protocol::level::Level;
 use crate::protocol::rpc::{self, Code, Id, Request, RpcError};
 use crate::protocol::table::{Call, METHODS, Nothing, method};
+use crate::protocol::tap::TapOver;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Requests of one connection that may be under way: a person has one, a program a few. 8.
 pub const UNDER_WAY: usize = 8;
-/// Subscriptions of one connection: one a view. 4.
+/// Subscriptions and looks of one connection: one a view. 4.
 pub const SUBSCRIPTIONS: usize = 4;
 /// The longest name of a client, in characters.
 const NAME: usize = 60;
@@ -39,6 +40,8 @@ pub struct Session {
     client: Option<String>,
     under_way: Vec<Id>,
     subscriptions: BTreeMap<u64, Filter>,
+    /// Looks at messages.
+    taps: BTreeSet<u64>,
     subscribed: u64,
 }
 
@@ -51,6 +54,7 @@ impl Session {
             client: None,
             under_way: Vec::new(),
             subscriptions: BTreeMap::new(),
+            taps: BTreeSet::new(),
             subscribed: 0,
         }
     }
@@ -162,18 +166,43 @@ impl Session {
 
     fn subscribe(&mut self, filter: Filter) -> Result<Value, RpcError> {
         check(&filter)?;
-        if self.subscriptions.len() >= SUBSCRIPTIONS {
-            let what = format!("{SUBSCRIPTIONS} subscriptions are held: end one of them first");
-            return Err(RpcError::new(Code::Busy, what));
-        }
-        self.subscribed += 1;
-        let subscription = self.subscribed;
+        let subscription = self.next_number()?;
         self.subscriptions.insert(subscription, filter);
         to_value(&Subscribed { subscription })
     }
 
+    /// The number of another subscription or look, if there may be one.
+    fn next_number(&mut self) -> Result<u64, RpcError> {
+        if self.subscriptions.len() + self.taps.len() >= SUBSCRIPTIONS {
+            let what = format!("{SUBSCRIPTIONS} subscriptions are held: end one of them first");
+            return Err(RpcError::new(Code::Busy, what));
+        }
+        self.subscribed += 1;
+        Ok(self.subscribed)
+    }
+
+    /// A look that was asked for has begun, or not: the line to write, and its number if it is held.
+    pub fn tapped(&mut self, id: &Id, begun: Result<(), RpcError>) -> (String, Option<u64>) {
+        let number = begun.and_then(|()| self.next_number());
+        let held = number.as_ref().ok().copied();
+        self.taps.extend(held);
+        let answer = number.and_then(|subscription| to_value(&Subscribed { subscription }));
+        (self.answered(id, answer), held)
+    }
+
+    /// A look is over; the line to write.
+    pub fn tap_over(&mut self, subscription: u64) -> String {
+        self.taps.remove(&subscription);
+        rpc::notification("tap_over", &TapOver { subscription })
+    }
+
+    /// Whether somebody still looks.
+    pub fn holds(&self, tap: u64) -> bool {
+        self.taps.contains(&tap)
+    }
+
     fn unsubscribe(&mut self, subscription: u64) -> Result<Value, RpcError> {
-        if self.subscriptions.remove(&subscription).is_some() {
+        if self.subscriptions.remove(&subscription).is_some() || self.taps.remove(&subscription) {
             return to_value(&Nothing {});
         }
         let what = format!("subscription = {subscription} is not held");

@@ -119,10 +119,10 @@ async fn a_restart_is_done_heard_explained_and_written_down() {
     {
         match client.next().await.unwrap() {
             News::Happened(happened) => words.push(happened.event.event),
-            News::Lagged(lagged) => panic!("{lagged:?}"),
+            other => panic!("{other:?}"),
         }
     }
-    assert_eq!(words[..2], ["stopping", "stopped"]);
+    assert_eq!(words[..3], ["ordered", "stopping", "stopped"]);
     let subject = Some(named("memory_governor"));
     let why = ask(
         client,

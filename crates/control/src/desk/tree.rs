@@ -1,74 +1,185 @@
-//! Acts on actors: stopped, started, both; and the listeners together.
+//! Acts on actors, each an order to its supervisor; and on the listeners together.
 
-use supervision::{ChildState, RestartChildError, Started, TerminateChildError, TopologyNode};
+use std::time::Duration;
 
-use super::parts::{find, is_below};
-use super::{Desk, done, would};
+use supervision::{
+    Administration, Affected, ChildInfo, ChildState, Fate, Impact, Intervention,
+    Started,
+};
+
+use super::parts::find;
+use super::{Desk, LOOK, Who, done, would};
+use crate::convert::refused;
 use crate::protocol::act::Acted;
 use crate::protocol::rpc::{Code, RpcError};
 use crate::server::CHILD_ID;
 
-/// What is to become of an actor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
-    Restart,
-    Stop,
-    Start,
+/// How long an order may take: an actor may finish its message, stop and start for half a minute each.
+const ORDER: Duration = Duration::from_secs(90);
+
+/// Who is meant by an order, and whom it would concern.
+struct Target {
+    path: String,
+    info: ChildInfo,
+    impact: Impact,
+}
+
+impl Target {
+    fn refuse<T>(&self, what: &str) -> Result<T, RpcError> {
+        let path = &self.path;
+        Err(RpcError::new(
+            Code::Refused,
+            format!("actor = {path} {what}"),
+        ))
+    }
+
+    /// ` with root/b, root/c`: who else is stopped and started, or stopped.
+    fn company(&self) -> String {
+        let others = self.impact.affected.iter();
+        let others: Vec<&str> = others
+            .filter(|one| one.child != self.info.child)
+            .map(|one| one.child.as_str())
+            .collect();
+        match others.as_slice() {
+            [] => String::new(),
+            some => format!(", with {}", some.join(", ")),
+        }
+    }
 }
 
 impl Desk {
-    pub(super) async fn restart(&self, actor: &str, dry_run: bool) -> Result<Acted, RpcError> {
-        let topology = self.topology().await;
-        let node = find(&topology, actor)?;
-        let path = self.reachable(node, Wish::Restart)?;
-        let queued = node.info.depth;
-        if dry_run {
-            let below = match topology.nodes().filter(|n| is_below(n, &path)).count() {
-                0 => String::new(),
-                below => format!(" with the {below} below it"),
-            };
-            let what = format!(
-                "would stop {path}{below}, where {queued} messages wait, and start it again"
-            );
-            return Ok(would(what));
-        }
-        self.terminate(node).await?;
-        self.begin(node).await?;
-        Ok(done(format!("{path} was stopped and started again")))
+    pub(super) fn orders(&self, who: &Who) -> Administration {
+        self.deps.tree.administration().on_behalf_of(&who.0)
     }
 
-    pub(super) async fn stop(&self, actor: &str, dry_run: bool) -> Result<Acted, RpcError> {
-        let topology = self.topology().await;
-        let node = find(&topology, actor)?;
-        let path = self.reachable(node, Wish::Stop)?;
-        if node.info.state == ChildState::Down {
-            let what = format!("actor = {path} is down already");
-            return Err(RpcError::new(Code::Refused, what));
-        }
+    pub(super) async fn restart(
+        &self,
+        actor: &str,
+        dry_run: bool,
+        who: &Who,
+    ) -> Result<Acted, RpcError> {
+        let target = self.target(actor, Intervention::Restart).await?;
+        let (path, with) = (&target.path, target.company());
         if dry_run {
-            return Ok(would(format!("would stop {path}, until it is started")));
+            let queued = target.info.depth;
+            let ended = ended(&target.impact.affected);
+            return Ok(would(format!(
+                "would stop {path}{with}, and start it again; {queued} messages wait, and are kept{ended}"
+            )));
         }
-        self.terminate(node).await?;
-        Ok(done(format!("{path} is stopped until it is started")))
+        let started = self.orders(who).restart(path, ORDER).await;
+        Ok(match started.map_err(|error| refused(&error))? {
+            Started::Running => done(format!("{path}{with} was stopped and started again")),
+            Started::Ignored => done(format!("{path} decided that it is not wanted any more")),
+        })
     }
 
-    pub(super) async fn start(&self, actor: &str, dry_run: bool) -> Result<Acted, RpcError> {
-        let topology = self.topology().await;
-        let node = find(&topology, actor)?;
-        let path = self.reachable(node, Wish::Start)?;
-        if node.info.state != ChildState::Down {
-            let health = node.info.health;
-            let what = format!("actor = {path} is {health}, not down: there is nothing to start");
-            return Err(RpcError::new(Code::Refused, what));
+    pub(super) async fn stop(
+        &self,
+        actor: &str,
+        dry_run: bool,
+        who: &Who,
+    ) -> Result<Acted, RpcError> {
+        let target = self.target(actor, Intervention::Stop).await?;
+        let (path, with) = (&target.path, target.company());
+        if target.info.state == ChildState::Down {
+            return target.refuse("is down already");
+        }
+        if dry_run {
+            let queued = target.info.depth;
+            return Ok(would(format!(
+                "would stop {path}{with}, until it is started; {queued} messages wait, and would be handled first"
+            )));
+        }
+        let stopped = self.orders(who).stop(path, ORDER).await;
+        stopped.map_err(|error| refused(&error))?;
+        Ok(done(format!("{path}{with} is stopped until it is started")))
+    }
+
+    pub(super) async fn start(
+        &self,
+        actor: &str,
+        dry_run: bool,
+        who: &Who,
+    ) -> Result<Acted, RpcError> {
+        let target = self.target(actor, Intervention::Start).await?;
+        let path = &target.path;
+        if target.info.state != ChildState::Down {
+            let health = target.info.health;
+            return target.refuse(&format!("is {health}, not down: there is nothing to start"));
         }
         if dry_run {
             return Ok(would(format!("would start {path}")));
         }
-        let started = self.begin(node).await?;
-        Ok(done(match started {
+        let started = self.orders(who).start(path, ORDER).await;
+        Ok(done(match started.map_err(|error| refused(&error))? {
             Started::Running => format!("{path} is up"),
             Started::Ignored => format!("{path} decided that it is not wanted"),
         }))
+    }
+
+    pub(super) async fn kill(
+        &self,
+        actor: &str,
+        dry_run: bool,
+        who: &Who,
+    ) -> Result<Acted, RpcError> {
+        let target = self.target(actor, Intervention::Kill).await?;
+        let (path, with) = (&target.path, target.company());
+        let hand = match &target.info.current {
+            Some((message, _)) => format!("{message} would be lost"),
+            None => "no message is in hand".to_owned(),
+        };
+        if dry_run {
+            return Ok(would(format!(
+                "would kill {path} as a crash would{with}; {hand}"
+            )));
+        }
+        let killed = self.orders(who).kill(path, ORDER).await;
+        killed.map_err(|error| refused(&error))?;
+        Ok(done(format!(
+            "{path} was killed; `why` tells what followed"
+        )))
+    }
+
+    /// Pauses, or resumes.
+    pub(super) async fn hold(
+        &self,
+        actor: &str,
+        paused: bool,
+        dry_run: bool,
+        who: &Who,
+    ) -> Result<Acted, RpcError> {
+        let what = if paused {
+            Intervention::Pause
+        } else {
+            Intervention::Resume
+        };
+        let target = self.target(actor, what).await?;
+        let (path, queued) = (&target.path, target.info.depth);
+        if target.info.capacity == 0 {
+            return target.refuse("has no queue, so there is nothing to pause: name an actor");
+        }
+        if target.info.paused == paused {
+            let how = if paused { "paused already" } else { "not paused" };
+            return target.refuse(&format!("is {how}"));
+        }
+        let orders = self.orders(who);
+        let (order, what) = if paused {
+            ("pause", format!("until it is resumed; {queued} wait now"))
+        } else {
+            ("resume", format!("{queued} messages have waited"))
+        };
+        if dry_run {
+            return Ok(would(format!("would {order} {path}: {what}")));
+        }
+        let ordered = if paused {
+            orders.pause(path, ORDER).await
+        } else {
+            orders.resume(path, ORDER).await
+        };
+        ordered.map_err(|error| refused(&error))?;
+        Ok(done(format!("{path} {order}d: {what}")))
     }
 
     pub(super) async fn drain(&self, dry_run: bool) -> Result<Acted, RpcError> {
@@ -88,56 +199,47 @@ impl Desk {
         }
         for child in &up {
             let ended = self.deps.tree.terminate_child(&child.id).await;
-            ended.map_err(|error| not_stopped(&error))?;
+            ended.map_err(|error| RpcError::new(Code::Unavailable, error))?;
         }
         Ok(done(format!(
             "{names} is stopped: nothing new is taken; `start` takes that back"
         )))
     }
 
-    /// The path, if this may be done to it.
-    fn reachable(&self, node: &TopologyNode, wish: Wish) -> Result<String, RpcError> {
-        let path = node.info.child.to_string();
-        let refuse = |what: String| Err(RpcError::new(Code::Refused, what));
+    /// Who is meant, if this may be done to them.
+    async fn target(&self, actor: &str, what: Intervention) -> Result<Target, RpcError> {
+        let topology = self.topology().await;
+        let info = find(&topology, actor)?.info.clone();
+        let path = info.child.to_string();
         let own = self.deps.tree.child();
-        if node.info.child == *own {
-            return refuse(format!("actor = {path} is the root: use shutdown"));
+        if info.child == *own {
+            let what = format!("actor = {path} is the root: use shutdown");
+            return Err(RpcError::new(Code::Refused, what));
         }
-        if node.info.child == own.join(&CHILD_ID.into()) && wish != Wish::Start {
-            return refuse(format!(
-                "actor = {path} is who answers you: it cannot end itself and tell; use shutdown"
-            ));
+        let orders = self.deps.tree.administration();
+        let impact = orders.impact(&path, what.clone(), LOOK).await;
+        let target = Target {
+            path,
+            info,
+            impact: impact.map_err(|error| refused(&error))?,
+        };
+        let us = own.join(&CHILD_ID.into());
+        let harmless = what == Intervention::Start;
+        if !harmless && target.impact.affected.iter().any(|one| one.child == us) {
+            return target.refuse(
+                "is who answers you, or would take that with it: it cannot end itself and tell; use shutdown",
+            );
         }
-        if own.join(&node.info.id) != node.info.child {
-            return refuse(format!(
-                "actor = {path} is no child of the root: act on the supervisor that it belongs to"
-            ));
-        }
-        Ok(path)
-    }
-
-    async fn terminate(&self, node: &TopologyNode) -> Result<(), RpcError> {
-        let ended = self.deps.tree.terminate_child(&node.info.id).await;
-        ended.map_err(|error| not_stopped(&error))
-    }
-
-    async fn begin(&self, node: &TopologyNode) -> Result<Started, RpcError> {
-        let started = self.deps.tree.restart_child(&node.info.id).await;
-        started.map_err(|error| {
-            let code = match error {
-                RestartChildError::NotFound { .. } => Code::NotFound,
-                RestartChildError::Failed(_) | RestartChildError::Down { .. } => Code::Unavailable,
-                _ => Code::Refused,
-            };
-            RpcError::new(code, error)
-        })
+        Ok(target)
     }
 }
 
-fn not_stopped(error: &TerminateChildError) -> RpcError {
-    let code = match error {
-        TerminateChildError::NotFound { .. } => Code::NotFound,
-        TerminateChildError::Down { .. } => Code::Unavailable,
-    };
-    RpcError::new(code, error)
+/// `; root/a/1 ends`: children that are not started again.
+fn ended(affected: &[Affected]) -> String {
+    let ends = affected.iter().filter(|one| one.fate == Fate::Ended);
+    let ends: Vec<&str> = ends.map(|one| one.child.as_str()).collect();
+    match ends.as_slice() {
+        [] => String::new(),
+        some => format!("; not started again: {}", some.join(", ")),
+    }
 }

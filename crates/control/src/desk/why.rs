@@ -2,9 +2,12 @@
 
 use conversation_store::messages::ReadControlLog;
 
+use supervision::{Flight, LifecycleEvent};
+
+use super::parts::find;
 use super::{Desk, LOOK};
 use crate::convert;
-use crate::protocol::events::{Filter, is_under};
+use crate::protocol::events::{Event, Filter, is_under};
 use crate::protocol::look::{Reason, Why, WhyAnswer};
 
 /// Entries of the audit log that are looked through.
@@ -14,7 +17,7 @@ impl Desk {
     pub(super) async fn why(&self, wish: &Why) -> WhyAnswer {
         let subject = wish.subject.as_deref();
         let mut answer = WhyAnswer {
-            reasons: self.seen(subject),
+            reasons: self.seen(subject).await,
             forgotten: 0,
             silent: Vec::new(),
         };
@@ -63,11 +66,25 @@ impl Desk {
         answer
     }
 
-    /// What supervision saw of the subject, without what is as it should be.
-    fn seen(&self, subject: Option<&str>) -> Vec<Reason> {
+    /// What supervision saw of the subject, without what is as it should be. Of an actor its own recorder tells, which no
+    /// other actor's noise can push out; of everything else, the last events of the whole tree.
+    async fn seen(&self, subject: Option<&str>) -> Vec<Reason> {
+        let (now, wall) = self.moment();
+        if let Some(flight) = self.flight(subject).await {
+            let events = flight.records.into_iter().map(|one| {
+                let event = LifecycleEvent {
+                    child: one.child,
+                    incarnation: one.incarnation,
+                    at: one.at,
+                    what: one.what,
+                };
+                reason(convert::event(&event, now, wall))
+            });
+            return events.collect();
+        }
         let past = self
             .recorder()
-            .past(&Filter::default(), usize::MAX, self.moment());
+            .past(&Filter::default(), usize::MAX, (now, wall));
         let events = past.events.into_iter().filter(|event| {
             let usual = matches!(event.event.as_str(), "starting" | "stopping");
             let about = subject.is_none_or(|subject| {
@@ -75,14 +92,30 @@ impl Desk {
             });
             about && !usual
         });
-        events
-            .map(|event| Reason {
-                at_ms: event.at_ms,
-                source: "supervision".to_owned(),
-                times: 1,
-                text: format!("{} {}", event.actor, event.text),
-            })
-            .collect()
+        events.map(reason).collect()
+    }
+
+    /// The steps of the actor that is meant, if one is and there are any.
+    async fn flight(&self, subject: Option<&str>) -> Option<Flight> {
+        let subject = subject?;
+        let topology = self.topology().await;
+        let path = find(&topology, subject).map_or_else(
+            // It may be gone, and its steps still be there.
+            |_| subject.to_owned(),
+            |node| node.info.child.to_string(),
+        );
+        let flight = self.deps.tree.administration().why(path).ok()?;
+        flight.own().next()?;
+        Some(flight)
+    }
+}
+
+fn reason(event: Event) -> Reason {
+    Reason {
+        at_ms: event.at_ms,
+        source: "supervision".to_owned(),
+        times: 1,
+        text: format!("{} {}", event.actor, event.text),
     }
 }
 

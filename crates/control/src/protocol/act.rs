@@ -33,7 +33,7 @@ macro_rules! about_an_actor {
 }
 
 about_an_actor! {
-    /// Stops an actor and starts it again.
+    /// Stops an actor in order, keeps what waits for it, and starts it again; answered when it is up.
     Restart
 }
 about_an_actor! {
@@ -43,6 +43,49 @@ about_an_actor! {
 about_an_actor! {
     /// Starts an actor that is down.
     Start
+}
+about_an_actor! {
+    /// Drops what an actor does where it stands, as a crash would: that message is lost, those that wait are not.
+    Kill
+}
+about_an_actor! {
+    /// What waits for an actor goes on waiting, until `resume` or a stop.
+    Pause
+}
+about_an_actor! {
+    /// An actor that was paused goes on.
+    Resume
+}
+
+/// A fault on purpose, to see what the tree makes of it. Refused unless the server was started with it allowed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Chaos {
+    /// Whose: a path such as `root/model_host`, or the end of it if only one actor has that.
+    pub actor: String,
+    /// Which.
+    pub fault: Fault,
+    /// How much later each message is handled, in milliseconds, at most 10 000; 100 if not said. Of `slow` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+    /// For how long, in milliseconds, at most 600 000; 10 000 if not said. Of `stall` and `slow`; 0 ends a `slow`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_ms: Option<u64>,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Faults that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The next message that was queued crashes it.
+    Crash,
+    /// It takes no message for a time.
+    Stall,
+    /// It handles each message later, for a time.
+    Slow,
 }
 
 /// A message about one model.

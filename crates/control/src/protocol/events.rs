@@ -31,7 +31,7 @@ pub struct Event {
     /// Which of its lives, from 1; 0 before the first.
     pub life: u64,
     /// What happened: starting, ready, crashed, `backing_off`, restarted, stopping, stopped, killed, escalated,
-    /// `auto_shutdown`, stuck, unstuck or `start_failed`.
+    /// `auto_shutdown`, stuck, unstuck, `start_failed` or ordered.
     pub event: String,
     /// The same in a sentence.
     pub text: String,
@@ -50,7 +50,7 @@ pub struct Filter {
     /// An actor and everything below it: a path such as `root/model_host`, or the end of one such as `model_host`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-    /// These events only, by their words; at most 13.
+    /// These events only, by their words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
 }

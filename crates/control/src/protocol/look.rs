@@ -101,6 +101,9 @@ pub struct Actor {
     pub queued: usize,
     /// Messages that may wait; 0 for what has no queue.
     pub capacity: usize,
+    /// What waits goes on waiting, because somebody said so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// The message being handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handling: Option<String>,

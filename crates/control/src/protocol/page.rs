@@ -10,6 +10,7 @@ use super::PROTOCOL;
 use super::events::{Happened, Lagged};
 use super::rpc::Code;
 use super::table::METHODS;
+use super::tap::{TapOver, Tapped};
 use crate::codec::LINE;
 use crate::session::{SUBSCRIPTIONS, UNDER_WAY};
 
@@ -21,6 +22,8 @@ pub fn page() -> String {
     let mut made = SchemaSettings::draft2020_12().into_generator();
     made.subschema_for::<Happened>();
     made.subschema_for::<Lagged>();
+    made.subschema_for::<Tapped>();
+    made.subschema_for::<TapOver>();
     let mut text = FRONT
         .replace("{protocol}", &PROTOCOL.to_string())
         .replace("{line}", &(LINE >> 20).to_string())

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{act, events, hello, level::Level, look};
+use super::{act, events, hello, level::Level, look, tap};
 
 /// A request's parameters, and what they are answered with. To send one is to call the method.
 pub trait Ask: Serialize + DeserializeOwned {
@@ -113,6 +113,8 @@ methods! {
         "What happens in the tree from now on, as notifications.";
     "unsubscribe" Unsubscribe(events::Unsubscribe) -> Nothing, Observe, false, r#"{"subscription":1}"#,
         "Ends a subscription.";
+    "tap" Tap(tap::Tap) -> events::Subscribed, Observe, false, r#"{"actor":"model_host","for_s":10}"#,
+        "The messages that an actor handles from now on, as notifications; ends by itself.";
     "why" Why(look::Why) -> look::WhyAnswer, Observe, false, r#"{"subject":"model_host"}"#,
         "Why something was restarted, evicted, refused or changed.";
     "conversations" Conversations(look::Conversations) -> look::ConversationsAnswer, Observe, false, "{}",
@@ -122,11 +124,17 @@ methods! {
     "audit" Audit(look::Audit) -> look::AuditAnswer, Observe, false, r#"{"limit":10}"#,
         "Who changed what, and when.";
     "restart" Restart(act::Restart) -> act::Acted, Operate, true, r#"{"actor":"memory_governor"}"#,
-        "Stops an actor and starts it again.";
+        "Stops an actor in order and starts it again; what waits for it is kept.";
     "stop" Stop(act::Stop) -> act::Acted, Operate, true, r#"{"actor":"gateway"}"#,
         "Stops an actor; it stays down until it is started.";
     "start" Start(act::Start) -> act::Acted, Operate, true, r#"{"actor":"gateway"}"#,
         "Starts an actor that is down.";
+    "kill" Kill(act::Kill) -> act::Acted, Operate, true, r#"{"actor":"model_host"}"#,
+        "Drops what an actor does where it stands, as a crash would.";
+    "pause" Pause(act::Pause) -> act::Acted, Operate, true, r#"{"actor":"model_host"}"#,
+        "What waits for an actor goes on waiting, until it is resumed or stopped.";
+    "resume" Resume(act::Resume) -> act::Acted, Operate, true, r#"{"actor":"model_host"}"#,
+        "An actor that was paused goes on.";
     "limit" Limit(act::Limit) -> act::Acted, Operate, true, r#"{"what":"memory","value":2147483648}"#,
         "Changes a limit until the settings change it again.";
     "load" Load(act::LoadModel) -> act::Acted, Operate, true, r#"{"model":"smollm2-135m-instruct"}"#,
@@ -145,6 +153,8 @@ methods! {
         "Takes nothing new and lets running answers finish.";
     "config.set" ConfigSet(act::ConfigSet) -> act::Acted, Admin, true, r#"{"changes":[{"key":"model.temperature","value":"0.7"}]}"#,
         "Changes settings for good, all of them or none.";
+    "chaos" Chaos(act::Chaos) -> act::Acted, Admin, true, r#"{"actor":"model_host","fault":"crash"}"#,
+        "A fault on purpose, where the server was started with that allowed.";
     "shutdown" Shutdown(act::Shutdown) -> act::Acted, Admin, true, r#"{"deadline_ms":5000}"#,
         "Ends the server in order.";
 }

@@ -9,16 +9,17 @@
     reason = "helpers of tests; not every test file uses all of them"
 )]
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use agent_worker::client::Agents;
 use chat_config::Author;
 use conversation_store::{Archive, StoreConfig};
-use domain::ModelName;
+use domain::{Bytes, ModelName};
 use engine::ModelSource;
-use memory_governor::FileProbe;
+use memory_governor::Probe;
 use model_host::{HostConfig, ModelHost, ModelHostDeps, ResolveModel};
 use paraphym_control::{Client, ControlConfig, ControlDeps, Level, Limits};
 use runtime::Census;
@@ -34,6 +35,9 @@ use tokio::sync::watch;
 /// Far beyond what anything here takes, so that a failure is one and not a hang.
 pub const FOR_EVER: Duration = Duration::from_mins(1);
 
+/// Far more than the scripted models take.
+const MEMORY: Bytes = Bytes(1 << 30);
+
 struct Anywhere;
 
 impl ResolveModel for Anywhere {
@@ -43,6 +47,15 @@ impl ResolveModel for Anywhere {
         }
         let path = PathBuf::from(model.as_str());
         Ok(ModelSource { path })
+    }
+}
+
+/// A machine about which nothing can be read, so that a busy one makes no difference.
+struct Nowhere;
+
+impl Probe for Nowhere {
+    fn read(&self, _: &Path) -> io::Result<String> {
+        Err(io::ErrorKind::NotFound.into())
     }
 }
 
@@ -74,7 +87,7 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let loader = ScriptedLoader::new(Answer::Counting).with_card(|c| c.context_tokens = 4096);
         let control = loader.control();
-        let (governor, memory) = memory_governor::child(None, Arc::new(FileProbe));
+        let (governor, memory) = memory_governor::child(Some(MEMORY), Arc::new(Nowhere));
         let (janitor_spec, janitor) = cache_janitor::child(memory.clone());
         let author = Author {
             who: "a test".to_owned(),
@@ -99,7 +112,7 @@ impl Scene {
         let turns = agent_worker::settings::Config::default();
         let (agent_specs, workers) = agent_worker::client::children(&turns);
         let agents = Agents::new(workers, models.clone(), turns);
-        let mut spec = SupervisorSpec::new("root");
+        let mut spec = SupervisorSpec::new("root").allow_chaos();
         for child in [config_spec, governor, janitor_spec, store_spec]
             .into_iter()
             .chain(model_specs)
@@ -122,6 +135,7 @@ impl Scene {
                 threads: Vec::new(),
             }),
             clock: Arc::new(SystemTime::now),
+            chaos: true,
             listeners: vec!["cache_janitor".into()],
             stop,
         };
