@@ -20,7 +20,7 @@ use domain::{Bytes, ModelName};
 
 use crate::size::parse_size;
 pub(crate) use config::{ConfigAction, Configs};
-pub(crate) use ctl::{Ctl, CtlConfig, Limited, Verb, loudness};
+pub(crate) use ctl::{Ctl, CtlConfig, Fault, Limited, Verb, loudness};
 pub(crate) use history::{Export, Histories, HistoryAction};
 pub(crate) use memory::{Memories, MemoryAction, Whose};
 pub(crate) use model::{ModelAction, Models};
@@ -239,6 +239,9 @@ pub(crate) struct Serve {
     /// /tmp/paraphym-UID/control.sock; a second server goes without]
     #[arg(long, value_name = "PATH|off")]
     pub(crate) control: Option<PathBuf>,
+    /// Allow `paraphym ctl chaos`: faults on purpose, to see what the server makes of them
+    #[arg(long)]
+    pub(crate) allow_chaos: bool,
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "clap wants a Result")]

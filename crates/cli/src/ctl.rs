@@ -3,6 +3,7 @@
 mod events;
 mod human;
 mod show;
+mod tap;
 mod wish;
 
 use std::time::Duration;
@@ -79,6 +80,11 @@ impl Asking<'_> {
             Wish::Restart(one) => self.act(&one, ACT).await,
             Wish::Stop(one) => self.act(&one, ACT).await,
             Wish::Start(one) => self.act(&one, ACT).await,
+            Wish::Kill(one) => self.act(&one, ACT).await,
+            Wish::Pause(one) => self.act(&one, ACT).await,
+            Wish::Resume(one) => self.act(&one, ACT).await,
+            Wish::Chaos(one) => self.act(&one, ACT).await,
+            Wish::Tap(look) => tap::look(self, look).await,
             Wish::Limit(one) => self.act(&one, ACT).await,
             Wish::Load(one) => self.act(&one, LOAD).await,
             Wish::Unload(one) => self.act(&one, ACT).await,

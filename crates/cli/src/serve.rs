@@ -47,6 +47,10 @@ pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> 
         Some(off) if off.as_os_str() == "off" => builder,
         Some(socket) => builder.control(socket),
     };
+    if args.allow_chaos {
+        note("faults on purpose are allowed");
+        builder = builder.allow_chaos();
+    }
     let host = builder.start().await?;
     match stage.unless_signalled(host.address()).await {
         Ok(Some(address)) => note(&format!("listening on http://{address}")),

@@ -39,7 +39,7 @@ impl Server {
         fs::create_dir_all(&models).unwrap();
         let model = models.join("smollm2-135m-instruct.gguf");
         TinyModel::qwen2().write(&model).unwrap();
-        Self::with(home, &[])
+        Self::with(home, &["--allow-chaos"])
     }
 
     fn with(home: Home, args: &[&str]) -> Self {
@@ -130,6 +130,10 @@ fn every_example_is_run_in_words_and_as_json() {
             follows(&server, &args);
             continue;
         }
+        if args[0] == "tap" {
+            looks(&server, &args);
+            continue;
+        }
         prepare(&server, &args);
         assert!(!server.say(&args).is_empty(), "{line}");
         prepare(&server, &args);
@@ -155,6 +159,12 @@ fn prepare(server: &Server, args: &[&str]) {
         // It may be up already.
         ["stop", actor] => drop(server.ctl(&["start", actor])),
         ["start", actor] => drop(server.ctl(&["stop", actor])),
+        ["pause", actor] => drop(server.ctl(&["resume", actor])),
+        ["resume", actor] => drop(server.ctl(&["pause", actor])),
+        // It rests for a moment after a crash.
+        ["kill" | "chaos", ..] => {
+            while server.json(&["status"])["unwell"] != serde_json::json!([]) {}
+        }
         ["unpin", model] => drop(server.say(&["pin", model])),
         ["unload", model] => drop(server.say(&["load", model])),
         _ => {}
@@ -179,6 +189,60 @@ fn follows(server: &Server, args: &[&str]) {
     }
     signal(&child, Signal::INT);
     assert_eq!(finish(child).code, Some(130));
+}
+
+/// The messages that an actor handles meanwhile, in words and as JSON; what is asked of it is among them.
+fn looks(server: &Server, args: &[&str]) {
+    for words in [true, false] {
+        let json: &[&str] = if words { &[] } else { &["--json"] };
+        let mut child = server
+            .home
+            .paraphym(&[&["ctl"], args, json].concat())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        // When the look begins is not told, so it is asked until the look has seen it.
+        let first = std::thread::scope(|scope| {
+            let line = std::thread::Builder::new()
+                .spawn_scoped(scope, || {
+                    let mut line = String::new();
+                    out.read_line(&mut line).unwrap();
+                    line
+                })
+                .unwrap();
+            while !line.is_finished() {
+                server.say(&["status"]);
+            }
+            line.join().unwrap()
+        });
+        let said = finish(child);
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        if words {
+            assert!(first.contains("Status handled in "), "{first}");
+        } else {
+            let first: Value = serde_json::from_str(&first).unwrap();
+            assert_eq!(
+                (&first["message"], &first["outcome"]),
+                (&"Status".into(), &"handled".into())
+            );
+        }
+    }
+}
+
+#[test]
+fn faults_on_purpose_are_off_unless_the_server_was_told() {
+    let server = Server::with(Home::new(), &[]);
+    let args = ["chaos", "crash", "memory_governor"];
+    assert_refused(&server.ctl(&args), 1, &["--allow-chaos"]);
+    assert_refused(
+        &server.ctl(&["chaos", "dance", "memory_governor"]),
+        2,
+        &["dance"],
+    );
+    let args = ["chaos", "crash", "memory_governor", "--by", "1s"];
+    assert_refused(&server.ctl(&args), 2, &["delay_ms"]);
+    assert_eq!(server.json(&["status"])["unwell"], serde_json::json!([]));
+    server.end();
 }
 
 #[test]

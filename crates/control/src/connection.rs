@@ -153,7 +153,9 @@ impl Connection {
             Done::Answer(result) => return self.session.answered(id, result),
             Done::Tap(begun) => begun,
         };
-        let (line, number) = self.session.tapped(id, begun.as_ref().map(drop).map_err(Clone::clone));
+        let (line, number) = self
+            .session
+            .tapped(id, begun.as_ref().map(drop).map_err(Clone::clone));
         self.taps.extend(number.zip(begun.ok()));
         line
     }

@@ -6,8 +6,8 @@ use domain::{GenerationError, KeepAlive};
 use memory_governor::LedgerStatus;
 use model_host::{HostStatus, ModelState, ModelStatus};
 use supervision::{
-    AdminError, ChildSpecInfo, Kind, Lifecycle, LifecycleEvent, Restart, Shutdown, Strategy, Topology,
-    TopologyNode,
+    AdminError, ChildSpecInfo, Kind, Lifecycle, LifecycleEvent, Restart, Shutdown, Strategy,
+    Topology, TopologyNode,
 };
 use tokio::time::Instant;
 

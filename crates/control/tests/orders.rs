@@ -231,9 +231,17 @@ async fn who_is_killed_is_started_again_and_why_tells_who_asked() {
         .filter(|one| one.source == "supervision")
         .map(|one| one.text.as_str())
         .collect();
-    let parts = ["kill, ordered by a test (uid ", "was killed", "rests for", "was started again"];
+    let parts = [
+        "kill, ordered by a test (uid ",
+        "was killed",
+        "rests for",
+        "was started again",
+    ];
     for part in parts {
-        assert!(told.iter().any(|one| one.contains(part)), "{part}: {told:?}");
+        assert!(
+            told.iter().any(|one| one.contains(part)),
+            "{part}: {told:?}"
+        );
     }
     assert!(told.iter().all(|one| !one.contains("cache_janitor")));
     let nobody = Why {
@@ -266,7 +274,10 @@ async fn a_fault_on_purpose_is_one_and_the_tree_mends_it() {
     chaos.for_ms = Some(600_000);
     chaos.dry_run = true;
     let dry = ask(client, &chaos).await;
-    assert!(dry.what.contains("would make root/memory_governor stall"), "{dry:?}");
+    assert!(
+        dry.what.contains("would make root/memory_governor stall"),
+        "{dry:?}"
+    );
     chaos.dry_run = false;
     assert!(ask(client, &chaos).await.done);
     let inspect = Inspect {
@@ -312,7 +323,10 @@ async fn the_messages_of_an_actor_are_looked_at_until_the_look_is_over() {
     };
     assert_eq!((seen.len(), over), (2, first));
     for one in seen {
-        assert_eq!((one.message.as_str(), one.outcome.as_str()), ("Status", "handled"));
+        assert_eq!(
+            (one.message.as_str(), one.outcome.as_str()),
+            ("Status", "handled")
+        );
         assert_eq!((one.subscription, one.life), (first, 1));
     }
     // Four at a time; what is given back is free for another.
@@ -330,7 +344,13 @@ async fn the_messages_of_an_actor_are_looked_at_until_the_look_is_over() {
     assert_refused(never, Code::NotFound, "is not held");
     let mut task = look(1);
     task.actor = "control".to_owned();
-    ask(client, &Unsubscribe { subscription: held[0] }).await;
+    ask(
+        client,
+        &Unsubscribe {
+            subscription: held[0],
+        },
+    )
+    .await;
     assert_refused(client.ask(&task, FOR_EVER).await, Code::Refused, "no queue");
     scene.end().await;
 }

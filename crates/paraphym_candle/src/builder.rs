@@ -97,6 +97,7 @@ pub struct Builder {
     bind: Option<SocketAddr>,
     tokens: Option<TokenFile>,
     control: Option<Wanted>,
+    chaos: bool,
     loader: Option<Arc<dyn ModelLoader>>,
     runtime: Option<Runtime>,
     seed: Option<u64>,
@@ -120,6 +121,7 @@ impl Default for Builder {
             bind: None,
             tokens: None,
             control: None,
+            chaos: false,
             loader: None,
             runtime: None,
             seed: None,
@@ -221,6 +223,12 @@ impl Builder {
         self
     }
 
+    /// Faults on purpose may be asked for over the control socket, to try out what a tree makes of them.
+    pub fn allow_chaos(mut self) -> Self {
+        self.chaos = true;
+        self
+    }
+
     /// One more tool beside those that are built in.
     pub fn tool(mut self, tool: Arc<dyn Tool>) -> Self {
         self.tools.push(tool);
@@ -285,6 +293,9 @@ impl Builder {
         let applier = applied(&tree, &settings, servers, fixed, self.log);
         let upkeep = upkeep::child(runtime.clone(), metrics.clone());
         tree.spec = tree.spec.child(applier).child(upkeep);
+        if self.chaos {
+            tree.spec = tree.spec.allow_chaos();
+        }
         let mut edge = None;
         if let Some(bind) = self.bind {
             let edges = Edges {
@@ -306,7 +317,9 @@ impl Builder {
         let (stop, asked_to_stop) = watch::channel(None);
         let steered = self.control.map(|wanted| {
             let shared = (events.clone(), settings.clone(), runtime.clone());
-            Steering::new(wanted, shared, log, clock, stop).add_to(&mut tree)
+            Steering::new(wanted, shared, log, clock, stop)
+                .with_chaos(self.chaos)
+                .add_to(&mut tree)
         });
         let root = start_root(tree.spec, events)
             .await

@@ -39,6 +39,7 @@ pub(crate) struct Steering {
     runtime: Runtime,
     clock: chat_config::Clock,
     stop: watch::Sender<Option<Duration>>,
+    chaos: bool,
 }
 
 impl Steering {
@@ -57,7 +58,14 @@ impl Steering {
             runtime,
             clock,
             stop,
+            chaos: false,
         }
+    }
+
+    /// Whether the spec of the root allows faults on purpose.
+    pub(crate) fn with_chaos(mut self, allowed: bool) -> Self {
+        self.chaos = allowed;
+        self
     }
 
     /// Adds the child behind all others, so that it is there for all of their lives but the last moments. Which child it is.
@@ -74,6 +82,7 @@ impl Steering {
             log: self.log,
             threads: Arc::new(move || runtime.census()),
             clock: self.clock,
+            chaos: self.chaos,
             listeners: vec!["gateway".into()],
             stop: self.stop,
         };

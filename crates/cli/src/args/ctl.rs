@@ -26,6 +26,10 @@ Examples:
   paraphym ctl restart memory_governor
   paraphym ctl stop cache_janitor
   paraphym ctl start cache_janitor
+  paraphym ctl kill cache_janitor
+  paraphym ctl pause cache_janitor
+  paraphym ctl resume cache_janitor
+  paraphym ctl tap memory_governor --for 2s
   paraphym ctl limit memory 2GiB
   paraphym ctl limit queue 32
   paraphym ctl load smollm2-135m-instruct
@@ -39,6 +43,9 @@ Examples:
   paraphym ctl log model_host debug --for 1m
   paraphym ctl log reset
   paraphym ctl audit
+  paraphym ctl chaos stall memory_governor --for 1s
+  paraphym ctl chaos slow memory_governor --by 50ms --for 1s
+  paraphym ctl chaos crash memory_governor
   paraphym ctl drain
   paraphym ctl shutdown --deadline 5s
 
@@ -91,12 +98,47 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = count)]
         limit: usize,
     },
-    /// Stop an actor and start it again
+    /// Stop an actor in order and start it again; what waits for it is kept
     Restart(OnActor),
     /// Stop an actor; it stays down until it is started
     Stop(OnActor),
     /// Start an actor that is down
     Start(OnActor),
+    /// Drop what an actor does where it stands, as a crash would
+    Kill(OnActor),
+    /// Let what waits for an actor go on waiting
+    Pause(OnActor),
+    /// Let an actor that was paused go on
+    Resume(OnActor),
+    /// Look at the messages an actor handles: their names and times, never what is in them
+    Tap {
+        /// An actor
+        actor: String,
+        /// For how long, such as 90s, at most 10m
+        #[arg(long = "for", value_name = "TIME", default_value = "1m", value_parser = span)]
+        time: Duration,
+        /// End after so many messages
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        messages: u64,
+        /// Show at most so many in a second; others are counted
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        rate: u32,
+    },
+    /// Make an actor fail on purpose, where the server was started with --allow-chaos
+    Chaos {
+        /// What it is to do
+        fault: Fault,
+        /// An actor
+        actor: String,
+        /// How much later each message is handled, at most 10s [of slow, default: 100ms]
+        #[arg(long, value_name = "TIME", value_parser = span)]
+        by: Option<Duration>,
+        /// For how long, at most 10m [of stall and slow, default: 10s]
+        #[arg(long = "for", value_name = "TIME", value_parser = span)]
+        time: Option<Duration>,
+        #[command(flatten)]
+        dry: Dry,
+    },
     /// Change a limit until the settings change it again
     Limit {
         /// What to limit
@@ -211,6 +253,16 @@ pub(crate) enum Limited {
     Memory,
     /// Requests that may wait for each model
     Queue,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Fault {
+    /// Crash at the next message
+    Crash,
+    /// Take no message for a time
+    Stall,
+    /// Handle each message later, for a time
+    Slow,
 }
 
 /// A time as settings have it.

@@ -43,6 +43,8 @@ pub(super) async fn follow(asking: &mut Asking<'_>, past: Events) -> Result<(), 
                     .await?;
                 }
             }
+            // Nobody asked for messages.
+            News::Tapped(_) | News::TapOver(_) => {}
         }
     }
 }

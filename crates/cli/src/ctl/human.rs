@@ -23,6 +23,15 @@ pub(super) fn perhaps(ms: Option<u64>) -> String {
     ms.map(time).unwrap_or_default()
 }
 
+/// Of short times, too: `7 µs`, `1.5 ms`.
+pub(super) fn micros(us: u64) -> String {
+    match us {
+        0..1000 => format!("{us} µs"),
+        us if us < 100_000 => format!("{}.{} ms", us / 1000, us % 1000 / 100),
+        us => time(us / 1000),
+    }
+}
+
 /// `96.4 MiB`; a dash for nothing.
 pub(super) fn size(bytes: u64) -> String {
     match bytes {
@@ -49,6 +58,16 @@ mod tests {
             (u64::MAX, "213503982334 d"),
         ] {
             assert_eq!(time(ms), text);
+        }
+        for (us, text) in [
+            (0, "0 µs"),
+            (999, "999 µs"),
+            (1_500, "1.5 ms"),
+            (99_999, "99.9 ms"),
+            (100_000, "100 ms"),
+            (4_000_000, "4.0 s"),
+        ] {
+            assert_eq!(micros(us), text);
         }
         assert_eq!(
             (size(0), size(1 << 20)),

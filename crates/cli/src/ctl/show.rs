@@ -146,6 +146,9 @@ fn actors(shown: &mut Shown, all: &[Actor], indented: bool) {
 /// What else is to be said of an actor.
 fn note(one: &Actor) -> String {
     let mut parts = Vec::new();
+    if one.paused {
+        parts.push("paused".to_owned());
+    }
     if let Some(message) = &one.handling {
         parts.push(format!(
             "handling {message} for {}",

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use paraphym_candle::control::protocol::act::{
-    self, Cancel, Change, ConfigSet, Drain, Limit, LoadModel, Log, PinModel, Restart, Shutdown,
-    Start, Stop, UnloadModel, UnpinModel,
+    self, Cancel, Change, Chaos, ConfigSet, Drain, Kill, Limit, LoadModel, Log, Pause, PinModel,
+    Restart, Resume, Shutdown, Start, Stop, UnloadModel, UnpinModel,
 };
 use paraphym_candle::control::protocol::events::{Events, Filter, WORDS};
 use paraphym_candle::control::protocol::look::{Audit, ConfigGet, Conversations, Inspect, Why};
+use paraphym_candle::control::protocol::tap::Tap;
 
-use crate::args::{CtlConfig, Limited, Verb, loudness};
+use crate::args::{CtlConfig, Fault, Limited, Verb, loudness};
 use crate::failure::Failure;
 use crate::size::parse_size;
 
@@ -28,6 +29,11 @@ pub(super) enum Wish {
     Restart(Restart),
     Stop(Stop),
     Start(Start),
+    Kill(Kill),
+    Pause(Pause),
+    Resume(Resume),
+    Chaos(Chaos),
+    Tap(Tap),
     Limit(Limit),
     Load(LoadModel),
     Unload(UnloadModel),
@@ -63,6 +69,17 @@ pub(super) fn of(verb: &Verb) -> Result<Wish, Failure> {
         Verb::Audit { limit } => Wish::Audit(Audit {
             limit: Some(*limit),
         }),
+        Verb::Tap {
+            actor,
+            time,
+            messages,
+            rate,
+        } => Wish::Tap(Tap {
+            actor: actor.clone(),
+            for_s: Some(time.as_secs()),
+            messages: Some(*messages),
+            per_second: Some(*rate),
+        }),
         Verb::Config {
             action: CtlConfig::Get { key },
         } => Wish::ConfigGet(ConfigGet { key: key.clone() }),
@@ -83,6 +100,26 @@ fn changing(verb: &Verb) -> Result<Wish, Failure> {
         Verb::Restart(on) => about!(Restart, Restart { actor } = on),
         Verb::Stop(on) => about!(Stop, Stop { actor } = on),
         Verb::Start(on) => about!(Start, Start { actor } = on),
+        Verb::Kill(on) => about!(Kill, Kill { actor } = on),
+        Verb::Pause(on) => about!(Pause, Pause { actor } = on),
+        Verb::Resume(on) => about!(Resume, Resume { actor } = on),
+        Verb::Chaos {
+            fault,
+            actor,
+            by,
+            time,
+            dry,
+        } => Wish::Chaos(Chaos {
+            actor: actor.clone(),
+            fault: match fault {
+                Fault::Crash => act::Fault::Crash,
+                Fault::Stall => act::Fault::Stall,
+                Fault::Slow => act::Fault::Slow,
+            },
+            delay_ms: by.map(millis),
+            for_ms: time.map(millis),
+            dry_run: dry.dry_run,
+        }),
         Verb::Load(on) => about!(Load, LoadModel { model } = on),
         Verb::Unload(on) => about!(Unload, UnloadModel { model } = on),
         Verb::Pin(on) => about!(Pin, PinModel { model } = on),
@@ -97,7 +134,7 @@ fn changing(verb: &Verb) -> Result<Wish, Failure> {
             dry_run: dry.dry_run,
         }),
         Verb::Shutdown { deadline, dry } => Wish::Shutdown(Shutdown {
-            deadline_ms: Some(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX)),
+            deadline_ms: Some(millis(*deadline)),
             dry_run: dry.dry_run,
         }),
         Verb::Config {
@@ -118,6 +155,10 @@ fn changing(verb: &Verb) -> Result<Wish, Failure> {
         // The others only look.
         other => of(other)?,
     })
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// `actor=model_host`, `event=crashed`.
@@ -219,6 +260,18 @@ mod tests {
             (
                 "restart model_host",
                 r#"Restart(Restart { actor: "model_host", dry_run: false })"#,
+            ),
+            (
+                "kill a/b -n",
+                r#"Kill(Kill { actor: "a/b", dry_run: true })"#,
+            ),
+            (
+                "tap a --for 5s --messages 7 --rate 3",
+                r#"Tap(Tap { actor: "a", for_s: Some(5), messages: Some(7), per_second: Some(3) })"#,
+            ),
+            (
+                "chaos slow a --by 50ms --for 1s",
+                r#"Chaos(Chaos { actor: "a", fault: Slow, delay_ms: Some(50), for_ms: Some(1000), dry_run: false })"#,
             ),
             (
                 "load m --dry-run",

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use supervision::{
-    Administration, Affected, ChildInfo, ChildState, Fate, Impact, Intervention,
-    Started,
+    Administration, Affected, ChildInfo, ChildState, Fate, Impact, Intervention, Started,
 };
 
 use super::parts::find;
@@ -161,7 +160,11 @@ impl Desk {
             return target.refuse("has no queue, so there is nothing to pause: name an actor");
         }
         if target.info.paused == paused {
-            let how = if paused { "paused already" } else { "not paused" };
+            let how = if paused {
+                "paused already"
+            } else {
+                "not paused"
+            };
             return target.refuse(&format!("is {how}"));
         }
         let orders = self.orders(who);
