@@ -293,9 +293,6 @@ impl Builder {
         let applier = applied(&tree, &settings, servers, fixed, self.log);
         let upkeep = upkeep::child(runtime.clone(), metrics.clone());
         tree.spec = tree.spec.child(applier).child(upkeep);
-        if self.chaos {
-            tree.spec = tree.spec.allow_chaos();
-        }
         let mut edge = None;
         if let Some(bind) = self.bind {
             let edges = Edges {

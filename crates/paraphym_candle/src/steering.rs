@@ -62,7 +62,7 @@ impl Steering {
         }
     }
 
-    /// Whether the spec of the root allows faults on purpose.
+    /// Whether faults on purpose may be asked for.
     pub(crate) fn with_chaos(mut self, allowed: bool) -> Self {
         self.chaos = allowed;
         self
@@ -93,7 +93,8 @@ impl Steering {
         let path = ChildPath::root(tree.spec.id()).join(&control::CHILD_ID.into());
         let placeholder = supervision::SupervisorSpec::new("root");
         let spec = std::mem::replace(&mut tree.spec, placeholder);
-        tree.spec = spec.child(control::child(config, deps));
+        let spec = spec.child(control::child(config, deps));
+        tree.spec = if self.chaos { spec.allow_chaos() } else { spec };
         path
     }
 }

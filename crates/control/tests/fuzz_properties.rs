@@ -1,0 +1,86 @@
+//! The property of the fuzz target (`../fuzz`) as ordinary tests: over the committed seeds, over seeds that chance has
+//! changed, and over chance alone. What a fuzzer ever finds becomes a seed, and stays found.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+extern crate paraphym_control as control;
+
+#[path = "../fuzz/properties.rs"]
+mod properties;
+
+use std::path::PathBuf;
+
+use control::protocol::table::METHODS;
+use proptest::prelude::*;
+
+fn seeds() -> Vec<Vec<u8>> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/lines");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    files.sort();
+    assert!(files.len() >= 5, "{files:?}");
+    files
+        .iter()
+        .map(|file| std::fs::read(file).unwrap())
+        .collect()
+}
+
+/// Each method's example, as a line, after the byte that decides the pieces.
+fn examples() -> Vec<u8> {
+    let mut bytes = vec![0x10];
+    for (id, method) in METHODS.iter().enumerate() {
+        let (name, params) = (method.name, method.example);
+        let line = format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"{name}\",\"params\":{params}}}\n"
+        );
+        bytes.extend_from_slice(line.as_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn every_seed_and_every_example_keeps_the_property() {
+    for seed in seeds().into_iter().chain([examples()]) {
+        properties::a_session_answers_every_line_once(&seed);
+    }
+}
+
+/// A piece of one seed put over a piece of another, and two bytes changed.
+fn changed() -> impl Strategy<Value = Vec<u8>> {
+    let mut all = seeds();
+    all.push(examples());
+    let seed = prop::sample::select(all);
+    let cut = any::<prop::sample::Index>();
+    let cuts = prop::array::uniform4(cut);
+    (seed.clone(), seed, cuts, any::<[u8; 2]>()).prop_map(|(one, other, cuts, bytes)| {
+        let mut all = one;
+        let (at, from) = (cuts[0].index(all.len()), cuts[1].index(other.len()));
+        let to = all.len().min(at + other.len() - from);
+        all.splice(at..to, other[from..].iter().copied());
+        for (cut, byte) in cuts[2..].iter().zip(bytes) {
+            let at = cut.index(all.len());
+            all[at] = byte;
+        }
+        all
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn changed_lines_are_answered_once(bytes in changed()) {
+        properties::a_session_answers_every_line_once(&bytes);
+    }
+
+    #[test]
+    fn any_bytes_are_answered_line_by_line(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        properties::a_session_answers_every_line_once(&bytes);
+    }
+}
