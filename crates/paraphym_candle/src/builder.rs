@@ -314,9 +314,8 @@ impl Builder {
         let (stop, asked_to_stop) = watch::channel(None);
         let steered = self.control.map(|wanted| {
             let shared = (events.clone(), settings.clone(), runtime.clone());
-            Steering::new(wanted, shared, log, clock, stop)
-                .with_chaos(self.chaos)
-                .add_to(&mut tree)
+            let wanted = (wanted, self.chaos);
+            Steering::new(wanted, shared, log, clock, stop).add_to(&mut tree)
         });
         let root = start_root(tree.spec, events)
             .await

@@ -43,8 +43,9 @@ pub(crate) struct Steering {
 }
 
 impl Steering {
+    /// Beside where it listens: whether faults on purpose may be asked for.
     pub(crate) fn new(
-        wanted: Wanted,
+        (wanted, chaos): (Wanted, bool),
         (events, settings, runtime): (Events, chat_config::Store, Runtime),
         log: Option<LogControl>,
         clock: chat_config::Clock,
@@ -58,14 +59,8 @@ impl Steering {
             runtime,
             clock,
             stop,
-            chaos: false,
+            chaos,
         }
-    }
-
-    /// Whether faults on purpose may be asked for.
-    pub(crate) fn with_chaos(mut self, allowed: bool) -> Self {
-        self.chaos = allowed;
-        self
     }
 
     /// Adds the child behind all others, so that it is there for all of their lives but the last moments. Which child it is.
