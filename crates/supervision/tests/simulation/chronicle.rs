@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use supervision::{DownReason, Lifecycle, LifecycleEvent, Restart, Strategy};
+use supervision::{DownReason, Intervention, Lifecycle, LifecycleEvent, Restart, Strategy};
 use tokio::time::Instant;
 
 use crate::plan::{Group, Role, Seat};
@@ -33,6 +33,10 @@ struct Chapter {
     /// It has been ready under this life of its supervisor.
     was_ready: bool,
     killed: bool,
+    /// An operator has ordered that it is killed.
+    doomed: bool,
+    /// It was, and its end has not been told.
+    dying: bool,
     /// What its specs said, one after the other: those that administrators offer may be refused.
     types: Vec<Restart>,
     /// Siblings, and the lives in which its last crash met them: its group restart has to end those.
@@ -103,7 +107,7 @@ impl Chronicle {
 
     pub fn is_up(&self, path: &str, incarnation: u64) -> bool {
         let chapter = self.chapters.get(path);
-        chapter.is_some_and(|c| c.stage == Stage::Up && c.incarnation == incarnation)
+        chapter.is_some_and(|c| c.stage == Stage::Up && !c.dying && c.incarnation == incarnation)
     }
 
     /// It has been ready, ever.
@@ -284,6 +288,11 @@ impl Chapter {
         let wrong = |text: &str| Some(format!("{text} (life {n}, known {})", self.incarnation));
         match &event.what {
             Lifecycle::Starting => return self.start(event, under, parent_up),
+            // An order is about a place, whichever life is there or to come.
+            Lifecycle::Ordered { what, .. } => {
+                self.doomed |= *what == Intervention::Kill;
+                return None;
+            }
             _ if n != self.incarnation && stage != Stage::Unborn => {
                 // A child that never lived under this supervisor's life goes down as life 0.
                 let never = n == 0 && matches!(event.what, Lifecycle::Stopped { .. });
@@ -316,6 +325,11 @@ impl Chapter {
                 matches!(stage, Stage::Starting | Stage::Up),
                 Stage::Stopping,
             ),
+            // What follows is a crash, unless it was about to end by itself.
+            Lifecycle::Killed if stage == Stage::Up => {
+                let first = !std::mem::replace(&mut self.dying, true);
+                (self.doomed && first, stage)
+            }
             Lifecycle::Killed => {
                 let first = !std::mem::replace(&mut self.killed, true);
                 (stage == Stage::Stopping && first, Stage::Stopping)
@@ -356,7 +370,7 @@ impl Chapter {
         }
         (self.stage, self.incarnation, self.under) = (Stage::Starting, n, under);
         self.lives += 1;
-        (self.killed, self.gave_up) = (false, false);
+        (self.killed, self.doomed, self.dying, self.gave_up) = (false, false, false, false);
         self.counted.clear();
         broken.map(|text| format!("{text} (life {n}, known {known})"))
     }

@@ -235,7 +235,7 @@ impl Ledger {
                         place.reading
                     ));
                 }
-                if info.depth > 0 && info.current.is_none() {
+                if info.depth > 0 && info.current.is_none() && !info.paused {
                     told.push(format!(
                         "{path} is up and idle, and {} letters wait",
                         info.depth

@@ -40,7 +40,7 @@ fn setting(name: &str) -> Option<u64> {
 const SEEDS: u64 = 300;
 
 /// Stories in which these do not happen prove nothing.
-const MUST_BE_SEEN: [&str; 29] = [
+const MUST_BE_SEEN: [&str; 34] = [
     "answered",
     "asker heard Crashed",
     "asker heard Timeout",
@@ -57,11 +57,16 @@ const MUST_BE_SEEN: [&str; 29] = [
     "escalated",
     "instance started",
     "killed",
+    "killed by order",
     "letters abandoned",
+    "order refused",
+    "paused",
     "ready",
     "restart refused",
     "restart refused: running",
     "restarted",
+    "restarted by order",
+    "resumed",
     "sender heard Down",
     "start failed",
     "starting",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use supervision::{
-    ChildId, ChildSpec, ChildState, DeleteChildError, Policy, Restart, RestartChildError,
+    AdminError, ChildId, ChildSpec, ChildState, DeleteChildError, Intervention, Policy, Restart, RestartChildError,
     RootHandle, SUPERVISOR_KILL_GRACE, StartTreeError, Started, TerminateChildError, start_root,
 };
 use tokio::sync::mpsc;
@@ -201,13 +201,49 @@ impl Story {
         let mut ids: Vec<String> = known.collect();
         ids.extend((0..3).map(|n| format!("d{n}")));
         let id = ids[self.dice.below(ids.len() as u64) as usize].clone();
-        match self.dice.below(6) {
+        match self.dice.below(10) {
             0 | 1 => self.start_child(&office),
             2 => self.ensure(&office),
             3 => self.terminate(&office, &id),
             4 => self.restart(&office, &id),
-            _ => self.delete(&office, &id),
+            5 => self.delete(&office, &id),
+            _ => self.order(&office, &id),
         }
+    }
+
+    /// What operators do by path, from the office as its top.
+    fn order(&mut self, office: &Office, id: &str) {
+        let path = self.touch(office, id);
+        let order = match self.dice.below(4) {
+            0 => Intervention::Restart,
+            1 => Intervention::Kill,
+            2 => Intervention::Pause,
+            _ => Intervention::Resume,
+        };
+        self.note(&format!("order {path}: {order}"));
+        let (book, id) = (self.stage.book.clone(), id.to_owned());
+        let admin = office.handle.administration();
+        let patience = Duration::from_mins(10);
+        self.aside.spawn(async move {
+            let done = match order {
+                Intervention::Restart => admin.restart(&id, patience).await.map(drop),
+                Intervention::Kill => admin.kill(&id, patience).await,
+                Intervention::Pause => admin.pause(&id, patience).await,
+                _ => admin.resume(&id, patience).await,
+            };
+            let word = match (order, done) {
+                (_, Err(AdminError::Timeout { .. })) => {
+                    book.lock().fault(format!("nobody answers an order about {path}"));
+                    return;
+                }
+                (Intervention::Restart, Ok(())) => "restarted by order",
+                (Intervention::Kill, Ok(())) => "killed by order",
+                (Intervention::Pause, Ok(())) => "paused",
+                (_, Ok(())) => "resumed",
+                (_, Err(_)) => "order refused",
+            };
+            book.lock().seen.insert(word);
+        });
     }
 
     fn touch(&mut self, office: &Office, id: &str) -> String {
