@@ -128,6 +128,10 @@ impl Server {
         };
         self.host.embed_with(request).await.unwrap();
         self.control.wait_until(|seen| seen.open_now() == 0).await;
+        // Long enough for what is kept to be too old: vectors stay for a day.
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_hours(25)).await;
+        tokio::time::resume();
     }
 
     async fn page(&self) -> String {
@@ -137,7 +141,7 @@ impl Server {
         body.to_owned()
     }
 
-    /// The page once a cache was swept by the clock, too, and the cancelled answer was let go.
+    /// The page once a cache was swept, and the cancelled answer was let go.
     async fn whole_page(&self) -> String {
         for _ in 0..600 {
             let page = self.page().await;
