@@ -77,7 +77,10 @@ mod tests {
         for (purpose, label) in [
             ("weights", "weights"),
             ("the weights of tiny", "weights"),
-            ("the conversation of request a of b with tiny", "conversation"),
+            (
+                "the conversation of request a of b with tiny",
+                "conversation",
+            ),
             ("tokenised prompts", "tokenised prompts"),
             ("the ", ""),
         ] {

@@ -37,7 +37,11 @@ pub const LABELS: &[Label] = &[
         "what is used: `ledger` the budget, `cgroup` a cgroup's limit, `host` the RAM",
         "this list",
     ),
-    label("outcome", "`done`, or a kind of error", "the kinds of errors"),
+    label(
+        "outcome",
+        "`done`, or a kind of error",
+        "the kinds of errors",
+    ),
     label(
         "path",
         "a route's pattern, or `other`",

@@ -99,14 +99,20 @@ fn check(expression: &str) -> Result<BTreeSet<&str>, String> {
 #[test]
 fn a_wrong_name_or_label_is_found() {
     for (expression, is_right) in [
-        ("sum by (model) (rate(paraphym_tokens_generated_total{model=\"a\"}[5m]))", true),
+        (
+            "sum by (model) (rate(paraphym_tokens_generated_total{model=\"a\"}[5m]))",
+            true,
+        ),
         ("paraphym_tokens_generated", false),
         ("paraphym_step_seconds", false),
         ("rate(paraphym_step_seconds_bucket{le=\"1\"}[5m])", true),
         ("paraphym_memory_pressure_sum", false),
         ("paraphym_memory_pressure{model=\"a\"}", false),
         ("sum by (model) (paraphym_memory_pressure)", false),
-        ("sum by (instance) (paraphym_memory_pressure{job!=\"b\"})", true),
+        (
+            "sum by (instance) (paraphym_memory_pressure{job!=\"b\"})",
+            true,
+        ),
     ] {
         let found = check(expression);
         assert_eq!(found.is_ok(), is_right, "{expression}: {found:?}");
@@ -138,9 +144,15 @@ fn the_alert_rules_use_what_there_is() {
         let end = end.iter().filter_map(|key| rule.find(key)).min().unwrap();
         let (expression, _) = rule.split_at(end);
         let names = check(expression).unwrap_or_else(|wrong| panic!("{wrong}"));
-        assert!(!names.is_empty() || expression.starts_with("up{"), "{expression}");
+        assert!(
+            !names.is_empty() || expression.starts_with("up{"),
+            "{expression}"
+        );
         used.extend(names);
     }
-    assert_eq!(text.matches("- alert: ").count(), text.matches("\n        expr: ").count());
+    assert_eq!(
+        text.matches("- alert: ").count(),
+        text.matches("\n        expr: ").count()
+    );
     assert!(used.len() >= 14, "{used:?}");
 }

@@ -19,9 +19,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use model_host::client::EmbedRequest;
-use paraphym_candle::{
-    Bytes, ConversationId, GenerationEvent, ModelName, Paraphym, TurnSettings,
-};
+use paraphym_candle::{Bytes, ConversationId, GenerationEvent, ModelName, Paraphym, TurnSettings};
 use telemetry::names::{self, families};
 use tempfile::TempDir;
 use testkit::scripted::{Answer, Control, ScriptedLoader};
@@ -185,7 +183,10 @@ fn check(page: &str) {
     let mut kinds = BTreeMap::new();
     let mut helps = BTreeMap::new();
     for line in page.lines() {
-        let word = |start| line.strip_prefix(start).and_then(|rest: &str| rest.split_once(' '));
+        let word = |start| {
+            line.strip_prefix(start)
+                .and_then(|rest: &str| rest.split_once(' '))
+        };
         if let Some((name, kind)) = word("# TYPE ") {
             assert!(kinds.insert(name, kind).is_none(), "{name} is there twice");
         }
@@ -194,7 +195,10 @@ fn check(page: &str) {
         }
     }
     let mut seen = BTreeSet::new();
-    for line in page.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
+    for line in page
+        .lines()
+        .filter(|l| !l.is_empty() && !l.starts_with('#'))
+    {
         let (name, labels) = sample(line, &kinds);
         let family = names::family(name).unwrap_or_else(|| panic!("{name} is in no list"));
         assert_eq!(kinds[name], family.kind.as_str(), "{name}");
@@ -208,7 +212,10 @@ fn check(page: &str) {
         let left_out = NOT_DONE_HERE.contains(&name) || BY_MACHINE.contains(&name);
         assert!(seen.contains(name) || left_out, "{name} is not in\n{page}");
         let said = family.once.is_some() || !left_out;
-        assert!(said, "{name} may be missing, and the list does not say when");
+        assert!(
+            said,
+            "{name} may be missing, and the list does not say when"
+        );
     }
     for name in NOT_DONE_HERE {
         assert!(!seen.contains(name), "{name} is counted after all");
@@ -230,6 +237,23 @@ async fn the_page_of_a_busy_server_is_the_list() {
     assert!(value(&page, names::ENGINE_RECOVERIES) >= 1.0, "{page}");
     assert!(value(&page, names::RESTARTS) >= 1.0, "{page}");
     assert!(server.host.shutdown().await.abandoned.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_recorder_is_kept_small_and_threads_are_counted_though_nobody_reads() {
+    let server = server().await;
+    let metrics = telemetry::Metrics::install().unwrap();
+    // Nobody else writes it, so whoever puts it right has passed by: the child that does both.
+    metrics::gauge!(names::THREADS, "role" => "foreign").set(999.0);
+    let foreign = || {
+        metrics
+            .render()
+            .contains("paraphym_threads{role=\"foreign\"} 999")
+    };
+    assert!(foreign());
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(!foreign());
+    server.host.shutdown().await;
 }
 
 #[tokio::test]
@@ -272,7 +296,12 @@ fn promtool(arguments: &[&str], input: &str) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
     let done = child.wait_with_output().unwrap();
     let said = [done.stdout, done.stderr].concat();
     let said = String::from_utf8_lossy(&said);

@@ -105,4 +105,31 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn upkeep_keeps_buffers_small_when_nobody_reads() {
+        const ROUNDS: usize = 40;
+        const SAMPLES: usize = 100_000;
+        let metrics = Metrics::install().unwrap();
+        let waits = metrics::histogram!(crate::names::QUEUE_WAIT_SECONDS, "model" => "kept");
+        let resident = || metrics_process::collector::collect().resident_memory_bytes;
+        let round = || {
+            for _ in 0..SAMPLES {
+                waits.record(0.004);
+            }
+            metrics.upkeep();
+        };
+        round();
+        let before = resident().unwrap();
+        for _ in 0..ROUNDS {
+            round();
+        }
+        let grown = resident().unwrap().saturating_sub(before);
+        // Eight bytes a sample would be 32 MB.
+        let unread = (ROUNDS * SAMPLES * 8) as u64;
+        assert!(grown < unread / 2, "{grown} bytes of {unread}");
+        let counted = "paraphym_queue_wait_seconds_count{model=\"kept\"} 4100000";
+        assert!(metrics.render().contains(counted), "none is lost");
+    }
 }

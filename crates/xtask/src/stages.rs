@@ -116,7 +116,9 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
     })?;
     run.summary();
     if model == Model::None {
-        println!("without the tests that need a real model or promtool: `cargo xtask test` runs them too");
+        println!(
+            "without the tests that need a real model or promtool: `cargo xtask test` runs them too"
+        );
     }
     Ok(())
 }
@@ -194,10 +196,7 @@ fn cargo(arguments: &[&str], brought: Option<&Brought>) -> Result<(), String> {
             official_client::VARIABLE,
             brought.map(|brought| &brought.official),
         ),
-        (
-            promtool::VARIABLE,
-            brought.map(|brought| &brought.promtool),
-        ),
+        (promtool::VARIABLE, brought.map(|brought| &brought.promtool)),
     ] {
         match path {
             Some(path) => command.env(variable, path),
@@ -263,7 +262,8 @@ mod tests {
         );
         assert!(line(false, Model::Real).ends_with("--examples"));
         assert!(
-            line(false, Model::None).ends_with("--examples -- --skip=golden --skip=real_model --skip=promtool")
+            line(false, Model::None)
+                .ends_with("--examples -- --skip=golden --skip=real_model --skip=promtool")
         );
     }
 

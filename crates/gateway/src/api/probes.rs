@@ -44,9 +44,7 @@ pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
 /// is not disturbed; one that does not answer is left out.
 pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let administration = shared.context.administration();
-    let vitals = administration
-        .vitals(shared.config.limits.probe_time)
-        .await;
+    let vitals = administration.vitals(shared.config.limits.probe_time).await;
     let mut text = (shared.deps.metrics)();
     text.push_str(&vitals.to_prometheus());
     let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
