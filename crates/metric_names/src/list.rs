@@ -6,7 +6,11 @@ macro_rules! families {
     ($($topic:literal { $(
         $name:ident = $kind:ident $metric:literal $unit:ident [$($label:literal),*] $help:literal $(once $once:literal)?;
     )* })*) => {
-        $($(#[doc = $help] pub const $name: &str = $metric;)*)*
+        $($(
+            #[doc = $help]
+            #[allow(clippy::doc_markdown, reason = "Prometheus shows help as it is")]
+            pub const $name: &str = $metric;
+        )*)*
 
         /// Every family, by topic.
         pub const TOPICS: &[Topic] = &[$(Topic {

@@ -6,12 +6,17 @@ use crate::family::Family;
 use crate::labels::LABELS;
 use crate::list::TOPICS;
 
-/// The front of the page, written by hand.
+/// The front of the page, written by hand. Its links lead from where the page will lie.
 const FRONT: &str = include_str!("page.md");
 
 /// The whole page.
 pub fn page() -> String {
-    let mut text = FRONT.to_owned();
+    let mut text = FRONT
+        .replace(
+            "{dashboard}",
+            "[`dashboard.json`](operating/dashboard.json)",
+        )
+        .replace("{alerts}", "[`alerts.yml`](operating/alerts.yml)");
     for topic in TOPICS {
         let _ = write!(
             text,

@@ -238,7 +238,9 @@ impl Message<Home> for EmbeddingLane {
                 embedder, vectors, ..
             }) => {
                 self.seat = Seat::Home(embedder);
-                meters.iter().for_each(|m| m.embedded(vectors.len()));
+                if let Some(meters) = meters {
+                    meters.embedded(vectors.len());
+                }
                 pages.arrive(&vectors);
                 drop(pages);
                 let made = batch.keys.into_iter().zip(vectors).map(shelf::made);
@@ -246,7 +248,9 @@ impl Message<Home> for EmbeddingLane {
             }
             Err(reason) => {
                 tracing::error!(model = self.name(), %reason, "the embedder crashed");
-                meters.iter().for_each(|m| m.crash());
+                if let Some(meters) = meters {
+                    meters.crash();
+                }
                 pages.crashed(&reason);
                 drop(pages);
                 self.seat = Seat::Nobody;
