@@ -24,7 +24,7 @@ use crate::line::WaiterId;
 use crate::messages::{
     LedgerStatus, Looks, Many, Reasons, Reserve, ReserveMany, Standing, WaiterInfo,
 };
-use crate::meters;
+use crate::meters::{self, Purposes};
 use crate::orders::{Enlist, EnlistError};
 use crate::pressure::{BANDS, Fill, Level, Pressure, Share, Source};
 use crate::relief::Relief;
@@ -64,6 +64,7 @@ struct Pages {
     /// Of what is really in use, whatever is promised.
     real: Pressure,
     decisions: Decisions,
+    purposes: Purposes,
     relief: Relief,
     standing: Standing,
     /// `None` until the machine said whether it tells of stalls.
@@ -73,11 +74,13 @@ struct Pages {
 /// What the gauges show.
 pub(crate) struct Totals {
     pub(crate) limit: Bytes,
-    pub(crate) leased: Bytes,
+    pub(crate) purposes: Purposes,
     pub(crate) waiting: usize,
     pub(crate) pressure: Pressure,
     /// How full each thing is that can be full; what could not be read is not there.
     pub(crate) fills: Vec<(Source, Fill)>,
+    /// The share of time that tasks waited for memory, where the kernel tells.
+    pub(crate) stalled: Option<Share>,
 }
 
 impl Book {
@@ -99,6 +102,7 @@ impl Book {
                 pressure: Pressure::default(),
                 real: Pressure::default(),
                 decisions: Decisions::default(),
+                purposes: Purposes::default(),
                 relief: Relief::new(Arc::clone(&fell)),
                 standing: Standing::default(),
                 noticed: None,
@@ -244,12 +248,14 @@ impl Book {
     pub(crate) fn totals(&self) -> Totals {
         self.turn(|pages, at| {
             pages.judge(at);
+            pages.purposes.count(pages.desk.ledger().purposes());
             Totals {
                 limit: pages.desk.ledger().limit(),
-                leased: pages.desk.ledger().leased(),
+                purposes: pages.purposes.clone(),
                 waiting: pages.desk.line().len(),
                 pressure: pages.pressure,
                 fills: pages.fills().collect(),
+                stalled: pages.readings.and_then(|readings| readings.stalled),
             }
         })
     }

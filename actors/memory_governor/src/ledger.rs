@@ -156,6 +156,12 @@ impl Ledger {
         freed
     }
 
+    /// What for, and how much, lease by lease.
+    pub(crate) fn purposes(&self) -> impl Iterator<Item = (&str, Bytes)> {
+        let entries = self.entries.values();
+        entries.map(|entry| (entry.purpose.as_str(), entry.bytes))
+    }
+
     /// Changes the limit; what is leased stays leased.
     pub fn set_limit(&mut self, limit: Bytes) {
         self.limit = limit;

@@ -82,6 +82,8 @@ pub(crate) struct Pages {
     /// A pinned model that could not be loaded is tried again then.
     pub(crate) retry_at: Option<Instant>,
     pub(crate) crashes: u32,
+    /// An engine crashed, and none has come home since.
+    pub(crate) unrecovered: bool,
     pub(crate) steps: u64,
     /// Sequences that left, so that "did memory come back since?" has an answer.
     pub(crate) ends: u64,
@@ -112,6 +114,7 @@ impl Book {
             pin,
             retry_at: None,
             crashes: 0,
+            unrecovered: false,
             steps: 0,
             ends: 0,
             closed: false,

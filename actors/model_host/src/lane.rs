@@ -365,6 +365,9 @@ impl Lane {
             sequence.begin_behind(found.from.tokens);
         }
         if pages.admit(key, sequence, (kv, begins)) {
+            let since = pages.live.last().map_or(now, |live| live.since);
+            let waited = now.saturating_duration_since(since);
+            self.meters.iter().for_each(|meters| meters.seated(waited));
             self.guards.insert(key, self.inbox.work(id.as_str()));
         }
     }

@@ -148,13 +148,18 @@ impl Server {
         }
     }
 
+    /// The sum of that metric over all its labels.
     async fn metric(&self, name: &str) -> u64 {
         let said = request(&self.address, "GET /metrics", "").await;
-        let value = said.body.lines().find_map(|line| {
-            let value = line.strip_prefix(name)?.strip_prefix(' ')?;
-            value.parse::<f64>().ok()
+        let values = said.body.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let (labels, value) = rest.rsplit_once(' ')?;
+            let is_it = labels.is_empty() || labels.starts_with('{');
+            value.parse::<f64>().ok().filter(|_| is_it)
         });
-        value.unwrap_or_else(|| panic!("{name} is missing in {}", said.body)) as u64
+        let values: Vec<f64> = values.collect();
+        assert!(!values.is_empty(), "{name} is missing in {}", said.body);
+        values.iter().sum::<f64>() as u64
     }
 
     /// Ends it as an operator would: how it ended, and what it said meanwhile.

@@ -107,7 +107,7 @@ pub struct GatewayDeps {
     pub host: Handle<ModelHost>,
     /// How tokens are chosen now where a request says nothing. The seed is not used: each request gets its own.
     pub sampling: Arc<dyn Fn() -> Sampling + Send + Sync>,
-    /// All metrics as Prometheus text.
+    /// What was recorded, as Prometheus text; what the tree's actors do is put behind it.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The models that answer and are here, by the names requests use.
     pub models: Arc<dyn Fn() -> Vec<ModelName> + Send + Sync>,

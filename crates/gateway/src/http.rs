@@ -159,7 +159,7 @@ async fn named(State(shared): State<Arc<Shared>>, mut request: Request, next: Ne
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let label = routes::label(request.extensions().get::<MatchedPath>());
     request.extensions_mut().insert(RequestId::new(&name));
-    let in_flight = Arc::new(InFlight::begin());
+    let in_flight = Arc::new(InFlight::begin(label.clone(), Instant::now()));
     request.extensions_mut().insert(Arc::clone(&in_flight));
     let mut response = next.run(request).await;
     let status = response.status().as_u16();

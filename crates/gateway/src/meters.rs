@@ -1,8 +1,9 @@
 //! What the gateway counts, under the names telemetry gives. The labels are those of the table of routes: a client must not
 //! be able to make new ones.
 
-use metrics::{counter, gauge};
-use telemetry::names::{HTTP_IN_FLIGHT, HTTP_REQUESTS};
+use metrics::{counter, gauge, histogram};
+use telemetry::names::{HTTP_CONNECTIONS, HTTP_IN_FLIGHT, HTTP_REQUESTS, HTTP_SECONDS};
+use tokio::time::Instant;
 
 /// A response's head was made, to a request for a path of this label.
 pub(crate) fn answered(label: String, status: u16) {
@@ -10,17 +11,52 @@ pub(crate) fn answered(label: String, status: u16) {
 }
 
 /// A request until the last byte of its answer, or until its client has gone.
-pub(crate) struct InFlight(());
+pub(crate) struct InFlight {
+    label: String,
+    begun: Instant,
+}
 
 impl InFlight {
-    pub(crate) fn begin() -> Self {
+    /// `label` is that of its path.
+    pub(crate) fn begin(label: String, begun: Instant) -> Self {
         gauge!(HTTP_IN_FLIGHT).increment(1.0);
-        Self(())
+        Self { label, begun }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         gauge!(HTTP_IN_FLIGHT).decrement(1.0);
+        let label = std::mem::take(&mut self.label);
+        histogram!(HTTP_SECONDS, "path" => label).record(self.begun.elapsed());
+    }
+}
+
+/// An open connection while it lives. It is idle until [`Connection::answers`] says otherwise.
+pub(crate) struct Connection(());
+
+impl Connection {
+    pub(crate) fn begin() -> Self {
+        gauge!(HTTP_CONNECTIONS, "state" => "answering").increment(0.0);
+        gauge!(HTTP_CONNECTIONS, "state" => "idle").increment(1.0);
+        Self(())
+    }
+
+    /// The first of its answers begins.
+    pub(crate) fn answers() {
+        gauge!(HTTP_CONNECTIONS, "state" => "idle").decrement(1.0);
+        gauge!(HTTP_CONNECTIONS, "state" => "answering").increment(1.0);
+    }
+
+    /// The last of its answers has ended.
+    pub(crate) fn idles() {
+        gauge!(HTTP_CONNECTIONS, "state" => "answering").decrement(1.0);
+        gauge!(HTTP_CONNECTIONS, "state" => "idle").increment(1.0);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        gauge!(HTTP_CONNECTIONS, "state" => "idle").decrement(1.0);
     }
 }

@@ -25,6 +25,7 @@ use crate::config::{GatewayConfig, GatewayDeps, GatewayError, Limits};
 use crate::guard::hangup::{Answering, listen};
 use crate::guard::patience::Patient;
 use crate::http::{Shared, router};
+use crate::meters;
 
 /// How long accepting rests after the system refused it (out of file descriptors): hammering would not free any.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -183,6 +184,7 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, closing: 
     // Small pieces of text must not wait for each other.
     let _ = stream.set_nodelay(true);
     let (reader, writer) = stream.into_split();
+    let _open = meters::Connection::begin();
     let answering = Answering::default();
     let (reader, hangup) = listen(reader, answering.clone());
     let stream = Patient::new(join(reader, writer), limits.write_time, limits.write_bytes);

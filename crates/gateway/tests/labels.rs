@@ -1,11 +1,14 @@
 //! What an operator sees of requests by path: the patterns of what is served, and one label for all else.
+#![allow(clippy::panic, reason = "a helper that fails fails its test")]
 
 mod support;
 
 use std::collections::BTreeSet;
 
-use support::{Scene, chat, exchange, get, hello, post_to};
+use support::{Scene, ask, chat, exchange, get, hello, open, post, post_to};
 use telemetry::Metrics;
+use tokio::net::TcpStream;
+use tokio::time::Duration;
 
 /// One test alone in its process: the recorder is the process's.
 #[tokio::test]
@@ -44,5 +47,48 @@ async fn clients_make_no_labels() {
         r#"{path="other",status="404"} 3"#,
     ];
     assert_eq!(counted, BTreeSet::from(expected));
+    // As long as they took, by the same labels.
+    for counted in [
+        r#"paraphym_http_request_duration_seconds_count{path="/healthz"} 1"#,
+        r#"paraphym_http_request_duration_seconds_count{path="other"} 3"#,
+        "paraphym_http_requests_in_flight 0",
+    ] {
+        assert!(text.contains(counted), "{counted} is not in\n{text}");
+    }
+    scene.end().await;
+}
+
+/// Looks until the connections are so many, in their states.
+async fn connected(metrics: &Metrics, idle: u32, answering: u32) {
+    let wanted = [
+        format!("paraphym_http_connections{{state=\"idle\"}} {idle}\n"),
+        format!("paraphym_http_connections{{state=\"answering\"}} {answering}\n"),
+    ];
+    for _ in 0..1000 {
+        let text = metrics.render();
+        if wanted.iter().all(|line| text.contains(line)) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{wanted:?} are not in\n{}", metrics.render());
+}
+
+#[tokio::test]
+async fn connections_are_counted_by_what_they_do() {
+    let metrics = Metrics::install().unwrap();
+    let scene = Scene::endless(|_| {}).await;
+    let first = TcpStream::connect(scene.address).await.unwrap();
+    let second = TcpStream::connect(scene.address).await.unwrap();
+    connected(&metrics, 2, 0).await;
+    let endless = ask(",\"stream\":true,\"max_tokens\":1000000");
+    let answering = open(scene.address, &post(&endless, "")).await;
+    connected(&metrics, 2, 1).await;
+    drop(first);
+    connected(&metrics, 1, 1).await;
+    drop(answering);
+    connected(&metrics, 1, 0).await;
+    drop(second);
+    connected(&metrics, 0, 0).await;
     scene.end().await;
 }

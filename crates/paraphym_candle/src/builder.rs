@@ -303,6 +303,7 @@ impl Builder {
                 host: &tree.models,
                 store: &store,
                 metrics,
+                governor: &tree.governor,
                 clock: Arc::clone(&clock),
                 tokens: self.tokens,
             };

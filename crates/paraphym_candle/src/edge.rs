@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bearer::TokenFile;
 use domain::ModelName;
 use gateway::{GatewayConfig, GatewayDeps};
+use memory_governor::MemoryGovernor;
 use model_host::ModelHost;
 use model_store::Store;
 use supervision::{ChildPath, Handle, SupervisorSpec};
@@ -27,6 +28,7 @@ pub(crate) struct Edges<'a> {
     pub(crate) host: &'a Handle<ModelHost>,
     pub(crate) store: &'a Store,
     pub(crate) metrics: Option<Metrics>,
+    pub(crate) governor: &'a Handle<MemoryGovernor>,
     pub(crate) clock: chat_config::Clock,
     /// Who may ask; nobody has a token, if not said.
     pub(crate) tokens: Option<TokenFile>,
@@ -56,7 +58,7 @@ impl Edges<'_> {
         let deps = GatewayDeps {
             host: self.host.clone(),
             sampling: settings::sampling_now(self.settings),
-            metrics: Arc::new(move || metrics.as_ref().map(Metrics::render).unwrap_or_default()),
+            metrics: page(metrics, self.governor.clone()),
             models: listing.chat(),
             embedders: listing.embedding(),
             clock: self.clock,
@@ -77,4 +79,17 @@ impl Edges<'_> {
         };
         Ok((spec.child(listing_spec).child(gateway.spec), edge))
     }
+}
+
+/// What was recorded. A governor that is told of stalls looks at the machine only then: whoever reads makes it look, for the
+/// next who reads. Nobody waits for it.
+fn page(
+    metrics: Option<Metrics>,
+    governor: Handle<MemoryGovernor>,
+) -> Arc<dyn Fn() -> String + Send + Sync> {
+    Arc::new(move || {
+        // A full queue is no reason to wait: the figures are then a look older.
+        drop(governor.try_tell(memory_governor::Status));
+        metrics.as_ref().map(Metrics::render).unwrap_or_default()
+    })
 }

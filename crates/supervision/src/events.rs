@@ -11,7 +11,6 @@ use tokio::time::Instant;
 use crate::admin::Intervention;
 use crate::exit::DownReason;
 use crate::family::RestartCause;
-use crate::metric_names;
 use crate::names::{ChildId, ChildPath};
 
 /// Events kept for a listener that falls behind unless asked otherwise: 1024, a few kilobytes, more than a tree of fifty

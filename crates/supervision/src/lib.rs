@@ -84,7 +84,6 @@ mod inbox;
 mod instances;
 mod intensity;
 mod life;
-pub mod metric_names;
 mod names;
 mod parcel;
 mod patience;

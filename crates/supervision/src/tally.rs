@@ -4,7 +4,6 @@
 use metrics::Gauge;
 
 use crate::health::Health;
-use crate::metric_names;
 
 /// Children by [`Health`], in the order of `Health::ALL`.
 pub(crate) type Counts = [usize; 6];

@@ -3,12 +3,7 @@
 
 use std::sync::OnceLock;
 
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-
-/// Seconds, from a fast step to a slow load.
-const SECONDS: [f64; 14] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
-];
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// The facade's recorder is process-wide, so its handle is too.
 static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -41,10 +36,8 @@ impl Metrics {
                 handle: handle.clone(),
             });
         }
-        let recorder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
-            .map_err(|error| MetricsError::Build(error.to_string()))?
-            .build_recorder();
+        let builder = builder().map_err(|error| MetricsError::Build(error.to_string()))?;
+        let recorder = builder.build_recorder();
         let handle = recorder.handle();
         if metrics::set_global_recorder(recorder).is_err() {
             return match INSTALLED.get() {
@@ -54,15 +47,18 @@ impl Metrics {
                 None => Err(MetricsError::Foreign),
             };
         }
-        crate::names::describe();
+        crate::describe::describe();
         let handle = INSTALLED.get_or_init(|| handle).clone();
         Ok(Self { handle })
     }
 
-    /// Everything, as Prometheus text (exposition format 0.0.4).
+    /// Everything that was recorded, and what the kernel says of the process, as Prometheus text (exposition format 0.0.4).
+    /// What the actors of a tree do is not in it: `supervision::Vitals` says that.
     pub fn render(&self) -> String {
         self.upkeep();
-        self.handle.render()
+        let mut text = self.handle.render();
+        text.push_str(&crate::process::text());
+        text
     }
 
     /// Moves samples from their buffers into the histograms. Called by `render`, and by the tree every few seconds so
@@ -70,6 +66,18 @@ impl Metrics {
     pub fn upkeep(&self) {
         self.handle.run_upkeep();
     }
+}
+
+/// Each histogram has the buckets of its unit.
+fn builder() -> Result<PrometheusBuilder, BuildError> {
+    metric_names::families().try_fold(PrometheusBuilder::new(), |builder, family| {
+        match family.buckets() {
+            [] => Ok(builder),
+            buckets => {
+                builder.set_buckets_for_metric(Matcher::Full(family.name.to_owned()), buckets)
+            }
+        }
+    })
 }
 
 #[cfg(test)]
@@ -96,5 +104,32 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn upkeep_keeps_buffers_small_when_nobody_reads() {
+        const ROUNDS: usize = 40;
+        const SAMPLES: usize = 100_000;
+        let metrics = Metrics::install().unwrap();
+        let waits = metrics::histogram!(crate::names::QUEUE_WAIT_SECONDS, "model" => "kept");
+        let resident = || metrics_process::collector::collect().resident_memory_bytes;
+        let round = || {
+            for _ in 0..SAMPLES {
+                waits.record(0.004);
+            }
+            metrics.upkeep();
+        };
+        round();
+        let before = resident().unwrap();
+        for _ in 0..ROUNDS {
+            round();
+        }
+        let grown = resident().unwrap().saturating_sub(before);
+        // Eight bytes a sample would be 32 MB.
+        let unread = (ROUNDS * SAMPLES * 8) as u64;
+        assert!(grown < unread / 2, "{grown} bytes of {unread}");
+        let counted = "paraphym_queue_wait_seconds_count{model=\"kept\"} 4100000";
+        assert!(metrics.render().contains(counted), "none is lost");
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod official_client;
+mod promtool;
 mod stages;
 mod test_model;
 mod tidy;
@@ -20,7 +21,8 @@ use cargo_metadata::{Metadata, MetadataCommand};
 const USAGE: &str = "\
 usage: cargo xtask tidy            check the rules of docs/style.md
        cargo xtask test [--fast]   formats, lints, tidies, builds, runs all tests;
-                                   --fast leaves out the tests that need a real model (golden, real_model)";
+                                   --fast leaves out the tests that need a real model (golden, real_model)
+                                   or Prometheus' own tool (promtool)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use cargo_metadata::Metadata;
 
 use crate::official_client;
+use crate::promtool;
 use crate::test_model::{self, TestModels};
 use crate::tidy;
 
@@ -22,8 +23,9 @@ pub(crate) enum Model {
     None,
 }
 
-/// What is in the name of every test that needs a real model; `.config/nextest.toml` knows them by it, too.
-const NEED_A_MODEL: [&str; 2] = ["golden", "real_model"];
+/// What is in the name of every test that needs something brought: a real model (`.config/nextest.toml` knows those by it,
+/// too), or Prometheus' own tool.
+const NEED_MORE: [&str; 3] = ["golden", "real_model", "promtool"];
 
 /// The stages so far and how long they took.
 #[derive(Debug, Default)]
@@ -99,8 +101,8 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
     let brought = brought.as_ref();
     if model == Model::None {
         println!(
-            "── left out, because they need a real model: tests named {}",
-            NEED_A_MODEL.join(" or ")
+            "── left out, because what they need is not brought: tests named {}",
+            NEED_MORE.join(" or ")
         );
     }
     let arguments = tests(has_nextest(), model);
@@ -114,7 +116,9 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
     })?;
     run.summary();
     if model == Model::None {
-        println!("without the tests that need a real model: `cargo xtask test` runs them too");
+        println!(
+            "without the tests that need a real model or promtool: `cargo xtask test` runs them too"
+        );
     }
     Ok(())
 }
@@ -125,6 +129,8 @@ struct Brought {
     models: TestModels,
     /// The folder with an official client of the API.
     official: PathBuf,
+    /// Prometheus' own checks.
+    promtool: PathBuf,
 }
 
 fn bring(run: &mut Run, workspace: &Metadata) -> Result<Brought, String> {
@@ -135,7 +141,12 @@ fn bring(run: &mut Run, workspace: &Metadata) -> Result<Brought, String> {
     let official = run.stage("official client", || {
         official_client::fetch(workspace.workspace_root.as_std_path(), target)
     })?;
-    Ok(Brought { models, official })
+    let promtool = run.stage("promtool", || promtool::fetch(target))?;
+    Ok(Brought {
+        models,
+        official,
+        promtool,
+    })
 }
 
 /// What cargo is told to run all tests, or all but those that need a model.
@@ -157,12 +168,12 @@ fn tests(nextest: bool, model: Model) -> Vec<String> {
     match (model, nextest) {
         (Model::Real, _) => {}
         (Model::None, true) => {
-            let named = NEED_A_MODEL.map(|part| format!("test(~{part})"));
+            let named = NEED_MORE.map(|part| format!("test(~{part})"));
             words.extend(["-E".to_owned(), format!("not ({})", named.join(" | "))]);
         }
         (Model::None, false) => {
             words.push("--".to_owned());
-            words.extend(NEED_A_MODEL.map(|part| format!("--skip={part}")));
+            words.extend(NEED_MORE.map(|part| format!("--skip={part}")));
         }
     }
     words
@@ -185,6 +196,7 @@ fn cargo(arguments: &[&str], brought: Option<&Brought>) -> Result<(), String> {
             official_client::VARIABLE,
             brought.map(|brought| &brought.official),
         ),
+        (promtool::VARIABLE, brought.map(|brought| &brought.promtool)),
     ] {
         match path {
             Some(path) => command.env(variable, path),
@@ -246,11 +258,12 @@ mod tests {
         assert_eq!(line(true, Model::Real), all);
         assert_eq!(
             line(true, Model::None),
-            format!("{all} -E not (test(~golden) | test(~real_model))")
+            format!("{all} -E not (test(~golden) | test(~real_model) | test(~promtool))")
         );
         assert!(line(false, Model::Real).ends_with("--examples"));
         assert!(
-            line(false, Model::None).ends_with("--examples -- --skip=golden --skip=real_model")
+            line(false, Model::None)
+                .ends_with("--examples -- --skip=golden --skip=real_model --skip=promtool")
         );
     }
 

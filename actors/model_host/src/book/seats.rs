@@ -24,6 +24,8 @@ pub(crate) struct Live {
     pub(crate) outlet: Outlet,
     pub(crate) sequence: Sequence,
     pub(crate) since: Instant,
+    /// When its last token came home.
+    pub(crate) last_token: Option<Instant>,
     /// Whether the present engine has it open.
     pub(crate) open: bool,
     /// Where it begins, until it is open.
@@ -99,6 +101,7 @@ impl Pages {
             outlet: waiting.outlet,
             sequence,
             since: waiting.since,
+            last_token: None,
             open: false,
             begins,
             cancelled: false,

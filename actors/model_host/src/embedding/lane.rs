@@ -24,6 +24,7 @@ use super::shelf::{self, CACHE, Shelf};
 use super::trip::{Back, Trip, travel};
 use super::{CHILD_ID, LaneParts, LaneSeed};
 use crate::lookup::{Found, look_up};
+use crate::meters::EmbedderMeters;
 use crate::roster::NAMES;
 use crate::shelf::{room_to_keep, tend};
 use crate::underway::{Budgets, News, Underway};
@@ -46,6 +47,7 @@ struct Model {
     names: Vec<ModelName>,
     /// Once it is loaded.
     loaded: Option<(EmbedderCard, Arc<Lease>)>,
+    meters: Option<EmbedderMeters>,
 }
 
 /// The one embedding lane of a tree.
@@ -196,6 +198,8 @@ impl Message<Loaded> for EmbeddingLane {
         match (loaded.0, &mut self.model) {
             (Ok(resident), Some(model)) => {
                 tracing::info!(model = %resident.card.name, "embedding model loaded");
+                let weights = resident.lease.bytes();
+                model.meters = Some(EmbedderMeters::new(&resident.card.name, weights));
                 model.loaded = Some((resident.card, resident.lease));
                 self.seat = Seat::Home(resident.embedder);
             }
@@ -226,6 +230,7 @@ impl Message<Home> for EmbeddingLane {
 
     async fn handle(&mut self, home: Home, ctx: &mut Context<Self, ()>) {
         let Home { batch, back, lease } = home;
+        let meters = self.model.as_ref().and_then(|model| model.meters.as_ref());
         let mut pages = self.desk.pages();
         pages.underway = None;
         match back {
@@ -233,6 +238,9 @@ impl Message<Home> for EmbeddingLane {
                 embedder, vectors, ..
             }) => {
                 self.seat = Seat::Home(embedder);
+                if let Some(meters) = meters {
+                    meters.embedded(vectors.len());
+                }
                 pages.arrive(&vectors);
                 drop(pages);
                 let made = batch.keys.into_iter().zip(vectors).map(shelf::made);
@@ -240,6 +248,9 @@ impl Message<Home> for EmbeddingLane {
             }
             Err(reason) => {
                 tracing::error!(model = self.name(), %reason, "the embedder crashed");
+                if let Some(meters) = meters {
+                    meters.crash();
+                }
                 pages.crashed(&reason);
                 drop(pages);
                 self.seat = Seat::Nobody;
@@ -306,6 +317,7 @@ impl EmbeddingLane {
             key: found.key.clone(),
             names: vec![name],
             loaded: None,
+            meters: None,
         });
         let me = me.clone();
         self.tasks.spawn(async move {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{FieldError, GenerationError, GenerationEvent};
+use domain::{Bytes, FieldError, GenerationError, GenerationEvent};
 use engine::{Likelihood, SequenceId, StepError, StepInput, TextCodec, TokenId};
 use kameo::actor::ActorRef;
 use memory_governor::Lease;
@@ -68,7 +68,8 @@ impl Lane {
             let meters = self
                 .meters
                 .get_or_insert_with(|| Meters::new(&self.parts.label));
-            meters.load(pages.live.len(), pages.queue.len());
+            let weights = pages.weights.as_ref().map_or(Bytes::ZERO, |w| w.bytes());
+            meters.load(pages.live.len(), pages.queue.len(), weights);
         }
         self.tell_kept(&pages, me);
         let closed = pages.closed;
@@ -86,6 +87,7 @@ impl Lane {
             return;
         }
         for mut live in pages.take_unwanted() {
+            self.meters.iter().for_each(Meters::cancelled);
             if away {
                 pages.orphan(&mut live);
             }
@@ -243,7 +245,10 @@ impl Lane {
             self.refuse(&mut pages, key, error, now);
         }
         pages.shed();
-        let (mut generated, mut read) = (0, 0);
+        if std::mem::take(&mut pages.unrecovered) {
+            self.meters.iter().for_each(Meters::recovered);
+        }
+        let (batch, mut generated, mut read) = (self.moves.len(), 0, 0);
         for step in std::mem::take(&mut self.moves) {
             let steps = pages.steps;
             let Some(live) = pages.live.iter_mut().find(|live| live.key == step.key) else {
@@ -267,16 +272,18 @@ impl Lane {
                 continue;
             };
             generated += 1;
-            if live.sequence.usage().completion_tokens == 0 {
-                let after = now.saturating_duration_since(live.since);
-                self.meters.iter().for_each(|m| m.first_token(after));
+            if let Some(meters) = &self.meters {
+                match live.last_token.replace(now) {
+                    Some(last) => meters.next_token(now.saturating_duration_since(last)),
+                    None => meters.first_token(now.saturating_duration_since(live.since)),
+                }
             }
             let likelihood = output.and_then(|output| output.likelihood.as_ref());
             let heard = accept(&mut live.sequence, token, likelihood, &*text);
             self.hand_out(&mut pages, step.key, heard, now);
         }
         if let Some(meters) = &self.meters {
-            meters.step(back.took, generated, read as u64);
+            meters.step(back.took, batch, generated, read as u64);
         }
         Ok(())
     }
@@ -329,6 +336,7 @@ impl Lane {
         self.forget_tokens();
         let mut pages = self.book.pages();
         pages.crashes = pages.crashes.saturating_add(1);
+        pages.unrecovered = true;
         pages.engine_lost(&crash.0, Instant::now());
         pages.guard_farewells(|id| self.inbox.work(id.as_str()));
     }

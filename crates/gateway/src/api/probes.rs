@@ -40,7 +40,13 @@ pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     )
 }
 
+/// What was recorded, and behind it what the actors of the tree do. Supervisors are asked, never actors, so that a busy one
+/// is not disturbed; one that does not answer is left out.
 pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    let administration = shared.context.administration();
+    let vitals = administration.vitals(shared.config.limits.probe_time).await;
+    let mut text = (shared.deps.metrics)();
+    text.push_str(&vitals.to_prometheus());
     let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, (shared.deps.metrics)()).into_response()
+    (kind, text).into_response()
 }

@@ -14,6 +14,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
+use crate::meters::Connection;
+
 /// How much a client may send ahead of an answer's end: many requests, or the end of a large one. Who sends more is hung
 /// up on, because whether it has left could not be told any more.
 const AHEAD: usize = 64 << 10;
@@ -42,7 +44,9 @@ struct Line<R> {
 impl Answering {
     /// From when the request was read to its end.
     pub(crate) fn begin(&self) -> Busy {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
+            Connection::answers();
+        }
         Busy(Arc::clone(&self.0))
     }
 
@@ -53,7 +57,9 @@ impl Answering {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        if self.0.fetch_sub(1, Ordering::Relaxed) == 1 {
+            Connection::idles();
+        }
     }
 }
 

@@ -269,7 +269,7 @@ impl Scene {
         let deps = GatewayDeps {
             host: handle.clone(),
             sampling: Arc::new(Sampling::greedy),
-            metrics: Arc::new(|| "paraphym_up 1\n".to_owned()),
+            metrics: Arc::new(page),
             models: Arc::new(|| ["tiny", "other", "gone"].map(ModelName::new).to_vec()),
             embedders: Arc::new(|| ["e", "f"].map(ModelName::new).to_vec()),
             clock: Arc::new(|| UNIX_EPOCH + Duration::from_secs(CREATED)),
@@ -351,4 +351,10 @@ impl Scene {
         assert_eq!(report.abandoned, []);
         assert_eq!(self.control.counts().open_now(), 0);
     }
+}
+
+/// What was recorded, behind a line that nobody else writes.
+fn page() -> String {
+    let recorded = telemetry::Metrics::install().unwrap().render();
+    format!("paraphym_up 1\n{recorded}")
 }

@@ -9,7 +9,7 @@ use super::breach::Breach;
 
 /// Our packages by folder, foundations first. A package may name those on earlier lines, never its neighbours.
 const LAYERS: [&[&str]; 15] = [
-    &["domain"],
+    &["domain", "metric_names"],
     &["engine"],
     &["telemetry"],
     &["runtime"],
@@ -30,7 +30,12 @@ const LAYERS: [&[&str]; 15] = [
 const APART: [&str; 3] = ["testkit", "benches", "xtask"];
 
 /// Packages that may name fewer of ours than their layer allows, and why.
-const NARROW: [(&str, &[&str], &str); 12] = [
+const NARROW: [(&str, &[&str], &str); 13] = [
+    (
+        "supervision",
+        &["metric_names"],
+        "whoever takes it takes nothing else of ours but a list of names",
+    ),
     (
         "engine",
         &["domain"],
@@ -160,7 +165,11 @@ const FOREIGN: [(&[&str], &[&str]); 19] = [
     (&["text-splitter", "glob"], &["retrieval"]),
     (&["axum*", "hyper*", "tower*"], &["gateway"]),
     (
-        &["metrics-exporter-prometheus", "tracing-subscriber"],
+        &[
+            "metrics-exporter-prometheus",
+            "metrics-process",
+            "tracing-subscriber",
+        ],
         &["telemetry"],
     ),
     (
@@ -389,7 +398,9 @@ mod tests {
             ("cli", "paraphym_domain", true),
             ("domain", "paraphym_engine", false),
             ("engine", "paraphym_domain", true),
-            ("supervision", "paraphym_telemetry", true),
+            ("supervision", "paraphym_metric_names", true),
+            ("supervision", "paraphym_telemetry", false),
+            ("metric_names", "paraphym_domain", false),
             ("telemetry", "paraphym_supervision", false),
             ("inference", "paraphym_model_store", false),
             ("inference", "paraphym_supervision", false),
