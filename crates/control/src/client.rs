@@ -17,6 +17,7 @@ use tokio_util::codec::{Framed, LinesCodec};
 
 use crate::place::own_uid;
 use crate::protocol::PROTOCOL;
+use crate::protocol::ending::Ending;
 use crate::protocol::events::{Happened, Lagged};
 use crate::protocol::hello::{Greeting, Hello};
 use crate::protocol::level::Level;
@@ -83,6 +84,8 @@ pub enum News {
     Happened(Happened),
     /// Something happened and was dropped.
     Lagged(Lagged),
+    /// The server ends, and is so far.
+    Ending(Ending),
 }
 
 /// A connection.
@@ -90,6 +93,7 @@ pub enum News {
 pub struct Client {
     lines: Framed<UnixStream, LinesCodec>,
     greeting: Greeting,
+    pid: Option<i32>,
     asked: i64,
     news: VecDeque<News>,
 }
@@ -123,7 +127,8 @@ impl Client {
         let connected = timeout(GREETING, UnixStream::connect(socket)).await;
         let stream = connected.map_err(|_| no_server(io::ErrorKind::TimedOut.into()))?;
         let stream = stream.map_err(no_server)?;
-        let uid = stream.peer_cred().map_err(no_server)?.uid();
+        let peer = stream.peer_cred().map_err(no_server)?;
+        let uid = peer.uid();
         if uid != own_uid() && uid != 0 {
             let socket = shown();
             return Err(ClientError::Stranger { socket, uid });
@@ -138,6 +143,7 @@ impl Client {
                 started_ms: 0,
                 level: Level::Observe,
             },
+            pid: peer.pid(),
             asked: 0,
             news: VecDeque::new(),
         };
@@ -153,6 +159,11 @@ impl Client {
     /// Who answers, and what may be asked.
     pub const fn greeting(&self) -> &Greeting {
         &self.greeting
+    }
+
+    /// The server's process, as the kernel names it to us.
+    pub const fn pid(&self) -> Option<i32> {
+        self.pid
     }
 
     /// Asks one thing.
@@ -230,6 +241,9 @@ impl Client {
             }
             Some("lagged") => {
                 News::Lagged(serde_json::from_value(line.params).map_err(understood)?)
+            }
+            Some("ending") => {
+                News::Ending(serde_json::from_value(line.params).map_err(understood)?)
             }
             // The greeting, and what a later server may say.
             _ => return Ok(()),

@@ -19,6 +19,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
 
@@ -27,9 +28,10 @@ use crate::config::ControlConfig;
 use crate::convert;
 use crate::desk::{Desk, Who};
 use crate::protocol::PROTOCOL;
+use crate::protocol::ending::Ending;
 use crate::protocol::hello::Greeting;
 use crate::protocol::level::Level;
-use crate::protocol::rpc::{Id, RpcError};
+use crate::protocol::rpc::{self, Id, RpcError};
 use crate::protocol::table::Call;
 use crate::session::{Session, Step};
 
@@ -49,6 +51,7 @@ pub(crate) struct Connection {
     peer: Peer,
     patience: Duration,
     events: Option<Receiver<LifecycleEvent>>,
+    ending: watch::Receiver<Option<Ending>>,
     under_way: FuturesUnordered<UnderWay>,
 }
 
@@ -72,6 +75,7 @@ impl Connection {
             peer,
             patience: config.limits.write_time,
             events: None,
+            ending: desk.deps.ending.clone(),
             under_way: FuturesUnordered::new(),
         }
     }
@@ -88,7 +92,9 @@ impl Connection {
         say(&mut writer, [greeting], self.patience).await?;
         loop {
             if closing.is_cancelled() && self.under_way.is_empty() {
-                return Ok(());
+                let last = self.ending.has_changed().unwrap_or(false);
+                let last = last.then(|| self.ending()).flatten();
+                return say(&mut writer, last, self.patience).await;
             }
             let said: VecDeque<String> = tokio::select! {
                 () = closing.cancelled(), if !closing.is_cancelled() => continue,
@@ -103,10 +109,18 @@ impl Connection {
                         Err(last) => return say(&mut writer, [last], self.patience).await,
                     },
                 },
+                Ok(()) = self.ending.changed() => self.ending().into_iter().collect(),
                 happened = next_of(&mut self.events) => self.happened(happened),
             };
             say(&mut writer, said, self.patience).await?;
         }
+    }
+
+    /// How far the ending is, if one has begun.
+    fn ending(&mut self) -> Option<String> {
+        let ending = self.ending.borrow_and_update();
+        let ending = ending.as_ref();
+        ending.map(|ending| rpc::notification("ending", ending))
     }
 
     /// What to say to a line; an error is the last thing to say.

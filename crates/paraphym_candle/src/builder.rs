@@ -30,6 +30,7 @@ use crate::history::now_ms;
 use crate::host::{Paraphym, Parts};
 use crate::resolve::FromStore;
 use crate::servers::Servers;
+use crate::service_manager::ServiceManager;
 use crate::settings::{self, Source};
 use crate::steering::{Steering, Wanted};
 use crate::{applier, tools, upkeep};
@@ -103,6 +104,7 @@ pub struct Builder {
     tools: Vec<Arc<dyn Tool>>,
     servers: Vec<ServerConfig>,
     without_servers: bool,
+    service_manager: Option<ServiceManager>,
 }
 
 impl Default for Builder {
@@ -126,6 +128,7 @@ impl Default for Builder {
             tools: Vec::new(),
             servers: Vec::new(),
             without_servers: false,
+            service_manager: None,
         }
     }
 }
@@ -239,6 +242,12 @@ impl Builder {
         self
     }
 
+    /// Tells the service manager how it goes, and that it lives.
+    pub fn service_manager(mut self, manager: ServiceManager) -> Self {
+        self.service_manager = Some(manager);
+        self
+    }
+
     /// Another engine than candle's.
     pub fn loader(mut self, loader: Arc<dyn ModelLoader>) -> Self {
         self.loader = Some(loader);
@@ -294,6 +303,7 @@ impl Builder {
                 settings: &settings,
                 host: &tree.models,
                 store: &store,
+                conversations: &tree.store,
                 metrics,
                 clock: Arc::clone(&clock),
                 tokens: self.tokens,
@@ -304,9 +314,15 @@ impl Builder {
         }
         let events = self.seed.map_or_else(Events::default, Events::with_seed);
         let (stop, asked_to_stop) = watch::channel(None);
+        let ending = watch::Sender::new(None);
+        if let Some(manager) = self.service_manager {
+            let seen = (edge.as_ref(), ending.subscribe());
+            tree.spec = manager.add_to(tree.spec, seen, (tree.models.clone(), &model));
+        }
         let steered = self.control.map(|wanted| {
             let shared = (events.clone(), settings.clone(), runtime.clone());
-            Steering::new(wanted, shared, log, clock, stop).add_to(&mut tree)
+            let ends = (stop, ending.subscribe());
+            Steering::new(wanted, shared, log, clock, ends).add_to(&mut tree)
         });
         let root = start_root(tree.spec, events)
             .await
@@ -326,7 +342,8 @@ impl Builder {
             loader,
             runtime,
             model,
-            address: edge.map(|edge| edge.address),
+            edge,
+            ending,
             asked_to_stop,
         }))
     }

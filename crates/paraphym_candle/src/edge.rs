@@ -2,10 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bearer::TokenFile;
+use conversation_store::ConversationStore;
+use conversation_store::messages::ReadControlLog;
 use domain::ModelName;
-use gateway::{GatewayConfig, GatewayDeps};
+use futures_util::FutureExt;
+use gateway::{Check, GatewayConfig, GatewayDeps, Serving};
 use model_host::ModelHost;
 use model_store::Store;
 use supervision::{ChildPath, Handle, SupervisorSpec};
@@ -26,6 +30,8 @@ pub(crate) struct Edges<'a> {
     pub(crate) settings: &'a chat_config::Store,
     pub(crate) host: &'a Handle<ModelHost>,
     pub(crate) store: &'a Store,
+    /// Must be open for the server to be ready.
+    pub(crate) conversations: &'a Handle<ConversationStore>,
     pub(crate) metrics: Option<Metrics>,
     pub(crate) clock: chat_config::Clock,
     /// Who may ask; nobody has a token, if not said.
@@ -40,6 +46,8 @@ pub(crate) struct Edge {
     pub(crate) path: ChildPath,
     /// Where it listens, once it does.
     pub(crate) address: watch::Receiver<Option<SocketAddr>>,
+    /// How it is closed before the tree stops.
+    pub(crate) serving: Serving,
 }
 
 impl Edges<'_> {
@@ -53,7 +61,10 @@ impl Edges<'_> {
     ) -> Result<(SupervisorSpec, Edge), StartError> {
         let (listing_spec, listing) = Listing::of(self.store.clone());
         let metrics = self.metrics;
+        let serving = Serving::default();
         let deps = GatewayDeps {
+            checks: vec![store_is_open(self.conversations.clone())],
+            serving: serving.clone(),
             host: self.host.clone(),
             sampling: settings::sampling_now(self.settings),
             metrics: Arc::new(move || metrics.as_ref().map(Metrics::render).unwrap_or_default()),
@@ -74,7 +85,28 @@ impl Edges<'_> {
             bind: self.bind,
             path: ChildPath::root(spec.id()).join(gateway.spec.id()),
             address: gateway.address,
+            serving,
         };
         Ok((spec.child(listing_spec).child(gateway.spec), edge))
+    }
+}
+
+/// How long the store may take to read one line. The probe itself waits for less.
+const STORE: Duration = Duration::from_secs(5);
+
+/// The smallest question that goes all the way to the file and back.
+fn store_is_open(store: Handle<ConversationStore>) -> Check {
+    let ask = move || {
+        let store = store.clone();
+        async move {
+            let (limit, before) = (1, None);
+            let asked = store.ask(ReadControlLog { limit, before }, STORE).await;
+            asked.map(drop).map_err(|error| error.to_string())
+        }
+        .boxed()
+    };
+    Check {
+        part: "store",
+        ask: Arc::new(ask),
     }
 }

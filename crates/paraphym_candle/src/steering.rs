@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use control::protocol::ending::Ending;
 use control::{ControlConfig, ControlDeps, place};
 use root::Tree;
 use runtime::Runtime;
@@ -39,6 +40,7 @@ pub(crate) struct Steering {
     runtime: Runtime,
     clock: chat_config::Clock,
     stop: watch::Sender<Option<Duration>>,
+    ending: watch::Receiver<Option<Ending>>,
 }
 
 impl Steering {
@@ -47,7 +49,10 @@ impl Steering {
         (events, settings, runtime): (Events, chat_config::Store, Runtime),
         log: Option<LogControl>,
         clock: chat_config::Clock,
-        stop: watch::Sender<Option<Duration>>,
+        (stop, ending): (
+            watch::Sender<Option<Duration>>,
+            watch::Receiver<Option<Ending>>,
+        ),
     ) -> Self {
         Self {
             wanted,
@@ -57,10 +62,11 @@ impl Steering {
             runtime,
             clock,
             stop,
+            ending,
         }
     }
 
-    /// Adds the child behind all others, so that it is there for all of their lives but the last moments. Which child it is.
+    /// Adds the child before all others, so that it is there for all of their lives and tells of their end. Which child it is.
     pub(crate) fn add_to(self, tree: &mut Tree) -> ChildPath {
         let runtime = self.runtime;
         let deps = ControlDeps {
@@ -76,6 +82,7 @@ impl Steering {
             clock: self.clock,
             listeners: vec!["gateway".into()],
             stop: self.stop,
+            ending: self.ending,
         };
         let config = ControlConfig {
             insists: self.wanted.insists,
@@ -84,7 +91,7 @@ impl Steering {
         let path = ChildPath::root(tree.spec.id()).join(&control::CHILD_ID.into());
         let placeholder = supervision::SupervisorSpec::new("root");
         let spec = std::mem::replace(&mut tree.spec, placeholder);
-        tree.spec = spec.child(control::child(config, deps));
+        tree.spec = spec.first_child(control::child(config, deps));
         path
     }
 }

@@ -7,6 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use super::PROTOCOL;
+use super::ending::Ending;
 use super::events::{Happened, Lagged};
 use super::rpc::Code;
 use super::table::METHODS;
@@ -21,6 +22,7 @@ pub fn page() -> String {
     let mut made = SchemaSettings::draft2020_12().into_generator();
     made.subschema_for::<Happened>();
     made.subschema_for::<Lagged>();
+    made.subschema_for::<Ending>();
     let mut text = FRONT
         .replace("{protocol}", &PROTOCOL.to_string())
         .replace("{line}", &(LINE >> 20).to_string())

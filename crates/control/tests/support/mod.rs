@@ -20,6 +20,7 @@ use domain::ModelName;
 use engine::ModelSource;
 use memory_governor::FileProbe;
 use model_host::{HostConfig, ModelHost, ModelHostDeps, ResolveModel};
+use paraphym_control::protocol::ending::Ending;
 use paraphym_control::{Client, ControlConfig, ControlDeps, Level, Limits};
 use runtime::Census;
 use serde_json::Value;
@@ -54,6 +55,7 @@ pub struct Scene {
     pub agents: Agents,
     pub root: RootHandle,
     pub stop: watch::Receiver<Option<Duration>>,
+    pub ending: watch::Sender<Option<Ending>>,
 }
 
 impl Scene {
@@ -108,6 +110,7 @@ impl Scene {
             spec = spec.child(child);
         }
         let (stop, stopped) = watch::channel(None);
+        let (end, ending) = watch::channel(None);
         let events = Events::new(capacity, 1);
         let deps = ControlDeps {
             tree: spec.handle(),
@@ -124,6 +127,7 @@ impl Scene {
             clock: Arc::new(SystemTime::now),
             listeners: vec!["cache_janitor".into()],
             stop,
+            ending,
         };
         let socket = folder.path().join("control.sock");
         let mut config = ControlConfig::new(&socket);
@@ -138,6 +142,7 @@ impl Scene {
             agents,
             root,
             stop: stopped,
+            ending: end,
         }
     }
 

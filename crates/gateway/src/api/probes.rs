@@ -20,7 +20,8 @@ pub(crate) async fn healthz() -> Response {
 pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     let model = &shared.config.default_model;
     let probe_time = shared.config.limits.probe_time;
-    let (status, checked) = tokio::join!(shared.deps.host.ask(Status, probe_time), checked(&shared));
+    let (status, checked) =
+        tokio::join!(shared.deps.host.ask(Status, probe_time), checked(&shared));
     let mut readiness = match status {
         Ok(status) => {
             let here = shared.has_default().await;
