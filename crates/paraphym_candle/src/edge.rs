@@ -22,7 +22,8 @@ use crate::{settings, tokens};
 
 /// What the edge is made of.
 pub(crate) struct Edges<'a> {
-    pub(crate) bind: SocketAddr,
+    /// Nothing is served where there is no address.
+    pub(crate) bind: Option<SocketAddr>,
     /// Places for models, as readiness counts them.
     pub(crate) max_models: usize,
     /// The one that answers where none is named.
@@ -58,7 +59,10 @@ impl Edges<'_> {
     pub(crate) async fn add_to(
         self,
         mut spec: SupervisorSpec,
-    ) -> Result<(SupervisorSpec, Edge), StartError> {
+    ) -> Result<(SupervisorSpec, Option<Edge>), StartError> {
+        let Some(bind) = self.bind else {
+            return Ok((spec, None));
+        };
         let (listing_spec, listing) = Listing::of(self.store.clone());
         let metrics = self.metrics;
         let serving = Serving::default();
@@ -72,7 +76,7 @@ impl Edges<'_> {
             embedders: listing.embedding(),
             clock: self.clock,
         };
-        let mut config = GatewayConfig::new(self.bind, self.model.clone());
+        let mut config = GatewayConfig::new(bind, self.model.clone());
         let first = &self.settings.current().settings;
         settings::edge(first, self.max_models, &mut config);
         if let Some(file) = self.tokens {
@@ -82,12 +86,12 @@ impl Edges<'_> {
         }
         let gateway = gateway::child(config, deps)?;
         let edge = Edge {
-            bind: self.bind,
+            bind,
             path: ChildPath::root(spec.id()).join(gateway.spec.id()),
             address: gateway.address,
             serving,
         };
-        Ok((spec.child(listing_spec).child(gateway.spec), edge))
+        Ok((spec.child(listing_spec).child(gateway.spec), Some(edge)))
     }
 }
 
