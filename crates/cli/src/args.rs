@@ -52,8 +52,8 @@ Examples:
   paraphym chat --system \"You answer in one sentence.\"
   paraphym serve --bind 127.0.0.1:7007
 
-Exit status: 0 answered, 1 failed, 2 bad usage, 3 no server to control, 129 hung up,
-130 interrupted, 143 terminated.";
+Exit status: 0 answered, 1 failed, 2 bad usage, 3 no server to control, 4 ended with
+something unfinished, 129 hung up, 130 interrupted, 143 terminated.";
 
 /// What holds for every command. What can be set for good is only a flag here: variables are read with the settings.
 #[derive(Clone, Debug, Default, Args)]

@@ -1,5 +1,6 @@
 //! A running server, looked at and steered from the command line: each verb is a method of the control protocol.
 
+mod ending;
 mod events;
 mod human;
 mod show;
@@ -94,7 +95,7 @@ impl Asking<'_> {
             Wish::Log(one) => self.act(&one, ACT).await,
             Wish::Drain(one) => self.act(&one, ACT).await,
             Wish::ConfigSet(one) => self.act(&one, ACT).await,
-            Wish::Shutdown(one) => self.act(&one, ACT).await,
+            Wish::Shutdown(one) => ending::follow(self, one).await,
         }
     }
 

@@ -15,6 +15,8 @@ pub(crate) enum Failure {
     Failed { error: String, hint: String },
     /// There is no server to speak to, or it went away.
     Unreachable { error: String, hint: String },
+    /// It ended as it was told to, and something was not finished.
+    Abandoned,
     /// Ctrl-C.
     Interrupted,
     /// SIGTERM.
@@ -49,6 +51,7 @@ impl Failure {
             Self::Failed { .. } => 1,
             Self::Usage { .. } => 2,
             Self::Unreachable { .. } => 3,
+            Self::Abandoned => 4,
             Self::HungUp => 129,
             Self::Interrupted => 130,
             Self::Terminated => 143,

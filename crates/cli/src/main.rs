@@ -1,7 +1,7 @@
 //! The `paraphym` binary: words come in, a command runs on the one runtime, an exit status goes out.
 //!
 //! Invariants: everything runs on the runtime that `paraphym_candle::run` builds; nothing panics on a closed pipe; an
-//! error is one line and a hint, never a dump; the exit status is 0, 1, 2, 3, 129, 130 or 143.
+//! error is one line and a hint, never a dump; the exit status is 0, 1, 2, 3, 4, 129, 130 or 143.
 
 mod answer;
 mod args;
@@ -75,9 +75,10 @@ fn started(cli: Cli) -> Result<(), Failure> {
     ran.map_err(|error| Failure::failed(error, "run `paraphym doctor`"))?
 }
 
-/// A server says what goes wrong in its tree and what was started again (the events that count restarts), not each
+/// A server says how it ends, and what goes wrong in its tree and what was started again (the events that count restarts), not each
 /// start and stop, nor what the command says itself. What kameo says of a crash our own supervision says, too.
-const SERVING: &str = "warn,paraphym_supervision[{restarts}]=info,kameo=off";
+const SERVING: &str =
+    "warn,paraphym_supervision[{restarts}]=info,paraphym_candle::ending=info,kameo=off";
 
 /// A command keeps quiet unless something is wrong.
 const ASKING: &str = "error,kameo=off";

@@ -146,6 +146,7 @@ pub(crate) fn failed(failure: &Failure) -> Value {
         Failure::Terminated => failed_event("terminated", ""),
         Failure::HungUp => failed_event("hung up", ""),
         Failure::NobodyReads => failed_event("nobody reads", ""),
+        Failure::Abandoned => failed_event("it ended, and something was not finished", ""),
     }
 }
 

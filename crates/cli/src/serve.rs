@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chat_config::client;
-use paraphym_candle::Paraphym;
 use paraphym_candle::signals::Signal;
+use paraphym_candle::{Paraphym, ServiceManager};
 
 use crate::args::Serve;
 use crate::failure::Failure;
@@ -51,6 +51,9 @@ pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> 
         note("faults on purpose are allowed");
         builder = builder.allow_chaos();
     }
+    if let Some(manager) = ServiceManager::of_this_process() {
+        builder = builder.service_manager(manager);
+    }
     let host = builder.start().await?;
     match stage.unless_signalled(host.address()).await {
         Ok(Some(address)) => note(&format!("listening on http://{address}")),
@@ -64,7 +67,7 @@ pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> 
         tokio::select! {
             wished = host.asked_to_stop() => {
                 stage.drain_within(&host, None, wished).await;
-                return Ok(());
+                return finished(stage, Ok(()));
             }
             _ = host.ended() => break Err(Failure::failed(
                 "the server ended by itself: its tree gave up restarting",
@@ -80,7 +83,16 @@ pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> 
         }
     };
     stage.drain(&host, None).await;
-    result
+    finished(stage, result)
+}
+
+/// What was left undone is told by the exit status, unless the server failed by itself.
+fn finished(stage: &Stage, result: Result<(), Failure>) -> Result<(), Failure> {
+    match result {
+        Err(failed @ Failure::Failed { .. }) => Err(failed),
+        _ if stage.left_undone => Err(Failure::Abandoned),
+        result => result,
+    }
 }
 
 /// SIGHUP means two things: the terminal is gone, which ends whatever was started from it; or, said by a person or a

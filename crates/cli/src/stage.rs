@@ -32,6 +32,8 @@ pub(crate) struct Stage {
     pub(crate) signals: Signals,
     pub(crate) presses: Presses,
     pub(crate) machine: Machine,
+    /// The last ending left something undone.
+    pub(crate) left_undone: bool,
     settings: Settings,
     runtime: Runtime,
 }
@@ -73,6 +75,7 @@ impl Stage {
             signals,
             presses: Presses::default(),
             machine,
+            left_undone: false,
             settings,
             runtime,
         })
@@ -197,6 +200,10 @@ impl Stage {
             Some(rest) => rest.end(&mut self.out).await,
             None => (false, false),
         };
+        self.left_undone = !report.abandoned.is_empty() || !report.killed.is_empty();
+        for killed in &report.killed {
+            note(&format!("killed: {killed}: it did not stop in time"));
+        }
         for left in &report.abandoned {
             note(&format!("abandoned: {}: {}", left.child, left.what));
             // Its last line is an end; after a proper one nothing may follow.

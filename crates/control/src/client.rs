@@ -17,6 +17,7 @@ use tokio_util::codec::{Framed, LinesCodec};
 
 use crate::place::own_uid;
 use crate::protocol::PROTOCOL;
+use crate::protocol::ending::Ending;
 use crate::protocol::events::{Happened, Lagged};
 use crate::protocol::hello::{Greeting, Hello};
 use crate::protocol::level::Level;
@@ -88,6 +89,8 @@ pub enum News {
     Tapped(Tapped),
     /// A look is over.
     TapOver(TapOver),
+    /// The server ends, and is so far.
+    Ending(Ending),
 }
 
 /// A connection.
@@ -95,6 +98,7 @@ pub enum News {
 pub struct Client {
     lines: Framed<UnixStream, LinesCodec>,
     greeting: Greeting,
+    pid: Option<i32>,
     asked: i64,
     news: VecDeque<News>,
 }
@@ -128,7 +132,8 @@ impl Client {
         let connected = timeout(GREETING, UnixStream::connect(socket)).await;
         let stream = connected.map_err(|_| no_server(io::ErrorKind::TimedOut.into()))?;
         let stream = stream.map_err(no_server)?;
-        let uid = stream.peer_cred().map_err(no_server)?.uid();
+        let peer = stream.peer_cred().map_err(no_server)?;
+        let uid = peer.uid();
         if uid != own_uid() && uid != 0 {
             let socket = shown();
             return Err(ClientError::Stranger { socket, uid });
@@ -143,6 +148,7 @@ impl Client {
                 started_ms: 0,
                 level: Level::Observe,
             },
+            pid: peer.pid(),
             asked: 0,
             news: VecDeque::new(),
         };
@@ -158,6 +164,11 @@ impl Client {
     /// Who answers, and what may be asked.
     pub const fn greeting(&self) -> &Greeting {
         &self.greeting
+    }
+
+    /// The server's process, as the kernel names it to us.
+    pub const fn pid(&self) -> Option<i32> {
+        self.pid
     }
 
     /// Asks one thing.
@@ -241,6 +252,9 @@ impl Client {
             }
             Some("tap_over") => {
                 News::TapOver(serde_json::from_value(line.params).map_err(understood)?)
+            }
+            Some("ending") => {
+                News::Ending(serde_json::from_value(line.params).map_err(understood)?)
             }
             // The greeting, and what a later server may say.
             _ => return Ok(()),

@@ -14,6 +14,8 @@ use supervision::{ChildId, Events, Handle, SupervisorHandle};
 use telemetry::LogControl;
 use tokio::sync::watch;
 
+use crate::protocol::ending::Ending;
+
 /// Where to listen, and for how many.
 #[derive(Clone, Debug)]
 pub struct ControlConfig {
@@ -89,4 +91,6 @@ pub struct ControlDeps {
     pub listeners: Vec<ChildId>,
     /// Whoever started the tree is asked here to stop it within so long: nobody can do that from inside.
     pub stop: watch::Sender<Option<Duration>>,
+    /// How far the ending is, once it has begun: every connection is told.
+    pub ending: watch::Receiver<Option<Ending>>,
 }

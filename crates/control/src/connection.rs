@@ -19,6 +19,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,7 @@ use crate::config::ControlConfig;
 use crate::convert;
 use crate::desk::{Desk, Who};
 use crate::protocol::PROTOCOL;
+use crate::protocol::ending::Ending;
 use crate::protocol::hello::Greeting;
 use crate::protocol::level::Level;
 use crate::protocol::rpc::{self, Id, RpcError};
@@ -57,6 +59,7 @@ pub(crate) struct Connection {
     events: Option<Receiver<LifecycleEvent>>,
     /// Looks at messages, by their numbers.
     taps: Vec<(u64, Tap)>,
+    ending: watch::Receiver<Option<Ending>>,
     under_way: FuturesUnordered<UnderWay>,
 }
 
@@ -81,6 +84,7 @@ impl Connection {
             patience: config.limits.write_time,
             events: None,
             taps: Vec::new(),
+            ending: desk.deps.ending.clone(),
             under_way: FuturesUnordered::new(),
         }
     }
@@ -97,7 +101,9 @@ impl Connection {
         say(&mut writer, [greeting], self.patience).await?;
         loop {
             if closing.is_cancelled() && self.under_way.is_empty() {
-                return Ok(());
+                let last = self.ending.has_changed().unwrap_or(false);
+                let last = last.then(|| self.ending()).flatten();
+                return say(&mut writer, last, self.patience).await;
             }
             let said: VecDeque<String> = tokio::select! {
                 () = closing.cancelled(), if !closing.is_cancelled() => continue,
@@ -110,6 +116,7 @@ impl Connection {
                         Err(last) => return say(&mut writer, [last], self.patience).await,
                     },
                 },
+                Ok(()) = self.ending.changed() => self.ending().into_iter().collect(),
                 happened = next_of(&mut self.events) => self.happened(happened),
                 (at, tapped) = next_tapped(&mut self.taps) => {
                     self.tapped(at, tapped).into_iter().collect()
@@ -117,6 +124,13 @@ impl Connection {
             };
             say(&mut writer, said, self.patience).await?;
         }
+    }
+
+    /// How far the ending is, if one has begun.
+    fn ending(&mut self) -> Option<String> {
+        let ending = self.ending.borrow_and_update();
+        let ending = ending.as_ref();
+        ending.map(|ending| rpc::notification("ending", ending))
     }
 
     /// What to say to a line; an error is the last thing to say.

@@ -18,6 +18,7 @@ use paraphym_control::protocol::act::{
     Acted, Cancel, Change, ConfigSet, Drain, Limit, Limited, LoadModel, Log, Loudness, PinModel,
     Restart, Shutdown, Start, Stop, UnloadModel, UnpinModel,
 };
+use paraphym_control::protocol::ending::{Ending, Phase};
 use paraphym_control::protocol::events::{Events, Filter, Subscribe};
 use paraphym_control::protocol::look::{
     Audit, ConfigGet, Conversations, Inspect, Ps, Status, Tree, Why,
@@ -470,6 +471,33 @@ async fn whoever_started_the_tree_is_asked_to_end_it_and_the_answer_comes_first(
         client.next().await,
         Err(ClientError::HungUp { .. })
     ));
+}
+
+#[tokio::test]
+async fn everybody_is_told_how_far_an_ending_is_to_its_last_step() {
+    let scene = Scene::start().await;
+    let client = &mut scene.client_as(Level::Observe).await;
+    let ending = |phase, under_way: &[&str]| Ending {
+        phase,
+        under_way: under_way.iter().map(|what| (*what).to_owned()).collect(),
+        left_ms: 5,
+        abandoned: vec!["root/a: 1 queued `B`".to_owned()],
+        killed: Vec::new(),
+    };
+    let (first, last) = (
+        ending(Phase::Answers, &["POST / req-1"]),
+        ending(Phase::Actors, &[]),
+    );
+    scene.ending.send_replace(Some(first.clone()));
+    assert_eq!(client.next().await.unwrap(), News::Ending(first));
+    scene.ending.send_replace(Some(last.clone()));
+    scene.end().await;
+    assert_eq!(client.next().await.unwrap(), News::Ending(last));
+    let ended = client.next().await;
+    assert!(
+        matches!(ended, Err(ClientError::HungUp { .. })),
+        "{ended:?}"
+    );
 }
 
 #[tokio::test]

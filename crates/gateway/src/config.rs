@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use domain::{ModelName, Sampling};
+use futures_util::future::BoxFuture;
 use model_host::{HostConfig, ModelHost};
 use supervision::Handle;
 
 use crate::guard::access::Access;
+use crate::serving::Serving;
 
 /// Where to listen, for whom, and how much.
 #[derive(Clone, Debug)]
@@ -115,6 +117,19 @@ pub struct GatewayDeps {
     pub embedders: Arc<dyn Fn() -> Vec<ModelName> + Send + Sync>,
     /// The wall clock: `created` in answers, and what makes ids of two runs differ.
     pub clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    /// Other parts that readiness asks about.
+    pub checks: Vec<Check>,
+    /// How whoever ends the process closes the edge first.
+    pub serving: Serving,
+}
+
+/// A part that must be well for this server to be ready.
+#[derive(Clone)]
+pub struct Check {
+    /// What the part is called in `/readyz`.
+    pub part: &'static str,
+    /// Whether it is well, or why not. It may wait: the probe does not, beyond `Limits::probe_time`.
+    pub ask: Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
 }
 
 /// Why the gateway does not serve.

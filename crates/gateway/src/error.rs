@@ -89,6 +89,18 @@ impl ApiError {
         }
     }
 
+    /// 503: the server ends, and takes nothing new.
+    pub fn draining() -> Self {
+        Self {
+            retry_after_s: Some(1),
+            ..Self::new(
+                503,
+                Some("draining"),
+                "the server is ending and takes nothing new: ask again when it has been started, or another one",
+            )
+        }
+    }
+
     /// 403: the request names, or comes from, another place than this machine.
     pub fn foreign(header: &'static str, allowed: &str) -> Self {
         let message = format!(

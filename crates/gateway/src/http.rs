@@ -55,7 +55,7 @@ impl Shared {
             slots: Arc::new(Semaphore::new(config.limits.answers)),
             ids: Ids::new(u64::try_from(now.as_micros()).unwrap_or(u64::MAX)),
             started: now.as_secs(),
-            ending: CancellationToken::new(),
+            ending: deps.serving.last_words().child_token(),
             underway: Underway::default(),
             document: OnceLock::new(),
             config,

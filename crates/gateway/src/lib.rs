@@ -23,7 +23,9 @@ pub mod readiness;
 pub mod request;
 mod routes;
 mod server;
+mod serving;
 
-pub use config::{GatewayConfig, GatewayDeps, GatewayError, Limits};
+pub use config::{Check, GatewayConfig, GatewayDeps, GatewayError, Limits};
 pub use guard::access::{Access, Auth, Tokens};
 pub use server::{Gateway, child};
+pub use serving::Serving;

@@ -1,5 +1,5 @@
-//! Whether a request for the default model would be answered now, from what the host says. Asking changes nothing: a
-//! probe is not activity. Nothing here waits.
+//! Whether a request for the default model would be answered now, from what the host and other parts say. Asking changes
+//! nothing: a probe is not activity. Nothing here waits.
 
 use domain::ModelName;
 use model_host::{HostStatus, ModelState, ModelStatus};
@@ -14,15 +14,32 @@ pub struct Readiness {
     pub model: String,
     /// How far it is.
     pub state: &'static str,
-    /// Why it is not ready, and what to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    /// Why it is not ready: everything that stands in the way, not only the first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
+}
+
+/// One thing that stands in the way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// `server`, `store` or `model`.
+    pub part: &'static str,
+    /// Why, and what to do.
+    pub reason: String,
 }
 
 impl Readiness {
     /// Whether requests should be sent here.
     pub fn is_ready(&self) -> bool {
-        self.reason.is_none()
+        self.reasons.is_empty()
+    }
+
+    /// Something else stands in the way, too.
+    #[must_use]
+    pub fn hindered(mut self, part: &'static str, reason: String) -> Self {
+        self.status = "unavailable";
+        self.reasons.push(Reason { part, reason });
+        self
     }
 
     /// The host does not answer.
@@ -92,7 +109,7 @@ impl Readiness {
             status: "ready",
             model: model.to_string(),
             state,
-            reason: None,
+            reasons: Vec::new(),
         }
     }
 
@@ -101,7 +118,10 @@ impl Readiness {
             status: "unavailable",
             model: model.to_string(),
             state,
-            reason: Some(reason),
+            reasons: vec![Reason {
+                part: "model",
+                reason,
+            }],
         }
     }
 }
@@ -186,6 +206,24 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&known).unwrap(),
             r#"{"status":"ready","model":"other","state":"unloaded"}"#
+        );
+    }
+
+    #[test]
+    fn everything_that_stands_in_the_way_is_told() {
+        let (model, nothing) = (ModelName::new("m"), HostStatus::default());
+        let well = || Readiness::of(&model, &nothing, true, 1);
+        assert!(well().is_ready());
+        let hindered = well().hindered("store", "it hangs".into());
+        assert!(!hindered.is_ready());
+        let missing = Readiness::of(&model, &nothing, false, 1);
+        let both = missing.hindered("server", "it ends".into());
+        assert_eq!(
+            serde_json::to_value(&both).unwrap(),
+            serde_json::json!({"status": "unavailable", "model": "m", "state": "missing", "reasons": [
+                {"part": "model", "reason": "it is not here: fetch it with `paraphym model pull`"},
+                {"part": "server", "reason": "it ends"},
+            ]})
         );
     }
 

@@ -8,6 +8,7 @@ use agent_worker::settings::Config;
 use bearer::{TokenError, TokenFile};
 use chat_config::Refusals;
 use chat_config::settings::Settings;
+use control::protocol::ending::Ending;
 use conversation_store::Archive;
 use domain::{Bytes, ModelName};
 use engine::ModelLoader;
@@ -19,7 +20,7 @@ use model_host::HostConfig;
 use model_store::{DEFAULT_MODEL, Store, StoreConfig, StoreError};
 use root::{Tree, TreeConfig, TreeParts};
 use runtime::{Clock, CoarseClock, RunError, Runtime};
-use supervision::{ChildPath, ChildSpec, Events, StartTreeError, start_root};
+use supervision::{ChildPath, ChildSpec, Events, StartTreeError, SupervisorSpec, start_root};
 use telemetry::{LogControl, Metrics, MetricsError};
 use tokio::sync::watch;
 use toolbox::{Tool, Toolbox, ToolboxError};
@@ -30,6 +31,7 @@ use crate::history::now_ms;
 use crate::host::{Paraphym, Parts};
 use crate::resolve::FromStore;
 use crate::servers::Servers;
+use crate::service_manager::ServiceManager;
 use crate::settings::{self, Source};
 use crate::steering::{Steering, Wanted};
 use crate::{applier, tools, upkeep};
@@ -104,6 +106,7 @@ pub struct Builder {
     tools: Vec<Arc<dyn Tool>>,
     servers: Vec<ServerConfig>,
     without_servers: bool,
+    service_manager: Option<ServiceManager>,
 }
 
 impl Default for Builder {
@@ -128,6 +131,7 @@ impl Default for Builder {
             tools: Vec::new(),
             servers: Vec::new(),
             without_servers: false,
+            service_manager: None,
         }
     }
 }
@@ -247,6 +251,12 @@ impl Builder {
         self
     }
 
+    /// Tells the service manager how it goes, and that it lives.
+    pub fn service_manager(mut self, manager: ServiceManager) -> Self {
+        self.service_manager = Some(manager);
+        self
+    }
+
     /// Another engine than candle's.
     pub fn loader(mut self, loader: Arc<dyn ModelLoader>) -> Self {
         self.loader = Some(loader);
@@ -275,52 +285,51 @@ impl Builder {
         let first = Arc::clone(&settings.current().settings);
         let (model, store) = place(self.model, self.models_dir, &first)?;
         let tools = tools::fixed(self.tools)?;
-        let keeps_conversations = self.conversations.is_some() && !self.forgets_conversations;
+        let keeps = self.conversations.is_some() && !self.forgets_conversations;
         let loader = self.loader.unwrap_or_else(|| Arc::new(GgufLoader::new()));
         let metrics = installed();
         let servers = Servers::new(self.servers, !self.without_servers);
         let clock: chat_config::Clock = Arc::new(|| CoarseClock::default().stamp().system_time());
         let from = (store.clone(), settings.clone(), tools.clone());
         let archive = opened(self.conversations).await?;
-        let servers_now = mcp_client::children(servers.at_first(&first))?;
-        let parts = parts(from, (archive, servers_now), &loader, &clock);
+        let opened = (archive, mcp_client::children(servers.at_first(&first))?);
+        let parts = parts(from, opened, &loader, &clock);
         let fixed = (self.memory_limit.is_some(), self.models.is_some());
-        let mut config = bounds(self.memory_limit, self.models, self.agents, &first);
-        config.keeps_conversations = keeps_conversations;
+        let chosen = (self.memory_limit, self.models, self.agents);
+        let config = bounds(chosen, keeps, &first);
         let max_models = config.models.max_models;
         let mut tree = Tree::new(config, parts);
         let log = self.log.as_ref().map(|(control, _)| control.clone());
         let applier = applied(&tree, &settings, servers, fixed, self.log);
         let upkeep = upkeep::child(runtime.clone(), metrics.clone());
         tree.spec = tree.spec.child(applier).child(upkeep);
-        let mut edge = None;
-        if let Some(bind) = self.bind {
-            let edges = Edges {
-                bind,
-                max_models,
-                model: &model,
-                settings: &settings,
-                host: &tree.models,
-                store: &store,
-                metrics,
-                governor: &tree.governor,
-                clock: Arc::clone(&clock),
-                tokens: self.tokens,
-            };
-            let (spec, served) = edges.add_to(tree.spec).await?;
-            tree.spec = spec;
-            edge = Some(served);
-        }
+        let edges = Edges {
+            bind: self.bind,
+            max_models,
+            model: &model,
+            settings: &settings,
+            host: &tree.models,
+            store: &store,
+            conversations: &tree.store,
+            metrics,
+            governor: &tree.governor,
+            clock: Arc::clone(&clock),
+            tokens: self.tokens,
+        };
+        let (spec, edge) = edges.add_to(tree.spec).await?;
+        tree.spec = spec;
         let events = self.seed.map_or_else(Events::default, Events::with_seed);
-        let (stop, asked_to_stop) = watch::channel(None);
+        let ((stop, asked_to_stop), ending) = (watch::channel(None), watch::Sender::new(None));
+        let seen = (edge.as_ref(), ending.subscribe());
+        managed(self.service_manager, &mut tree, seen, &model);
         let steered = self.control.map(|wanted| {
             let shared = (events.clone(), settings.clone(), runtime.clone());
+            let ends = (stop, ending.subscribe());
             let wanted = (wanted, self.chaos);
-            Steering::new(wanted, shared, log, clock, stop).add_to(&mut tree)
+            Steering::new(wanted, shared, log, clock, ends).add_to(&mut tree)
         });
-        let root = start_root(tree.spec, events)
-            .await
-            .map_err(|error| not_started(error, edge.as_ref(), steered.as_ref()))?;
+        let root = start_root(tree.spec, events).await;
+        let root = root.map_err(|error| not_started(error, edge.as_ref(), steered.as_ref()))?;
         Ok(Paraphym::new(Parts {
             root,
             settings: (tree.settings, settings),
@@ -336,7 +345,8 @@ impl Builder {
             loader,
             runtime,
             model,
-            address: edge.map(|edge| edge.address),
+            edge,
+            ending,
             asked_to_stop,
         }))
     }
@@ -391,6 +401,18 @@ async fn opened(config: Option<conversation_store::StoreConfig>) -> Result<Archi
     Ok(conversation_store::client::open(config, now_ms()).await?)
 }
 
+/// Adds whoever speaks to the service manager, where there is one.
+fn managed(
+    manager: Option<ServiceManager>,
+    tree: &mut Tree,
+    seen: (Option<&Edge>, watch::Receiver<Option<Ending>>),
+    model: &ModelName,
+) {
+    let Some(manager) = manager else { return };
+    let spec = std::mem::replace(&mut tree.spec, SupervisorSpec::new("root"));
+    tree.spec = manager.add_to(spec, seen, (tree.models.clone(), model));
+}
+
 /// The process's metrics, where they are ours to render.
 fn installed() -> Option<Metrics> {
     match Metrics::install() {
@@ -406,9 +428,8 @@ fn installed() -> Option<Metrics> {
 
 /// The bounds of the tree; what the app chose wins.
 fn bounds(
-    limit: Option<Bytes>,
-    models: Option<HostConfig>,
-    agents: Option<Config>,
+    (limit, models, agents): (Option<Bytes>, Option<HostConfig>, Option<Config>),
+    keeps_conversations: bool,
     settings: &Settings,
 ) -> TreeConfig {
     TreeConfig {
@@ -417,7 +438,7 @@ fn bounds(
         models: models.unwrap_or_else(|| settings::host(settings)),
         agents: agents.unwrap_or_else(|| settings::agents(settings)),
         recall: settings::recall(settings),
-        keeps_conversations: false,
+        keeps_conversations,
     }
 }
 

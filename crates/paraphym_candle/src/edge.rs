@@ -2,10 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bearer::TokenFile;
+use conversation_store::ConversationStore;
+use conversation_store::messages::ReadControlLog;
 use domain::ModelName;
-use gateway::{GatewayConfig, GatewayDeps};
+use futures_util::FutureExt;
+use gateway::{Check, GatewayConfig, GatewayDeps, Serving};
 use memory_governor::MemoryGovernor;
 use model_host::ModelHost;
 use model_store::Store;
@@ -19,7 +23,8 @@ use crate::{settings, tokens};
 
 /// What the edge is made of.
 pub(crate) struct Edges<'a> {
-    pub(crate) bind: SocketAddr,
+    /// Nothing is served where there is no address.
+    pub(crate) bind: Option<SocketAddr>,
     /// Places for models, as readiness counts them.
     pub(crate) max_models: usize,
     /// The one that answers where none is named.
@@ -27,6 +32,8 @@ pub(crate) struct Edges<'a> {
     pub(crate) settings: &'a chat_config::Store,
     pub(crate) host: &'a Handle<ModelHost>,
     pub(crate) store: &'a Store,
+    /// Must be open for the server to be ready.
+    pub(crate) conversations: &'a Handle<ConversationStore>,
     pub(crate) metrics: Option<Metrics>,
     pub(crate) governor: &'a Handle<MemoryGovernor>,
     pub(crate) clock: chat_config::Clock,
@@ -42,6 +49,8 @@ pub(crate) struct Edge {
     pub(crate) path: ChildPath,
     /// Where it listens, once it does.
     pub(crate) address: watch::Receiver<Option<SocketAddr>>,
+    /// How it is closed before the tree stops.
+    pub(crate) serving: Serving,
 }
 
 impl Edges<'_> {
@@ -52,10 +61,16 @@ impl Edges<'_> {
     pub(crate) async fn add_to(
         self,
         mut spec: SupervisorSpec,
-    ) -> Result<(SupervisorSpec, Edge), StartError> {
+    ) -> Result<(SupervisorSpec, Option<Edge>), StartError> {
+        let Some(bind) = self.bind else {
+            return Ok((spec, None));
+        };
         let (listing_spec, listing) = Listing::of(self.store.clone());
         let metrics = self.metrics;
+        let serving = Serving::default();
         let deps = GatewayDeps {
+            checks: vec![store_is_open(self.conversations.clone())],
+            serving: serving.clone(),
             host: self.host.clone(),
             sampling: settings::sampling_now(self.settings),
             metrics: page(metrics, self.governor.clone()),
@@ -63,7 +78,7 @@ impl Edges<'_> {
             embedders: listing.embedding(),
             clock: self.clock,
         };
-        let mut config = GatewayConfig::new(self.bind, self.model.clone());
+        let mut config = GatewayConfig::new(bind, self.model.clone());
         let first = &self.settings.current().settings;
         settings::edge(first, self.max_models, &mut config);
         if let Some(file) = self.tokens {
@@ -73,11 +88,32 @@ impl Edges<'_> {
         }
         let gateway = gateway::child(config, deps)?;
         let edge = Edge {
-            bind: self.bind,
+            bind,
             path: ChildPath::root(spec.id()).join(gateway.spec.id()),
             address: gateway.address,
+            serving,
         };
-        Ok((spec.child(listing_spec).child(gateway.spec), edge))
+        Ok((spec.child(listing_spec).child(gateway.spec), Some(edge)))
+    }
+}
+
+/// How long the store may take to read one line. The probe itself waits for less.
+const STORE: Duration = Duration::from_secs(5);
+
+/// The smallest question that goes all the way to the file and back.
+fn store_is_open(store: Handle<ConversationStore>) -> Check {
+    let ask = move || {
+        let store = store.clone();
+        async move {
+            let (limit, before) = (1, None);
+            let asked = store.ask(ReadControlLog { limit, before }, STORE).await;
+            asked.map(drop).map_err(|error| error.to_string())
+        }
+        .boxed()
+    };
+    Check {
+        part: "store",
+        ask: Arc::new(ask),
     }
 }
 

@@ -12,6 +12,7 @@ use agent_worker::stream::TurnStream;
 use cache_janitor::{CacheJanitor, JanitorStatus};
 use chat_config::settings::DEFAULT_AGENT;
 use chat_config::{ChatConfig, Revision};
+use control::protocol::ending::Ending;
 use conversation_store::ConversationStore;
 use domain::{
     ContextPolicy, ConversationId, GenerationError, Message, ModelName, Prompt, RequestId,
@@ -25,13 +26,17 @@ use model_host::messages::{HostStatus, Unload, UnloadError};
 use model_store::{Installed, PullError, PullEvent, Store};
 use retrieval::Retrieval;
 use runtime::{Census, Runtime};
-use supervision::{Abandoned, AskError, ChildInfo, EndReason, Handle, LifecycleEvent, RootHandle};
+use supervision::{
+    Abandoned, AskError, ChildInfo, ChildPath, EndReason, Handle, LifecycleEvent, RootHandle,
+};
 use tokio::sync::{broadcast, watch};
 use toolbox::{ToolSource, Toolbox};
 
 use crate::agents::{self, NoAgent};
 use crate::builder::Builder;
 use crate::doctor::{self, DoctorReport};
+use crate::edge::Edge;
+use crate::ending;
 use crate::inspect::inspect_with;
 use crate::settings::{sampling, turn};
 
@@ -62,7 +67,8 @@ pub(crate) struct Parts {
     pub(crate) loader: Arc<dyn ModelLoader>,
     pub(crate) runtime: Runtime,
     pub(crate) model: ModelName,
-    pub(crate) address: Option<watch::Receiver<Option<SocketAddr>>>,
+    pub(crate) edge: Option<Edge>,
+    pub(crate) ending: watch::Sender<Option<Ending>>,
     pub(crate) asked_to_stop: watch::Receiver<Option<Duration>>,
 }
 
@@ -84,6 +90,8 @@ pub struct Status {
 pub struct ShutdownReport {
     /// What was not finished: who had it, and what it was. Empty after a clean stop.
     pub abandoned: Vec<Abandoned>,
+    /// Who did not stop in time and was killed.
+    pub killed: Vec<ChildPath>,
     /// How long it took.
     pub took: Duration,
 }
@@ -286,7 +294,7 @@ impl Paraphym {
 
     /// Where HTTP is served; `None` if it is not.
     pub async fn address(&self) -> Option<SocketAddr> {
-        let mut bound = self.parts.address.clone()?;
+        let mut bound = self.parts.edge.as_ref()?.address.clone();
         let found = bound.wait_for(Option::is_some).await.ok()?;
         *found
     }
@@ -371,13 +379,15 @@ impl Paraphym {
         self.shutdown_within(SHUTDOWN).await
     }
 
+    /// How far the ending is, once it has begun.
+    pub fn ending(&self) -> watch::Receiver<Option<Ending>> {
+        self.parts.ending.subscribe()
+    }
+
     /// The same with a deadline of your own.
     pub async fn shutdown_within(&self, deadline: Duration) -> ShutdownReport {
-        let report = self.parts.root.stop(deadline).await;
-        ShutdownReport {
-            abandoned: report.abandoned,
-            took: report.took,
-        }
+        let parts = &self.parts;
+        ending::end(&parts.root, parts.edge.as_ref(), &parts.ending, deadline).await
     }
 }
 

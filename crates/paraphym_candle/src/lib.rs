@@ -38,12 +38,14 @@ mod doctor;
 mod documents;
 mod edge;
 mod embedding;
+mod ending;
 mod history;
 mod host;
 mod inspect;
 mod listing;
 mod resolve;
 mod servers;
+mod service_manager;
 mod settings;
 mod steering;
 mod tokens;
@@ -88,6 +90,7 @@ pub use retrieval;
 pub use runtime::{
     Census, Role as ThreadRole, RunError, Runtime, RuntimeOptions, confine, run, signals,
 };
+pub use service_manager::ServiceManager;
 pub use supervision::{ChildInfo, ChildState, Lifecycle, LifecycleEvent};
 /// Tools: what one is, the toolbox, and how to write one's own.
 pub use toolbox;

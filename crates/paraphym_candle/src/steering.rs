@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use control::protocol::ending::Ending;
 use control::{ControlConfig, ControlDeps, place};
 use root::Tree;
 use runtime::Runtime;
@@ -40,6 +41,7 @@ pub(crate) struct Steering {
     clock: chat_config::Clock,
     stop: watch::Sender<Option<Duration>>,
     chaos: bool,
+    ending: watch::Receiver<Option<Ending>>,
 }
 
 impl Steering {
@@ -49,7 +51,10 @@ impl Steering {
         (events, settings, runtime): (Events, chat_config::Store, Runtime),
         log: Option<LogControl>,
         clock: chat_config::Clock,
-        stop: watch::Sender<Option<Duration>>,
+        (stop, ending): (
+            watch::Sender<Option<Duration>>,
+            watch::Receiver<Option<Ending>>,
+        ),
     ) -> Self {
         Self {
             wanted,
@@ -60,10 +65,11 @@ impl Steering {
             clock,
             stop,
             chaos,
+            ending,
         }
     }
 
-    /// Adds the child behind all others, so that it is there for all of their lives but the last moments. Which child it is.
+    /// Adds the child before all others, so that it is there for all of their lives and tells of their end. Which child it is.
     pub(crate) fn add_to(self, tree: &mut Tree) -> ChildPath {
         let runtime = self.runtime;
         let deps = ControlDeps {
@@ -80,6 +86,7 @@ impl Steering {
             chaos: self.chaos,
             listeners: vec!["gateway".into()],
             stop: self.stop,
+            ending: self.ending,
         };
         let config = ControlConfig {
             insists: self.wanted.insists,
@@ -88,7 +95,7 @@ impl Steering {
         let path = ChildPath::root(tree.spec.id()).join(&control::CHILD_ID.into());
         let placeholder = supervision::SupervisorSpec::new("root");
         let spec = std::mem::replace(&mut tree.spec, placeholder);
-        let spec = spec.child(control::child(config, deps));
+        let spec = spec.first_child(control::child(config, deps));
         tree.spec = if self.chaos { spec.allow_chaos() } else { spec };
         path
     }

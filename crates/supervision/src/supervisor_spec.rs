@@ -136,6 +136,12 @@ impl SupervisorSpec {
         self
     }
 
+    /// One more child, started before those that are there already and stopped after them.
+    pub fn first_child(mut self, spec: ChildSpec) -> Self {
+        self.children.insert(0, spec.into_record());
+        self
+    }
+
     /// The way to this supervisor, before it starts, too.
     pub fn handle(&self) -> SupervisorHandle {
         SupervisorHandle::new(self.place.control.clone())

@@ -32,6 +32,8 @@ pub(super) async fn follow(asking: &mut Asking<'_>, past: Events) -> Result<(), 
                     tell(asking, &event).await?;
                 }
             }
+            // Whoever follows sees the actors stop.
+            News::Ending(_) => {}
             News::Lagged(lagged) => {
                 let (lost, out) = (lagged.lost, &mut asking.stage.out);
                 if asking.as_json {

@@ -32,7 +32,7 @@ pub(super) async fn look(asking: &mut Asking<'_>, wish: Tap) -> Result<(), Failu
             }
             News::TapOver(_) => break,
             // Nothing else was asked for.
-            News::Happened(_) | News::Lagged(_) => {}
+            News::Happened(_) | News::Lagged(_) | News::Ending(_) => {}
         }
     }
     if asking.as_json {

@@ -7,6 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use super::PROTOCOL;
+use super::ending::Ending;
 use super::events::{Happened, Lagged};
 use super::rpc::Code;
 use super::table::METHODS;
@@ -24,6 +25,7 @@ pub fn page() -> String {
     made.subschema_for::<Lagged>();
     made.subschema_for::<Tapped>();
     made.subschema_for::<TapOver>();
+    made.subschema_for::<Ending>();
     let mut text = FRONT
         .replace("{protocol}", &PROTOCOL.to_string())
         .replace("{line}", &(LINE >> 20).to_string())

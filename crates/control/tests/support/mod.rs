@@ -21,6 +21,7 @@ use domain::{Bytes, ModelName};
 use engine::ModelSource;
 use memory_governor::Probe;
 use model_host::{HostConfig, ModelHost, ModelHostDeps, ResolveModel};
+use paraphym_control::protocol::ending::Ending;
 use paraphym_control::{Client, ControlConfig, ControlDeps, Level, Limits};
 use runtime::Census;
 use serde_json::Value;
@@ -67,6 +68,7 @@ pub struct Scene {
     pub agents: Agents,
     pub root: RootHandle,
     pub stop: watch::Receiver<Option<Duration>>,
+    pub ending: watch::Sender<Option<Ending>>,
 }
 
 impl Scene {
@@ -121,6 +123,7 @@ impl Scene {
             spec = spec.child(child);
         }
         let (stop, stopped) = watch::channel(None);
+        let (end, ending) = watch::channel(None);
         let events = Events::new(capacity, 1);
         let deps = ControlDeps {
             tree: spec.handle(),
@@ -138,6 +141,7 @@ impl Scene {
             chaos: true,
             listeners: vec!["cache_janitor".into()],
             stop,
+            ending,
         };
         let socket = folder.path().join("control.sock");
         let mut config = ControlConfig::new(&socket);
@@ -152,6 +156,7 @@ impl Scene {
             agents,
             root,
             stop: stopped,
+            ending: end,
         }
     }
 

@@ -23,6 +23,7 @@ use crate::guard::origin::must_be_json;
 use crate::guard::underway::{Entry, Names, Owner};
 use crate::http::{Refused, Shared};
 use crate::meters::InFlight;
+use crate::serving::Answered;
 
 /// A path that computes.
 #[derive(Clone, Copy)]
@@ -59,6 +60,8 @@ pub(crate) struct Held {
     _slot: OwnedSemaphorePermit,
     /// A graceful stop waits for it.
     _work: WorkGuard,
+    /// Whoever ends the process waits for it.
+    _answered: Answered,
     /// The gauge counts it.
     _in_flight: Option<Arc<InFlight>>,
     /// Its connection listens for a client that leaves.
@@ -107,6 +110,9 @@ pub(crate) async fn asked(
     answer: impl AsyncFnOnce(&Arc<Shared>, Asked) -> Result<Response, Refused>,
 ) -> Result<Response, Refused> {
     must_be_json(request.headers())?;
+    if shared.deps.serving.is_draining() {
+        return Err(ApiError::draining().into());
+    }
     let number = shared.ids.number();
     let names = Names {
         request: caller.id.clone(),
@@ -121,11 +127,11 @@ pub(crate) async fn asked(
         let body = body(request, shared).await?;
         // Behind the body: who sends half of one takes nobody's place.
         let slot = shared.slot()?;
+        let label = format!("POST {} {}", endpoint.path, caller.id);
         let held = Held {
             _slot: slot,
-            _work: shared
-                .context
-                .work(format!("POST {} {}", endpoint.path, caller.id)),
+            _answered: shared.deps.serving.begin(label.clone()),
+            _work: shared.context.work(label),
             _in_flight: caller.in_flight,
             _busy: caller.answering.begin(),
             entry,

@@ -309,8 +309,17 @@ pub(crate) struct Readiness {
     model: String,
     /// `loaded`, `loading`, `unloaded`, or why not.
     state: String,
-    /// Why it is not ready, and what to do.
-    reason: Option<String>,
+    /// Why it is not ready, and what to do; missing if it is.
+    reasons: Option<Vec<Unready>>,
+}
+
+/// One reason why the server is not ready.
+#[derive(ToSchema)]
+pub(crate) struct Unready {
+    /// `server`, `store` or `model`.
+    part: String,
+    /// Why, and what to do.
+    reason: String,
 }
 
 #[derive(ToSchema)]

@@ -21,7 +21,7 @@ use domain::{ModelName, Sampling};
 use engine::{ModelLoader, ModelSource};
 use memory_governor::MemoryGovernor;
 use model_host::{HostConfig, ModelHost, ModelHostDeps, ResolveModel, Status};
-use paraphym_gateway::{GatewayConfig, GatewayDeps};
+use paraphym_gateway::{Check, GatewayConfig, GatewayDeps, Serving};
 use supervision::{Events, Handle, RootHandle, SupervisorSpec, start_root};
 use testkit::scripted::{Answer, Control, ScriptedLoader};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -188,6 +188,7 @@ pub struct Scene {
     pub control: Control,
     pub host: Handle<ModelHost>,
     pub governor: Handle<MemoryGovernor>,
+    pub serving: Serving,
     pub root: RootHandle,
 }
 
@@ -231,13 +232,24 @@ impl Scene {
         scene.unwrap()
     }
 
+    /// Ready only if these say so, too.
+    pub async fn with_checks(checks: Vec<Check>) -> Self {
+        let loader = ScriptedLoader::new(Answer::Counting);
+        let control = loader.control();
+        let host = HostConfig::default();
+        let scene = Self::start_tree(Arc::new(loader), control, host, checks, |config| {
+            config.limits.probe_time = Duration::from_millis(100);
+        });
+        scene.await.unwrap()
+    }
+
     /// Any loader, whose engines `control` knows.
     pub async fn with_any(
         loader: impl ModelLoader,
         control: Control,
         host: HostConfig,
     ) -> Result<Self, String> {
-        Self::start_tree(Arc::new(loader), control, host, |_| {}).await
+        Self::start_tree(Arc::new(loader), control, host, Vec::new(), |_| {}).await
     }
 
     async fn with_loader(
@@ -246,15 +258,17 @@ impl Scene {
         change: impl FnOnce(&mut GatewayConfig),
     ) -> Result<Self, String> {
         let control = loader.control();
-        Self::start_tree(Arc::new(loader), control, host, change).await
+        Self::start_tree(Arc::new(loader), control, host, Vec::new(), change).await
     }
 
     async fn start_tree(
         loader: Arc<dyn ModelLoader>,
         control: Control,
         host: HostConfig,
+        checks: Vec<Check>,
         change: impl FnOnce(&mut GatewayConfig),
     ) -> Result<Self, String> {
+        let serving = Serving::default();
         let (governor, memory) = memory_governor::child(None, Arc::new(memory_governor::FileProbe));
         let (sweeping, janitor) = cache_janitor::child(memory.clone());
         let deps = ModelHostDeps {
@@ -273,6 +287,8 @@ impl Scene {
             models: Arc::new(|| ["tiny", "other", "gone"].map(ModelName::new).to_vec()),
             embedders: Arc::new(|| ["e", "f"].map(ModelName::new).to_vec()),
             clock: Arc::new(|| UNIX_EPOCH + Duration::from_secs(CREATED)),
+            checks,
+            serving: serving.clone(),
         };
         let gateway = paraphym_gateway::child(config, deps).unwrap();
         let spec = SupervisorSpec::new("root")
@@ -293,6 +309,7 @@ impl Scene {
             control,
             host: handle,
             governor: memory,
+            serving,
             root,
         })
     }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use supervision::{
-    AdminError, ChildId, ChildSpec, ChildState, DeleteChildError, Intervention, Policy, Restart, RestartChildError,
-    RootHandle, SUPERVISOR_KILL_GRACE, StartTreeError, Started, TerminateChildError, start_root,
+    AdminError, ChildId, ChildSpec, ChildState, DeleteChildError, Intervention, Policy, Restart,
+    RestartChildError, RootHandle, SUPERVISOR_KILL_GRACE, StartTreeError, Started,
+    TerminateChildError, start_root,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -233,7 +234,8 @@ impl Story {
             };
             let word = match (order, done) {
                 (_, Err(AdminError::Timeout { .. })) => {
-                    book.lock().fault(format!("nobody answers an order about {path}"));
+                    book.lock()
+                        .fault(format!("nobody answers an order about {path}"));
                     return;
                 }
                 (Intervention::Restart, Ok(())) => "restarted by order",

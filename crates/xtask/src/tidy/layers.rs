@@ -141,7 +141,7 @@ const NARROW: [(&str, &[&str], &str); 13] = [
 const ACTORS: &str = "an actor meets the engine's trait, never a kind of model or store";
 
 /// Foreign crates that only some of ours may name. A `*` at the end stands for any rest.
-const FOREIGN: [(&[&str], &[&str]); 19] = [
+const FOREIGN: [(&[&str], &[&str]); 20] = [
     (
         &[
             "candle*",
@@ -184,6 +184,7 @@ const FOREIGN: [(&[&str], &[&str]); 19] = [
         &["model_store", "model_host", "retrieval", "bearer"],
     ),
     (&["getrandom"], &["bearer"]),
+    (&["sd-notify"], &["paraphym_candle"]),
     // A child's whole process group is killed, a terminal is put back, a folder is watched, the kernel's coarse clocks are
     // read, the own user is asked for: safely, and nowhere else.
     (
