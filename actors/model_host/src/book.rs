@@ -32,6 +32,7 @@ use tokio::time::Instant;
 use crate::breaker::Breaker;
 use crate::config::Limits;
 use crate::kv::KvLeases;
+use crate::messages::Totals;
 use crate::outlet::Outlet;
 use crate::pins::Pin;
 use crate::prefixes::Prefixes;
@@ -82,6 +83,7 @@ pub(crate) struct Pages {
     /// A pinned model that could not be loaded is tried again then.
     pub(crate) retry_at: Option<Instant>,
     pub(crate) crashes: u32,
+    pub(crate) totals: Totals,
     pub(crate) steps: u64,
     /// Sequences that left, so that "did memory come back since?" has an answer.
     pub(crate) ends: u64,
@@ -112,6 +114,7 @@ impl Book {
             pin,
             retry_at: None,
             crashes: 0,
+            totals: Totals::default(),
             steps: 0,
             ends: 0,
             closed: false,

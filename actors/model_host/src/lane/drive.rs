@@ -15,6 +15,7 @@ use super::trip::{Back, EngineCrash, Opening, Trip, travel};
 use super::{FAREWELL_FIRST, Home, Lane, Loaded, Prepared, Seat};
 use crate::book::{Live, Pages, Phase};
 use crate::live::{Heard, Sequence};
+use crate::messages::Totals;
 use crate::meters::Meters;
 use crate::odds;
 use crate::schedule::{self, Seat as Place};
@@ -243,13 +244,13 @@ impl Lane {
             self.refuse(&mut pages, key, error, now);
         }
         pages.shed();
-        let (mut generated, mut read) = (0, 0);
+        let mut done = Totals::default();
         for step in std::mem::take(&mut self.moves) {
             let steps = pages.steps;
             let Some(live) = pages.live.iter_mut().find(|live| live.key == step.key) else {
                 continue;
             };
-            read += live.sequence.arrive(step.tokens);
+            done.prompt_tokens += live.sequence.arrive(step.tokens) as u64;
             tell_prefill(live);
             if !step.sample {
                 live.sequence.served = steps;
@@ -266,17 +267,19 @@ impl Lane {
             let Some(token) = output.and_then(|output| output.token) else {
                 continue;
             };
-            generated += 1;
+            done.generated_tokens += 1;
             if live.sequence.usage().completion_tokens == 0 {
                 let after = now.saturating_duration_since(live.since);
+                done.first(after);
                 self.meters.iter().for_each(|m| m.first_token(after));
             }
             let likelihood = output.and_then(|output| output.likelihood.as_ref());
             let heard = accept(&mut live.sequence, token, likelihood, &*text);
             self.hand_out(&mut pages, step.key, heard, now);
         }
+        pages.totals.add(&done);
         if let Some(meters) = &self.meters {
-            meters.step(back.took, generated, read as u64);
+            meters.step(back.took, done.generated_tokens, done.prompt_tokens);
         }
         Ok(())
     }
