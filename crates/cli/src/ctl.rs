@@ -1,9 +1,11 @@
 //! A running server, looked at and steered from the command line: each verb is a method of the control protocol.
 
 mod events;
-mod human;
+pub(crate) mod human;
 mod show;
 mod wish;
+
+pub(crate) use show::inspected;
 
 use std::time::Duration;
 
@@ -132,7 +134,7 @@ fn json(answer: &impl serde::Serialize) -> Result<Value, Failure> {
 }
 
 /// What went wrong, in two lines.
-fn failure(error: ClientError) -> Failure {
+pub(crate) fn failure(error: ClientError) -> Failure {
     match error {
         ClientError::Refused(refused) => refusal(&refused),
         ClientError::NoServer { .. } => Failure::Unreachable {
