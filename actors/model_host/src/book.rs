@@ -32,6 +32,7 @@ use tokio::time::Instant;
 use crate::breaker::Breaker;
 use crate::config::Limits;
 use crate::kv::KvLeases;
+use crate::messages::Totals;
 use crate::outlet::Outlet;
 use crate::pins::Pin;
 use crate::prefixes::Prefixes;
@@ -84,6 +85,7 @@ pub(crate) struct Pages {
     pub(crate) crashes: u32,
     /// An engine crashed, and none has come home since.
     pub(crate) unrecovered: bool,
+    pub(crate) totals: Totals,
     pub(crate) steps: u64,
     /// Sequences that left, so that "did memory come back since?" has an answer.
     pub(crate) ends: u64,
@@ -115,6 +117,7 @@ impl Book {
             retry_at: None,
             crashes: 0,
             unrecovered: false,
+            totals: Totals::default(),
             steps: 0,
             ends: 0,
             closed: false,

@@ -53,5 +53,5 @@ pub use config::{HostConfig, ModelLimits};
 pub use embedding::{EmbedRequest, Embeddings};
 pub use messages::{
     Cancel, Footprint, Generate, HostStatus, Inspect, ModelState, ModelStatus, Pin, PinError,
-    SetLimits, Status, Unload, UnloadError, Unpin, Warm,
+    RequestStatus, SetLimits, Status, Totals, Unload, UnloadError, Unpin, Warm,
 };

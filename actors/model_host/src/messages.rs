@@ -252,6 +252,52 @@ pub struct ModelStatus {
     pub breaker: BreakerState,
     /// Engine crashes since the lane began.
     pub crashes: u32,
+    /// What it has done since the lane began.
+    pub totals: Totals,
+    /// Who is answered, then who waits; no more than its batch and its queue hold.
+    pub requests: Vec<RequestStatus>,
+}
+
+/// What a lane has done. Nothing here goes back while there is a lane; one that is begun anew begins at zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Tokens of prompts that were read; what was kept of an earlier prompt is not read again.
+    pub prompt_tokens: u64,
+    /// Tokens that were generated.
+    pub generated_tokens: u64,
+    /// Answers that had a first token.
+    pub first_tokens: u64,
+    /// How long those had waited for it since they were asked for, all together.
+    pub first_token_after: Duration,
+}
+
+impl Totals {
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.prompt_tokens += more.prompt_tokens;
+        self.generated_tokens += more.generated_tokens;
+        self.first_tokens += more.first_tokens;
+        self.first_token_after = self
+            .first_token_after
+            .saturating_add(more.first_token_after);
+    }
+
+    pub(crate) fn first(&mut self, after: Duration) {
+        self.first_tokens += 1;
+        self.first_token_after = self.first_token_after.saturating_add(after);
+    }
+}
+
+/// A request under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestStatus {
+    /// What `Cancel` calls it.
+    pub id: RequestId,
+    /// Whether it is being answered; else it waits.
+    pub answering: bool,
+    /// How long ago it was asked.
+    pub since: Duration,
+    /// Tokens of its answer so far.
+    pub generated: u32,
 }
 
 /// How far a model is.

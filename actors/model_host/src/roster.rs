@@ -233,5 +233,7 @@ fn status_of(name: ModelName, lane: ChildState, book: &Book, now: Instant) -> Mo
             .map(|at| at.saturating_duration_since(now)),
         breaker: pages.breaker.state(now),
         crashes: pages.crashes,
+        totals: pages.totals,
+        requests: pages.requests(now),
     }
 }

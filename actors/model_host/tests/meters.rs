@@ -24,6 +24,11 @@ async fn the_numbers_are_those_of_the_engine() {
     let mut bad = request("b");
     bad.sampling.top_p = 7.0;
     assert!(stage.ask(bad).await.is_err());
+    // What `Status` says is the same, and the crash took nothing back.
+    let model = stage.models().await.remove(0);
+    let totals = model.totals;
+    assert_eq!((totals.generated_tokens, totals.prompt_tokens), (3, 22));
+    assert_eq!((totals.first_tokens, model.requests.len()), (1, 0));
     // Asking the governor makes its gauges those of this moment.
     assert_eq!(stage.ledger().await.leases.len(), 1);
     let text = metrics.render();

@@ -11,6 +11,7 @@ mod memory;
 mod model;
 mod talk;
 mod token;
+mod top;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub(crate) use memory::{Memories, MemoryAction, Whose};
 pub(crate) use model::{ModelAction, Models};
 pub(crate) use talk::{Ask, Chat, Choices, Documents, Thread};
 pub(crate) use token::{TokenAction, Tokens};
+pub(crate) use top::Top;
 
 /// A local AI chat: models answer on this machine, and nothing leaves it.
 #[derive(Debug, Parser)]
@@ -191,6 +193,9 @@ An agent remembers and recalls once it may: paraphym config set agents.default.m
     /// Look at a running server and steer it: tree, models, events, limits, settings, its end
     #[command(arg_required_else_help = true, after_help = ctl::EXAMPLES)]
     Ctl(Ctl),
+    /// A running server as it moves: actors, models, requests, memory, events
+    #[command(after_help = top::EXAMPLES)]
+    Top(Top),
     /// Completions of the command line, for a shell
     #[command(after_help = "\
 Examples:

@@ -2,10 +2,12 @@
 
 mod ending;
 mod events;
-mod human;
+pub(crate) mod human;
 mod show;
 mod tap;
 mod wish;
+
+pub(crate) use show::inspected;
 
 use std::time::Duration;
 
@@ -139,7 +141,7 @@ fn json(answer: &impl serde::Serialize) -> Result<Value, Failure> {
 }
 
 /// What went wrong, in two lines.
-fn failure(error: ClientError) -> Failure {
+pub(crate) fn failure(error: ClientError) -> Failure {
     match error {
         ClientError::Refused(refused) => refusal(&refused),
         ClientError::NoServer { .. } => Failure::Unreachable {

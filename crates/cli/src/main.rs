@@ -31,6 +31,7 @@ mod stage;
 mod steps;
 mod thread;
 mod token;
+mod top;
 mod unfinished;
 
 use std::process::ExitCode;
@@ -91,7 +92,7 @@ fn settings(cli: &Cli) -> Result<Settings, Failure> {
         _ => ASKING,
     };
     let store = match cli.command {
-        Command::Config(_) | Command::Token(_) | Command::Ctl(_) => None,
+        Command::Config(_) | Command::Token(_) | Command::Ctl(_) | Command::Top(_) => None,
         _ => Some(settings::open(&cli.machine)?),
     };
     let set = store
@@ -121,6 +122,7 @@ async fn command(cli: Cli, settings: Settings, runtime: Runtime) -> Result<(), F
         Command::History(args) => history::run(&mut stage, &args.action).await,
         Command::Memory(args) => memory::run(&mut stage, &args.action).await,
         Command::Ctl(args) => ctl::run(&mut stage, args).await,
+        Command::Top(args) => top::run(&mut stage, args).await,
         // Done before there was a runtime.
         Command::Completions { .. } | Command::Man { .. } => Ok(()),
     }

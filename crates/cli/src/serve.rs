@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chat_config::client;
 use paraphym_candle::signals::Signal;
-use paraphym_candle::{Paraphym, ServiceManager};
+use paraphym_candle::{Builder, Paraphym, ServiceManager};
 
 use crate::args::Serve;
 use crate::failure::Failure;
@@ -42,15 +42,7 @@ pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> 
         Ok(tokens) => builder = builder.tokens(tokens),
         Err(error) => note(&format!("nobody has a token: {error}")),
     }
-    builder = match &args.control {
-        None => builder.control_at_the_usual_place(),
-        Some(off) if off.as_os_str() == "off" => builder,
-        Some(socket) => builder.control(socket),
-    };
-    if args.allow_chaos {
-        note("faults on purpose are allowed");
-        builder = builder.allow_chaos();
-    }
+    builder = steered(builder, args);
     if let Some(manager) = ServiceManager::of_this_process() {
         builder = builder.service_manager(manager);
     }
@@ -93,6 +85,20 @@ fn finished(stage: &Stage, result: Result<(), Failure>) -> Result<(), Failure> {
         _ if stage.left_undone => Err(Failure::Abandoned),
         result => result,
     }
+}
+
+/// Where it can be steered from, and how far.
+fn steered(builder: Builder, args: &Serve) -> Builder {
+    let builder = match &args.control {
+        None => builder.control_at_the_usual_place(),
+        Some(off) if off.as_os_str() == "off" => builder,
+        Some(socket) => builder.control(socket),
+    };
+    if args.allow_chaos {
+        note("faults on purpose are allowed");
+        return builder.allow_chaos();
+    }
+    builder
 }
 
 /// SIGHUP means two things: the terminal is gone, which ends whatever was started from it; or, said by a person or a

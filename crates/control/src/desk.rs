@@ -8,6 +8,7 @@ mod models;
 mod parts;
 mod settings;
 mod tree;
+mod vitals;
 mod why;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -145,6 +146,7 @@ impl Desk {
             Call::Status(_) => to_value(&self.status().await),
             Call::Tree(_) => to_value(&self.tree().await),
             Call::Ps(_) => to_value(&self.ps().await?),
+            Call::Vitals(_) => to_value(&self.vitals().await),
             Call::Inspect(wish) => to_value(&self.inspect(&wish.actor).await?),
             Call::Events(wish) => to_value(&self.events(&wish)?),
             Call::Why(wish) => to_value(&self.why(&wish).await),

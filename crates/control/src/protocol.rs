@@ -10,6 +10,7 @@ pub mod page;
 pub mod rpc;
 pub mod table;
 pub mod tap;
+pub mod vitals;
 
 /// The protocol that this server speaks. It grows when something that was there changes its meaning or goes; a new method
 /// or a new field of an answer does not count.

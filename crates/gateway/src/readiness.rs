@@ -161,6 +161,8 @@ mod tests {
             expires_in: None,
             breaker: BreakerState::Closed,
             crashes: 0,
+            totals: model_host::Totals::default(),
+            requests: Vec::new(),
         };
         HostStatus { models: vec![lane] }
     }

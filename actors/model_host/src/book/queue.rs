@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::{Book, Pages};
 use crate::config::retry_after;
+use crate::messages::RequestStatus;
 use crate::outlet::Outlet;
 
 /// What is wished for.
@@ -121,6 +122,17 @@ impl Pages {
                     .progress(GenerationEvent::Queued { position });
             }
         }
+    }
+
+    /// Those who wait and have not gone.
+    pub(super) fn waiting(&self, now: Instant) -> impl Iterator<Item = RequestStatus> {
+        let waiting = self.queue.iter().filter(|w| !w.outlet.is_gone());
+        waiting.map(move |w| RequestStatus {
+            id: w.id.clone(),
+            answering: false,
+            since: now.saturating_duration_since(w.since),
+            generated: 0,
+        })
     }
 
     /// Whether a request of that id waits and has not gone.

@@ -14,6 +14,7 @@ use super::Pages;
 use crate::breaker::What;
 use crate::kv::KvLeases;
 use crate::live::Sequence;
+use crate::messages::RequestStatus;
 use crate::outlet::Outlet;
 use crate::prefixes::Found;
 
@@ -134,6 +135,17 @@ impl Pages {
             self.mean_answer = (self.mean_answer.saturating_mul(7) + took) / 8;
         }
         self.farewells.bid((id, outlet), event, now, guard);
+    }
+
+    /// Who is answered, then who waits.
+    pub(crate) fn requests(&self, now: Instant) -> Vec<RequestStatus> {
+        let live = self.live.iter().map(|live| RequestStatus {
+            id: live.id.clone(),
+            answering: true,
+            since: now.saturating_duration_since(live.since),
+            generated: live.sequence.usage().completion_tokens,
+        });
+        live.chain(self.waiting(now)).collect()
     }
 
     /// Fails every live sequence.

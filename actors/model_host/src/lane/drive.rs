@@ -15,6 +15,7 @@ use super::trip::{Back, EngineCrash, Opening, Trip, travel};
 use super::{FAREWELL_FIRST, Home, Lane, Loaded, Prepared, Seat};
 use crate::book::{Live, Pages, Phase};
 use crate::live::{Heard, Sequence};
+use crate::messages::Totals;
 use crate::meters::Meters;
 use crate::odds;
 use crate::schedule::{self, Seat as Place};
@@ -248,13 +249,14 @@ impl Lane {
         if std::mem::take(&mut pages.unrecovered) {
             self.meters.iter().for_each(Meters::recovered);
         }
-        let (batch, mut generated, mut read) = (self.moves.len(), 0, 0);
+        let batch = self.moves.len();
+        let mut done = Totals::default();
         for step in std::mem::take(&mut self.moves) {
             let steps = pages.steps;
             let Some(live) = pages.live.iter_mut().find(|live| live.key == step.key) else {
                 continue;
             };
-            read += live.sequence.arrive(step.tokens);
+            done.prompt_tokens += live.sequence.arrive(step.tokens) as u64;
             tell_prefill(live);
             if !step.sample {
                 live.sequence.served = steps;
@@ -271,19 +273,14 @@ impl Lane {
             let Some(token) = output.and_then(|output| output.token) else {
                 continue;
             };
-            generated += 1;
-            if let Some(meters) = &self.meters {
-                match live.last_token.replace(now) {
-                    Some(last) => meters.next_token(now.saturating_duration_since(last)),
-                    None => meters.first_token(now.saturating_duration_since(live.since)),
-                }
-            }
+            count_token(&mut done, live, self.meters.as_ref(), now);
             let likelihood = output.and_then(|output| output.likelihood.as_ref());
             let heard = accept(&mut live.sequence, token, likelihood, &*text);
             self.hand_out(&mut pages, step.key, heard, now);
         }
+        pages.totals.add(&done);
         if let Some(meters) = &self.meters {
-            meters.step(back.took, batch, generated, read as u64);
+            meters.step(back.took, batch, done.generated_tokens, done.prompt_tokens);
         }
         Ok(())
     }
@@ -368,5 +365,21 @@ fn tell_prefill(live: &mut Live) {
     if live.sequence.usage().completion_tokens == 0 {
         live.outlet
             .progress(GenerationEvent::Prefill { done, total });
+    }
+}
+
+/// One more token of an answer: the first was waited for since the question, each other since the one before.
+fn count_token(done: &mut Totals, live: &mut Live, meters: Option<&Meters>, now: Instant) {
+    done.generated_tokens += 1;
+    let last = live.last_token.replace(now);
+    let after = now.saturating_duration_since(last.unwrap_or(live.since));
+    if last.is_none() {
+        done.first(after);
+    }
+    if let Some(meters) = meters {
+        match last {
+            Some(_) => meters.next_token(after),
+            None => meters.first_token(after),
+        }
     }
 }

@@ -266,7 +266,7 @@ pub(crate) enum Fault {
 }
 
 /// A time as settings have it.
-fn span(text: &str) -> Result<Duration, String> {
+pub(super) fn span(text: &str) -> Result<Duration, String> {
     let read = text.parse::<Span>().map_err(|error| error.to_string())?;
     Ok(Duration::from_millis(read.as_millis()))
 }

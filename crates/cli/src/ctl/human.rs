@@ -3,7 +3,7 @@
 use domain::Bytes;
 
 /// About two digits and one unit: `120 ms`, `3.4 s`, `12 min`, `5 h`, `2 d`.
-pub(super) fn time(ms: u64) -> String {
+pub(crate) fn time(ms: u64) -> String {
     const SECOND: u64 = 1000;
     const MINUTE: u64 = 60 * SECOND;
     const HOUR: u64 = 60 * MINUTE;
@@ -19,7 +19,7 @@ pub(super) fn time(ms: u64) -> String {
 }
 
 /// The same; nothing where there is none.
-pub(super) fn perhaps(ms: Option<u64>) -> String {
+pub(crate) fn perhaps(ms: Option<u64>) -> String {
     ms.map(time).unwrap_or_default()
 }
 

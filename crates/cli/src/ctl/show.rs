@@ -269,6 +269,12 @@ pub(super) fn inspect(answer: &InspectAnswer) -> Shown {
     shown
 }
 
+/// Everything about one actor, in lines without colours.
+pub(crate) fn inspected(answer: &InspectAnswer) -> Vec<String> {
+    let lines = inspect(answer).lines.into_iter();
+    lines.map(|(line, _)| line).collect()
+}
+
 /// One event on a line.
 pub(super) fn event(one: &Event) -> (String, Option<AnsiColor>) {
     let line = format!(

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{act, events, hello, level::Level, look, tap};
+use super::{act, events, hello, level::Level, look, tap, vitals};
 
 /// A request's parameters, and what they are answered with. To send one is to call the method.
 pub trait Ask: Serialize + DeserializeOwned {
@@ -105,6 +105,8 @@ methods! {
         "Every actor, and how it is.";
     "ps" Ps(look::Ps) -> look::PsAnswer, Observe, false, "{}",
         "The models: how far each is, what it takes, when it goes.";
+    "vitals" Vitals(vitals::Vitals) -> vitals::VitalsAnswer, Observe, false, "{}",
+        "What moves: counters and present values of actors, models, memory, threads and requests, for whoever asks again and again.";
     "inspect" Inspect(look::Inspect) -> look::InspectAnswer, Observe, false, r#"{"actor":"model_host"}"#,
         "Everything about one actor.";
     "events" Events(events::Events) -> events::Past, Observe, false, r#"{"filter":{"events":["crashed"]},"limit":10}"#,

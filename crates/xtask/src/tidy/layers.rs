@@ -173,7 +173,15 @@ const FOREIGN: [(&[&str], &[&str]); 20] = [
         &["telemetry"],
     ),
     (
-        &["clap*", "indicatif", "rustyline", "anstream", "anstyle"],
+        &[
+            "clap*",
+            "indicatif",
+            "rustyline",
+            "ratatui",
+            "terminput",
+            "anstream",
+            "anstyle",
+        ],
         &["cli"],
     ),
     (&["hf-hub", "ureq", "zip"], &["model_store"]),

@@ -1,0 +1,97 @@
+//! Looking at what moves: three questions at once, so that the numbers of one answer are of about one moment.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model_host::{HostStatus, ModelStatus};
+use runtime::Role;
+use supervision::TopologyNode;
+
+use super::{Desk, LOOK};
+use crate::convert;
+use crate::protocol::vitals::{ActorVitals, ModelVitals, RequestVitals, VitalsAnswer};
+
+/// Requests that are listed: more than a person reads; a few hundred bytes each.
+const REQUESTS: usize = 256;
+
+impl Desk {
+    pub(super) async fn vitals(&self) -> VitalsAnswer {
+        let (topology, memory, models) = tokio::join!(
+            self.topology(),
+            self.deps.governor.ask(memory_governor::Status, LOOK),
+            self.deps.models.ask(model_host::Status, LOOK),
+        );
+        let mut silent = Vec::new();
+        let memory = memory.map_err(|error| silent.push(error.to_string())).ok();
+        let models = models.map_err(|error| silent.push(error.to_string()));
+        let models = models.unwrap_or_default();
+        let leases = |name: &str| {
+            let owner = format!("model_host: {name}");
+            let all = memory.iter().flat_map(|status| &status.leases);
+            all.filter(|lease| lease.owner == owner).count()
+        };
+        let census = (self.deps.threads)();
+        let threads = Role::ALL.map(|role| (role.as_str().to_owned(), census.count(role)));
+        let (requests, unlisted) = requests(&models);
+        VitalsAnswer {
+            version: self.version.clone(),
+            pid: std::process::id(),
+            uptime_ms: convert::ms(self.began.elapsed()),
+            actors: topology.nodes().map(actor).collect(),
+            memory: memory.as_ref().map(convert::memory),
+            models: models
+                .models
+                .iter()
+                .map(|one| model(one, leases(one.name.as_str())))
+                .collect(),
+            requests,
+            unlisted,
+            threads: BTreeMap::from(threads),
+            silent,
+        }
+    }
+}
+
+fn actor(node: &TopologyNode) -> ActorVitals {
+    let handling = node.info.handling.as_ref();
+    ActorVitals {
+        actor: convert::actor(node),
+        paused: node.info.paused,
+        messages: node.info.handled,
+        timed: handling.map_or(0, supervision::Handling::count),
+        handling_us: handling.map_or(0, |seen| us(seen.total)),
+    }
+}
+
+fn model(status: &ModelStatus, leases: usize) -> ModelVitals {
+    let totals = &status.totals;
+    ModelVitals {
+        model: convert::model(status, leases),
+        prompt_tokens: totals.prompt_tokens,
+        generated_tokens: totals.generated_tokens,
+        first_tokens: totals.first_tokens,
+        first_token_us: us(totals.first_token_after),
+    }
+}
+
+/// As many as are listed, and how many are not.
+fn requests(models: &HostStatus) -> (Vec<RequestVitals>, usize) {
+    let all = models.models.iter().flat_map(|model| {
+        model.requests.iter().map(|one| RequestVitals {
+            id: one.id.to_string(),
+            model: model.name.to_string(),
+            answering: one.answering,
+            for_ms: convert::ms(one.since),
+            generated_tokens: u64::from(one.generated),
+        })
+    });
+    let mut listed: Vec<RequestVitals> = all.collect();
+    let unlisted = listed.len().saturating_sub(REQUESTS);
+    listed.truncate(REQUESTS);
+    (listed, unlisted)
+}
+
+/// Whole microseconds.
+fn us(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
