@@ -61,9 +61,10 @@ pub(crate) async fn run(stage: &mut Stage, args: &Top) -> Result<(), Failure> {
     }
     let kind = std::env::var("TERM").unwrap_or_default();
     if !stage.out.terminal || kind.is_empty() || kind == "dumb" {
-        let what = match stage.out.terminal {
-            true => format!("a terminal of the kind {kind:?} cannot be drawn on"),
-            false => "standard output is no terminal".to_owned(),
+        let what = if stage.out.terminal {
+            format!("a terminal of the kind {kind:?} cannot be drawn on")
+        } else {
+            "standard output is no terminal".to_owned()
         };
         let hint = "`paraphym top --once` prints one picture as plain text";
         return Err(Failure::usage(what, hint));
@@ -72,8 +73,8 @@ pub(crate) async fn run(stage: &mut Stage, args: &Top) -> Result<(), Failure> {
     let (feed, first) = stage
         .unless_signalled(Feed::new(&socket, args.every).next())
         .await?;
-    let mut state = State::default();
-    if let Some(error) = take(&mut state, first) {
+    let mut view = State::default();
+    if let Some(error) = take(&mut view, first) {
         return Err(failure(error));
     }
     let screen = Screen::enter().map_err(|error| {
@@ -84,7 +85,7 @@ pub(crate) async fn run(stage: &mut Stage, args: &Top) -> Result<(), Failure> {
         )
     })?;
     let mut seen = Seen {
-        state,
+        state: view,
         look,
         screen,
         socket,
@@ -119,7 +120,7 @@ fn take(state: &mut State, heard: Heard) -> Option<ClientError> {
 /// One picture: two answers, so that there are rates. As JSON one answer is enough: whoever asks again makes the rates.
 async fn once(stage: &mut Stage, args: &Top, socket: &Path, look: Look) -> Result<(), Failure> {
     let mut feed = Feed::new(socket, args.every);
-    let mut state = State::default();
+    let mut view = State::default();
     let mut answers = 0;
     while answers < 2 {
         let (next, heard) = stage.unless_signalled(feed.next()).await?;
@@ -132,13 +133,13 @@ async fn once(stage: &mut Stage, args: &Top, socket: &Path, look: Look) -> Resul
                 return stage.out.json(&json).await;
             }
         }
-        if let Some(error) = take(&mut state, heard) {
+        if let Some(error) = take(&mut view, heard) {
             return Err(failure(error));
         }
     }
-    let height = draw::whole_height(&state).max(draw::SMALLEST.1);
+    let height = draw::whole_height(&view).max(draw::SMALLEST.1);
     let mut picture = Buffer::empty(Rect::new(0, 0, PIPE_WIDTH, height));
-    draw::draw(&state, look, &mut picture);
+    draw::draw(&view, look, &mut picture);
     stage.out.text(&draw::text(&picture)).await
 }
 
@@ -164,7 +165,7 @@ impl Seen {
                 biased;
                 signal = stage.signals.next() => return Err(stage.meaning_of(signal)),
                 bytes = self.screen.next() => {
-                    let keys = self.keys.take(&bytes.map_err(gone)?);
+                    let keys = self.keys.take(&bytes.map_err(|error| gone(&error))?);
                     self.settle = self.keys.is_waiting().then(|| Instant::now() + REST_OF_KEY);
                     if let Some(end) = self.press(keys) {
                         return end;
@@ -191,7 +192,7 @@ impl Seen {
                     let mut picture = Buffer::empty(self.screen.size());
                     draw::draw(&self.state, self.look, &mut picture);
                     // A terminal that takes nothing must not keep a signal from being heard.
-                    stage.unless_signalled(self.screen.show(picture)).await?.map_err(gone)?;
+                    stage.unless_signalled(self.screen.show(picture)).await?.map_err(|error| gone(&error))?;
                 }
             }
         }
@@ -229,17 +230,12 @@ impl Seen {
 }
 
 /// In a debug build Ctrl-X is a bug of ours: so that a test sees what becomes of the terminal.
-#[allow(
-    clippy::panic,
-    reason = "it is what this is for, and not in what is released"
-)]
 fn panic_on_purpose(key: Key) {
-    if cfg!(debug_assertions) && key == Key::Control('x') {
-        panic!("on purpose");
-    }
+    let asked = cfg!(debug_assertions) && key == Key::Control('x');
+    assert!(!asked, "on purpose");
 }
 
-fn gone(error: io::Error) -> Failure {
+fn gone(error: &io::Error) -> Failure {
     Failure::failed(format_args!("the terminal is gone: {error}"), "")
 }
 

@@ -9,82 +9,20 @@
 )]
 
 mod common;
+#[path = "common/server.rs"]
+mod server;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, ChildStderr, Stdio};
+use std::process::Stdio;
 
-use inference::fixture::TinyModel;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use common::{Home, Ran, assert_refused, finish, signal};
-
-/// A server in a home of its own.
-struct Server {
-    home: Home,
-    child: Child,
-    err: BufReader<ChildStderr>,
-    /// What it said before it listened.
-    said: String,
-}
-
-impl Server {
-    /// Serves a made model under the name of the usual one.
-    fn start() -> Self {
-        let home = Home::new();
-        let models = home.path(".local/share/paraphym/models");
-        fs::create_dir_all(&models).unwrap();
-        let model = models.join("smollm2-135m-instruct.gguf");
-        TinyModel::qwen2().write(&model).unwrap();
-        Self::with(home, &["--allow-chaos"])
-    }
-
-    fn with(home: Home, args: &[&str]) -> Self {
-        let args = [&["serve", "--bind", "127.0.0.1:0"], args].concat();
-        let mut child = home.paraphym(&args).spawn().unwrap();
-        let mut err = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
-        while !said.contains("listening on http://") {
-            let read = err.read_line(&mut said).unwrap();
-            assert_ne!(read, 0, "it ended: {said}");
-        }
-        Self {
-            home,
-            child,
-            err,
-            said,
-        }
-    }
-
-    fn ctl(&self, args: &[&str]) -> Ran {
-        self.home.run(&[&["ctl"], args].concat())
-    }
-
-    #[track_caller]
-    fn say(&self, args: &[&str]) -> String {
-        self.home.say(&[&["ctl"], args].concat())
-    }
-
-    #[track_caller]
-    fn json(&self, args: &[&str]) -> Value {
-        self.home.json(&[&["ctl"], args].concat())
-    }
-
-    /// Its status, once it has ended by itself, and what it said last.
-    fn ended(mut self) -> (Option<i32>, String) {
-        let mut rest = String::new();
-        self.err.read_to_string(&mut rest).unwrap();
-        (self.child.wait().unwrap().code(), rest)
-    }
-
-    fn end(self) {
-        signal(&self.child, Signal::TERM);
-        assert_eq!(self.ended().0, Some(143));
-    }
-}
+use common::{Home, assert_refused, finish, signal};
+use server::Server;
 
 /// The lines of the help that can be typed, without the program's name.
 fn examples(home: &Home) -> Vec<String> {
@@ -195,26 +133,21 @@ fn follows(server: &Server, args: &[&str]) {
 fn looks(server: &Server, args: &[&str]) {
     for words in [true, false] {
         let json: &[&str] = if words { &[] } else { &["--json"] };
-        let mut child = server
+        let seen = server.home.path("seen");
+        let child = server
             .home
             .paraphym(&[&["ctl"], args, json].concat())
+            .stdout(fs::File::create(&seen).unwrap())
             .spawn()
             .unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
         // When the look begins is not told, so it is asked until the look has seen it.
-        let first = std::thread::scope(|scope| {
-            let line = std::thread::Builder::new()
-                .spawn_scoped(scope, || {
-                    let mut line = String::new();
-                    out.read_line(&mut line).unwrap();
-                    line
-                })
-                .unwrap();
-            while !line.is_finished() {
-                server.say(&["status"]);
+        let first = loop {
+            let text = fs::read_to_string(&seen).unwrap();
+            if let Some((first, _)) = text.split_once('\n') {
+                break first.to_owned();
             }
-            line.join().unwrap()
-        });
+            server.say(&["status"]);
+        };
         let said = finish(child);
         assert_eq!(said.code, Some(0), "{}", said.err);
         if words {

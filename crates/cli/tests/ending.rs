@@ -95,7 +95,7 @@ fn a_service_manager_hears_ready_alive_and_stopping_and_the_words() {
     let path = home.path("notify.sock");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager
-        .set_read_timeout(Some(Duration::from_secs(60)))
+        .set_read_timeout(Some(Duration::from_mins(1)))
         .unwrap();
     let home = with_model(home)
         .with("NOTIFY_SOCKET", path)
@@ -126,7 +126,7 @@ fn a_server_that_nobody_watches_says_no_watchdog() {
     let path = home.path("notify.sock");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager
-        .set_read_timeout(Some(Duration::from_secs(60)))
+        .set_read_timeout(Some(Duration::from_mins(1)))
         .unwrap();
     let server = Server::start(with_model(home).with("NOTIFY_SOCKET", path), &[]);
     hear(&manager, "STATUS=");

@@ -10,7 +10,7 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -152,13 +152,16 @@ fn settings_that_are_wrong_keep_nobody_from_taking_a_token_back() {
 }
 
 /// A server that listens on every address of the machine, and what it says.
-struct Server(Child, BufReader<std::process::ChildStderr>, SocketAddr);
+///
+/// It writes its log into a file: a pipe that nobody reads while thousands of lines come would make it wait.
+struct Server(Child, PathBuf, SocketAddr);
 
 impl Server {
     fn start(home: &Home, args: &[&str]) -> Self {
-        let mut child = serve(home, args).spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap());
-        let mut server = Self(child, lines, SocketAddr::from(([127, 0, 0, 1], 0)));
+        let log = home.path("server.log");
+        let file = std::fs::File::create(&log).unwrap();
+        let child = serve(home, args).stderr(file).spawn().unwrap();
+        let mut server = Self(child, log, SocketAddr::from(([127, 0, 0, 1], 0)));
         let port = server.port();
         server.2.set_port(port);
         server
@@ -167,12 +170,17 @@ impl Server {
     /// The port that it says it listens at.
     fn port(&mut self) -> u16 {
         loop {
-            let mut line = String::new();
-            assert_ne!(self.1.read_line(&mut line).unwrap(), 0, "it ended");
-            if let Some((_, address)) = line.trim().split_once("listening on http://") {
-                let bound: SocketAddr = address.parse().unwrap();
+            let ended = self.0.try_wait().unwrap().is_some();
+            let said = std::fs::read_to_string(&self.1).unwrap();
+            let lines = said
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'));
+            let mut listens = lines.filter_map(|line| line.split_once("listening on http://"));
+            if let Some((_, address)) = listens.next() {
+                let bound: SocketAddr = address.trim().parse().unwrap();
                 return bound.port();
             }
+            assert!(!ended, "it ended: {said}");
         }
     }
 
@@ -214,9 +222,9 @@ impl Server {
     /// Ends it; the rest of what it said.
     fn end(mut self) -> String {
         signal(&self.0, Signal::TERM);
-        let mut said = String::new();
-        self.1.read_to_string(&mut said).unwrap();
-        assert_eq!(self.0.wait().unwrap().code(), Some(143), "{said}");
+        let status = self.0.wait().unwrap();
+        let said = std::fs::read_to_string(&self.1).unwrap();
+        assert_eq!(status.code(), Some(143), "{said}");
         said
     }
 }

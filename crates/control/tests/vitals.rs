@@ -132,12 +132,12 @@ async fn a_queue_that_was_told_to_wait_is_paused() {
     let scene = Scene::start().await;
     let client = &mut scene.client().await;
     let path = "root/cache_janitor";
-    assert!(!actor(&vitals(client).await, path).paused);
+    assert!(!actor(&vitals(client).await, path).actor.paused);
     let administration = scene.root.supervisor().administration();
     administration.pause(path, FOR_EVER).await.unwrap();
-    assert!(actor(&vitals(client).await, path).paused);
+    assert!(actor(&vitals(client).await, path).actor.paused);
     administration.resume(path, FOR_EVER).await.unwrap();
-    assert!(!actor(&vitals(client).await, path).paused);
+    assert!(!actor(&vitals(client).await, path).actor.paused);
     scene.end().await;
 }
 

@@ -113,8 +113,7 @@ mod tests {
             serving.idle().await;
             assert!(serving.under_way().is_empty());
         };
-        let (ended, ()) = tokio::join!(ended, async { drop(second) });
-        ended
+        let ((), ()) = tokio::join!(ended, async { drop(second) });
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a service manager (systemd's sd_notify) is told: that we are ready, how it goes in words, that we live, and that
+//! What a service manager (systemd's `sd_notify`) is told: that we are ready, how it goes in words, that we live, and that
 //! we end. A child of the tree says it, so that a tree that does not answer is not said to live.
 
 use std::time::Duration;

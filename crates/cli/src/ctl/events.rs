@@ -33,7 +33,7 @@ pub(super) async fn follow(asking: &mut Asking<'_>, past: Events) -> Result<(), 
                 }
             }
             // Whoever follows sees the actors stop.
-            News::Ending(_) => {}
+            News::Ending(_) | News::Tapped(_) | News::TapOver(_) => {}
             News::Lagged(lagged) => {
                 let (lost, out) = (lagged.lost, &mut asking.stage.out);
                 if asking.as_json {
@@ -45,8 +45,6 @@ pub(super) async fn follow(asking: &mut Asking<'_>, past: Events) -> Result<(), 
                     .await?;
                 }
             }
-            // Nobody asked for messages.
-            News::Tapped(_) | News::TapOver(_) => {}
         }
     }
 }

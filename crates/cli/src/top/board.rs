@@ -173,7 +173,6 @@ mod tests {
             messages,
             timed: messages / 2,
             handling_us: messages * 50,
-            ..ActorVitals::default()
         };
         let model = ModelVitals {
             model: Model {

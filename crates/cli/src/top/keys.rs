@@ -6,6 +6,8 @@ use terminput::{Event, KeyCode, KeyEventKind, KeyModifiers};
 /// No key has more bytes than this; what is longer is none.
 const LONGEST: usize = 32;
 const ESCAPE: u8 = 0x1b;
+/// How a terminal marks what is pasted. It was not asked to: what follows are keys like any other.
+const PASTE: &[u8] = b"\x1b[200~";
 
 /// A key, as far as it means anything here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +52,15 @@ impl Keys {
             if self.held == [ESCAPE] {
                 continue;
             }
+            if self.held == PASTE {
+                self.held.clear();
+                continue;
+            }
             match Event::parse_from(&self.held) {
                 Ok(None) if self.held.len() < LONGEST => {}
                 Ok(event) => {
                     self.held.clear();
-                    keys.extend(event.and_then(key));
+                    keys.extend(event.as_ref().and_then(key));
                 }
                 Err(_) => self.held.clear(),
             }
@@ -70,7 +76,7 @@ impl Keys {
     }
 }
 
-fn key(event: Event) -> Option<Key> {
+fn key(event: &Event) -> Option<Key> {
     let Event::Key(event) = event else {
         return None;
     };

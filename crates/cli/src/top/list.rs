@@ -71,7 +71,7 @@ fn rate(board: &Board, one: &ActorVitals) -> f64 {
 /// Whether nobody needs to look: it is up and does what comes, or down because somebody wanted that.
 pub(crate) fn is_well(one: &ActorVitals) -> bool {
     match one.actor.health.as_str() {
-        "up" => !one.paused && one.actor.children_unknown.is_none(),
+        "up" => !one.actor.paused && one.actor.children_unknown.is_none(),
         "down" => one.actor.last_error.is_none(),
         _ => false,
     }

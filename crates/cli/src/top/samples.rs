@@ -23,7 +23,6 @@ pub(super) fn actor(path: &str, kind: &str, messages: u64) -> ActorVitals {
         messages,
         timed: messages,
         handling_us: messages * 120,
-        ..ActorVitals::default()
     }
 }
 
@@ -66,7 +65,7 @@ fn actors(second: u64) -> Vec<ActorVitals> {
                 seen.life = 4;
                 seen.last_error = Some("the index is out of range".to_owned());
             }
-            "cache_janitor" => one.paused = true,
+            "cache_janitor" => seen.paused = true,
             "gateway" => seen.work = vec!["127.0.0.1:7007".to_owned()],
             _ => {}
         }

@@ -264,10 +264,9 @@ impl State {
                 }
             }
             // What is done is not undone by looking away.
-            (_, Key::Escape | Key::Char('q' | 'n' | 'N')) => self.dialog = Dialog::None,
-            (Dialog::Confirm(..), _) => {}
-            (Dialog::Help | Dialog::Said { .. }, _) => self.dialog = Dialog::None,
-            (Dialog::Details(..), Key::Enter) => self.dialog = Dialog::None,
+            (_, Key::Escape | Key::Char('q' | 'n' | 'N'))
+            | (Dialog::Help | Dialog::Said { .. }, _)
+            | (Dialog::Details(..), Key::Enter) => self.dialog = Dialog::None,
             _ => {}
         }
         None
@@ -368,7 +367,9 @@ impl State {
 
     fn attempt_pause(&mut self) -> Option<Effect> {
         let (all, at) = self.actors();
-        let paused = at.and_then(|at| all.get(at)).is_some_and(|one| one.paused);
+        let paused = at
+            .and_then(|at| all.get(at))
+            .is_some_and(|one| one.actor.paused);
         self.attempt(Pane::Actors, if paused { Act::Resume } else { Act::Pause })
     }
 }

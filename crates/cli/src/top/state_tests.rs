@@ -31,6 +31,7 @@ fn chosen(state: &State) -> String {
     all[at.unwrap()].actor.actor.clone()
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "as the server answers")]
 fn acted(what: &str) -> Result<Told, String> {
     Ok(Told::Acted(Acted {
         done: true,

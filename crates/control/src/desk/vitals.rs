@@ -56,7 +56,6 @@ fn actor(node: &TopologyNode) -> ActorVitals {
     let handling = node.info.handling.as_ref();
     ActorVitals {
         actor: convert::actor(node),
-        paused: node.info.paused,
         messages: node.info.handled,
         timed: handling.map_or(0, supervision::Handling::count),
         handling_us: handling.map_or(0, |seen| us(seen.total)),

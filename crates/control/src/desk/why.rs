@@ -78,7 +78,7 @@ impl Desk {
                     at: one.at,
                     what: one.what,
                 };
-                reason(convert::event(&event, now, wall))
+                reason(&convert::event(&event, now, wall))
             });
             return events.collect();
         }
@@ -92,7 +92,7 @@ impl Desk {
             });
             about && !usual
         });
-        events.map(reason).collect()
+        events.map(|event| reason(&event)).collect()
     }
 
     /// The steps of the actor that is meant, if one is and there are any.
@@ -110,7 +110,7 @@ impl Desk {
     }
 }
 
-fn reason(event: Event) -> Reason {
+fn reason(event: &Event) -> Reason {
     Reason {
         at_ms: event.at_ms,
         source: "supervision".to_owned(),

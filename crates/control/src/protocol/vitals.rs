@@ -45,8 +45,6 @@ pub struct VitalsAnswer {
 pub struct ActorVitals {
     /// How it is.
     pub actor: Actor,
-    /// Whether its queue waits, because an administrator said so.
-    pub paused: bool,
     /// Counter: messages handled to their end, over all its lives.
     pub messages: u64,
     /// Counter: messages whose time is known; of those whose handlers never wait one in 64 is timed and stands for all.

@@ -60,6 +60,14 @@ impl Probe for Nowhere {
     }
 }
 
+fn settings() -> chat_config::Store {
+    let author = Author {
+        who: "a test".to_owned(),
+        at: SystemTime::UNIX_EPOCH,
+    };
+    chat_config::Store::without_file([], &[], author).unwrap()
+}
+
 pub struct Scene {
     pub folder: TempDir,
     pub socket: PathBuf,
@@ -91,11 +99,7 @@ impl Scene {
         let control = loader.control();
         let (governor, memory) = memory_governor::child(Some(MEMORY), Arc::new(Nowhere));
         let (janitor_spec, janitor) = cache_janitor::child(memory.clone());
-        let author = Author {
-            who: "a test".to_owned(),
-            at: SystemTime::UNIX_EPOCH,
-        };
-        let settings = chat_config::Store::without_file([], &[], author).unwrap();
+        let settings = settings();
         let (config_spec, config) =
             chat_config::child(settings.clone(), Arc::new(|| SystemTime::UNIX_EPOCH));
         let archive = Archive::open(&StoreConfig::in_memory(), 0).unwrap();

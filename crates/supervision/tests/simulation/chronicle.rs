@@ -24,6 +24,10 @@ enum Stage {
 
 /// What is known of one place.
 #[derive(Default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each may be so without the others"
+)]
 struct Chapter {
     stage: Stage,
     incarnation: u64,

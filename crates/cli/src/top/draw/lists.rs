@@ -53,9 +53,10 @@ impl List<'_> {
         };
         let head = self.columns.iter();
         let head = head.map(|column| aligned(column.0.to_owned(), Some(column)));
-        let style = match self.focused {
-            true => Modifier::BOLD | Modifier::REVERSED,
-            false => Modifier::BOLD | Modifier::UNDERLINED,
+        let style = if self.focused {
+            Modifier::BOLD | Modifier::REVERSED
+        } else {
+            Modifier::BOLD | Modifier::UNDERLINED
         };
         let head = Row::new(head).style(style);
         if self.rows.is_empty() {
@@ -193,9 +194,10 @@ fn name(one: &ActorVitals, as_tree: bool) -> String {
 
 /// A state in a word. The queue of one that is paused waits, whatever else.
 fn condition(one: &ActorVitals) -> String {
-    match one.paused {
-        true => "paused".to_owned(),
-        false => safe(&one.actor.health),
+    if one.actor.paused {
+        "paused".to_owned()
+    } else {
+        safe(&one.actor.health)
     }
 }
 
