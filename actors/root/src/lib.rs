@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   root
+//!    ├ control, service_manager, as the composition root hands them in: first, so that they see all others end
 //!    ├ chat_config
 //!    ├ memory_governor
 //!    ├ cache_janitor
@@ -12,11 +13,12 @@
 //!    ├ mcp_supervisor ── mcp_client*
 //!    ├ agent_supervisor ── agent_worker*
 //!    ├ conversation_shelf
-//!    └ edges, as the composition root hands them in: settings_applier, telemetry, gateway, control
+//!    └ edges, as the composition root hands them in: settings_applier, telemetry, gateway
 //! ```
 //!
 //! Invariants: this crate has no behaviour. It starts nothing and waits for nothing; it only says what is to be
-//! started. Whoever comes later in the list may ask whoever comes earlier, never the other way round.
+//! started. Whoever comes later in the list may ask whoever comes earlier, never the other way round; but control and the
+//! service manager, which only look and order, ask all others, with a deadline.
 
 mod tree;
 

@@ -120,7 +120,7 @@ fn told(what: &Lifecycle) -> Told {
         }
         Lifecycle::Killed => plain(
             "killed",
-            "was killed: no time was left for its stop".to_owned(),
+            "was killed: by order, or because no time was left for its stop".to_owned(),
         ),
         Lifecycle::Escalated {
             restarts,
