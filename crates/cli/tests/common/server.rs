@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::ops::{Deref, DerefMut};
 use std::process::{Child, ChildStderr};
 
 use inference::fixture::TinyModel;
@@ -15,9 +16,34 @@ use serde_json::Value;
 
 use crate::common::{Home, Ran, signal};
 
+/// A process that ends with its test, whatever becomes of that.
+pub struct Running(Child);
+
+impl Deref for Running {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 pub struct Server {
     pub home: Home,
-    pub child: Child,
+    pub child: Running,
     pub err: BufReader<ChildStderr>,
     /// What it said before it listened.
     pub said: String,
@@ -45,7 +71,7 @@ impl Server {
         }
         Self {
             home,
-            child,
+            child: Running(child),
             err,
             said,
         }
