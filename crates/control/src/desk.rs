@@ -6,6 +6,7 @@ mod chaos;
 mod look;
 mod models;
 mod parts;
+mod present;
 mod settings;
 mod tree;
 mod vitals;

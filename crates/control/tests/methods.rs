@@ -23,23 +23,8 @@ use paraphym_control::protocol::events::{Events, Filter, Subscribe};
 use paraphym_control::protocol::look::{
     Audit, ConfigGet, Conversations, Inspect, Ps, Status, Tree, Why,
 };
-use paraphym_control::protocol::table::Ask;
-use paraphym_control::{Client, ClientError, Code, Level, News};
-use support::{FOR_EVER, Scene};
-
-async fn ask<A: Ask>(client: &mut Client, wish: &A) -> A::Answer {
-    let answer = client.ask(wish, FOR_EVER).await;
-    answer.unwrap_or_else(|error| panic!("{}: {error}", A::METHOD))
-}
-
-#[track_caller]
-fn assert_refused<T: std::fmt::Debug>(answer: Result<T, ClientError>, code: Code, part: &str) {
-    let Err(ClientError::Refused(error)) = answer else {
-        panic!("{answer:?}");
-    };
-    assert_eq!(error.kind(), Some(code), "{error}");
-    assert!(error.message.contains(part), "{part} in {error}");
-}
+use paraphym_control::{ClientError, Code, Level, News};
+use support::{FOR_EVER, Scene, ask, assert_refused};
 
 fn named(actor: &str) -> String {
     actor.to_owned()

@@ -19,25 +19,10 @@ use model_host::Request;
 use paraphym_control::protocol::act::{Chaos, Fault, Kill, Pause, Restart, Resume, Stop};
 use paraphym_control::protocol::events::Unsubscribe;
 use paraphym_control::protocol::look::{Inspect, Status, Tree, Why};
-use paraphym_control::protocol::table::Ask;
 use paraphym_control::protocol::tap::Tap;
-use paraphym_control::{Client, ClientError, Code, News};
-use support::{FOR_EVER, Scene};
+use paraphym_control::{Code, News};
+use support::{FOR_EVER, Scene, ask, assert_refused};
 use testkit::scripted::{Control, Gate};
-
-async fn ask<A: Ask>(client: &mut Client, wish: &A) -> A::Answer {
-    let answer = client.ask(wish, FOR_EVER).await;
-    answer.unwrap_or_else(|error| panic!("{}: {error}", A::METHOD))
-}
-
-#[track_caller]
-fn assert_refused<T: std::fmt::Debug>(answer: Result<T, ClientError>, code: Code, part: &str) {
-    let Err(ClientError::Refused(error)) = answer else {
-        panic!("{answer:?}");
-    };
-    assert_eq!(error.kind(), Some(code), "{error}");
-    assert!(error.message.contains(part), "{part} in {error}");
-}
 
 /// A message about one actor.
 macro_rules! about {

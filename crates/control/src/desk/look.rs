@@ -1,12 +1,10 @@
 //! Looking: the host at a glance, the tree, one actor, the models, the conversations, the audit log.
 
-use std::collections::BTreeMap;
-
 use conversation_store::client;
 use conversation_store::messages::{LISTED, ListConversations, ReadControlLog};
-use runtime::Role;
 
 use super::parts::{find, is_below};
+use super::present::Present;
 use super::{Desk, LOOK, silent};
 use crate::convert;
 use crate::protocol::events::{Events, Filter, Past};
@@ -24,16 +22,13 @@ const WORKERS: &str = "root/agent_supervisor/agent_worker-";
 
 impl Desk {
     pub(super) async fn status(&self) -> HostAnswer {
-        let (topology, memory, models) = tokio::join!(
-            self.topology(),
-            self.deps.governor.ask(memory_governor::Status, LOOK),
-            self.deps.models.ask(model_host::Status, LOOK),
-        );
-        let mut silent = Vec::new();
-        let memory = memory.map_err(|error| silent.push(error.to_string())).ok();
-        let models = models.map_err(|error| silent.push(error.to_string())).ok();
-        let census = (self.deps.threads)();
-        let threads = Role::ALL.map(|role| (role.as_str().to_owned(), census.count(role)));
+        let Present {
+            topology,
+            memory,
+            models,
+            threads,
+            silent,
+        } = self.present().await;
         HostAnswer {
             version: self.version.clone(),
             pid: std::process::id(),
@@ -42,7 +37,7 @@ impl Desk {
             unwell: topology.unhealthy().map(convert::actor).collect(),
             memory: memory.as_ref().map(convert::memory),
             models: models.as_ref().map(convert::load),
-            threads: BTreeMap::from(threads),
+            threads,
             silent,
         }
     }

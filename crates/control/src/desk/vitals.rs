@@ -1,13 +1,12 @@
 //! Looking at what moves: three questions at once, so that the numbers of one answer are of about one moment.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model_host::{HostStatus, ModelStatus};
-use runtime::Role;
 use supervision::TopologyNode;
 
-use super::{Desk, LOOK};
+use super::Desk;
+use super::present::Present;
 use crate::convert;
 use crate::protocol::vitals::{ActorVitals, ModelVitals, RequestVitals, VitalsAnswer};
 
@@ -16,22 +15,19 @@ const REQUESTS: usize = 256;
 
 impl Desk {
     pub(super) async fn vitals(&self) -> VitalsAnswer {
-        let (topology, memory, models) = tokio::join!(
-            self.topology(),
-            self.deps.governor.ask(memory_governor::Status, LOOK),
-            self.deps.models.ask(model_host::Status, LOOK),
-        );
-        let mut silent = Vec::new();
-        let memory = memory.map_err(|error| silent.push(error.to_string())).ok();
-        let models = models.map_err(|error| silent.push(error.to_string()));
+        let Present {
+            topology,
+            memory,
+            models,
+            threads,
+            silent,
+        } = self.present().await;
         let models = models.unwrap_or_default();
         let leases = |name: &str| {
             let owner = format!("model_host: {name}");
             let all = memory.iter().flat_map(|status| &status.leases);
             all.filter(|lease| lease.owner == owner).count()
         };
-        let census = (self.deps.threads)();
-        let threads = Role::ALL.map(|role| (role.as_str().to_owned(), census.count(role)));
         let (requests, unlisted) = requests(&models);
         VitalsAnswer {
             version: self.version.clone(),
@@ -46,7 +42,7 @@ impl Desk {
                 .collect(),
             requests,
             unlisted,
-            threads: BTreeMap::from(threads),
+            threads,
             silent,
         }
     }

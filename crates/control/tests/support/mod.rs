@@ -22,7 +22,8 @@ use engine::ModelSource;
 use memory_governor::Probe;
 use model_host::{HostConfig, ModelHost, ModelHostDeps, ResolveModel};
 use paraphym_control::protocol::ending::Ending;
-use paraphym_control::{Client, ControlConfig, ControlDeps, Level, Limits};
+use paraphym_control::protocol::table::Ask;
+use paraphym_control::{Client, ClientError, Code, ControlConfig, ControlDeps, Level, Limits};
 use runtime::Census;
 use serde_json::Value;
 use supervision::{Events, Handle, RootHandle, SupervisorSpec, start_root};
@@ -229,4 +230,20 @@ impl Raw {
             }
         }
     }
+}
+
+/// Asks one thing that is not refused.
+pub async fn ask<A: Ask>(client: &mut Client, wish: &A) -> A::Answer {
+    let answer = client.ask(wish, FOR_EVER).await;
+    answer.unwrap_or_else(|error| panic!("{}: {error}", A::METHOD))
+}
+
+/// It was refused with that code, and says so.
+#[track_caller]
+pub fn assert_refused<T: std::fmt::Debug>(answer: Result<T, ClientError>, code: Code, part: &str) {
+    let Err(ClientError::Refused(error)) = answer else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(error.kind(), Some(code), "{error}");
+    assert!(error.message.contains(part), "{part} in {error}");
 }
