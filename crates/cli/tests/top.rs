@@ -185,7 +185,7 @@ fn what_is_seen_in_a_terminal_is_steered_by_keys_and_leaves_nothing_behind() {
     let screen = terminal.shows(|screen| screen.contains("messages/s"));
     let lines = without_figures(&screen);
     let expected = [
-        "ACTOR STATE MAILBOX MSG/S RESTARTS DOES of",
+        "ACTOR STATE MAILBOX MSG/S RESTARTS DOES",
         ">root up",
         "memory_governor up",
         "model_host up",
