@@ -13,7 +13,7 @@ mod common;
 mod server;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
@@ -237,7 +237,7 @@ fn people_see_tables() {
 
 #[test]
 fn settings_and_the_log_change_while_it_runs() {
-    let mut server = Server::start();
+    let server = Server::start();
     server.say(&["config", "set", "model.temperature=0.3"]);
     let held = server.json(&["config", "get", "model.temperature"]);
     assert_eq!(held["settings"][0]["value"], 0.3);
@@ -251,14 +251,13 @@ fn settings_and_the_log_change_while_it_runs() {
     server.say(&["log", "root", "reset"]);
     server.say(&["restart", "memory_governor"]);
     server.say(&["shutdown"]);
-    let mut said = String::new();
-    server.err.read_to_string(&mut said).unwrap();
+    let (code, said) = server.ended();
     let stopping = |child: &str| said.contains(&format!("stopping child=\"root/{child}\""));
     assert!(
         stopping("cache_janitor") && !stopping("memory_governor"),
         "{said}"
     );
-    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    assert_eq!(code, Some(0));
 }
 
 #[test]
@@ -355,7 +354,7 @@ fn two_servers_and_one_that_was_killed() {
     }
     let run = first.home.path("run");
     let second = Server::with(Home::new().with("XDG_RUNTIME_DIR", run), &[]);
-    assert!(second.said.contains(&pid), "{}", second.said);
+    assert!(second.said().contains(&pid), "{}", second.said());
     second.end();
     let off = Server::with(Home::new(), &["--control", "off"]);
     assert_refused(&off.ctl(&["status"]), 3, &["no server listens"]);

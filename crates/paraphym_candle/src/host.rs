@@ -30,6 +30,7 @@ use supervision::{
     Abandoned, AskError, ChildInfo, ChildPath, EndReason, Handle, LifecycleEvent, RootHandle,
 };
 use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
 use toolbox::{ToolSource, Toolbox};
 
 use crate::agents::{self, NoAgent};
@@ -69,6 +70,7 @@ pub(crate) struct Parts {
     pub(crate) model: ModelName,
     pub(crate) edge: Option<Edge>,
     pub(crate) ending: watch::Sender<Option<Ending>>,
+    pub(crate) hurry: CancellationToken,
     pub(crate) asked_to_stop: watch::Receiver<Option<Duration>>,
 }
 
@@ -387,7 +389,16 @@ impl Paraphym {
     /// The same with a deadline of your own.
     pub async fn shutdown_within(&self, deadline: Duration) -> ShutdownReport {
         let parts = &self.parts;
-        ending::end(&parts.root, parts.edge.as_ref(), &parts.ending, deadline).await
+        let told = ending::Told {
+            to: &parts.ending,
+            hurry: &parts.hurry,
+        };
+        ending::end(&parts.root, parts.edge.as_ref(), told, deadline).await
+    }
+
+    /// Shortens an ending, whether it has begun or not: answers are cut off now, and the actors have one second.
+    pub fn hurry(&self) {
+        self.parts.hurry.cancel();
     }
 }
 

@@ -21,6 +21,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Beyond the deadline of an ending, so that the manager does not kill what is about to end.
 const GRACE_US: u32 = 5_000_000;
 
+/// The child's name.
+pub(crate) const CHILD_ID: &str = "service_manager";
+
 /// How the service manager is spoken to.
 #[derive(Clone, Copy, Debug)]
 pub struct ServiceManager {
@@ -51,9 +54,7 @@ impl ServiceManager {
             model: model.clone(),
             ending,
         };
-        let child = ChildSpec::task("service_manager", move |context| {
-            tell(telling.clone(), context)
-        });
+        let child = ChildSpec::task(CHILD_ID, move |context| tell(telling.clone(), context));
         spec.first_child(child)
     }
 }
