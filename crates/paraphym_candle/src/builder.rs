@@ -23,7 +23,6 @@ use runtime::{Clock, CoarseClock, RunError, Runtime};
 use supervision::{ChildPath, ChildSpec, Events, StartTreeError, SupervisorSpec, start_root};
 use telemetry::{LogControl, Metrics, MetricsError};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use toolbox::{Tool, Toolbox, ToolboxError};
 
 use crate::chronicle::Chronicle;
@@ -347,7 +346,6 @@ impl Builder {
             model,
             edge,
             ending,
-            hurry: CancellationToken::new(),
             asked_to_stop,
         }))
     }

@@ -50,6 +50,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub struct Paraphym {
     parts: Parts,
     asked: AtomicU64,
+    /// Whether an ending is to be short.
+    hurry: CancellationToken,
 }
 
 /// What the builder hands over.
@@ -70,7 +72,6 @@ pub(crate) struct Parts {
     pub(crate) model: ModelName,
     pub(crate) edge: Option<Edge>,
     pub(crate) ending: watch::Sender<Option<Ending>>,
-    pub(crate) hurry: CancellationToken,
     pub(crate) asked_to_stop: watch::Receiver<Option<Duration>>,
 }
 
@@ -108,6 +109,7 @@ impl Paraphym {
         Self {
             parts,
             asked: AtomicU64::new(0),
+            hurry: CancellationToken::new(),
         }
     }
 
@@ -391,14 +393,14 @@ impl Paraphym {
         let parts = &self.parts;
         let told = ending::Told {
             to: &parts.ending,
-            hurry: &parts.hurry,
+            hurry: &self.hurry,
         };
         ending::end(&parts.root, parts.edge.as_ref(), told, deadline).await
     }
 
     /// Shortens an ending, whether it has begun or not: answers are cut off now, and the actors have one second.
     pub fn hurry(&self) {
-        self.parts.hurry.cancel();
+        self.hurry.cancel();
     }
 }
 

@@ -97,6 +97,18 @@ impl List<'_> {
     }
 }
 
+fn actor_columns(name: u16, is_wide: bool) -> Vec<Column> {
+    let takes = is_wide.then(|| right("TAKES", 7));
+    let first = [
+        left("ACTOR", name),
+        left("STATE", 11),
+        right("MAILBOX", 8),
+        right("MSG/S", 7),
+    ];
+    let last = [right("RESTARTS", 8), rest("DOES")];
+    first.into_iter().chain(takes).chain(last).collect()
+}
+
 pub(super) fn actors(state: &State, look: Look, area: Rect, buffer: &mut Buffer) {
     let choice = choice(state);
     let above = Constraint::Length(u16::from(choice.is_some()));
@@ -116,16 +128,7 @@ pub(super) fn actors(state: &State, look: Look, area: Rect, buffer: &mut Buffer)
         .unwrap_or_default();
     let most = if is_wide { area.width / 3 } else { 26 };
     let width = u16::try_from(longest).unwrap_or(most).clamp(12, most);
-    let mut columns = vec![
-        left("ACTOR", width),
-        left("STATE", 11),
-        right("MAILBOX", 8),
-        right("MSG/S", 7),
-    ];
-    if is_wide {
-        columns.push(right("TAKES", 7));
-    }
-    columns.extend([right("RESTARTS", 8), rest("DOES")]);
+    let columns = actor_columns(width, is_wide);
     let rows = all.iter().zip(names).map(|(one, name)| {
         let pace = state.board().pace(&one.actor.actor);
         let mailbox = match one.actor.capacity {
