@@ -24,11 +24,10 @@ mod support;
 
 use std::process::Command;
 
-use domain::generation::ContextPolicy;
-use domain::{GenerationEvent, Message, ModelName, Prompt, RequestId, Sampling, Tools};
+use domain::GenerationEvent;
 use futures_util::future::join_all;
 use model_host::HostConfig;
-use support::{Scene, get};
+use support::{Scene, get, request};
 use telemetry::{Metrics, names};
 use testkit::scripted::{Answer, ScriptedLoader};
 use tokio::time::{Duration, Instant};
@@ -60,20 +59,9 @@ async fn scene() -> Scene {
 
 /// One answer to its end, or until it is dropped.
 async fn answer(scene: &Scene, seed: u64, tokens: u32) {
-    let request = model_host::Request {
-        id: RequestId::new(format!("bench-{seed}")),
-        model: ModelName::new("tiny"),
-        prompt: Prompt::Chat(vec![Message::user("Hi")]),
-        sampling: Sampling {
-            max_tokens: tokens,
-            seed,
-            ..Sampling::greedy()
-        },
-        context: ContextPolicy::Refuse,
-        keep_alive: None,
-        tools: Tools::default(),
-    };
-    let mut stream = model_host::generate(&scene.host, request).await.unwrap();
+    let mut stream = model_host::generate(&scene.host, request(seed, tokens))
+        .await
+        .unwrap();
     while let Some(event) = stream.next().await {
         assert!(!matches!(event, GenerationEvent::Failed(_)), "{event:?}");
     }

@@ -17,7 +17,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use domain::{ModelName, Sampling};
+use domain::generation::ContextPolicy;
+use domain::{Message, ModelName, Prompt, RequestId, Sampling, Tools};
 use engine::{ModelLoader, ModelSource};
 use memory_governor::MemoryGovernor;
 use model_host::{HostConfig, ModelHost, ModelHostDeps, ResolveModel, Status};
@@ -38,6 +39,23 @@ pub fn hello() -> Answer {
 /// A chat's body with one message, and more fields.
 pub fn ask(fields: &str) -> String {
     format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}]{fields}}}"#)
+}
+
+/// The same without the way over HTTP: so many tokens, and each seed another conversation.
+pub fn request(seed: u64, tokens: u32) -> model_host::Request {
+    model_host::Request {
+        id: RequestId::new(format!("seed-{seed}")),
+        model: ModelName::new("tiny"),
+        prompt: Prompt::Chat(vec![Message::user("Hi")]),
+        sampling: Sampling {
+            max_tokens: tokens,
+            seed,
+            ..Sampling::greedy()
+        },
+        context: ContextPolicy::Refuse,
+        keep_alive: None,
+        tools: Tools::default(),
+    }
 }
 
 /// A response as it came, with the chunks of its body put together.
