@@ -14,6 +14,7 @@ mod server;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
@@ -72,9 +73,9 @@ fn every_example_is_run_in_words_and_as_json() {
             looks(&server, &args);
             continue;
         }
-        prepare(&server, &args);
+        let _held = prepare(&server, &args);
         assert!(!server.say(&args).is_empty(), "{line}");
-        prepare(&server, &args);
+        let _held = prepare(&server, &args);
         let json = server.json(&args);
         assert!(json.is_object(), "{line}: {json}");
         if let Some(done) = json.get("done") {
@@ -91,8 +92,8 @@ fn every_example_is_run_in_words_and_as_json() {
     assert_eq!(code, Some(0), "{said}");
 }
 
-/// Each is run twice, and some can be done only once.
-fn prepare(server: &Server, args: &[&str]) {
+/// Each is run twice, and some can be done only once, or to somebody who is there meanwhile.
+fn prepare(server: &Server, args: &[&str]) -> Option<TcpStream> {
     match args {
         // It may be up already.
         ["stop", actor] => drop(server.ctl(&["start", actor])),
@@ -105,8 +106,54 @@ fn prepare(server: &Server, args: &[&str]) {
         }
         ["unpin", model] => drop(server.say(&["pin", model])),
         ["unload", model] => drop(server.say(&["load", model])),
+        ["cancel", .., id] => return Some(half_asked(server, id)),
         _ => {}
     }
+    None
+}
+
+/// A connection to where HTTP is served.
+fn connected(server: &Server) -> TcpStream {
+    let (_, rest) = server.said.split_once("listening on http://").unwrap();
+    let address = rest.split_whitespace().next().unwrap();
+    TcpStream::connect(address.trim_end_matches('/')).unwrap()
+}
+
+/// A request of that name for an answer whose body is still to come: it is under way until somebody ends it, or for 30 s.
+fn half_asked(server: &Server, id: &str) -> TcpStream {
+    let mut stream = connected(server);
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: 99\r\nx-request-id: {id}\r\n\r\n{{"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    while server.ctl(&["cancel", "--dry-run", id]).code != Some(0) {}
+    stream
+}
+
+#[test]
+fn an_answer_is_ended_by_its_requests_name_and_by_its_own() {
+    let server = Server::start();
+    for by_its_own in [false, true] {
+        let mut client = half_asked(&server, "mine");
+        let would = server.say(&["cancel", "--dry-run", "mine"]);
+        let (own, rest) = would
+            .strip_prefix("would end ")
+            .and_then(|rest| rest.split_once(' '))
+            .unwrap();
+        assert!(own.starts_with("chatcmpl-"), "{would}");
+        assert_eq!(rest, "(request mine)\n");
+        let name = if by_its_own { own } else { "mine" };
+        let ended = server.say(&["cancel", name]);
+        assert_eq!(ended, format!("ended: {own} (request mine)\n"));
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 499 "), "{answer}");
+        assert!(answer.contains(r#""code":"cancelled""#), "{answer}");
+        let again = server.ctl(&["cancel", name]);
+        assert_refused(&again, 1, &[&format!("id = {name} "), "x-request-id"]);
+    }
+    server.end();
 }
 
 /// What happened and what happens now, until Ctrl-C.

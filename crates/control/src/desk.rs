@@ -2,6 +2,7 @@
 //! something is written down before and after.
 
 mod act;
+mod cancel;
 mod chaos;
 mod look;
 mod models;

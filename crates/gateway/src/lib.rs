@@ -27,5 +27,6 @@ mod serving;
 
 pub use config::{Check, GatewayConfig, GatewayDeps, GatewayError, Limits};
 pub use guard::access::{Access, Auth, Tokens};
+pub use guard::underway::NamedAnswer;
 pub use server::{Gateway, child};
 pub use serving::Serving;

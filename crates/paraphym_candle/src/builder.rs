@@ -325,7 +325,8 @@ impl Builder {
         let steered = self.control.map(|wanted| {
             let shared = (events.clone(), settings.clone(), runtime.clone());
             let ends = (stop, ending.subscribe());
-            Steering::new((wanted, self.chaos), shared, log, clock, ends).add_to(&mut tree)
+            let steering = Steering::new((wanted, self.chaos), shared, log, clock, ends);
+            steering.with(edge.as_ref()).add_to(&mut tree)
         });
         let root = start_root(tree.spec, events).await;
         let root = root.map_err(|error| not_started(error, edge.as_ref(), steered.as_ref()))?;

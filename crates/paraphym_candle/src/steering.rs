@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use control::protocol::ending::Ending;
 use control::{ControlConfig, ControlDeps, place};
+use gateway::Serving;
 use root::Tree;
 use runtime::Runtime;
 use supervision::{ChildPath, Events};
 use telemetry::LogControl;
 use tokio::sync::watch;
+
+use crate::edge::Edge;
+use crate::operated::Operated;
 
 /// Which socket, and how much it matters.
 #[derive(Clone, Debug)]
@@ -42,6 +46,7 @@ pub(crate) struct Steering {
     stop: watch::Sender<Option<Duration>>,
     chaos: bool,
     ending: watch::Receiver<Option<Ending>>,
+    edge: Option<Serving>,
 }
 
 impl Steering {
@@ -66,7 +71,14 @@ impl Steering {
             stop,
             chaos,
             ending,
+            edge: None,
         }
+    }
+
+    /// Operates the server for requests, too.
+    pub(crate) fn with(self, edge: Option<&Edge>) -> Self {
+        let edge = edge.map(|edge| edge.serving.clone());
+        Self { edge, ..self }
     }
 
     /// Adds the child before all others, so that it is there for all of their lives and tells of their end. Which child it is.
@@ -80,6 +92,7 @@ impl Steering {
             conversations: tree.store.clone(),
             settings: (tree.settings.clone(), self.settings),
             agents: tree.agents.clone(),
+            edge: self.edge.map(|serving| Arc::new(Operated(serving)) as _),
             log: self.log,
             threads: Arc::new(move || runtime.census()),
             clock: self.clock,

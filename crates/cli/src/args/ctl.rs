@@ -156,9 +156,9 @@ pub(crate) enum Verb {
     Pin(OnModel),
     /// Take a pin back
     Unpin(OnModel),
-    /// End a request or a turn, waiting or running
+    /// End an answer or a turn, waiting or running, whoever asked for it
     Cancel {
-        /// Its id, as in x-request-id or NAME/turn-1
+        /// Its id: as in x-request-id, the answer's own such as chatcmpl-1, or NAME/turn-1
         id: String,
         #[command(flatten)]
         dry: Dry,

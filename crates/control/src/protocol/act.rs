@@ -145,11 +145,12 @@ pub enum Limited {
     Queue,
 }
 
-/// Ends a request or a turn, waiting or running.
+/// Ends what waits or runs under a name, whoever asked for it: answers of the server for requests by either of their names, a
+/// request of the model host, a turn. Of an answer the client hears an error with the code `cancelled`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cancel {
-    /// Its id, as in `x-request-id` or `NAME/turn-1`.
+    /// Its id: as in `x-request-id`, which may mean several, the answer's own such as `chatcmpl-1`, or `NAME/turn-1`.
     pub id: String,
     /// Only say what would be done.
     #[serde(default)]

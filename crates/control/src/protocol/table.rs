@@ -148,7 +148,7 @@ methods! {
     "unpin" Unpin(act::UnpinModel) -> act::Acted, Operate, true, r#"{"model":"smollm2-135m-instruct"}"#,
         "Takes a pin back.";
     "cancel" Cancel(act::Cancel) -> act::Acted, Operate, true, r#"{"id":"req-1"}"#,
-        "Ends a request or a turn, waiting or running.";
+        "Ends an answer or a turn, waiting or running, by any of its names, whoever asked for it.";
     "log" Log(act::Log) -> act::Acted, Operate, true, r#"{"actor":"model_host","level":"debug","for_s":60}"#,
         "Changes what is logged, at once and for a time.";
     "drain" Drain(act::Drain) -> act::Acted, Operate, true, "{}",

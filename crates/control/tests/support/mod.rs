@@ -11,7 +11,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use agent_worker::client::Agents;
@@ -21,6 +21,7 @@ use domain::{Bytes, ModelName};
 use engine::ModelSource;
 use memory_governor::Probe;
 use model_host::{HostConfig, ModelHost, ModelHostDeps, ResolveModel};
+use paraphym_control::edge::{Called, Edge};
 use paraphym_control::protocol::ending::Ending;
 use paraphym_control::protocol::table::Ask;
 use paraphym_control::{Client, ClientError, Code, ControlConfig, ControlDeps, Level, Limits};
@@ -69,12 +70,42 @@ fn settings() -> chat_config::Store {
     chat_config::Store::without_file([], &[], author).unwrap()
 }
 
+/// A server for requests that does what a test says.
+#[derive(Default)]
+pub struct MadeEdge {
+    pub answers: Mutex<Vec<Called>>,
+}
+
+impl MadeEdge {
+    fn answers(&self, name: &str) -> Vec<Called> {
+        let all = self.answers.lock().unwrap();
+        let called = |one: &&Called| one.answer.as_str() == name || one.request.as_str() == name;
+        all.iter().filter(called).cloned().collect()
+    }
+}
+
+impl Edge for MadeEdge {
+    fn called(&self, name: &str) -> Vec<Called> {
+        self.answers(name)
+    }
+
+    fn cancel(&self, name: &str) -> Vec<Called> {
+        let ended = self.answers(name);
+        self.answers
+            .lock()
+            .unwrap()
+            .retain(|one| !ended.contains(one));
+        ended
+    }
+}
+
 pub struct Scene {
     pub folder: TempDir,
     pub socket: PathBuf,
     pub control: Control,
     pub models: Handle<ModelHost>,
     pub agents: Agents,
+    pub edge: Arc<MadeEdge>,
     pub root: RootHandle,
     pub stop: watch::Receiver<Option<Duration>>,
     pub ending: watch::Sender<Option<Ending>>,
@@ -127,6 +158,7 @@ impl Scene {
         {
             spec = spec.child(child);
         }
+        let edge = Arc::new(MadeEdge::default());
         let (stop, stopped) = watch::channel(None);
         let (end, ending) = watch::channel(None);
         let events = Events::new(capacity, 1);
@@ -138,6 +170,7 @@ impl Scene {
             conversations: store,
             settings: (config, settings),
             agents: agents.clone(),
+            edge: Some(Arc::clone(&edge) as Arc<dyn Edge>),
             log: None,
             threads: Arc::new(|| Census {
                 threads: Vec::new(),
@@ -159,6 +192,7 @@ impl Scene {
             control,
             models,
             agents,
+            edge,
             root,
             stop: stopped,
             ending: end,

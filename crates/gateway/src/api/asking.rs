@@ -23,7 +23,6 @@ use crate::guard::origin::must_be_json;
 use crate::guard::underway::{Entry, Names, Owner};
 use crate::http::{Refused, Shared};
 use crate::meters::InFlight;
-use crate::serving::Answered;
 
 /// A path that computes.
 #[derive(Clone, Copy)]
@@ -60,13 +59,11 @@ pub(crate) struct Held {
     _slot: OwnedSemaphorePermit,
     /// A graceful stop waits for it.
     _work: WorkGuard,
-    /// Whoever ends the process waits for it.
-    _answered: Answered,
     /// The gauge counts it.
     _in_flight: Option<Arc<InFlight>>,
     /// Its connection listens for a client that leaves.
     _busy: Busy,
-    /// It can be cancelled by name.
+    /// It can be cancelled by name, and whoever ends the process waits for it.
     entry: Entry,
 }
 
@@ -121,16 +118,16 @@ pub(crate) async fn asked(
     };
     tracing::debug!(request = %names.request, answer = %names.answer, "begun");
     let id = names.answer.clone();
-    let entry = shared.underway.begin(names);
+    let entry = shared.deps.serving.underway().begin(names);
     let cancelled = entry.cancelled();
     let answered = async {
         let body = body(request, shared).await?;
         // Behind the body: who sends half of one takes nobody's place.
         let slot = shared.slot()?;
         let label = format!("POST {} {}", endpoint.path, caller.id);
+        entry.placed(label.clone());
         let held = Held {
             _slot: slot,
-            _answered: shared.deps.serving.begin(label.clone()),
             _work: shared.context.work(label),
             _in_flight: caller.in_flight,
             _busy: caller.answering.begin(),

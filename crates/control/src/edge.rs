@@ -1,0 +1,36 @@
+//! What control asks of the server that takes requests from outside. They stand side by side, and neither may name the
+//! other, so whoever joins them says how this is done.
+//!
+//! Invariants: nothing here waits, computes or reaches a disk.
+
+use domain::RequestId;
+
+/// The server for requests, for whoever operates it. It outlives the lives of its listener.
+pub trait Edge: Send + Sync {
+    /// The answers under way that are called so, by their request's name or their own, whoever asked for them.
+    fn called(&self, name: &str) -> Vec<Called>;
+
+    /// Ends them for their clients; who they were. The model host is to hear of them, too.
+    fn cancel(&self, name: &str) -> Vec<Called>;
+}
+
+/// An answer that is meant by a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// What the model host calls it.
+    pub answer: RequestId,
+    /// What its request is called, as `x-request-id` says it.
+    pub request: RequestId,
+    /// Whose token it was asked with, by that token's name.
+    pub owner: Option<String>,
+}
+
+impl std::fmt::Display for Called {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (request {}", self.answer, self.request)?;
+        if let Some(owner) = &self.owner {
+            write!(f, ", token {owner}")?;
+        }
+        write!(f, ")")
+    }
+}
