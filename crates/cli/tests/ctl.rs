@@ -107,6 +107,7 @@ fn prepare(server: &Server, args: &[&str]) -> Option<TcpStream> {
         ["unpin", model] => drop(server.say(&["pin", model])),
         ["unload", model] => drop(server.say(&["load", model])),
         ["cancel", .., id] => return Some(half_asked(server, id)),
+        ["connections", "kick", .., id] => return Some(numbered(server, id)),
         _ => {}
     }
     None
@@ -129,6 +130,20 @@ fn half_asked(server: &Server, id: &str) -> TcpStream {
     stream.write_all(head.as_bytes()).unwrap();
     while server.ctl(&["cancel", "--dry-run", id]).code != Some(0) {}
     stream
+}
+
+/// The connection of that number, which is to come: numbers count up.
+fn numbered(server: &Server, id: &str) -> TcpStream {
+    let stream = connected(server);
+    loop {
+        let listed = server.json(&["connections"]);
+        let mut ids = listed["connections"].as_array().unwrap().iter();
+        match ids.next() {
+            Some(one) => assert_eq!(one["id"].to_string(), id, "it came and went before"),
+            None => continue,
+        }
+        return stream;
+    }
 }
 
 #[test]
@@ -222,6 +237,62 @@ fn faults_on_purpose_are_off_unless_the_server_was_told() {
     let args = ["chaos", "crash", "memory_governor", "--by", "1s"];
     assert_refused(&server.ctl(&args), 2, &["delay_ms"]);
     assert_eq!(server.json(&["status"])["unwell"], serde_json::json!([]));
+    server.end();
+}
+
+#[test]
+fn connections_are_shown_closed_and_limited_and_the_limit_outlives_the_listener() {
+    let server = Server::start();
+    assert_eq!(server.say(&["connections"]), "0 of 256 open, 0 sent away\n");
+    let mut client = half_asked(&server, "mine");
+    let mut silent = connected(&server);
+    let said = server.say(&["connections"]);
+    let lines: Vec<Vec<&str>> = said
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines[0].join(" "), "2 of 256 open, 0 sent away");
+    assert_eq!(lines[1][..4], ["ID", "KIND", "PEER", "OPEN"]);
+    let peer = client.local_addr().unwrap().to_string();
+    assert_eq!(lines[2][..3], ["1", "http", &peer]);
+    assert!(lines[2].last().unwrap().starts_with("chatcmpl-"), "{said}");
+    assert!(said.contains("silent yet"), "{said}");
+    let json = server.json(&["connections"]);
+    let own = json["connections"][0]["answers"][0].as_str().unwrap();
+    let what = format!("connection 1 of {peer}");
+    let would = server.say(&["connections", "kick", "1", "--dry-run"]);
+    assert_eq!(would, format!("would close {what}, and with it {own}\n"));
+    assert_eq!(server.json(&["connections"])["open"], 2);
+    let did = server.say(&["connections", "kick", "1"]);
+    assert_eq!(did, format!("{what} is closed, and with it {own}\n"));
+    let mut heard = String::new();
+    // Its half a request was not read to its end, so the end may be abrupt.
+    let _ = client.read_to_string(&mut heard);
+    assert_eq!(heard, "");
+    while server.json(&["connections"])["open"] != 1 {}
+    for args in [&["connections", "kick", "1"][..], &["cancel", own]] {
+        assert_refused(&server.ctl(args), 1, &["id = "]);
+    }
+    let said = server.say(&["limit", "connections", "1"]);
+    assert_eq!(said, "connections are limited to 1: 1 are open\n");
+    let mut refused = connected(&server);
+    refused.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
+    refused.read_to_string(&mut heard).unwrap();
+    assert!(heard.starts_with("HTTP/1.1 503 "), "{heard}");
+    assert!(heard.contains("too_many_connections"), "{heard}");
+    server.say(&["restart", "gateway"]);
+    silent.read_to_string(&mut heard).unwrap();
+    let after = server.json(&["connections"]);
+    assert_eq!((&after["limit"], &after["refused"]), (&1.into(), &1.into()));
+    server.say(&["config", "set", "limits.connections=7"]);
+    while server.json(&["connections"])["limit"] != 7 {}
+    for value in ["0", "100001"] {
+        assert_refused(
+            &server.ctl(&["limit", "connections", value]),
+            2,
+            &["value ="],
+        );
+    }
     server.end();
 }
 

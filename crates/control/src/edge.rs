@@ -5,6 +5,8 @@
 
 use domain::RequestId;
 
+use crate::protocol::connections::{Connection, ConnectionsAnswer};
+
 /// The server for requests, for whoever operates it. It outlives the lives of its listener.
 pub trait Edge: Send + Sync {
     /// The answers under way that are called so, by their request's name or their own, whoever asked for them.
@@ -12,6 +14,18 @@ pub trait Edge: Send + Sync {
 
     /// Ends them for their clients; who they were. The model host is to hear of them, too.
     fn cancel(&self, name: &str) -> Vec<Called>;
+
+    /// The open connections, at most [`crate::protocol::connections::LISTED`] of them.
+    fn connections(&self) -> ConnectionsAnswer;
+
+    /// The open connection of that number.
+    fn connection(&self, id: u64) -> Option<Connection>;
+
+    /// Closes it; which it was.
+    fn kick(&self, id: u64) -> Option<Connection>;
+
+    /// From now on at most so many; those that are open stay, also where they are more. How many are open.
+    fn limit_connections(&self, most: usize) -> usize;
 }
 
 /// An answer that is meant by a name.

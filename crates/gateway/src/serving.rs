@@ -2,8 +2,10 @@
 //! which answers are still under way, and that one of them is to end. It outlives the lives of the listener, because an
 //! ending and an operator do.
 
+use domain::RequestId;
 use tokio_util::sync::CancellationToken;
 
+use crate::guard::seating::{Occupancy, OpenConnection, Seating};
 use crate::guard::underway::{NamedAnswer, Underway};
 
 /// How open the edge is and what it does, shared by whoever operates it and by every life of the listener. Cloning gives
@@ -13,6 +15,7 @@ pub struct Serving {
     draining: CancellationToken,
     last_words: CancellationToken,
     underway: Underway,
+    seating: Seating,
 }
 
 impl Serving {
@@ -56,6 +59,45 @@ impl Serving {
     /// (`model_host::Cancel`), because whoever reads nothing polls nothing. Who they were.
     pub fn cancel(&self, name: &str) -> Vec<NamedAnswer> {
         self.underway.cancel_anyones(name)
+    }
+
+    /// How many connections are open, and may be.
+    pub fn occupancy(&self) -> Occupancy {
+        self.seating.occupancy()
+    }
+
+    /// At most so many of the open connections, the oldest first, each with its answers under way.
+    pub fn connections(&self, most: usize) -> Vec<(OpenConnection, Vec<RequestId>)> {
+        let all = self.seating.list(most).into_iter();
+        let mut answers = self.underway.by_connection();
+        all.map(|one| {
+            let own = answers.remove(&one.number);
+            (one, own.unwrap_or_default())
+        })
+        .collect()
+    }
+
+    /// The open connection of that number.
+    pub fn connection(&self, number: u64) -> Option<(OpenConnection, Vec<RequestId>)> {
+        let one = self.seating.get(number)?;
+        let own = self.underway.by_connection().remove(&number);
+        Some((one, own.unwrap_or_default()))
+    }
+
+    /// Closes the connection of that number, whatever it does; its answers end as when a client leaves. Which it was.
+    pub fn kick(&self, number: u64) -> Option<(OpenConnection, Vec<RequestId>)> {
+        let shown = self.connection(number)?;
+        self.seating.kick(number).map(|_| shown)
+    }
+
+    /// From now on at most so many connections. Those that are open stay, also where they are more.
+    pub fn limit_connections(&self, most: usize) -> Occupancy {
+        self.seating.limit_to(most)
+    }
+
+    /// The open connections.
+    pub(crate) fn seating(&self) -> &Seating {
+        &self.seating
     }
 
     /// Cancelled when last words are to be said.

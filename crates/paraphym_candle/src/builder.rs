@@ -12,7 +12,7 @@ use control::protocol::ending::Ending;
 use conversation_store::Archive;
 use domain::{Bytes, ModelName};
 use engine::ModelLoader;
-use gateway::GatewayError;
+use gateway::{GatewayError, Serving};
 use inference::GgufLoader;
 use mcp_client::{McpServers, ServerConfig, ServersError};
 use memory_governor::FileProbe;
@@ -300,7 +300,8 @@ impl Builder {
         let max_models = config.models.max_models;
         let mut tree = Tree::new(config, parts);
         let log = self.log.as_ref().map(|(control, _)| control.clone());
-        let applier = applied(&tree, &settings, servers, fixed, self.log);
+        let serving = Serving::default();
+        let applier = applied(&tree, &settings, (servers, &serving), fixed, self.log);
         let upkeep = upkeep::child(runtime.clone(), metrics.clone());
         tree.spec = tree.spec.child(applier).child(upkeep);
         let edges = Edges {
@@ -314,6 +315,7 @@ impl Builder {
             metrics,
             governor: &tree.governor,
             clock: Arc::clone(&clock),
+            serving,
             tokens: self.tokens,
         };
         let (spec, edge) = edges.add_to(tree.spec).await?;
@@ -378,7 +380,7 @@ fn parts(
 fn applied(
     tree: &Tree,
     settings: &chat_config::Store,
-    servers: Servers,
+    (servers, serving): (Servers, &Serving),
     fixed: (bool, bool),
     log: Option<(LogControl, String)>,
 ) -> ChildSpec {
@@ -388,6 +390,7 @@ fn applied(
         chronicle: Chronicle::new(settings.clone(), tree.store.clone()),
         governor: tree.governor.clone(),
         models: tree.models.clone(),
+        serving: serving.clone(),
         servers: (servers, tree.servers.clone()),
         limit_is_fixed,
         models_are_fixed,

@@ -127,8 +127,8 @@ about_a_model! {
 pub struct Limit {
     /// Which one.
     pub what: Limited,
-    /// The new limit: bytes of memory, or requests that may wait for each model. Null takes the limit of memory away, so
-    /// that host and cgroup alone decide.
+    /// The new limit: bytes of memory, requests that may wait for each model, or open connections. Null takes the limit of
+    /// memory away, so that host and cgroup alone decide.
     pub value: Option<u64>,
     /// Only say what would be done.
     #[serde(default)]
@@ -143,6 +143,9 @@ pub enum Limited {
     Memory,
     /// Requests that may wait for each model.
     Queue,
+    /// Connections to the server for requests that may be open. A lower limit closes nobody: nobody new is let in until there
+    /// is room.
+    Connections,
 }
 
 /// Ends what waits or runs under a name, whoever asked for it: answers of the server for requests by either of their names, a

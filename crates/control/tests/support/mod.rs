@@ -22,6 +22,7 @@ use engine::ModelSource;
 use memory_governor::Probe;
 use model_host::{HostConfig, ModelHost, ModelHostDeps, ResolveModel};
 use paraphym_control::edge::{Called, Edge};
+use paraphym_control::protocol::connections::{Connection, ConnectionsAnswer};
 use paraphym_control::protocol::ending::Ending;
 use paraphym_control::protocol::table::Ask;
 use paraphym_control::{Client, ClientError, Code, ControlConfig, ControlDeps, Level, Limits};
@@ -74,6 +75,7 @@ fn settings() -> chat_config::Store {
 #[derive(Default)]
 pub struct MadeEdge {
     pub answers: Mutex<Vec<Called>>,
+    pub seats: Mutex<ConnectionsAnswer>,
 }
 
 impl MadeEdge {
@@ -96,6 +98,29 @@ impl Edge for MadeEdge {
             .unwrap()
             .retain(|one| !ended.contains(one));
         ended
+    }
+
+    fn connections(&self) -> ConnectionsAnswer {
+        self.seats.lock().unwrap().clone()
+    }
+
+    fn connection(&self, id: u64) -> Option<Connection> {
+        let all = self.seats.lock().unwrap();
+        all.connections.iter().find(|one| one.id == id).cloned()
+    }
+
+    fn kick(&self, id: u64) -> Option<Connection> {
+        let found = self.connection(id);
+        let mut all = self.seats.lock().unwrap();
+        all.connections.retain(|one| one.id != id);
+        all.open = all.connections.len();
+        found
+    }
+
+    fn limit_connections(&self, most: usize) -> usize {
+        let mut all = self.seats.lock().unwrap();
+        all.limit = most;
+        all.open
     }
 }
 

@@ -20,6 +20,7 @@ use crate::api::ends::stopping;
 use crate::error::ApiError;
 use crate::guard::hangup::{Answering, Busy};
 use crate::guard::origin::must_be_json;
+use crate::guard::seating::Sitter;
 use crate::guard::underway::{Entry, Names, Owner};
 use crate::http::{Refused, Shared};
 use crate::meters::InFlight;
@@ -39,6 +40,8 @@ pub(crate) struct Caller {
     owner: Option<Owner>,
     in_flight: Option<Arc<InFlight>>,
     answering: Answering,
+    /// Its connection.
+    sitter: Option<Sitter>,
 }
 
 /// A request that was read.
@@ -94,6 +97,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             owner: known.get::<Owner>().cloned(),
             in_flight: known.get::<Arc<InFlight>>().cloned(),
             answering: known.get::<Answering>().cloned().unwrap_or_default(),
+            sitter: known.get::<Sitter>().cloned(),
         })
     }
 }
@@ -115,6 +119,7 @@ pub(crate) async fn asked(
         request: caller.id.clone(),
         answer: RequestId::new(shared.ids.answer(endpoint.kind, number)),
         owner: caller.owner.clone(),
+        connection: caller.sitter.as_ref().map(Sitter::number),
     };
     tracing::debug!(request = %names.request, answer = %names.answer, "begun");
     let id = names.answer.clone();
@@ -122,6 +127,10 @@ pub(crate) async fn asked(
     let cancelled = entry.cancelled();
     let answered = async {
         let body = body(request, shared).await?;
+        // It may wait long for its answer now, and is silent no more.
+        if let Some(sitter) = &caller.sitter {
+            sitter.spoke();
+        }
         // Behind the body: who sends half of one takes nobody's place.
         let slot = shared.slot()?;
         let label = format!("POST {} {}", endpoint.path, caller.id);

@@ -26,6 +26,8 @@ pub(crate) struct Names {
     pub(crate) answer: RequestId,
     /// Who may cancel it.
     pub(crate) owner: Option<Owner>,
+    /// The number of the connection that it was asked on.
+    pub(crate) connection: Option<u64>,
 }
 
 /// An answer under way, as operators see it.
@@ -157,6 +159,18 @@ impl Underway {
             .collect()
     }
 
+    /// What the answers on each connection call themselves, oldest first.
+    pub(crate) fn by_connection(&self) -> BTreeMap<u64, Vec<RequestId>> {
+        let mut found: BTreeMap<u64, Vec<RequestId>> = BTreeMap::new();
+        for Answer { names, .. } in self.0.borrow().all.values() {
+            if let Some(connection) = names.connection {
+                let own = found.entry(connection).or_default();
+                own.push(names.answer.clone());
+            }
+        }
+        found
+    }
+
     /// What has its place, oldest first.
     pub(crate) fn placed(&self) -> Vec<String> {
         self.0.borrow().placed().cloned().collect()
@@ -203,6 +217,7 @@ mod tests {
             request: RequestId::new(request),
             answer: RequestId::new(answer),
             owner: owner.map(|owner| Owner(owner.into())),
+            connection: None,
         }
     }
 
