@@ -60,17 +60,22 @@ impl Server {
 
     /// Two that are sure of their words, two that throw dice.
     fn ask(&self, which: u64) -> Answer {
+        self.ask_for(which, TOKENS, "")
+    }
+
+    /// An answer of so many tokens at most, with more headers.
+    fn ask_for(&self, which: u64, tokens: u32, headers: &str) -> Answer {
         let temperature = if which < 2 { 0.0 } else { 0.9 };
         let body = json!({
             "messages": [{"role": "user", "content": format!("Tell me a story about the number {which}.")}],
-            "max_tokens": TOKENS, "temperature": temperature, "seed": which, "stream": true,
+            "max_tokens": tokens, "temperature": temperature, "seed": which, "stream": true,
         });
         let (body, address) = (body.to_string(), &self.address);
         let mut stream = TcpStream::connect(address).unwrap();
         let length = body.len();
         write!(
             stream,
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}",
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}",
         )
         .unwrap();
         Answer {
@@ -155,4 +160,21 @@ fn real_model_host_is_restarted_and_killed_while_four_answers_stream() {
     for part in ["restart, ordered by", "kill, ordered by", "was killed"] {
         assert!(why.contains(part), "{part} in {why}");
     }
+}
+
+#[test]
+fn real_model_stream_is_ended_by_its_requests_name() {
+    let server = Server::start();
+    let mut answer = server.ask_for(2, 1500, "x-request-id: mine\r\n");
+    while answer.pieces < 3 {
+        assert!(answer.read(), "ended early: {}", answer.text);
+    }
+    let ended = server.home.say(&["ctl", "cancel", "mine"]);
+    assert!(ended.starts_with("ended: chatcmpl-") && ended.ends_with(" (request mine)\n"));
+    let mut rest = String::new();
+    answer.lines.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains(r#""code":"cancelled""#), "{rest}");
+    assert!(!rest.contains("[DONE]"), "{rest}");
+    while server.home.json(&["ctl", "status"])["models"]["answering"] != 0 {}
+    assert_eq!(server.home.json(&["ctl", "connections"])["open"], 0);
 }

@@ -50,15 +50,16 @@ pub(crate) struct Steering {
 }
 
 impl Steering {
-    /// Beside where it listens: whether faults on purpose may be asked for.
+    /// Beside where it listens: whether faults on purpose may be asked for. Beside how it ends: what it operates.
     pub(crate) fn new(
         (wanted, chaos): (Wanted, bool),
         (events, settings, runtime): (Events, chat_config::Store, Runtime),
         log: Option<LogControl>,
         clock: chat_config::Clock,
-        (stop, ending): (
+        (stop, ending, edge): (
             watch::Sender<Option<Duration>>,
             watch::Receiver<Option<Ending>>,
+            Option<&Edge>,
         ),
     ) -> Self {
         Self {
@@ -71,14 +72,8 @@ impl Steering {
             stop,
             chaos,
             ending,
-            edge: None,
+            edge: edge.map(|edge| edge.serving.clone()),
         }
-    }
-
-    /// Operates the server for requests, too.
-    pub(crate) fn with(self, edge: Option<&Edge>) -> Self {
-        let edge = edge.map(|edge| edge.serving.clone());
-        Self { edge, ..self }
     }
 
     /// Adds the child before all others, so that it is there for all of their lives and tells of their end. Which child it is.

@@ -115,11 +115,7 @@ fn changing(verb: &Verb) -> Result<Wish, Failure> {
             dry,
         } => Wish::Chaos(Chaos {
             actor: actor.clone(),
-            fault: match fault {
-                Fault::Crash => act::Fault::Crash,
-                Fault::Stall => act::Fault::Stall,
-                Fault::Slow => act::Fault::Slow,
-            },
+            fault: named(*fault),
             delay_ms: by.map(millis),
             for_ms: time.map(millis),
             dry_run: dry.dry_run,
@@ -155,16 +151,21 @@ fn changing(verb: &Verb) -> Result<Wish, Failure> {
                     dry,
                 },
         } => Wish::ConfigSet(ConfigSet {
-            changes: changes
-                .iter()
-                .map(|one| change(one))
-                .collect::<Result<_, _>>()?,
+            changes: all(changes)?,
             expected: *expect,
             dry_run: dry.dry_run,
         }),
         // The others only look.
         other => of(other)?,
     })
+}
+
+const fn named(fault: Fault) -> act::Fault {
+    match fault {
+        Fault::Crash => act::Fault::Crash,
+        Fault::Stall => act::Fault::Stall,
+        Fault::Slow => act::Fault::Slow,
+    }
 }
 
 fn millis(time: Duration) -> u64 {
@@ -243,6 +244,10 @@ fn log(words: &[String], time: Duration, dry_run: bool) -> Result<Log, Failure> 
         for_s: Some(time.as_secs()),
         dry_run,
     })
+}
+
+fn all(changes: &[String]) -> Result<Vec<Change>, Failure> {
+    changes.iter().map(|one| change(one)).collect()
 }
 
 fn change(text: &str) -> Result<Change, Failure> {

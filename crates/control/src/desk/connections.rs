@@ -29,11 +29,11 @@ impl Desk {
             return Err(RpcError::new(Code::NotFound, what));
         };
         let peer = &one.peer;
-        let with = with(&one);
+        let ending = with(&one);
         Ok(if wish.dry_run {
-            would(format!("would close connection {id} of {peer}{with}"))
+            would(format!("would close connection {id} of {peer}{ending}"))
         } else {
-            done(format!("connection {id} of {peer} is closed{with}"))
+            done(format!("connection {id} of {peer} is closed{ending}"))
         })
     }
 

@@ -15,11 +15,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use agent_worker::client::Agents;
+use cache_janitor::CacheJanitor;
 use chat_config::Author;
 use conversation_store::{Archive, StoreConfig};
 use domain::{Bytes, ModelName};
 use engine::ModelSource;
-use memory_governor::Probe;
+use memory_governor::{MemoryGovernor, Probe};
 use model_host::{HostConfig, ModelHost, ModelHostDeps, ResolveModel};
 use paraphym_control::edge::{Called, Edge};
 use paraphym_control::protocol::connections::{Connection, ConnectionsAnswer};
@@ -69,6 +70,19 @@ fn settings() -> chat_config::Store {
         at: SystemTime::UNIX_EPOCH,
     };
     chat_config::Store::without_file([], &[], author).unwrap()
+}
+
+fn host_deps(
+    loader: ScriptedLoader,
+    memory: &Handle<MemoryGovernor>,
+    janitor: &Handle<CacheJanitor>,
+) -> ModelHostDeps {
+    ModelHostDeps {
+        loader: Arc::new(loader),
+        resolve: Arc::new(Anywhere),
+        governor: memory.clone(),
+        janitor: janitor.clone(),
+    }
 }
 
 /// A server for requests that does what a test says.
@@ -165,12 +179,7 @@ impl Scene {
             Some(janitor.clone()),
             Arc::new(runtime::CoarseClock::default()),
         );
-        let deps = ModelHostDeps {
-            loader: Arc::new(loader),
-            resolve: Arc::new(Anywhere),
-            governor: memory.clone(),
-            janitor: janitor.clone(),
-        };
+        let deps = host_deps(loader, &memory, &janitor);
         let (model_specs, models) = model_host::children(HostConfig::default(), deps);
         let turns = agent_worker::settings::Config::default();
         let (agent_specs, workers) = agent_worker::client::children(&turns);

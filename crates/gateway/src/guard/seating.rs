@@ -246,7 +246,7 @@ mod tests {
             read_bytes: 7,
             written_bytes: 0,
         };
-        assert_eq!(seating.list(1), [shown.clone()]);
+        assert_eq!(seating.list(1), std::slice::from_ref(&shown));
         assert_eq!(seating.kick(1), Some(shown));
         assert_eq!(seating.kick(9), None);
         first.kicked().await;
