@@ -64,11 +64,12 @@ const SECTIONS: [(&str, Effect); 13] = [
 ];
 
 /// Settings that differ from their section.
-const SINGLE: [(&str, Effect); 28] = [
+const SINGLE: [(&str, Effect); 29] = [
     ("agents.*.documents", Effect::NextStart),
     ("agents.*.model", Effect::NextStart),
     ("chat.context", Effect::NextTurn),
     ("chat.system", Effect::NextTurn),
+    ("limits.connections", Effect::AtOnce),
     ("model.crash_budget", Effect::AtOnce),
     ("model.keep_alive", Effect::AtOnce),
     ("model.max_batch", Effect::AtOnce),

@@ -21,7 +21,7 @@ use domain::{Bytes, ModelName};
 
 use crate::size::parse_size;
 pub(crate) use config::{ConfigAction, Configs};
-pub(crate) use ctl::{Ctl, CtlConfig, Fault, Limited, Verb, loudness};
+pub(crate) use ctl::{Ctl, CtlConfig, CtlConnections, Fault, Limited, Verb, loudness};
 pub(crate) use history::{Export, Histories, HistoryAction};
 pub(crate) use memory::{Memories, MemoryAction, Whose};
 pub(crate) use model::{ModelAction, Models};

@@ -1,5 +1,6 @@
 //! A running server, looked at and steered from the command line: each verb is a method of the control protocol.
 
+mod connections;
 mod ending;
 mod events;
 pub(crate) mod human;
@@ -12,6 +13,7 @@ pub(crate) use show::inspected;
 use std::time::Duration;
 
 use paraphym_candle::control::protocol::act::Acted;
+use paraphym_candle::control::protocol::connections::Connections;
 use paraphym_candle::control::protocol::look;
 use paraphym_candle::control::protocol::rpc::{Code, RpcError};
 use paraphym_candle::control::protocol::table::Ask;
@@ -78,6 +80,8 @@ impl Asking<'_> {
             Wish::Events(some) => self.look(&some, show::past).await,
             Wish::Why(subject) => self.look(&subject, show::why).await,
             Wish::Conversations(some) => self.look(&some, show::conversations).await,
+            Wish::Connections => self.look(&Connections {}, connections::shown).await,
+            Wish::Kick(one) => self.act(&one, ACT).await,
             Wish::ConfigGet(some) => self.look(&some, show::config).await,
             Wish::Audit(some) => self.look(&some, show::audit).await,
             Wish::Restart(one) => self.act(&one, ACT).await,

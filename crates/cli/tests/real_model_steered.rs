@@ -94,7 +94,7 @@ fn real_model_host_is_restarted_and_killed_while_four_answers_stream() {
                 assert!(answer.read(), "{order}: ended early: {}", answer.text);
             }
         }
-        let status = server.home.json(&["ctl", "status"]);
+        let status = server.json(&["status"]);
         assert_eq!(status["models"]["answering"], 4, "{status}");
         let acted = server.home.json(&["ctl", order, "model_host"]);
         assert_eq!(acted["done"], true, "{acted}");
@@ -182,4 +182,26 @@ fn real_model_answers_to_one_who_never_reads_and_a_second_signal_ends_it() {
         "{log}"
     );
     drop(answer);
+}
+
+#[test]
+fn real_model_stream_is_ended_by_its_requests_name() {
+    let server = Server::real(Home::new(), &[]);
+    let body = json!({
+        "messages": [{"role": "user", "content": "Tell me a story about the number 2."}],
+        "max_tokens": 1500, "temperature": 0.9, "seed": 2, "stream": true,
+    });
+    let asked = server.request_as("mine", "POST /v1/chat/completions", &body.to_string());
+    let mut answer = Answer::of(asked);
+    while answer.pieces < 3 {
+        assert!(answer.read(), "ended early: {}", answer.text);
+    }
+    let ended = server.say(&["cancel", "mine"]);
+    assert!(ended.starts_with("ended: chatcmpl-") && ended.ends_with(" (request mine)\n"));
+    let mut rest = String::new();
+    answer.lines.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains(r#""code":"cancelled""#), "{rest}");
+    assert!(!rest.contains("[DONE]"), "{rest}");
+    while server.json(&["status"])["models"]["answering"] != 0 {}
+    assert_eq!(server.json(&["connections"])["open"], 0);
 }

@@ -2,7 +2,9 @@
 //! something is written down before and after.
 
 mod act;
+mod cancel;
 mod chaos;
+mod connections;
 mod look;
 mod models;
 mod parts;
@@ -152,6 +154,7 @@ impl Desk {
             Call::Events(wish) => to_value(&self.events(&wish)?),
             Call::Why(wish) => to_value(&self.why(&wish).await),
             Call::Conversations(wish) => to_value(&self.conversations(wish).await?),
+            Call::Connections(_) => to_value(&self.connections()?),
             Call::ConfigGet(wish) => to_value(&self.config_get(wish.key.as_deref()).await?),
             Call::Audit(wish) => to_value(&self.audit(wish).await?),
             // The session answers these itself, and what changes something is not looked at here.
@@ -177,6 +180,7 @@ impl Desk {
             Call::Pin(wish) => self.pin(&wish.model, wish.dry_run).await,
             Call::Unpin(wish) => self.unpin(&wish.model, wish.dry_run).await,
             Call::Cancel(wish) => self.cancel(&wish.id, wish.dry_run).await,
+            Call::Kick(wish) => self.kick(wish),
             Call::Log(wish) => self.log(wish).await,
             Call::Drain(wish) => self.drain(wish.dry_run).await,
             Call::ConfigSet(wish) => self.config_set(wish, who).await,

@@ -12,7 +12,7 @@ use control::protocol::ending::Ending;
 use conversation_store::Archive;
 use domain::{Bytes, ModelName};
 use engine::ModelLoader;
-use gateway::GatewayError;
+use gateway::{GatewayError, Serving};
 use inference::GgufLoader;
 use mcp_client::{McpServers, ServerConfig, ServersError};
 use memory_governor::FileProbe;
@@ -295,12 +295,11 @@ impl Builder {
         let opened = (archive, mcp_client::children(servers.at_first(&first))?);
         let parts = parts(from, opened, &loader, &clock);
         let fixed = (self.memory_limit.is_some(), self.models.is_some());
-        let chosen = (self.memory_limit, self.models, self.agents);
-        let config = bounds(chosen, keeps, &first);
+        let config = bounds((self.memory_limit, self.models, self.agents), keeps, &first);
         let max_models = config.models.max_models;
         let mut tree = Tree::new(config, parts);
         let log = self.log.as_ref().map(|(control, _)| control.clone());
-        let applier = applied(&tree, &settings, servers, fixed, self.log);
+        let (applier, serving) = applied(&tree, &settings, servers, fixed, self.log);
         let upkeep = upkeep::child(runtime.clone(), metrics.clone());
         tree.spec = tree.spec.child(applier).child(upkeep);
         let edges = Edges {
@@ -314,6 +313,7 @@ impl Builder {
             metrics,
             governor: &tree.governor,
             clock: Arc::clone(&clock),
+            serving,
             tokens: self.tokens,
         };
         let (spec, edge) = edges.add_to(tree.spec).await?;
@@ -324,7 +324,7 @@ impl Builder {
         managed(self.service_manager, &mut tree, seen, &model);
         let steered = self.control.map(|wanted| {
             let shared = (events.clone(), settings.clone(), runtime.clone());
-            let ends = (stop, ending.subscribe());
+            let ends = (stop, ending.subscribe(), edge.as_ref());
             Steering::new((wanted, self.chaos), shared, log, clock, ends).add_to(&mut tree)
         });
         let root = start_root(tree.spec, events).await;
@@ -373,25 +373,29 @@ fn parts(
     }
 }
 
-/// The child that tells changed settings; `fixed` says whether the app chose the memory limit, and the bounds of models.
+/// The child that tells changed settings, and the hold on the server for requests that it tells; `fixed` says whether the app
+/// chose the memory limit, and the bounds of models.
 fn applied(
     tree: &Tree,
     settings: &chat_config::Store,
     servers: Servers,
     fixed: (bool, bool),
     log: Option<(LogControl, String)>,
-) -> ChildSpec {
+) -> (ChildSpec, Serving) {
     let (limit_is_fixed, models_are_fixed) = fixed;
-    applier::child(applier::Parts {
+    let serving = Serving::default();
+    let parts = applier::Parts {
         settings: tree.settings.clone(),
         chronicle: Chronicle::new(settings.clone(), tree.store.clone()),
         governor: tree.governor.clone(),
         models: tree.models.clone(),
+        serving: serving.clone(),
         servers: (servers, tree.servers.clone()),
         limit_is_fixed,
         models_are_fixed,
         log,
-    })
+    };
+    (applier::child(parts), serving)
 }
 
 /// A file that is refused is told to whoever starts the tree, so it is opened before there is one.

@@ -37,6 +37,8 @@ pub(crate) struct Edges<'a> {
     pub(crate) metrics: Option<Metrics>,
     pub(crate) governor: &'a Handle<MemoryGovernor>,
     pub(crate) clock: chat_config::Clock,
+    /// How it is operated and ended.
+    pub(crate) serving: Serving,
     /// Who may ask; nobody has a token, if not said.
     pub(crate) tokens: Option<TokenFile>,
 }
@@ -67,7 +69,7 @@ impl Edges<'_> {
         };
         let (listing_spec, listing) = Listing::of(self.store.clone());
         let metrics = self.metrics;
-        let serving = Serving::default();
+        let serving = self.serving;
         let deps = GatewayDeps {
             checks: vec![store_is_open(self.conversations.clone())],
             serving: serving.clone(),

@@ -43,6 +43,7 @@ mod history;
 mod host;
 mod inspect;
 mod listing;
+mod operated;
 mod resolve;
 mod servers;
 mod service_manager;

@@ -139,6 +139,12 @@ impl Server {
         request(&self.address, head, body)
     }
 
+    /// The same under a name of the client's.
+    pub fn request_as(&self, name: &str, head: &str, body: &str) -> TcpStream {
+        let name = format!("x-request-id: {name}\r\n");
+        request_with(&self.address, head, &name, body)
+    }
+
     /// The whole answer, with its head.
     pub fn answer(&self, head: &str, body: &str) -> String {
         exchange(&self.address, head, body)
@@ -182,11 +188,15 @@ pub fn real_models() -> PathBuf {
 
 /// A request to that address, with a body of JSON.
 pub fn request(address: &str, head: &str, body: &str) -> TcpStream {
+    request_with(address, head, "", body)
+}
+
+fn request_with(address: &str, head: &str, more: &str, body: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     let length = body.len();
     write!(
         stream,
-        "{head} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}",
+        "{head} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n{more}\r\n{body}",
     )
     .unwrap();
     stream

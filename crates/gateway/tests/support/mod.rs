@@ -27,6 +27,7 @@ use supervision::{Events, Handle, RootHandle, SupervisorSpec, start_root};
 use testkit::scripted::{Answer, Control, ScriptedLoader};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 /// Far beyond what anything here takes, so that a failure is one and not a hang.
 pub const FOR_EVER: Duration = Duration::from_mins(1);
@@ -208,6 +209,7 @@ pub struct Scene {
     pub governor: Handle<MemoryGovernor>,
     pub serving: Serving,
     pub root: RootHandle,
+    listens: watch::Receiver<Option<SocketAddr>>,
 }
 
 impl Scene {
@@ -329,7 +331,15 @@ impl Scene {
             governor: memory,
             serving,
             root,
+            listens: gateway.address,
         })
+    }
+
+    /// Where it listens now: a restart may change it.
+    pub async fn listens(&self) -> SocketAddr {
+        let mut listens = self.listens.clone();
+        let found = listens.wait_for(Option::is_some).await.unwrap();
+        found.unwrap()
     }
 
     /// Until so many requests wait in the model host.
