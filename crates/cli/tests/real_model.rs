@@ -232,7 +232,7 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let mut child = paraphym("serve", &["--bind", "127.0.0.1:0"])
+        let mut child = paraphym("serve", &["--bind", "127.0.0.1:0", "--store", "off"])
             .spawn()
             .unwrap();
         let mut errors = BufReader::new(child.stderr.take().unwrap());

@@ -82,6 +82,12 @@ pub enum StartError {
     Tree(#[from] StartTreeError),
 }
 
+/// Where conversations are kept.
+enum Shelf {
+    At(conversation_store::StoreConfig),
+    Open(Box<Archive>),
+}
+
 /// Chooses, then starts. Everything has a default.
 ///
 /// What is chosen here holds for good; everything else is as the settings say, and those change while it runs.
@@ -91,7 +97,7 @@ pub struct Builder {
     log: Option<(LogControl, String)>,
     model: Option<ModelName>,
     models_dir: Option<PathBuf>,
-    conversations: Option<conversation_store::StoreConfig>,
+    conversations: Option<Shelf>,
     forgets_conversations: bool,
     memory_limit: Option<Bytes>,
     models: Option<HostConfig>,
@@ -172,7 +178,13 @@ impl Builder {
     /// `chat.kept_for`, and memories with the process; [`conversation_store::StoreConfig::in_data_folder`] is where the
     /// `paraphym` program keeps them.
     pub fn conversations(mut self, kept: conversation_store::StoreConfig) -> Self {
-        self.conversations = Some(kept);
+        self.conversations = Some(Shelf::At(kept));
+        self
+    }
+
+    /// The same in a file that is open already: who does much before the start hears first that it is refused.
+    pub fn open_conversations(mut self, archive: Archive) -> Self {
+        self.conversations = Some(Shelf::Open(Box::new(archive)));
         self
     }
 
@@ -395,8 +407,12 @@ fn applied(
 }
 
 /// A file that is refused is told to whoever starts the tree, so it is opened before there is one.
-async fn opened(config: Option<conversation_store::StoreConfig>) -> Result<Archive, StartError> {
-    let config = config.unwrap_or_else(conversation_store::StoreConfig::in_memory);
+async fn opened(shelf: Option<Shelf>) -> Result<Archive, StartError> {
+    let config = match shelf {
+        Some(Shelf::Open(archive)) => return Ok(*archive),
+        Some(Shelf::At(config)) => config,
+        None => conversation_store::StoreConfig::in_memory(),
+    };
     Ok(conversation_store::client::open(config, now_ms()).await?)
 }
 

@@ -8,7 +8,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::ops::{Deref, DerefMut};
-use std::process::{Child, ChildStderr};
+use std::process::{Child, ChildStderr, Command};
 
 use inference::fixture::TinyModel;
 use rustix::process::Signal;
@@ -62,7 +62,13 @@ impl Server {
 
     pub fn with(home: Home, args: &[&str]) -> Self {
         let args = [&["serve", "--bind", "127.0.0.1:0"], args].concat();
-        let mut child = home.paraphym(&args).spawn().unwrap();
+        let command = home.paraphym(&args);
+        Self::of(home, command)
+    }
+
+    /// As that command starts it.
+    pub fn of(home: Home, mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut err = BufReader::new(child.stderr.take().unwrap());
         let mut said = String::new();
         while !said.contains("listening on http://") {
