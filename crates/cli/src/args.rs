@@ -158,6 +158,7 @@ Examples:
   paraphym config get model.temperature
   paraphym config set model.temperature=0.7 chat.idle=15m
   paraphym config set --expect 12 memory.limit=4GiB
+  paraphym config set --dry-run chat.idle=15m
   paraphym config set agents.coder.system \"You write Rust.\"
   paraphym config edit
   paraphym config history
