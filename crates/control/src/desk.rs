@@ -4,6 +4,7 @@
 mod act;
 mod audit;
 mod chaos;
+mod denials;
 mod look;
 mod models;
 mod parts;
@@ -47,6 +48,7 @@ pub(crate) struct Desk {
     pub(crate) began: Instant,
     recorder: Mutex<Recorder>,
     overrides: Mutex<Overrides>,
+    denials: Mutex<denials::Denials>,
     /// A time of an override was set or taken away.
     pub(crate) rearm: Notify,
     acts: AtomicU64,
@@ -60,6 +62,7 @@ impl Desk {
             version,
             began: Instant::now(),
             overrides: Mutex::default(),
+            denials: Mutex::default(),
             rearm: Notify::new(),
             acts: AtomicU64::new(0),
         }

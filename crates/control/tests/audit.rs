@@ -12,7 +12,7 @@ use paraphym_control::protocol::act::{
     Change, Chaos, ConfigSet, Fault, Pause, Restart, Resume, Shutdown, Start, Stop,
 };
 use paraphym_control::protocol::look::{Audit, AuditedAct, ConfigGet};
-use paraphym_control::{Client, Code};
+use paraphym_control::{Client, Code, Level};
 use support::{FOR_EVER, Scene, ask, assert_refused};
 
 const STORE: &str = "conversation_store";
@@ -37,6 +37,20 @@ async fn written(client: &mut Client, action: &str) -> Vec<AuditedAct> {
     let answer = ask(client, &Audit { limit: None }).await;
     let acts = answer.acts.into_iter();
     acts.filter(|act| act.action == action).collect()
+}
+
+/// The same, once there are so many.
+async fn until(client: &mut Client, action: &str, least: usize) -> Vec<AuditedAct> {
+    let all = async {
+        loop {
+            let all = written(client, action).await;
+            if all.len() >= least {
+                return all;
+            }
+        }
+    };
+    let all = tokio::time::timeout(FOR_EVER, all).await;
+    all.unwrap_or_else(|_| panic!("no {least} entries of {action}"))
 }
 
 #[tokio::test]
@@ -103,5 +117,42 @@ async fn a_log_that_is_late_counts_as_none_and_may_still_say_what_was_asked() {
     let late = written(client, "control.config.set").await;
     assert_eq!(late.len(), 1, "{late:?}");
     assert!(late[0].detail.contains("model.temperature"), "{late:?}");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn who_is_refused_for_their_level_is_written_down_and_cannot_flood_the_log() {
+    let scene = Scene::start().await;
+    let mut raw = scene.raw().await;
+    let hello = r#"{"protocol":1,"client":"a thief","level":"operate"}"#;
+    raw.ask(1, "hello", hello).await;
+    // Said and gone, without waiting for an answer.
+    raw.say(b"{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"shutdown\"}\n")
+        .await;
+    drop(raw);
+    let client = &mut scene.client().await;
+    let refused = until(client, "control.shutdown", 1).await;
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].who.starts_with("a thief (uid "), "{refused:?}");
+    let why = "needs the level admin, and this connection has operate";
+    assert!(refused[0].detail.contains(why), "{refused:?}");
+
+    let (actor, dry_run) = ("memory_governor".to_owned(), false);
+    let restart = Restart { actor, dry_run };
+    let observer = &mut scene.client_as(Level::Observe).await;
+    for _ in 0..100 {
+        let refused = observer.ask(&restart, FOR_EVER).await;
+        assert_refused(refused, Code::Level, "needs the level operate");
+    }
+    // Ten of them all have an entry, the first included; nothing was done.
+    let done = ask(client, &restart).await;
+    assert!(done.audited, "{done:?}");
+    let all = until(client, "control.restart", 9 + 2).await;
+    assert_eq!(all.len(), 9 + 2, "{all:?}");
+    let denied = all
+        .iter()
+        .filter(|act| act.detail.contains("needs the level"));
+    assert_eq!(denied.count(), 9);
+    assert_eq!(*scene.stop.borrow(), None);
     scene.end().await;
 }

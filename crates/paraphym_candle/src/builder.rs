@@ -33,6 +33,7 @@ use crate::resolve::FromStore;
 use crate::servers::Servers;
 use crate::service_manager::ServiceManager;
 use crate::settings::{self, Source};
+use crate::shelf::Shelf;
 use crate::steering::{Steering, Wanted};
 use crate::{applier, tools, upkeep};
 
@@ -80,12 +81,6 @@ pub enum StartError {
     /// A part of the tree did not start.
     #[error(transparent)]
     Tree(#[from] StartTreeError),
-}
-
-/// Where conversations are kept.
-enum Shelf {
-    At(conversation_store::StoreConfig),
-    Open(Box<Archive>),
 }
 
 /// Chooses, then starts. Everything has a default.
@@ -303,7 +298,7 @@ impl Builder {
         let servers = Servers::new(self.servers, !self.without_servers);
         let clock: chat_config::Clock = Arc::new(|| CoarseClock::default().stamp().system_time());
         let from = (store.clone(), settings.clone(), tools.clone());
-        let archive = opened(self.conversations).await?;
+        let archive = Shelf::opened(self.conversations).await?;
         let opened = (archive, mcp_client::children(servers.at_first(&first))?);
         let parts = parts(from, opened, &loader, &clock);
         let fixed = (self.memory_limit.is_some(), self.models.is_some());
@@ -404,16 +399,6 @@ fn applied(
         models_are_fixed,
         log,
     })
-}
-
-/// A file that is refused is told to whoever starts the tree, so it is opened before there is one.
-async fn opened(shelf: Option<Shelf>) -> Result<Archive, StartError> {
-    let config = match shelf {
-        Some(Shelf::Open(archive)) => return Ok(*archive),
-        Some(Shelf::At(config)) => config,
-        None => conversation_store::StoreConfig::in_memory(),
-    };
-    Ok(conversation_store::client::open(config, now_ms()).await?)
 }
 
 /// Adds whoever speaks to the service manager, where there is one.

@@ -3,16 +3,20 @@
 //! Invariant: nothing of the level admin is done that is not written down. Below that a broken store keeps nobody from mending
 //! the host; the answer says that it is not in the log.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use conversation_store::StoreError;
 use conversation_store::messages::LogControl;
+use serde_json::json;
 use supervision::AskError;
+use tokio::time::Instant;
 
 use super::{Desk, Who};
 use crate::convert::unix_ms;
 use crate::protocol::rpc::{Code, RpcError};
 use crate::protocol::table::Call;
+use crate::session::Denied;
 
 /// How long the store is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -20,11 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const DETAIL: usize = 4096;
 
 /// Why an entry is not known to be in the log.
-pub(super) type Unwritten = AskError<StoreError>;
+pub(crate) type Unwritten = AskError<StoreError>;
 
 impl Desk {
     /// Back when it is on the disk.
-    pub(super) async fn write_down(
+    pub(crate) async fn write_down(
         &self,
         who: &Who,
         action: &str,
@@ -43,6 +47,19 @@ impl Desk {
             tracing::warn!(error, who = who.0, action, detail, "not in the audit log");
         }
         written
+    }
+
+    /// What is to be written down of a call that was refused for its level: action and detail. None where there were too many
+    /// of late.
+    pub(crate) fn denied(&self, denied: &Denied) -> Option<(String, String)> {
+        let denials = self.denials.lock();
+        let mut denials = denials.unwrap_or_else(PoisonError::into_inner);
+        let silent = denials.one(Instant::now())?;
+        let mut detail = json!({"refused": denied.why});
+        if let (Some(detail), 1..) = (detail.as_object_mut(), silent) {
+            detail.insert("refused_since_the_last_entry".to_owned(), silent.into());
+        }
+        Some((format!("control.{}", denied.method), detail.to_string()))
     }
 }
 
