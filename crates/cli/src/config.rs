@@ -5,11 +5,8 @@ mod edit;
 mod show;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use chat_config::{
-    Catalogue, Change, Changed, ConfigError, Layers, PlanError, Revision, Store, Wish, patience,
-};
+use chat_config::{Catalogue, Change, ConfigError, Layers, PlanError, Store, Wish, patience};
 use serde_json::{Value, json};
 
 use crate::args::ConfigAction;
