@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use crate::args::{Ctl, Verb};
 use crate::failure::Failure;
+use crate::out::note;
 use crate::render;
 use crate::stage::Stage;
 
@@ -123,15 +124,25 @@ impl Asking<'_> {
         wish: &A,
         within: Duration,
     ) -> Result<(), Failure> {
-        let acted = self.ask(wish, within).await?;
+        let acted = self.acted(wish, within).await?;
         if self.as_json {
             return self.stage.out.json(&json(&acted)?).await;
         }
-        let mut text = format!("{}\n", show::plain(&acted.what));
-        if !acted.audited {
-            text.push_str("it is not in the audit log: the store does not answer\n");
-        }
+        let text = format!("{}\n", show::plain(&acted.what));
         self.stage.out.text(&text).await
+    }
+
+    /// Asks, and says where it is not written down who did.
+    async fn acted<A: Ask<Answer = Acted>>(
+        &mut self,
+        wish: &A,
+        within: Duration,
+    ) -> Result<Acted, Failure> {
+        let acted = self.ask(wish, within).await?;
+        if !acted.audited {
+            note("not in the audit log: it could not be written, and the server's log says why");
+        }
+        Ok(acted)
     }
 
     async fn ask<A: Ask>(&mut self, wish: &A, within: Duration) -> Result<A::Answer, Failure> {

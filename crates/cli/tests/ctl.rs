@@ -115,9 +115,7 @@ fn prepare(server: &Server, args: &[&str]) -> Option<TcpStream> {
 
 /// A connection to where HTTP is served.
 fn connected(server: &Server) -> TcpStream {
-    let (_, rest) = server.said.split_once("listening on http://").unwrap();
-    let address = rest.split_whitespace().next().unwrap();
-    TcpStream::connect(address.trim_end_matches('/')).unwrap()
+    TcpStream::connect(&server.address).unwrap()
 }
 
 /// A request of that name for an answer whose body is still to come: it is under way until somebody ends it, or for 30 s.

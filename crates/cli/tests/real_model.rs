@@ -231,7 +231,7 @@ fn real_model_chat_acknowledges_and_remembers() {
 
 /// A server of the real model, in a home of its own.
 fn serving() -> Server {
-    Server::real(Home::new(), &["--model", &model()])
+    Server::real(Home::new(), &["--model", &model(), "--store", "off"])
 }
 
 fn ask_body(text: &str, tokens: u32, stream: bool) -> String {

@@ -33,6 +33,7 @@ use crate::resolve::FromStore;
 use crate::servers::Servers;
 use crate::service_manager::ServiceManager;
 use crate::settings::{self, Source};
+use crate::shelf::Shelf;
 use crate::steering::{Steering, Wanted};
 use crate::{applier, tools, upkeep};
 
@@ -91,7 +92,7 @@ pub struct Builder {
     log: Option<(LogControl, String)>,
     model: Option<ModelName>,
     models_dir: Option<PathBuf>,
-    conversations: Option<conversation_store::StoreConfig>,
+    conversations: Option<Shelf>,
     forgets_conversations: bool,
     memory_limit: Option<Bytes>,
     models: Option<HostConfig>,
@@ -172,7 +173,13 @@ impl Builder {
     /// `chat.kept_for`, and memories with the process; [`conversation_store::StoreConfig::in_data_folder`] is where the
     /// `paraphym` program keeps them.
     pub fn conversations(mut self, kept: conversation_store::StoreConfig) -> Self {
-        self.conversations = Some(kept);
+        self.conversations = Some(Shelf::At(kept));
+        self
+    }
+
+    /// The same in a file that is open already: who does much before the start hears first that it is refused.
+    pub fn open_conversations(mut self, archive: Archive) -> Self {
+        self.conversations = Some(Shelf::Open(Box::new(archive)));
         self
     }
 
@@ -291,7 +298,7 @@ impl Builder {
         let servers = Servers::new(self.servers, !self.without_servers);
         let clock: chat_config::Clock = Arc::new(|| CoarseClock::default().stamp().system_time());
         let from = (store.clone(), settings.clone(), tools.clone());
-        let archive = opened(self.conversations).await?;
+        let archive = Shelf::opened(self.conversations).await?;
         let opened = (archive, mcp_client::children(servers.at_first(&first))?);
         let parts = parts(from, opened, &loader, &clock);
         let fixed = (self.memory_limit.is_some(), self.models.is_some());
@@ -396,12 +403,6 @@ fn applied(
         log,
     };
     (applier::child(parts), serving)
-}
-
-/// A file that is refused is told to whoever starts the tree, so it is opened before there is one.
-async fn opened(config: Option<conversation_store::StoreConfig>) -> Result<Archive, StartError> {
-    let config = config.unwrap_or_else(conversation_store::StoreConfig::in_memory);
-    Ok(conversation_store::client::open(config, now_ms()).await?)
 }
 
 /// Adds whoever speaks to the service manager, where there is one.

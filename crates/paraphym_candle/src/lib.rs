@@ -48,6 +48,7 @@ mod resolve;
 mod servers;
 mod service_manager;
 mod settings;
+mod shelf;
 mod steering;
 mod tokens;
 mod tools;

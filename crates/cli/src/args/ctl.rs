@@ -42,6 +42,7 @@ Examples:
   paraphym ctl cancel --dry-run req-1
   paraphym ctl conversations
   paraphym ctl config get model.temperature
+  paraphym ctl config set --dry-run model.temperature=0.7
   paraphym ctl config set model.temperature=0.7
   paraphym ctl log model_host debug --for 1m
   paraphym ctl log reset

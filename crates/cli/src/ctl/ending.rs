@@ -21,7 +21,7 @@ const GLANCE: Duration = Duration::from_millis(20);
 pub(super) async fn follow(asking: &mut Asking<'_>, wish: Shutdown) -> Result<(), Failure> {
     // Its start tells it from a later process of the same number.
     let process = asking.client.pid().and_then(Process::find);
-    let acted = asking.ask(&wish, ACT).await?;
+    let acted = asking.acted(&wish, ACT).await?;
     if !asking.as_json {
         let text = format!("{}\n", show::plain(&acted.what));
         asking.stage.out.text(&text).await?;

@@ -12,7 +12,8 @@ pub struct Acted {
     pub done: bool,
     /// What, in a sentence.
     pub what: String,
-    /// Whether the audit log has it. A store that does not answer keeps nobody from mending the host.
+    /// Whether the audit log has it. A store that cannot be written keeps nobody from mending the host; what needs the level
+    /// admin is refused then.
     pub audited: bool,
 }
 
