@@ -41,9 +41,9 @@ impl fmt::Display for Effect {
     }
 }
 
-/// The page of issue 8.
+/// Nobody reads these yet.
 const PAGE: Effect = Effect::NotYet {
-    by: "the page (issue 8)",
+    by: "the web page",
 };
 
 /// Sections as a whole.
