@@ -347,7 +347,7 @@ mod tests {
         for (line, part) in [
             ("limit memory much", "much"),
             ("limit queue many", "queue = many"),
-            ("limit connections -1", "connections = -1"),
+            ("limit connections many", "connections = many"),
             ("log loud", "loud is no level"),
             ("log model_host loud", "loud is no level"),
             ("events --filter colour=red", "colour=red"),
