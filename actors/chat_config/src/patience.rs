@@ -28,7 +28,9 @@ pub async fn perform(
     loop {
         let (store, author, wish) = (store.clone(), author.clone(), Arc::clone(&wish));
         let path = store.path();
-        let done = tokio::task::spawn_blocking(move || store.perform(&author, &wish)).await;
+        let turn = tracing::Span::current();
+        let work = move || turn.in_scope(|| store.perform(&author, &wish));
+        let done = tokio::task::spawn_blocking(work).await;
         let done = done.unwrap_or_else(|error| {
             Err(ConfigError::File(FileError::Disk {
                 path,

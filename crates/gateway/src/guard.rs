@@ -10,5 +10,6 @@ pub(crate) mod origin;
 pub(crate) mod pace;
 pub(crate) mod patience;
 pub(crate) mod rate;
+pub(crate) mod spanned;
 pub(crate) mod tokens;
 pub(crate) mod underway;

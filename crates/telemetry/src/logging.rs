@@ -122,8 +122,18 @@ pub fn check_filter(filter: &str) -> Result<(), LogError> {
     parsed(filter).map(drop)
 }
 
+/// What holds unless the filter says otherwise: kameo's spans, one a message, tell nothing that the turns' do not.
+const BEFORE: &str = "kameo=warn";
+/// What holds whatever the filter says: a line says whose turn it belongs to, also where only warnings are logged. These are
+/// spans alone (`supervision::TURN`), so nothing is logged by it.
+const BEHIND: &str = "turn=error";
+
 fn parsed(filter: &str) -> Result<EnvFilter, LogError> {
-    EnvFilter::try_new(filter).map_err(|error| LogError::Filter {
+    let filter = match filter.trim() {
+        "" => "error",
+        filter => filter,
+    };
+    EnvFilter::try_new(format!("{BEFORE},{filter},{BEHIND}")).map_err(|error| LogError::Filter {
         filter: filter.to_owned(),
         reason: error.to_string(),
     })

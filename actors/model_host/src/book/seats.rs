@@ -96,6 +96,8 @@ impl Pages {
         let Some(waiting) = self.queue.remove(at) else {
             return false;
         };
+        let tokens = sequence.capacity();
+        tracing::debug!(parent: waiting.outlet.turn(), tokens, "seated");
         self.live.push(Live {
             key,
             id: waiting.id,
