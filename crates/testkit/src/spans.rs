@@ -25,6 +25,8 @@ pub struct Seen {
     pub name: String,
     /// Its target.
     pub target: String,
+    /// How loud.
+    pub level: Level,
     /// Its fields.
     pub fields: Fields,
 }
@@ -67,8 +69,8 @@ struct Collected {
     events: Vec<Logged>,
     /// Every span there was, by its id.
     spans: Vec<Seen>,
-    /// What was recorded after they were made.
-    recorded: Vec<Fields>,
+    /// What was recorded after they were made, with their levels.
+    recorded: Vec<(Level, Fields)>,
     /// Those that are over.
     closed: Vec<Seen>,
 }
@@ -109,11 +111,12 @@ impl Spans {
         self.lock().closed.clone()
     }
 
-    /// Where `text` is: in a message, in a field, in a field of a span.
-    pub fn with(&self, text: &str) -> Vec<String> {
+    /// Where `text` is in what is logged at `loudest` or more quietly: in a message, in a field, in a field of a span.
+    pub fn with(&self, text: &str, loudest: Level) -> Vec<String> {
         let collected = self.lock();
         let mut found = Vec::new();
-        for event in &collected.events {
+        let events = collected.events.iter();
+        for event in events.filter(|event| event.level <= loudest) {
             let mut values = event.fields.values().chain([&event.message]);
             if values.any(|value| value.contains(text)) {
                 found.push(format!(
@@ -122,13 +125,14 @@ impl Spans {
                 ));
             }
         }
-        for span in &collected.spans {
+        let spans = collected.spans.iter();
+        for span in spans.filter(|span| span.level <= loudest) {
             if span.fields.values().any(|value| value.contains(text)) {
                 found.push(format!("span {}: {:?}", span.name, span.fields));
             }
         }
-        for fields in &collected.recorded {
-            if fields.values().any(|value| value.contains(text)) {
+        for (level, fields) in &collected.recorded {
+            if *level <= loudest && fields.values().any(|value| value.contains(text)) {
                 found.push(format!("recorded: {fields:?}"));
             }
         }
@@ -156,6 +160,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
         let seen = Seen {
             name: attributes.metadata().name().to_owned(),
             target: attributes.metadata().target().to_owned(),
+            level: *attributes.metadata().level(),
             fields: fields.0,
         };
         if let Some(span) = context.span(id) {
@@ -167,10 +172,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let mut fields = Reader::default();
         values.record(&mut fields);
-        self.lock().recorded.push(fields.0.clone());
-        if let Some(span) = context.span(id)
-            && let Some(seen) = span.extensions_mut().get_mut::<Seen>()
-        {
+        let Some(span) = context.span(id) else { return };
+        let level = *span.metadata().level();
+        self.lock().recorded.push((level, fields.0.clone()));
+        if let Some(seen) = span.extensions_mut().get_mut::<Seen>() {
             seen.fields.extend(fields.0);
         }
     }
