@@ -54,7 +54,7 @@ impl Asker {
             TurnEvent::Failed(_) => "failed",
             _ => "ended",
         };
-        tracing::debug!(parent: &self.turn, "{ended}");
+        self.turn.in_scope(|| tracing::debug!("{ended}"));
         self.last.send(event);
     }
 }

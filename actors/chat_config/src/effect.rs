@@ -64,7 +64,7 @@ const SECTIONS: [(&str, Effect); 13] = [
 ];
 
 /// Settings that differ from their section.
-const SINGLE: [(&str, Effect); 28] = [
+const SINGLE: [(&str, Effect); 29] = [
     ("agents.*.documents", Effect::NextStart),
     ("agents.*.model", Effect::NextStart),
     ("chat.context", Effect::NextTurn),
@@ -85,6 +85,7 @@ const SINGLE: [(&str, Effect); 28] = [
     ("model.top_p", Effect::NextTurn),
     ("recall.decay_per_day", Effect::NextStart),
     ("recall.model", Effect::NextStart),
+    ("telemetry.log_format", Effect::NextStart),
     ("tools.mcp.*.args", Effect::AtOnce),
     ("tools.mcp.*.command", Effect::AtOnce),
     ("tools.mcp.*.cwd", Effect::AtOnce),

@@ -82,17 +82,23 @@ impl Outlet {
 
     /// Field names by OpenTelemetry's semantic conventions for generative AI.
     fn log_end(&self, event: &GenerationEvent) {
+        // Entered, not named as the parent: a log of objects shows the spans that are entered.
         let turn = &self.turn;
+        let _turn = turn.enter();
         match event {
             GenerationEvent::Finished { reason, usage } => {
                 turn.record("gen_ai.usage.input_tokens", usage.prompt_tokens);
                 turn.record("gen_ai.usage.output_tokens", usage.completion_tokens);
                 turn.record("gen_ai.response.finish_reasons", reason.as_str());
-                tracing::debug!(parent: turn, reason = reason.as_str(), tokens = usage.completion_tokens, "finished");
+                tracing::debug!(
+                    reason = reason.as_str(),
+                    tokens = usage.completion_tokens,
+                    "finished"
+                );
             }
             GenerationEvent::Failed(error) => {
                 turn.record("error.type", kind_of(error));
-                tracing::debug!(parent: turn, kind = kind_of(error), "failed");
+                tracing::debug!(kind = kind_of(error), "failed");
             }
             _ => {}
         }

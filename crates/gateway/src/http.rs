@@ -169,7 +169,7 @@ async fn named(State(shared): State<Arc<Shared>>, mut request: Request, next: Ne
     let status = response.status().as_u16();
     meters::answered(label, status);
     span.record("http.response.status_code", status);
-    tracing::debug!(parent: &span, %method, path, status, "answered");
+    span.in_scope(|| tracing::debug!(%method, path, status, "answered"));
     if let Ok(name) = HeaderValue::from_str(&name) {
         response.headers_mut().insert(X_REQUEST_ID, name);
     }

@@ -89,6 +89,8 @@ pub enum StartError {
 pub struct Builder {
     settings: Source,
     log: Option<(LogControl, String)>,
+    #[cfg(feature = "otlp")]
+    traces: Option<telemetry::Traces>,
     model: Option<ModelName>,
     models_dir: Option<PathBuf>,
     conversations: Option<conversation_store::StoreConfig>,
@@ -153,6 +155,13 @@ impl Builder {
     /// The log of the process, so that `telemetry.log` holds at once; `usual` is its filter where the settings name none.
     pub fn log(mut self, control: LogControl, usual: impl Into<String>) -> Self {
         self.log = Some((control, usual.into()));
+        self
+    }
+
+    /// The spans on their way to a collector, as `telemetry::Logging::send_traces` makes them.
+    #[cfg(feature = "otlp")]
+    pub fn traces(mut self, traces: telemetry::Traces) -> Self {
+        self.traces = Some(traces);
         self
     }
 
@@ -327,6 +336,11 @@ impl Builder {
             let ends = (stop, ending.subscribe());
             Steering::new((wanted, self.chaos), shared, log, clock, ends).add_to(&mut tree)
         });
+        #[cfg(feature = "otlp")]
+        let tree = Tree {
+            spec: crate::traces::add_to(tree.spec, self.traces),
+            ..tree
+        };
         let root = start_root(tree.spec, events).await;
         let root = root.map_err(|error| not_started(error, edge.as_ref(), steered.as_ref()))?;
         Ok(Paraphym::new(Parts {

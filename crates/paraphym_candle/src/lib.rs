@@ -50,6 +50,8 @@ mod settings;
 mod steering;
 mod tokens;
 mod tools;
+#[cfg(feature = "otlp")]
+mod traces;
 mod upkeep;
 
 pub use agent_worker::settings::{

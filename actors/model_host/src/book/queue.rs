@@ -82,7 +82,8 @@ impl Book {
         pages.next_key += 1;
         pages.idle_since = None;
         pages.keep_alive = job.keep_alive;
-        tracing::debug!(parent: job.outlet.turn(), waiting, "accepted");
+        let turn = job.outlet.turn();
+        turn.in_scope(|| tracing::debug!(waiting, "accepted"));
         pages.queue.push_back(Waiting {
             key,
             wish: job.wish,

@@ -97,7 +97,8 @@ impl Pages {
             return false;
         };
         let tokens = sequence.capacity();
-        tracing::debug!(parent: waiting.outlet.turn(), tokens, "seated");
+        let turn = waiting.outlet.turn();
+        turn.in_scope(|| tracing::debug!(tokens, "seated"));
         self.live.push(Live {
             key,
             id: waiting.id,
