@@ -58,7 +58,7 @@ pub async fn generate(
     let (events, stream) = channel();
     let operation = match request.prompt {
         Prompt::Chat(_) => "chat",
-        _ => "text_completion",
+        Prompt::Text(_) => "text_completion",
     };
     let turn = span(operation, Some(&request.id), &request.model);
     let wish = Generate {

@@ -34,7 +34,7 @@ use crate::servers::Servers;
 use crate::service_manager::ServiceManager;
 use crate::settings::{self, Source};
 use crate::steering::{Steering, Wanted};
-use crate::{applier, tools, upkeep};
+use crate::{applier, tools, traces, upkeep};
 
 /// Why the host did not start.
 #[derive(Debug, thiserror::Error)]
@@ -89,8 +89,7 @@ pub enum StartError {
 pub struct Builder {
     settings: Source,
     log: Option<(LogControl, String)>,
-    #[cfg(feature = "otlp")]
-    traces: Option<telemetry::Traces>,
+    traces: traces::Wished,
     model: Option<ModelName>,
     models_dir: Option<PathBuf>,
     conversations: Option<conversation_store::StoreConfig>,
@@ -116,6 +115,7 @@ impl Default for Builder {
         Self {
             settings: Source::Nowhere,
             log: None,
+            traces: traces::Wished::default(),
             model: None,
             models_dir: None,
             conversations: None,
@@ -161,7 +161,7 @@ impl Builder {
     /// The spans on their way to a collector, as `telemetry::Logging::send_traces` makes them.
     #[cfg(feature = "otlp")]
     pub fn traces(mut self, traces: telemetry::Traces) -> Self {
-        self.traces = Some(traces);
+        self.traces.traces = Some(traces);
         self
     }
 
@@ -336,12 +336,7 @@ impl Builder {
             let ends = (stop, ending.subscribe());
             Steering::new((wanted, self.chaos), shared, log, clock, ends).add_to(&mut tree)
         });
-        #[cfg(feature = "otlp")]
-        let tree = Tree {
-            spec: crate::traces::add_to(tree.spec, self.traces),
-            ..tree
-        };
-        let root = start_root(tree.spec, events).await;
+        let root = start_root(traces::add_to(tree.spec, self.traces), events).await;
         let root = root.map_err(|error| not_started(error, edge.as_ref(), steered.as_ref()))?;
         Ok(Paraphym::new(Parts {
             root,

@@ -50,7 +50,6 @@ mod settings;
 mod steering;
 mod tokens;
 mod tools;
-#[cfg(feature = "otlp")]
 mod traces;
 mod upkeep;
 

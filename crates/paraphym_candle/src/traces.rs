@@ -1,16 +1,26 @@
-//! The child that sends traces to a collector. It begins before all others and ends behind them, so that their last spans are
-//! sent, too.
+//! The child that sends traces to a collector, where that is built in. It begins before all others and ends behind them, so
+//! that their last spans are sent, too.
 
-use std::time::Duration;
+use supervision::SupervisorSpec;
 
-use supervision::{ChildSpec, Shutdown, SupervisorSpec, TaskContext, TaskError};
-use telemetry::Traces;
+/// What is to be sent, if anything.
+#[derive(Default)]
+pub(crate) struct Wished {
+    #[cfg(feature = "otlp")]
+    pub(crate) traces: Option<telemetry::Traces>,
+}
 
-/// Its last words take 4 s at most.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+#[cfg(not(feature = "otlp"))]
+pub(crate) fn add_to(spec: SupervisorSpec, Wished {}: Wished) -> SupervisorSpec {
+    spec
+}
 
 /// Adds the child `traces`, if anything is to be sent.
-pub(crate) fn add_to(spec: SupervisorSpec, traces: Option<Traces>) -> SupervisorSpec {
+#[cfg(feature = "otlp")]
+pub(crate) fn add_to(spec: SupervisorSpec, Wished { traces }: Wished) -> SupervisorSpec {
+    use std::time::Duration;
+    use supervision::{ChildSpec, Shutdown, TaskContext, TaskError};
+
     let Some(traces) = traces else { return spec };
     let child = ChildSpec::task("traces", move |context: TaskContext| {
         let traces = traces.clone();
@@ -20,5 +30,6 @@ pub(crate) fn add_to(spec: SupervisorSpec, traces: Option<Traces>) -> Supervisor
             Ok::<(), TaskError>(())
         }
     });
-    spec.first_child(child.shutdown(Shutdown::Timeout(LAST_WORDS)))
+    // Its last words take 4 s at most.
+    spec.first_child(child.shutdown(Shutdown::Timeout(Duration::from_secs(5))))
 }

@@ -1,5 +1,10 @@
 //! Whose turn a message belongs to: what its handler logs is within its sender's span, through every kind of sending, and
 //! through a crash.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
 
 extern crate paraphym_supervision as supervision;
 
@@ -180,14 +185,20 @@ async fn what_a_handler_logs_is_within_its_senders_turn() {
     assert_eq!(seen(&spans, "started").len(), 3, "it did not crash");
     assert!(over("r-3") && over("r-4"));
 
-    // Turns that are under way together never mix.
-    let many = (0..50).map(|n| {
+    together(&spans, &handle, &behind).await;
+    root.stop(MINUTE).await;
+}
+
+/// Turns that are under way together never mix.
+async fn together(spans: &Spans, handle: &Handle<Clerk>, behind: &Handle<Clerk>) {
+    let mut many = JoinSet::new();
+    for n in 0..50 {
         let (handle, request) = (handle.clone(), format!("many-{n}"));
         let turn = turn(&request);
-        tokio::spawn(async move { handle.ask(Note(request), MINUTE).await }.instrument(turn))
-    });
-    for one in many.collect::<Vec<_>>() {
-        one.await.unwrap().unwrap();
+        many.spawn(async move { handle.ask(Note(request), MINUTE).await }.instrument(turn));
+    }
+    while let Some(one) = many.join_next().await {
+        one.unwrap().unwrap();
     }
     behind
         .ask(Note("settled".to_owned()), SECOND)
@@ -195,9 +206,8 @@ async fn what_a_handler_logs_is_within_its_senders_turn() {
         .unwrap();
     for n in 0..50 {
         let request = format!("many-{n}");
-        let seen = seen(&spans, &request);
+        let seen = seen(spans, &request);
         assert_eq!(seen.len(), 3, "{request}");
         assert!(seen.iter().all(|(_, of)| *of == request), "{seen:?}");
     }
-    root.stop(MINUTE).await;
 }

@@ -13,6 +13,7 @@ use paraphym_telemetry::{LogFormat, Logging, TracesError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -73,7 +74,8 @@ async fn turns_reach_a_collector_and_one_that_fails_disturbs_nobody() {
     logging.begin().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let run = traces.clone();
-    let running = tokio::spawn(async move { run.run(async { drop(stopped.await) }).await });
+    let mut running = JoinSet::new();
+    running.spawn(async move { run.run(async { drop(stopped.await) }).await });
     turn("r-1");
     let collected = async {
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -106,7 +108,8 @@ async fn turns_reach_a_collector_and_one_that_fails_disturbs_nobody() {
     assert_eq!(threads(), before, "it started a thread");
 
     // From here on it takes connections and never answers. Whoever ends spans does not wait, however many there are.
-    let silent = tokio::spawn(async move {
+    let mut silent = JoinSet::new();
+    silent.spawn(async move {
         let mut held = Vec::new();
         while let Ok((stream, _)) = listener.accept().await {
             held.push(stream);
@@ -121,14 +124,17 @@ async fn turns_reach_a_collector_and_one_that_fails_disturbs_nobody() {
     // A stop waits for it a while, and no longer.
     let begun = Instant::now();
     stop.send(()).unwrap();
-    timeout(PATIENCE, running).await.unwrap().unwrap();
+    timeout(PATIENCE, running.join_next())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
     assert!(
         begun.elapsed() < Duration::from_secs(15),
         "{:?}",
         begun.elapsed()
     );
-    silent.abort();
-    drop(silent.await);
+    silent.shutdown().await;
 
     // The next life meets nobody at all, and ends as soon as it is told to.
     turn("r-2");

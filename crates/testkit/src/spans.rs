@@ -13,7 +13,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
 /// Names and values.
 pub type Fields = BTreeMap<String, String>;
@@ -191,7 +191,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
         event.record(&mut fields);
         let message = fields.0.remove("message").unwrap_or_default();
         let scope = context.event_scope(event);
-        let spans = scope.into_iter().flat_map(|scope| scope.from_root());
+        let spans = scope.into_iter().flat_map(Scope::from_root);
         let within = spans
             .filter_map(|span| span.extensions().get::<Seen>().cloned())
             .collect();
