@@ -14,6 +14,7 @@ use kameo::reply::{DelegatedReply, ReplySender};
 use supervision::{AlarmDue, Birth, ChildSpec, Handle, Inbox, WorkGuard};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::file::FileError;
 use crate::messages::{
@@ -86,6 +87,8 @@ struct Job {
     wish: Wish,
     /// Nobody, if this actor asked itself.
     asker: Option<Asker>,
+    /// Whose turn it is.
+    turn: tracing::Span,
     /// A graceful stop waits for it.
     guard: WorkGuard,
 }
@@ -192,6 +195,7 @@ impl ChatConfig {
             },
             wish,
             asker,
+            turn: self.inbox.turn(),
             guard: self.inbox.work(label),
         }
     }
@@ -254,7 +258,8 @@ impl ChatConfig {
         let me = self.me.clone();
         let store = self.seed.store.clone();
         while self.tasks.try_join_next().is_some() {}
-        self.tasks.spawn(async move {
+        let turn = job.turn.clone();
+        let writing = async move {
             let is_look = job.wish == Wish::Reload;
             let done = perform(&store, job.author, job.wish).await;
             let written = Written {
@@ -264,7 +269,8 @@ impl ChatConfig {
                 guard: job.guard,
             };
             tell(&me, written).await;
-        });
+        };
+        self.tasks.spawn(writing.instrument(turn));
     }
 
     /// Tells everybody of the revisions they have not heard of: this process's own, and those of others that were found

@@ -42,9 +42,7 @@ impl fmt::Display for Effect {
 }
 
 /// Nobody reads these yet.
-const PAGE: Effect = Effect::NotYet {
-    by: "the web page",
-};
+const PAGE: Effect = Effect::NotYet { by: "the web page" };
 
 /// Sections as a whole.
 const SECTIONS: [(&str, Effect); 13] = [
@@ -64,7 +62,7 @@ const SECTIONS: [(&str, Effect); 13] = [
 ];
 
 /// Settings that differ from their section.
-const SINGLE: [(&str, Effect); 29] = [
+const SINGLE: [(&str, Effect); 30] = [
     ("agents.*.documents", Effect::NextStart),
     ("agents.*.model", Effect::NextStart),
     ("chat.context", Effect::NextTurn),
@@ -86,6 +84,7 @@ const SINGLE: [(&str, Effect); 29] = [
     ("model.top_p", Effect::NextTurn),
     ("recall.decay_per_day", Effect::NextStart),
     ("recall.model", Effect::NextStart),
+    ("telemetry.log_format", Effect::NextStart),
     ("tools.mcp.*.args", Effect::AtOnce),
     ("tools.mcp.*.command", Effect::AtOnce),
     ("tools.mcp.*.cwd", Effect::AtOnce),

@@ -45,7 +45,9 @@ async fn patiently<T: Send + 'static>(
     loop {
         let (store, author, wish) = (store.clone(), author.clone(), Arc::clone(&wish));
         let path = store.path();
-        let done = tokio::task::spawn_blocking(move || work(&store, &author, &wish)).await;
+        let turn = tracing::Span::current();
+        let work = move || turn.in_scope(|| work(&store, &author, &wish));
+        let done = tokio::task::spawn_blocking(work).await;
         let done = done.unwrap_or_else(|error| {
             Err(ConfigError::File(FileError::Disk {
                 path,

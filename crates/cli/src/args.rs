@@ -16,7 +16,7 @@ mod top;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::{Bytes, ModelName};
 
 use crate::size::parse_size;
@@ -74,6 +74,9 @@ pub(crate) struct Machine {
     /// What is logged on standard error, for example info or supervision=debug,warn [env: PARAPHYM_LOG]
     #[arg(long, value_name = "FILTER", global = true)]
     pub(crate) log: Option<String>,
+    /// How a log line looks: text for people, or json, an object a line [default: text] [env: PARAPHYM_LOG_FORMAT]
+    #[arg(long, value_name = "FORMAT", value_enum, global = true)]
+    pub(crate) log_format: Option<Format>,
     /// The settings file [default: $XDG_CONFIG_HOME/paraphym/config.toml]
     #[arg(
         long,
@@ -86,6 +89,22 @@ pub(crate) struct Machine {
     /// Sets one setting for this command alone, such as model.keep_alive=1h; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
     pub(crate) settings: Vec<String>,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+impl Format {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -44,6 +44,9 @@ pub(crate) struct Settings {
     pub(crate) store: Option<chat_config::Store>,
     /// The log, and what it shows where the settings do not say.
     pub(crate) log: Option<(LogControl, &'static str)>,
+    /// The spans on their way to a collector, if there is one.
+    #[cfg(feature = "otlp")]
+    pub(crate) traces: Option<telemetry::Traces>,
 }
 
 /// What outlives the command.
@@ -144,6 +147,10 @@ impl Stage {
         }
         if let Some((control, usual)) = &self.settings.log {
             builder = builder.log(control.clone(), *usual);
+        }
+        #[cfg(feature = "otlp")]
+        if let Some(traces) = &self.settings.traces {
+            builder = builder.traces(traces.clone());
         }
         builder
     }

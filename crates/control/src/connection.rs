@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, select_all};
 use futures_util::stream::FuturesUnordered;
 use serde_json::Value;
-use supervision::{LifecycleEvent, Tap, Tapped};
+use supervision::{LifecycleEvent, TURN, Tap, Tapped};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
@@ -22,6 +22,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use crate::codec::{Heard, Lines};
 use crate::config::ControlConfig;
@@ -171,6 +172,7 @@ impl Connection {
 
     fn begin(&mut self, id: Id, call: Call) {
         let (desk, who) = (Arc::clone(&self.desk), self.who());
+        let turn = self.turn(&id, call.name());
         let work = async move {
             let done = match call {
                 Call::Tap(wish) => Done::Tap(desk.tap(&wish, &who).await),
@@ -178,7 +180,21 @@ impl Connection {
             };
             (id, done)
         };
-        self.under_way.push(Box::pin(work));
+        self.under_way.push(Box::pin(work.instrument(turn)));
+    }
+
+    /// All that is done for one call is within it. Its name is the client's number for it behind the client's own, because
+    /// every client counts from 1.
+    fn turn(&self, id: &Id, method: &'static str) -> Span {
+        tracing::error_span!(
+            target: TURN,
+            "call",
+            otel.name = method,
+            otel.kind = "server",
+            request_id = %format_args!("control-{}-{id}", self.peer.pid.unwrap_or_default()),
+            rpc.system = "jsonrpc",
+            rpc.method = method,
+        )
     }
 
     /// The line for what was carried out.

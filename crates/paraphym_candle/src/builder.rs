@@ -35,7 +35,7 @@ use crate::service_manager::ServiceManager;
 use crate::settings::{self, Source};
 use crate::shelf::Shelf;
 use crate::steering::{Steering, Wanted};
-use crate::{applier, tools, upkeep};
+use crate::{applier, tools, traces, upkeep};
 
 /// Why the host did not start.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +90,7 @@ pub enum StartError {
 pub struct Builder {
     settings: Source,
     log: Option<(LogControl, String)>,
+    traces: traces::Wished,
     model: Option<ModelName>,
     models_dir: Option<PathBuf>,
     conversations: Option<Shelf>,
@@ -115,6 +116,7 @@ impl Default for Builder {
         Self {
             settings: Source::Nowhere,
             log: None,
+            traces: traces::Wished::default(),
             model: None,
             models_dir: None,
             conversations: None,
@@ -154,6 +156,13 @@ impl Builder {
     /// The log of the process, so that `telemetry.log` holds at once; `usual` is its filter where the settings name none.
     pub fn log(mut self, control: LogControl, usual: impl Into<String>) -> Self {
         self.log = Some((control, usual.into()));
+        self
+    }
+
+    /// The spans on their way to a collector, as `telemetry::Logging::send_traces` makes them.
+    #[cfg(feature = "otlp")]
+    pub fn traces(mut self, traces: telemetry::Traces) -> Self {
+        self.traces.traces = Some(traces);
         self
     }
 
@@ -334,7 +343,7 @@ impl Builder {
             let ends = (stop, ending.subscribe(), edge.as_ref());
             Steering::new((wanted, self.chaos), shared, log, clock, ends).add_to(&mut tree)
         });
-        let root = start_root(tree.spec, events).await;
+        let root = start_root(traces::add_to(tree.spec, self.traces), events).await;
         let root = root.map_err(|error| not_started(error, edge.as_ref(), steered.as_ref()))?;
         Ok(Paraphym::new(Parts {
             root,

@@ -52,6 +52,7 @@ mod shelf;
 mod steering;
 mod tokens;
 mod tools;
+mod traces;
 mod upkeep;
 
 pub use agent_worker::settings::{

@@ -91,7 +91,10 @@ impl Server {
         };
         let line = server.hear("listening on http://");
         let (_, address) = line.split_once("http://").unwrap();
-        server.address = address.trim().replace("0.0.0.0", "127.0.0.1");
+        // A log of objects goes on behind it.
+        let end = address.find(|c: char| c == '"' || c.is_whitespace());
+        let address = &address[..end.unwrap_or(address.len())];
+        server.address = address.replace("0.0.0.0", "127.0.0.1");
         server
     }
 
