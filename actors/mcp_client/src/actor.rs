@@ -128,9 +128,9 @@ impl McpServer {
             };
             // The news end with the connection.
             let (ended, ()) = tokio::join!(run, hear);
-            let why =
-                ended.unwrap_or_else(|_| "its connection crashed, which is a bug here".to_owned());
-            tell(&me, Ended { number, why }).await;
+            let crashed = || "its connection crashed, which is a bug here".to_owned();
+            let ended = ended.unwrap_or_else(|_| crashed().into());
+            tell(&me, Ended { number, ended }).await;
         });
         self.connection = Some(Connection {
             number,
@@ -204,13 +204,14 @@ impl Message<Heard> for McpServer {
 /// A connection has ended, and nothing of it is left.
 struct Ended {
     number: u64,
-    why: String,
+    ended: session::Ended,
 }
 
 impl Message<Ended> for McpServer {
     type Reply = ();
 
-    async fn handle(&mut self, Ended { number, why }: Ended, _: &mut Context<Self, ()>) {
+    async fn handle(&mut self, Ended { number, ended }: Ended, _: &mut Context<Self, ()>) {
+        let session::Ended { why, last_words } = ended;
         if !self.is_current(number) {
             return;
         }
@@ -225,10 +226,11 @@ impl Message<Ended> for McpServer {
             ?rest,
             "an MCP server is lost, and started again after a rest"
         );
+        tracing::debug!(server, last_words, "what it said last");
         self.board.set(|link| {
             link.state = ServerState::Resting { until };
             (link.session, link.pid) = (None, None);
-            link.last_error = Some(why);
+            link.last_error = Some(why + &last_words);
         });
         self.inbox.set_alarm(Some(until));
     }

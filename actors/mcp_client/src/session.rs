@@ -65,8 +65,23 @@ pub(crate) enum News {
     Up(Session, Offer),
 }
 
-/// Runs the connection. The answer is why it ended.
-pub(crate) async fn run(work: Work) -> String {
+/// Why a connection ended.
+pub(crate) struct Ended {
+    /// In our words.
+    pub(crate) why: String,
+    /// What its program said last, as it said it; empty if nothing. It may have secrets in it.
+    pub(crate) last_words: String,
+}
+
+impl From<String> for Ended {
+    fn from(why: String) -> Self {
+        let last_words = String::new();
+        Self { why, last_words }
+    }
+}
+
+/// Runs the connection to its end.
+pub(crate) async fn run(work: Work) -> Ended {
     let epitaph = Epitaph::default();
     let board = Arc::clone(&work.board);
     let config = &board.config;
@@ -74,7 +89,7 @@ pub(crate) async fn run(work: Work) -> String {
         Transport::Stdio { .. } => {
             let (mut program, transport) = match Program::start(config, epitaph.clone()) {
                 Ok(started) => started,
-                Err(why) => return why,
+                Err(why) => return why.into(),
             };
             // Only a life that has ended meanwhile does not listen.
             let _ = work.news.send(News::Process(program.group.id())).await;
@@ -87,11 +102,11 @@ pub(crate) async fn run(work: Work) -> String {
             let why = serve(work, transport, gone, epitaph).await;
             let last_words = program.last_words();
             program.end(config).await;
-            why + &last_words
+            Ended { why, last_words }
         }
         Transport::Http { .. } => match http::transport(config) {
-            Ok(transport) => serve(work, transport, pending(), epitaph).await,
-            Err(why) => why,
+            Ok(transport) => serve(work, transport, pending(), epitaph).await.into(),
+            Err(why) => why.into(),
         },
     }
 }

@@ -9,7 +9,6 @@ use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 use telemetry::SAID;
 use tokio::io::{AsyncWriteExt, Stdout};
-use tracing::Level;
 
 use crate::failure::Failure;
 
@@ -87,7 +86,7 @@ impl Out {
 
 /// A line on standard error; one of the log, where each line there is an object. Where that is gone there is nobody to tell.
 pub(crate) fn note(line: &str) {
-    if tracing::enabled!(target: SAID, Level::INFO) {
+    if telemetry::says_objects() {
         return tracing::info!(target: SAID, "{line}");
     }
     let _ = writeln!(anstream::stderr(), "{line}");

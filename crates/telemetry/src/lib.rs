@@ -14,6 +14,7 @@ pub use metric_names as names;
 
 pub use logging::{
     LogControl, LogError, LogFormat, Logging, SAID, check_filter, init_logging, log_panics,
+    says_objects,
 };
 pub use metrics::{Metrics, MetricsError};
 #[cfg(feature = "otlp")]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
@@ -153,6 +154,17 @@ fn parsed(filter: &str, format: LogFormat) -> Result<EnvFilter, LogError> {
     })
 }
 
+/// Hears nothing: that it is there says that each line is an object.
+struct Objects;
+
+impl Layer<Registry> for Objects {}
+
+/// Whether what a program says of itself is to be an event of [`SAID`], because each line of its log is an object. Not asked
+/// with `tracing::enabled!`: with a filter by fields, that says yes to what is then left out.
+pub fn says_objects() -> bool {
+    tracing::dispatcher::get_default(|log| log.is::<Objects>())
+}
+
 /// Sends log lines that pass `filter` (as in `info` or `supervision=debug,warn`) to standard error. The answer changes the
 /// filter later on.
 ///
@@ -209,6 +221,9 @@ impl<'a> Logging<'a> {
                 lines.with_filter(filter).boxed()
             }
         });
+        if self.format == LogFormat::Json {
+            layers.push(Objects.with_filter(LevelFilter::OFF).boxed());
+        }
         tracing_subscriber::registry()
             .with(layers)
             .try_init()
