@@ -10,70 +10,36 @@ mod common;
 #[path = "common/server.rs"]
 mod server;
 
-use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Read;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use common::{Home, signal};
-use inference::fixture::TinyModel;
-use server::Server;
+use common::Home;
+use server::{Server, tiny};
 
-/// With a small made model under the name of the usual one.
-fn with_model(home: Home) -> Home {
-    let models = home.path(".local/share/paraphym/models");
-    fs::create_dir_all(&models).unwrap();
-    let model = models.join("smollm2-135m-instruct.gguf");
-    TinyModel::qwen2().write(&model).unwrap();
-    home
-}
-
-/// Sends one request; the whole answer.
-fn send(address: &str, request: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
-fn chat(address: &str, id: &str) -> String {
+fn chat(server: &Server, id: &str) -> String {
     let body = r#"{"messages":[{"role":"user","content":"Hi"}],"max_tokens":4}"#;
-    send(
-        address,
-        &format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-request-id: {id}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        ),
-    )
-}
-
-fn address_in(line: &str) -> Option<String> {
-    let (_, address) = line.split_once("listening on http://")?;
-    let end = address.find(|c: char| c == '"' || c.is_whitespace());
-    Some(address[..end.unwrap_or(address.len())].to_owned())
+    let mut answer = String::new();
+    let mut asked = server.request_as(id, "POST /v1/chat/completions", body);
+    asked.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 #[test]
 fn each_line_of_a_server_that_logs_json_is_an_object_with_its_request() {
     let args = ["--log-format", "json", "--log", "debug"];
-    let server = Server::with(with_model(Home::new()), &args);
-    let address = server.said.lines().find_map(address_in).unwrap();
-    let before = server.said.clone();
-    let answer = chat(&address, "of-the-test");
+    let server = Server::with(tiny(Home::new()), &args);
+    let answer = chat(&server, "of-the-test");
     assert!(answer.contains("x-request-id: of-the-test"), "{answer}");
     // The level can be changed while it runs.
     let changed = server.say(&["log", "warn", "--for", "1h"]);
     assert!(changed.contains("warn"), "{changed}");
-    chat(&address, "unheard");
-    signal(&server.child, Signal::TERM);
-    let (_, after) = server.ended();
-    let lines: Vec<&str> = before.lines().chain(after.lines()).collect();
-    let lines: Vec<Value> = lines
-        .iter()
+    chat(&server, "unheard");
+    server.signal(Signal::TERM);
+    let (_, said) = server.ended();
+    let lines: Vec<Value> = said
+        .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
         .collect();
     assert!(lines.len() > 20, "{}", lines.len());
@@ -112,10 +78,9 @@ fn each_line_of_a_server_that_logs_json_is_an_object_with_its_request() {
 #[test]
 fn without_a_wish_lines_are_for_people_and_bear_their_request() {
     let home = Home::new().with("PARAPHYM_LOG", "debug");
-    let server = Server::with(with_model(home), &[]);
-    let address = server.said.lines().find_map(address_in).unwrap();
-    chat(&address, "of-the-test");
-    signal(&server.child, Signal::TERM);
+    let server = Server::with(tiny(home), &[]);
+    chat(&server, "of-the-test");
+    server.signal(Signal::TERM);
     let (_, rest) = server.ended();
     let line = rest.lines().find(|line| line.contains("finished")).unwrap();
     assert!(line.contains(r#"request_id="of-the-test""#), "{line}");

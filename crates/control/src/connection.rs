@@ -62,6 +62,8 @@ pub(crate) struct Connection {
     taps: Vec<(u64, Tap)>,
     ending: watch::Receiver<Option<Ending>>,
     under_way: FuturesUnordered<UnderWay>,
+    /// Entries of the audit log that are being written, and hold nothing up.
+    notes: FuturesUnordered<BoxFuture<'static, ()>>,
 }
 
 impl Connection {
@@ -87,15 +89,23 @@ impl Connection {
             taps: Vec::new(),
             ending: desk.deps.ending.clone(),
             under_way: FuturesUnordered::new(),
+            notes: FuturesUnordered::new(),
         }
     }
 
-    /// Until the client leaves, or `closing` and what is under way is answered.
+    /// Until the client leaves, or `closing` and what is under way is answered. What is to be written down is, however it
+    /// ends.
     pub(crate) async fn serve(
         mut self,
         stream: UnixStream,
         closing: CancellationToken,
     ) -> io::Result<()> {
+        let ended = self.talk(stream, closing).await;
+        while self.notes.next().await.is_some() {}
+        ended
+    }
+
+    async fn talk(&mut self, stream: UnixStream, closing: CancellationToken) -> io::Result<()> {
         let (reader, mut writer) = stream.into_split();
         let mut lines = FramedRead::new(reader, Lines::default());
         let greeting = self.session.greeting();
@@ -108,6 +118,7 @@ impl Connection {
             }
             let said: VecDeque<String> = tokio::select! {
                 () = closing.cancelled(), if !closing.is_cancelled() => continue,
+                Some(()) = self.notes.next() => continue,
                 Some((id, done)) = self.under_way.next() => VecDeque::from([self.came(&id, done)]),
                 heard = lines.next(), if !closing.is_cancelled() => match heard {
                     // They have left, and whatever they asked for is of no use to anybody.
@@ -136,7 +147,16 @@ impl Connection {
 
     /// What to say to a line; an error is the last thing to say.
     fn heard(&mut self, heard: Heard) -> Result<Option<String>, String> {
-        match self.session.heard(heard) {
+        let step = self.session.heard(heard);
+        let denied = self.session.denied();
+        if let Some((action, detail)) = denied.and_then(|denied| self.desk.denied(&denied)) {
+            let (desk, who) = (Arc::clone(&self.desk), self.who());
+            self.notes.push(Box::pin(async move {
+                // Where it is not in this log it is in the server's; nothing was done.
+                let _ = desk.write_down(&who, &action, detail).await;
+            }));
+        }
+        match step {
             Step::Say(line) => {
                 self.listen();
                 self.taps.retain(|(number, _)| self.session.holds(*number));

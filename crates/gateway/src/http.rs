@@ -22,7 +22,6 @@ use crate::error::ApiError;
 use crate::guard::cors;
 use crate::guard::door::{Door, admitted};
 use crate::guard::spanned::spanned;
-use crate::guard::underway::Underway;
 use crate::ids::Ids;
 use crate::meters::{self, InFlight};
 use crate::routes;
@@ -39,8 +38,6 @@ pub(crate) struct Shared {
     pub(crate) started: u64,
     /// The stop does not wait any longer: every answer says its last word.
     pub(crate) ending: CancellationToken,
-    /// The answers that can be cancelled.
-    pub(crate) underway: Underway,
     /// What is served, described; made when it is first asked for.
     pub(crate) document: OnceLock<String>,
     /// Who is let in.
@@ -59,7 +56,6 @@ impl Shared {
             ids: Ids::new(u64::try_from(now.as_micros()).unwrap_or(u64::MAX)),
             started: now.as_secs(),
             ending: deps.serving.last_words().child_token(),
-            underway: Underway::default(),
             document: OnceLock::new(),
             config,
             deps,

@@ -30,6 +30,7 @@ use supervision::{
     Abandoned, AskError, ChildInfo, ChildPath, EndReason, Handle, LifecycleEvent, RootHandle, TURN,
 };
 use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
 use toolbox::{ToolSource, Toolbox};
 use tracing::{Instrument, Span};
 
@@ -50,6 +51,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub struct Paraphym {
     parts: Parts,
     asked: AtomicU64,
+    /// Whether an ending is to be short.
+    hurry: CancellationToken,
 }
 
 /// What the builder hands over.
@@ -107,6 +110,7 @@ impl Paraphym {
         Self {
             parts,
             asked: AtomicU64::new(0),
+            hurry: CancellationToken::new(),
         }
     }
 
@@ -387,7 +391,16 @@ impl Paraphym {
     /// The same with a deadline of your own.
     pub async fn shutdown_within(&self, deadline: Duration) -> ShutdownReport {
         let parts = &self.parts;
-        ending::end(&parts.root, parts.edge.as_ref(), &parts.ending, deadline).await
+        let told = ending::Told {
+            to: &parts.ending,
+            hurry: &self.hurry,
+        };
+        ending::end(&parts.root, parts.edge.as_ref(), told, deadline).await
+    }
+
+    /// Shortens an ending, whether it has begun or not: answers are cut off now, and the actors have one second.
+    pub fn hurry(&self) {
+        self.hurry.cancel();
     }
 }
 
