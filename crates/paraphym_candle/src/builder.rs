@@ -90,7 +90,7 @@ pub enum StartError {
 pub struct Builder {
     settings: Source,
     log: Option<(LogControl, String)>,
-    traces: traces::Wished,
+    pub(crate) traces: traces::Wished,
     model: Option<ModelName>,
     models_dir: Option<PathBuf>,
     conversations: Option<Shelf>,
@@ -156,13 +156,6 @@ impl Builder {
     /// The log of the process, so that `telemetry.log` holds at once; `usual` is its filter where the settings name none.
     pub fn log(mut self, control: LogControl, usual: impl Into<String>) -> Self {
         self.log = Some((control, usual.into()));
-        self
-    }
-
-    /// The spans on their way to a collector, as `telemetry::Logging::send_traces` makes them.
-    #[cfg(feature = "otlp")]
-    pub fn traces(mut self, traces: telemetry::Traces) -> Self {
-        self.traces.traces = Some(traces);
         self
     }
 

@@ -10,6 +10,15 @@ pub(crate) struct Wished {
     pub(crate) traces: Option<telemetry::Traces>,
 }
 
+#[cfg(feature = "otlp")]
+impl crate::Builder {
+    /// The spans on their way to a collector, as `telemetry::Logging::send_traces` makes them.
+    pub fn traces(mut self, traces: telemetry::Traces) -> Self {
+        self.traces.traces = Some(traces);
+        self
+    }
+}
+
 #[cfg(not(feature = "otlp"))]
 pub(crate) fn add_to(spec: SupervisorSpec, Wished {}: Wished) -> SupervisorSpec {
     spec

@@ -48,6 +48,36 @@ pub(super) struct Job {
     pub(super) turn: tracing::Span,
 }
 
+/// A request as it was asked, of which some is known already.
+pub(super) fn job(
+    (model, turn): (ModelName, tracing::Span),
+    texts: Vec<Text>,
+    found: Vec<Option<Embedded>>,
+    asker: Asker,
+) -> Job {
+    let places = texts.iter().map(|text| text.places.len()).sum();
+    let mut known = vec![None; places];
+    let mut unknown = Vec::new();
+    for (text, embedded) in texts.into_iter().zip(found) {
+        if embedded.is_none() {
+            unknown.push(text);
+            continue;
+        }
+        for place in text.places {
+            if let Some(known) = known.get_mut(place) {
+                known.clone_from(&embedded);
+            }
+        }
+    }
+    Job {
+        model,
+        known,
+        unknown,
+        asker,
+        turn,
+    }
+}
+
 struct Waiting {
     key: u64,
     job: Job,

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use domain::{Bytes, GenerationError, KeepAlive, ModelName};
-use engine::{Embedded, Embedder, EmbedderCard};
+use engine::{Embedder, EmbedderCard};
 use kameo::actor::{Actor, ActorRef, WeakActorRef};
 use kameo::error::{ActorStopReason, Infallible};
 use kameo::message::{Context, Message};
@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::desk::{Asker, Batch, Desk, Job, Pages, Text};
+use super::desk::{Asker, Batch, Desk, Pages, Text, job};
 use super::load::{Load, LoadGuard, Resident};
 use super::shelf::{self, CACHE, Shelf};
 use super::trip::{Back, Trip, travel};
@@ -130,8 +130,12 @@ impl Message<Embed> for EmbeddingLane {
         let found = self
             .shelf
             .look_all(wish.texts.iter().map(|text| &text.key), now);
-        let turn = self.inbox.turn();
-        let job = job((wish.model, turn), wish.texts, found, wish.asker);
+        let job = job(
+            (wish.model, self.inbox.turn()),
+            wish.texts,
+            found,
+            wish.asker,
+        );
         let most = self.parts.rules.now().queue.max(1);
         {
             let mut pages = self.desk.pages();
@@ -452,35 +456,6 @@ impl EmbeddingLane {
     fn name(&self) -> &str {
         let model = self.model.as_ref().and_then(|model| model.names.first());
         model.map_or(CHILD_ID, ModelName::as_str)
-    }
-}
-
-fn job(
-    (model, turn): (ModelName, tracing::Span),
-    texts: Vec<Text>,
-    found: Vec<Option<Embedded>>,
-    asker: Asker,
-) -> Job {
-    let places = texts.iter().map(|text| text.places.len()).sum();
-    let mut known = vec![None; places];
-    let mut unknown = Vec::new();
-    for (text, embedded) in texts.into_iter().zip(found) {
-        if embedded.is_none() {
-            unknown.push(text);
-            continue;
-        }
-        for place in text.places {
-            if let Some(known) = known.get_mut(place) {
-                known.clone_from(&embedded);
-            }
-        }
-    }
-    Job {
-        model,
-        known,
-        unknown,
-        asker,
-        turn,
     }
 }
 
