@@ -182,6 +182,17 @@ families! {
         HTTP_CONNECTIONS = Gauge "paraphym_http_connections" Count ["state"]
             "Open connections, by state: answering (an answer of a model is being made) or idle";
     }
+    "Typing" {
+        TYPING = Gauge "paraphym_typing_people" Count []
+            "People and agents that type now; one counts once for each conversation"
+            once "somebody typed";
+        TYPING_EDGES = Counter "paraphym_typing_edges_total" Count ["reason"]
+            "Beginnings and ends of typing, by reason: began, stopped, expired, left, returned"
+            once "somebody typed";
+        TYPING_REFUSED = Counter "paraphym_typing_refused_total" Count []
+            "Keystrokes of who is not shown, because too many type"
+            once "too many typed";
+    }
     "Process" {
         THREADS = Gauge "paraphym_threads" Count ["role"]
             "Threads of the process";
