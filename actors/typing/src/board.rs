@@ -1,4 +1,4 @@
-//! What outlives the actor's crashes: who looks, which leases are out, how long a keystroke counts, what was counted.
+//! Shell: what outlives the actor's crashes: who looks, which leases are out, how long a keystroke counts, what was counted.
 //!
 //! Invariants: nobody waits while it is held; a viewer's channel is not closed by a crash, and one that nobody reads any
 //! more is dropped.

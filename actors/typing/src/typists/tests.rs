@@ -1,3 +1,5 @@
+//! Who types where: tables, and whatever they do against the plainest list.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, Metadata};
 use super::breach::Breach;
 
 /// Our packages by folder, foundations first. A package may name those on earlier lines, never its neighbours.
-const LAYERS: [&[&str]; 15] = [
+const LAYERS: [&[&str]; 16] = [
     &["domain", "metric_names"],
     &["engine"],
     &["telemetry"],
@@ -20,6 +20,7 @@ const LAYERS: [&[&str]; 15] = [
     &["model_host", "conversation_store"],
     &["retrieval"],
     &["agent_worker"],
+    &["connection"],
     &["gateway", "control"],
     &["root"],
     &["paraphym_candle"],
@@ -221,6 +222,7 @@ const FOREIGN: [(&[&str], &[&str]); 20] = [
             "cache_janitor",
             "chat_config",
             "typing",
+            "connection",
             "model_host",
             "conversation_store",
             "mcp_client",
@@ -238,6 +240,8 @@ const FOREIGN: [(&[&str], &[&str]); 20] = [
             "memory_governor",
             "cache_janitor",
             "chat_config",
+            "typing",
+            "connection",
             "model_host",
             "conversation_store",
             "mcp_client",
@@ -252,8 +256,8 @@ const FOREIGN: [(&[&str], &[&str]); 20] = [
         ],
     ),
     (&["figment", "garde", "strsim", "toml*"], &["chat_config"]),
-    // Settings have a schema, and the control protocol a page that is made from its types.
-    (&["schemars"], &["chat_config", "control"]),
+    // Settings have a schema, and both protocols a page that is made from their types.
+    (&["schemars"], &["chat_config", "connection", "control"]),
     (&["cargo_metadata", "syn", "proc-macro2"], &["xtask"]),
 ];
 
