@@ -97,4 +97,28 @@ impl ClientFrame {
         "conversations",
         "tree",
     ];
+
+    /// Its `op`, as clients write it.
+    pub fn op(&self) -> &'static str {
+        match self {
+            Self::Identify { .. } => "identify",
+            Self::Resume { .. } => "resume",
+            Self::Heartbeat { .. } => "heartbeat",
+            Self::Join { .. } => "join",
+            Self::Leave { .. } => "leave",
+            Self::Say { .. } => "say",
+            Self::Stop { .. } => "stop",
+            Self::Typing { .. } => "typing",
+            Self::Conversations {} => "conversations",
+            Self::Tree { .. } => "tree",
+        }
+    }
+
+    /// The client's own name for it, where it has one.
+    pub fn nonce(&self) -> Option<&str> {
+        match self {
+            Self::Say { nonce, .. } => Some(nonce),
+            _ => None,
+        }
+    }
 }

@@ -119,7 +119,7 @@ pub struct ConversationLine {
 pub struct TreeNode {
     /// Its path.
     pub path: String,
-    /// How it is: starting, up, backing_off, stuck, draining, down.
+    /// How it is: starting, up, `backing_off`, stuck, draining, down.
     pub state: String,
     /// Messages that wait.
     pub queued: u64,
