@@ -281,7 +281,7 @@ fn who_speaks_another_language_or_shouts_is_closed_with_a_word() {
     let mut loud = session(start);
     let pace = Pace::default();
     let mut closed = None;
-    for number in 0..pace.at_once + pace.patience + 1 {
+    for number in 0..=pace.at_once + pace.patience {
         let effects = says(&mut loud, r#"{"op":"conversations"}"#, start);
         let acted = effects
             .iter()

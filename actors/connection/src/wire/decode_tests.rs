@@ -53,10 +53,20 @@ fn every_frame_is_read_as_it_was_meant() {
     }
 }
 
+fn refused(cases: &[(&str, &str, &[&str])]) {
+    for (frame, code, words) in cases {
+        let error = decode(frame).unwrap_err();
+        assert_eq!(error.code(), *code, "{frame}: {error}");
+        for word in *words {
+            assert!(error.to_string().contains(word), "{frame}: {error}: {word}");
+        }
+    }
+}
+
 #[test]
-fn what_is_wrong_is_named_with_its_value_and_the_way_out() {
-    for (frame, code, words) in [
-        ("", "not_json", &["heartbeat"][..]),
+fn what_is_no_frame_is_answered_with_what_would_be_one() {
+    refused(&[
+        ("", "not_json", &["heartbeat"]),
         ("{\"op\":\"heartbeat\",\"seq\":0", "not_json", &["EOF"]),
         ("\u{feff}{}", "not_json", &[]),
         ("[]", "not_an_object", &["an array"]),
@@ -66,6 +76,12 @@ fn what_is_wrong_is_named_with_its_value_and_the_way_out() {
         ("{}", "unknown_op", &["op = nothing", "identify"]),
         ("{\"op\":7}", "unknown_op", &["op = 7"]),
         ("{\"op\":\"Join\"}", "unknown_op", &["\"Join\"", "join"]),
+    ]);
+}
+
+#[test]
+fn what_is_wrong_in_a_frame_is_named_with_its_value_and_the_way_out() {
+    refused(&[
         (
             "{\"op\":\"heartbeat\"}",
             "missing_field",
@@ -146,13 +162,7 @@ fn what_is_wrong_is_named_with_its_value_and_the_way_out() {
             "unknown_field",
             &["none but op"],
         ),
-    ] {
-        let error = decode(frame).unwrap_err();
-        assert_eq!(error.code(), code, "{frame}: {error}");
-        for word in words {
-            assert!(error.to_string().contains(word), "{frame}: {error}: {word}");
-        }
-    }
+    ]);
 }
 
 #[test]
