@@ -127,6 +127,12 @@ fn what_is_wrong_in_a_frame_is_named_with_its_value_and_the_way_out() {
             "wrong_value",
             &["true or false"],
         ),
+    ]);
+}
+
+#[test]
+fn a_text_that_is_missing_or_out_of_range_is_named_too() {
+    refused(&[
         (
             "{\"op\":\"say\",\"conversation\":\"c\",\"text\":\" \",\"nonce\":\"n\"}",
             "wrong_value",
