@@ -1,6 +1,6 @@
 //! Markdown as HTML that cannot do anything: what a model says is what a stranger says.
 //!
-//! CommonMark with tables, task lists, strikethrough and footnotes is written as HTML by `pulldown-cmark`, and whatever of it
+//! `CommonMark` with tables, task lists, strikethrough and footnotes is written as HTML by `pulldown-cmark`, and whatever of it
 //! is not on a short list is taken out by `ammonia`, which reads HTML as browsers do.
 //!
 //! Invariants: no script, no style, no event, no form, no frame, no image of another place, no id or class but a code

@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, Metadata};
 use super::breach::Breach;
 
 /// Our packages by folder, foundations first. A package may name those on earlier lines, never its neighbours.
-const LAYERS: [&[&str]; 16] = [
+const LAYERS: [&[&str]; 17] = [
     &["domain", "metric_names"],
     &["engine"],
     &["telemetry"],
@@ -20,6 +20,7 @@ const LAYERS: [&[&str]; 16] = [
     &["model_host", "conversation_store"],
     &["retrieval"],
     &["agent_worker"],
+    &["room"],
     &["connection"],
     &["gateway", "control"],
     &["root"],
