@@ -151,7 +151,7 @@ pub enum RoomError {
 }
 
 /// One room.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Room {
     members: BTreeMap<ConnectionId, Member>,
     turns: Vec<LiveTurn>,
@@ -167,6 +167,11 @@ impl Room {
     /// The answers under way, oldest first.
     pub fn turns(&self) -> &[LiveTurn] {
         &self.turns
+    }
+
+    /// Whether that answer is under way.
+    pub fn is_under_way(&self, turn: &RequestId) -> bool {
+        self.turns.iter().any(|live| live.question.turn == *turn)
     }
 
     /// Whether nobody is there and nothing is under way.

@@ -32,7 +32,7 @@ const LAYERS: [&[&str]; 17] = [
 const APART: [&str; 3] = ["testkit", "benches", "xtask"];
 
 /// Packages that may name fewer of ours than their layer allows, and why.
-const NARROW: [(&str, &[&str], &str); 15] = [
+const NARROW: [(&str, &[&str], &str); 16] = [
     (
         "supervision",
         &["metric_names"],
@@ -81,6 +81,11 @@ const NARROW: [(&str, &[&str], &str); 15] = [
             "cache_janitor",
         ],
         ACTORS,
+    ),
+    (
+        "room",
+        &["domain", "supervision", "agent_worker", "typing"],
+        "it carries what an agent says to who looks, and knows no wire",
     ),
     ("markup", &[], "it turns a text into another one"),
     (
@@ -244,6 +249,7 @@ const FOREIGN: [(&[&str], &[&str]); 21] = [
             "cache_janitor",
             "chat_config",
             "typing",
+            "room",
             "connection",
             "model_host",
             "conversation_store",
