@@ -236,16 +236,19 @@ fn weight(frame: &ServerFrame) -> usize {
             messages,
             members,
             typing,
-            turn,
+            turns,
             ..
         } => {
             let said: usize = messages.iter().map(message).sum();
             let typing: usize = typing.iter().map(String::len).sum();
-            let live = turn.as_ref().map_or(0, |turn| turn.text.len());
+            let live = turns
+                .iter()
+                .map(|turn| turn.text.len() + turn.asked.len() + FRAME_BYTES);
+            let live: usize = live.sum();
             said + typing + live + members.len() * FRAME_BYTES
         }
         ServerFrame::Message { message: said, .. } => message(said),
-        ServerFrame::Turn { turn, .. } => turn.text.len(),
+        ServerFrame::Turn { turn, .. } => turn.text.len() + turn.asked.len(),
         ServerFrame::Typing { users, .. } => users.iter().map(String::len).sum(),
         ServerFrame::Presence { joins, leaves, .. } => (joins.len() + leaves.len()) * FRAME_BYTES,
         ServerFrame::Conversations { conversations } => {

@@ -35,6 +35,8 @@ fn began(turn: &str) -> ServerFrame {
         turn: LiveTurn {
             turn: turn.into(),
             asked_by: "ann".into(),
+            asked: "why?".into(),
+            at_ms: 0,
             model: "m".into(),
             text: String::new(),
             activity: Activity::Typing,
@@ -106,7 +108,7 @@ fn nothing_is_joined_across_the_end_of_a_turn_or_a_whole_conversation() {
         truncated: false,
         members: Vec::new(),
         typing: Vec::new(),
-        turn: None,
+        turns: Vec::new(),
     };
     for between in [ended("t"), began("t"), room()] {
         let mut outbox = Outbox::new(WAITING_BYTES);

@@ -34,6 +34,7 @@ fn message(number: u64) -> ServerFrame {
             text: format!("text {number}"),
             html: None,
             at_ms: 0,
+            turn: None,
         },
     }
 }

@@ -182,6 +182,20 @@ families! {
         HTTP_CONNECTIONS = Gauge "paraphym_http_connections" Count ["state"]
             "Open connections, by state: answering (an answer of a model is being made) or idle";
     }
+    "Real time" {
+        REALTIME_CONNECTIONS = Gauge "paraphym_realtime_connections" Count ["state"]
+            "Sessions of clients, by state: connected, reconnecting, away"
+            once "a client connected";
+        REALTIME_RESUMES = Counter "paraphym_realtime_resumes_total" Count ["outcome"]
+            "Clients that came back: resumed, or not_resumable"
+            once "a client came back";
+        REALTIME_CLOSES = Counter "paraphym_realtime_closes_total" Count ["reason"]
+            "Connections the server closed, by the word of the close code"
+            once "a client was closed";
+        REALTIME_MERGED = Counter "paraphym_realtime_merged_total" Count []
+            "Frames joined with, or replaced by, the next on the way to a slow reader"
+            once "a client read slowly";
+    }
     "Typing" {
         TYPING = Gauge "paraphym_typing_people" Count []
             "People and agents that type now; one counts once for each conversation"

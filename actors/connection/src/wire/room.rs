@@ -31,6 +31,9 @@ pub struct RoomMessage {
     pub html: Option<String>,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
+    /// The turn that added it: it takes the place of what was seen of that turn while it ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turn: Option<String>,
 }
 
 /// An answer that is being made.
@@ -40,6 +43,10 @@ pub struct LiveTurn {
     pub turn: String,
     /// Who asked.
     pub asked_by: String,
+    /// What was asked. It is not among the messages before the answer has ended.
+    pub asked: String,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
     /// Which model answers.
     pub model: String,
     /// What it has said up to now; the next `delta` begins behind it.

@@ -95,9 +95,8 @@ pub enum ServerFrame {
         members: Vec<Member>,
         /// Who types.
         typing: Vec<String>,
-        /// The answer that is being made.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        turn: Option<LiveTurn>,
+        /// The answers that are being made or wait, oldest first.
+        turns: Vec<LiveTurn>,
     },
     /// Somebody came or went.
     Presence {
