@@ -123,7 +123,8 @@ const FRAMES = {
   },
 
   delta(room, { turn, at, text }) {
-    if (room.turn?.turn !== turn || room.turn.chars !== at) return room.ended === turn ? room : { ...room, lost: true };
+    const fits = room.turn?.turn === turn && room.turn.chars === at;
+    if (!fits) return room.ended === turn || room.asked ? room : { ...room, lost: true };
     return { ...room, turn: { ...room.turn, text: room.turn.text + text, chars: at + scalars(text) } };
   },
 

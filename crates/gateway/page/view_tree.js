@@ -59,7 +59,8 @@ export class TreeView {
     const flashing = this.#flashing.has(node.path);
     row.classList.toggle("flash", flashing);
     row.dataset.state = node.state;
-    const [, title, state, box, figures] = row.children;
+    const [, names, box, figures] = row.children;
+    const [title, state] = names.children;
     setText(title, name);
     title.title = node.path;
     setText(state, flashing ? "restarted" : node.state.replaceAll("_", " "));
@@ -81,6 +82,6 @@ export class TreeView {
 function makeNode() {
   const bar = el("span", { class: "bar-of", "aria-hidden": "true" }, el("span"));
   const box = el("span", { class: "mailbox" }, bar, el("span"));
-  const row = el("div", { class: "node" }, el("span", { class: "dot", "aria-hidden": "true" }), el("span", { class: "name" }), el("span", { class: "state" }), box, el("span", { class: "figures" }));
+  const row = el("div", { class: "node" }, el("span", { class: "dot", "aria-hidden": "true" }), el("span", {}, el("span", { class: "name" }), " ", el("span", { class: "state" })), box, el("span", { class: "figures" }));
   return el("li", {}, row, el("ul"), el("p", { class: "note" }));
 }

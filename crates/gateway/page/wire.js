@@ -143,6 +143,8 @@ export class Wire {
       return this.#cut(LOST, "a frame could not be read", now);
     }
     if (this.phase === "entering") this.#patientUntil = now + PATIENCE_MS;
+    // Its `seq` is not its own number.
+    if (frame.op === "heartbeat_ack") return this.#acked(frame, now);
     if (frame.seq !== undefined) return this.#numbered(frame, now);
     switch (frame.op) {
       case "hello":
@@ -157,8 +159,6 @@ export class Wire {
       case "invalid_session":
         this.#session = null;
         return this.#enter(now);
-      case "heartbeat_ack":
-        return this.#acked(frame, now);
       case "heartbeat_wanted":
         return this.phase === "live" ? this.#beat(now) : [];
       case "error":
