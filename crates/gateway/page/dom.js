@@ -19,29 +19,28 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** One child a item, in order; the same key keeps its element, and what is focused in it. */
+/** One child an item, in order; the same key keeps its element, and the focus in it. */
 export function keyed(parent, items, keyOf, make, update) {
-  const old = new Map([...parent.children].map((node) => [node.dataset.key, node]));
-  let at = parent.firstElementChild;
-  for (const item of items) {
-    const key = String(keyOf(item));
-    let node = old.get(key);
-    if (node) old.delete(key);
-    else {
-      node = make(item);
-      node.dataset.key = key;
-    }
-    update?.(node, item);
-    while (at && at !== node && old.has(at.dataset.key) && !items.some((one) => String(keyOf(one)) === at.dataset.key)) {
-      const gone = at;
-      at = at.nextElementSibling;
-      gone.remove();
-      old.delete(gone.dataset.key);
-    }
-    if (node === at) at = at.nextElementSibling;
-    else parent.insertBefore(node, at);
+  const keys = items.map((item) => String(keyOf(item)));
+  const wanted = new Set(keys);
+  const old = new Map();
+  for (const node of [...parent.children]) {
+    if (wanted.has(node.dataset.key)) old.set(node.dataset.key, node);
+    else node.remove();
   }
-  for (const node of old.values()) node.remove();
+  let at = parent.firstElementChild;
+  items.forEach((item, i) => {
+    const node = old.get(keys[i]) ?? make(item);
+    node.dataset.key = keys[i];
+    update?.(node, item);
+    if (node === at) {
+      at = at.nextElementSibling;
+      return;
+    }
+    const held = node.contains(document.activeElement) && document.activeElement;
+    parent.insertBefore(node, at);
+    if (held) held.focus();
+  });
 }
 
 /** The only way in for HTML. It is parsed where nothing loads or runs; links leave in a window of their own. */
@@ -73,8 +72,7 @@ function wrap(node, around) {
 }
 
 export function copyButton(text, words) {
-  const button = el("button", { type: "button", class: "copy", onclick: () => copied(button, text(), words) }, words);
-  return button;
+  return el("button", { type: "button", class: "copy", onclick: (event) => copied(event.currentTarget, text(), words) }, words);
 }
 
 export async function copied(button, text, words) {

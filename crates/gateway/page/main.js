@@ -152,6 +152,7 @@ function notice(words) {
 /** From the address; what is none is said. */
 function route() {
   const found = new URLSearchParams(location.hash.slice(1)).get("c");
+  notice("");
   if (found !== null && !NAME.test(found)) notice("This link names no conversation.");
   const shown = found !== null && NAME.test(found) ? found : null;
   composer.show(shown);

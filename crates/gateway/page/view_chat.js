@@ -11,6 +11,7 @@ export class ChatView {
   #act;
   #shown = null;
   #told = null;
+  #messages = null;
   #atEnd = true;
   #height = 0;
 
@@ -35,7 +36,7 @@ export class ChatView {
     this.#shown = desk.shown;
     if (other) {
       for (const name of ["log", "pending", "live"]) id(name).replaceChildren();
-      this.#told = null;
+      this.#told = this.#messages = null;
     }
     this.#drawLog(room, desk.me, other);
     keyed(id("pending"), room.pending.filter((one) => !one.number), (one) => one.nonce, (one) => makePending(one, this.#act), (node, one) => fillPending(node, one, live));
@@ -48,12 +49,15 @@ export class ChatView {
   }
 
   #drawLog(room, me, other) {
+    if (room.messages === this.#messages && room.known === this.#told) return;
     const log = id("log");
     // What was said before I came is there to be read, not to be read aloud.
-    if (other || !room.known || this.#told === null) log.setAttribute("aria-live", "off");
+    if (other || !room.known || !this.#told) log.setAttribute("aria-live", "off");
     keyed(log, room.messages, (one) => one.key ?? one.number ?? "draft", (one) => makeMessage(one, me), fillMessage);
-    if (room.known && this.#told === null) {
-      this.#told = true;
+    const first = room.known && !this.#told;
+    this.#told = room.known;
+    this.#messages = room.messages;
+    if (first) {
       setTimeout(() => log.setAttribute("aria-live", "polite"), 200);
     }
   }

@@ -20,8 +20,8 @@ export function drawList(desk, now) {
     const [link] = node.children;
     const [title, meta, unread] = link.children;
     setText(title, line.title || "Untitled");
-    setText(meta, line.changed_ms ? `${ago(line.changed_ms, now)} · ${line.messages}` : "");
-    meta.title = line.changed_ms ? `${line.messages} messages, changed ${new Date(line.changed_ms).toLocaleString()}` : "";
+    setText(meta, line.changed_ms ? `${ago(line.changed_ms, now)} · ${line.messages} ${line.messages === 1 ? "message" : "messages"}` : "");
+    meta.title = line.changed_ms ? new Date(line.changed_ms).toLocaleString() : "";
     const one = desk.rooms[line.conversation];
     setText(unread, one?.unread ? `${one.unread} new` : one?.turn && line.conversation !== desk.shown ? "answering" : "");
     if (line.conversation === desk.shown) link.setAttribute("aria-current", "page");

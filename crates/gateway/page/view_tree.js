@@ -8,6 +8,7 @@ const FLASH_MS = 2_000;
 
 export class TreeView {
   #drawn = null;
+  #changed = false;
   #flashing = new Map();
   #again;
 
@@ -22,10 +23,10 @@ export class TreeView {
   }
 
   draw(nodes) {
-    if (nodes !== this.#drawn) {
-      if (this.#drawn) this.#flash(restarted(this.#drawn, nodes));
-      this.#drawn = nodes;
-    }
+    if (nodes === this.#drawn && !this.#changed) return;
+    if (this.#drawn && nodes !== this.#drawn) this.#flash(restarted(this.#drawn, nodes));
+    this.#drawn = nodes;
+    this.#changed = false;
     if (!nodes.length) return;
     setText(id("tree-summary"), summary(nodes));
     this.#draw(id("tree-items"), nest(nodes));
@@ -36,6 +37,7 @@ export class TreeView {
       clearTimeout(this.#flashing.get(path));
       const over = () => {
         this.#flashing.delete(path);
+        this.#changed = true;
         this.#again();
       };
       this.#flashing.set(path, setTimeout(over, FLASH_MS));

@@ -72,7 +72,7 @@ export class Wire {
   #connect({ who }, now) {
     const left = this.phase === "off" || this.phase === "resting" ? [] : [{ do: "close", code: 1000, reason: "" }];
     if (who) this.#who = who;
-    this.#session = null;
+    this.#session = this.why = null;
     this.seq = 0;
     this.attempt = 0;
     return [...left, ...this.#open(now)];

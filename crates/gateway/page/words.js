@@ -84,7 +84,7 @@ export function statusWords(wire, recovered, now) {
         ? { tone: "bad", words: `Signed out: ${wire.why.words}`, spoken: `Signed out: ${wire.why.words}` }
         : { tone: "wait", words: "Not connected", spoken: "" };
     default: {
-      const words = wire.attempt > 1 ? `Reconnecting (attempt ${wire.attempt})…` : "Connecting…";
+      const words = wire.why ? `Reconnecting (attempt ${wire.attempt})…` : "Connecting…";
       return { tone: "wait", words, spoken: "" };
     }
   }
@@ -94,5 +94,5 @@ export function statusWords(wire, recovered, now) {
 export function recoveredWords(effect) {
   if (effect.do === "ready") return "Connected again, conversations read anew";
   const n = effect.replayed;
-  return n ? `Resumed, nothing was missed (${n} came late)` : "Resumed, nothing was missed";
+  return n ? `Resumed, nothing was missed (${n} frames came late)` : "Resumed, nothing was missed";
 }

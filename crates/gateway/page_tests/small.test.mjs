@@ -69,6 +69,8 @@ test("the status line counts down, and what is spoken does not", () => {
   const [one, two] = [2_100, 3_100].map((now) => statusWords(wire, null, now));
   assert.deepEqual([one.words, two.words], ["Reconnecting in 3 s (attempt 2): cut", "Reconnecting in 2 s (attempt 2): cut"]);
   assert.equal(one.spoken, two.spoken);
+  const opening = (why) => statusWords({ phase: "opening", attempt: 1, why }, null, 0).words;
+  assert.deepEqual([opening(null), opening({ words: "cut" })], ["Connecting…", "Reconnecting (attempt 1)…"]);
   assert.equal(statusWords({ phase: "off", why: { words: "kicked" } }, null, 0).tone, "bad");
 });
 
