@@ -87,12 +87,14 @@ async function copy(text) {
     return true;
   } catch {
     // Without TLS there is no clipboard, but off loopback there may be no TLS.
+    const held = document.activeElement;
     const field = el("textarea", { class: "unseen", readonly: "" });
     field.value = text;
     document.body.append(field);
     field.select();
     const done = document.execCommand("copy");
     field.remove();
+    held?.focus();
     return done;
   }
 }

@@ -191,7 +191,7 @@ function drawNow() {
   const { room } = desk;
   drawList(desk, Date.now());
   chat.draw(desk, wire.phase === "live");
-  tree.draw(desk.tree);
+  tree.draw(desk.tree, wire.phase === "live");
   status.draw();
   const line = lines(desk).find((one) => one.conversation === desk.shown);
   setText(id("chat-title"), desk.shown === null ? "Conversation" : line?.title || "New conversation");

@@ -38,11 +38,14 @@ export function panels({ onTree, onChange }) {
     if (dataset.tree === "open") put("tree", false);
   }
 
+  /** At a desk the tree is open unless it was folded; where it would cover the chat it is not. */
+  const start = () => put("tree", !narrow.matches && kept("tree") !== "shut");
+  narrow.addEventListener("change", start);
+
   return {
     toChat,
     toggleTree,
-    /** At a desk the tree is open unless it was folded. */
-    start: () => put("tree", !narrow.matches && kept("tree") !== "shut"),
+    start,
     /** Closes what covers the chat; false if nothing did. */
     shut() {
       if (!narrow.matches) return false;

@@ -22,13 +22,13 @@ export class TreeView {
     this.#drawn = null;
   }
 
-  draw(nodes) {
+  draw(nodes, live) {
+    if (nodes.length) setText(id("tree-summary"), `${summary(nodes)}${live ? "" : ", as it was before the cut"}`);
     if (nodes === this.#drawn && !this.#changed) return;
     if (this.#drawn && nodes !== this.#drawn) this.#flash(restarted(this.#drawn, nodes));
     this.#drawn = nodes;
     this.#changed = false;
     if (!nodes.length) return;
-    setText(id("tree-summary"), summary(nodes));
     this.#draw(id("tree-items"), nest(nodes));
   }
 
