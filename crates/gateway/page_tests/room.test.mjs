@@ -120,9 +120,17 @@ test("what I said is shown once: on its way or as a message, in whichever order 
   assert.equal(shown(run(sent, message(user(1, "hi", "bob")))), 2, "another's is not mine");
 });
 
+test("what was acknowledged is not on its way any more once the room was read anew, whatever became of its text", () => {
+  const sent = say(run(EMPTY, snapshot([])), { text: "hi  there", nonce: "n" });
+  const said = run(sent, { op: "said", conversation: "a", nonce: "n", turn: "t" });
+  assert.equal(said.pending.length, 1);
+  assert.deepEqual(run(said, snapshot([user(1, "hi there")])).pending, []);
+  assert.equal(run(sent, snapshot([user(1, "another")])).pending.length, 1);
+});
+
 test("the same said twice is there twice", () => {
   const twice = say(say(run(EMPTY, snapshot([])), { text: "hi", nonce: "1" }), { text: "hi", nonce: "2" });
-  const room = run(twice, message(user(1, "hi")), { op: "said", nonce: "1" });
+  const room = run(twice, message(user(1, "hi")), { op: "said", nonce: "1" }, { op: "typing", users: [] });
   assert.deepEqual([room.pending.map((one) => one.nonce), room.pending[0].number], [["2"], undefined]);
   assert.equal(run(room, message(user(2, "hi")), { op: "said", nonce: "2" }).pending.length, 0);
 });
