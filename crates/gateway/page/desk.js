@@ -53,7 +53,7 @@ export class Desk {
     return [...joins, ...this.#standing(), ...this.#again()];
   }
 
-  /** The old session: what was asked in the moment of the cut, and not answered, is asked again. */
+  /** The old session: what was asked and not answered, in the moment of a cut or too fast, is asked again. */
   resumed() {
     const asked = Object.keys(this.rooms).filter((id) => this.rooms[id].asked);
     const leaves = [...this.#left].map((conversation) => ({ op: "leave", conversation }));

@@ -46,6 +46,8 @@ function told(effect) {
 }
 
 function heard(frame) {
+  // It was not looked at, so it is asked for again, and a person need not know.
+  if (frame.code === "too_fast") return void setTimeout(() => send(desk.resumed()), frame.retry_after_ms);
   if (frame.op === "error" && !frame.nonce && !["typing", "leave", "heartbeat"].includes(frame.about)) notice(frame.message);
   if (frame.op === "turn" && frame.conversation === desk.shown) status.speak("The model is answering");
   send(desk.frame(frame, looking()));

@@ -10,6 +10,8 @@ import { closeWords, policyOf, restMs } from "./policy.js";
 export const PROTOCOL = 1;
 /** How long to wait for the socket to open, for `hello`, and for what answers `identify`. */
 const PATIENCE_MS = 15_000;
+/** Who is cut so soon after it came goes on resting longer: else a server that fails at once would be stormed. */
+const STEADY_MS = 5_000;
 /** Our own close codes: neither 1000 nor 1001, for those end the session. */
 const SILENT = 3001;
 const LOST = 3002;
@@ -33,6 +35,7 @@ export class Wire {
   #beatAt = null;
   #unanswered = false;
   #ackedSeq = 0;
+  #since = { now: -Infinity, attempt: 0 };
 
   /** `who` is `{user?, token?}`; it may be replaced by `connect`. */
   constructor(random, who = {}) {
@@ -112,6 +115,7 @@ export class Wire {
 
   #rest(why, now) {
     this.#quiet();
+    if (this.phase === "live" && now - this.#since.now < STEADY_MS) this.attempt = this.#since.attempt;
     this.phase = "resting";
     this.why = why;
     this.retryAt = now + restMs(Math.max(1, this.attempt), this.#random);
@@ -200,6 +204,7 @@ export class Wire {
 
   #live(effect, now) {
     this.phase = "live";
+    this.#since = { now, attempt: this.attempt };
     this.attempt = 0;
     this.why = null;
     this.#patientUntil = null;

@@ -72,15 +72,31 @@ test("rests are fully jittered, double, and end at ten seconds", () => {
   const wire = live(1);
   const rests = [];
   for (let i = 0; i < 6; i += 1) {
-    wire.step({ is: "closed", code: 1006, reason: "" }, 0);
+    wire.step({ is: "closed", code: 1006, reason: "" }, i ? 0 : 6_000);
     rests.push(wire.retryAt);
     assert.deepEqual(wire.step({ is: "due" }, wire.retryAt), [{ do: "open" }]);
   }
-  assert.deepEqual(rests, [500, 500, 1000, 2000, 4000, 8000]);
+  assert.deepEqual(rests, [6_500, 500, 1000, 2000, 4000, 8000]);
   wire.step({ is: "opened" }, 0);
   says(wire, HELLO, 0);
   says(wire, { op: "resumed", replayed: 0 }, 0);
   assert.equal(wire.attempt, 0);
+});
+
+test("who is cut as soon as it came rests longer each time", () => {
+  const wire = live(1);
+  const rests = [];
+  let now = 0;
+  for (let i = 0; i < 5; i += 1) {
+    wire.step({ is: "closed", code: 4003, reason: "" }, now);
+    rests.push(wire.retryAt - now);
+    now = wire.retryAt;
+    wire.step({ is: "due" }, now);
+    wire.step({ is: "opened" }, now);
+    says(wire, HELLO, now);
+    says(wire, READY, now);
+  }
+  assert.deepEqual(rests, [500, 1000, 2000, 4000, 8000]);
 });
 
 test("heartbeats carry the last number, the first after a random part", () => {
