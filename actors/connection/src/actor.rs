@@ -22,7 +22,7 @@ use crate::register::Place;
 use crate::session::{Effect, Session, State};
 use crate::transport::{Outgoing, Transport};
 use crate::wire::{CloseCode, ServerFrame, decode};
-use crate::{acts, translate};
+use crate::{acts, meters, translate};
 
 /// Frames that were taken from the session and wait for the socket. Few: what waits in the session can still be joined.
 pub(crate) const WRITING: usize = 2;
@@ -168,7 +168,7 @@ impl Connection {
                 Effect::Close(code) => self.say_last(code),
                 Effect::Gone(over) => {
                     tracing::debug!(who = ?self.who, ?over, "a session is over");
-                    self.place.over(over);
+                    meters::over(over);
                     self.end();
                 }
             }
@@ -194,7 +194,7 @@ impl Connection {
             }
         }
         let merged = self.session.joined();
-        self.place.merged(merged - self.merged);
+        meters::merged(merged - self.merged);
         self.merged = merged;
         self.inbox.set_alarm(self.session.deadline());
         // Those that ended; or they would be kept for ever.
@@ -216,7 +216,7 @@ impl Connection {
         let Some(attached) = &self.attached else {
             return;
         };
-        self.place.closed(code);
+        meters::closed(code);
         let room = attached.writer.capacity();
         for _ in 1..room {
             let Some(word) = self.session.last_word() else {
@@ -320,7 +320,7 @@ impl Message<TakeOver> for Connection {
                 }
                 self.detach();
                 self.attach(transport);
-                self.place.resumed();
+                meters::resumed();
                 self.follow(effects);
                 Ok(())
             }

@@ -70,7 +70,7 @@ fn join(connection: &mut Connection, conversation: ConversationId, after: Option
     let looking = connection.tasks.spawn(async move {
         let wish = Watch { conversation: of };
         match typing.ask(wish, TYPING).await {
-            Ok(set) => pumps::look(seat, history, after, set, me).await,
+            Ok(typists) => pumps::look(seat, history, after, typists, me).await,
             Err(error) => {
                 let message = format!("the conversation cannot be shown: {error}; join again");
                 back(&me, crate::failed("join", message)).await;

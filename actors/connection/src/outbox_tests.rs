@@ -123,7 +123,7 @@ fn nothing_is_joined_across_the_end_of_a_turn_or_a_whole_conversation() {
 #[test]
 fn what_is_about_the_connection_goes_first_and_is_never_replaced() {
     let mut outbox = Outbox::new(WAITING_BYTES);
-    let ack = |seq| ServerFrame::HeartbeatAck { seq };
+    let ack = |last| ServerFrame::HeartbeatAck { last };
     outbox.push(delta("t", 0, "a")).unwrap();
     outbox.push(ack(1)).unwrap();
     outbox.push(ack(2)).unwrap();
@@ -146,7 +146,7 @@ fn past_the_bound_the_client_is_too_slow() {
     // Errors that nobody reads are bounded, too.
     let mut outbox = Outbox::new(1000);
     let mut pushed = 0;
-    while outbox.push(ServerFrame::HeartbeatAck { seq: 0 }).is_ok() {
+    while outbox.push(ServerFrame::HeartbeatAck { last: 0 }).is_ok() {
         pushed += 1;
         assert!(pushed < 1000);
     }
@@ -209,7 +209,7 @@ proptest! {
                 }
                 Step::Ack => {
                     acks += 1;
-                    outbox.push(ServerFrame::HeartbeatAck { seq: acks }).unwrap();
+                    outbox.push(ServerFrame::HeartbeatAck { last: acks }).unwrap();
                 }
                 Step::Pop => seen.extend(outbox.pop()),
             }

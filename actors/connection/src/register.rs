@@ -11,8 +11,7 @@ use supervision::Handle;
 
 use crate::actor::Connection;
 use crate::meters;
-use crate::session::{Over, State};
-use crate::wire::CloseCode;
+use crate::session::State;
 
 /// How many there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,22 +130,6 @@ impl Place {
     fn count(&self, to: Option<State>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         meters::turned(std::mem::replace(&mut *state, to), to);
-    }
-
-    pub(crate) fn merged(&self, frames: u64) {
-        meters::merged(frames);
-    }
-
-    pub(crate) fn closed(&self, code: CloseCode) {
-        meters::closed(code);
-    }
-
-    pub(crate) fn resumed(&self) {
-        meters::resumed();
-    }
-
-    pub(crate) fn over(&self, over: Over) {
-        meters::over(over);
     }
 }
 

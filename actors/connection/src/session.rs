@@ -344,8 +344,8 @@ impl Session {
             Ok(ClientFrame::Heartbeat { seq }) => {
                 self.wrong = 0;
                 self.replay.has(seq);
-                let seq = self.replay.last();
-                self.say(ServerFrame::HeartbeatAck { seq })
+                let last = self.replay.last();
+                self.say(ServerFrame::HeartbeatAck { last })
             }
             Ok(again @ (ClientFrame::Identify { .. } | ClientFrame::Resume { .. })) => {
                 self.refuse(already(&again))

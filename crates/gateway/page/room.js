@@ -65,7 +65,9 @@ export function reduce(room, frame, me, looking = true) {
 }
 
 const FRAMES = {
-  room(room, { messages, truncated = false, members, typing, turn }) {
+  room(room, { messages, truncated = false, members, typing, turns }) {
+    // The first runs, the others wait for it.
+    const turn = turns[0];
     const after = room.asked?.after ?? 0;
     // A gap cannot be shown as if nothing were missing.
     const kept = after && !truncated ? room.messages.filter(({ number, ending }) => (number ?? 0) <= after && (number || ending?.how === "failed")) : [];

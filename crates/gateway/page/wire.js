@@ -147,7 +147,6 @@ export class Wire {
       return this.#cut(LOST, "a frame could not be read", now);
     }
     if (this.phase === "entering") this.#patientUntil = now + PATIENCE_MS;
-    // Its `seq` is not its own number.
     if (frame.op === "heartbeat_ack") return this.#acked(frame, now);
     if (frame.seq !== undefined) return this.#numbered(frame, now);
     switch (frame.op) {
@@ -218,7 +217,7 @@ export class Wire {
   #acked(frame, now) {
     this.#unanswered = false;
     if (this.#ackedSeq > this.seq) return this.#cut(LOST, "frames were lost", now);
-    this.#ackedSeq = frame.seq;
+    this.#ackedSeq = frame.last;
     return [];
   }
 }

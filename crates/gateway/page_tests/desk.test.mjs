@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Desk } from "../page/desk.js";
 
-const snapshot = (conversation, more = {}) => ({ op: "room", conversation, messages: [], members: [], typing: [], ...more });
+const snapshot = (conversation, more = {}) => ({ op: "room", conversation, messages: [], members: [], typing: [], turns: [], ...more });
 const turn = { turn: "t", asked_by: "ann", model: "m", text: "", activity: { doing: "typing" } };
 const ops = (frames) => frames.map(({ op, conversation }) => (conversation ? `${op} ${conversation}` : op));
 
@@ -62,7 +62,7 @@ test("a piece that does not fit joins again, once", () => {
   const misfit = { op: "delta", conversation: "a", turn: "t", at: 5, text: "x" };
   assert.deepEqual(ops(desk.frame(misfit, true)), ["join a"]);
   assert.deepEqual(ops(desk.frame(misfit, true)), ["join a"].slice(1));
-  desk.frame(snapshot("a", { turn: { ...turn, text: "whole" } }), true);
+  desk.frame(snapshot("a", { turns: [{ ...turn, text: "whole" }] }), true);
   assert.equal(desk.room.turn.text, "whole");
 });
 

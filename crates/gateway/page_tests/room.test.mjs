@@ -6,7 +6,7 @@ import { EMPTY, again, join, last, reduce, say, scalars } from "../page/room.js"
 
 const user = (number, text, who = "ann") => ({ number, role: "user", user: who, text, at_ms: 1 });
 const agent = (number, text) => ({ number, role: "assistant", text, html: `<p>${text}</p>`, at_ms: 2 });
-const snapshot = (messages, more = {}) => ({ op: "room", conversation: "a", messages, members: [], typing: [], ...more });
+const snapshot = (messages, more = {}) => ({ op: "room", conversation: "a", messages, members: [], typing: [], turns: [], ...more });
 const turn = (text = "") => ({ turn: "t1", asked_by: "ann", model: "m", text, activity: { doing: "typing" } });
 const message = (one) => ({ op: "message", conversation: "a", message: one });
 const delta = (at, text, of = "t1") => ({ op: "delta", conversation: "a", turn: of, at, text });
@@ -76,17 +76,17 @@ test("what was said of an answer that failed or was stopped stays, with why", ()
     const room = run(begun, ended(ending));
     assert.deepEqual([room.messages[0].text, room.messages[0].ending], ["half", ending]);
   }
-  assert.deepEqual(run(EMPTY, snapshot([], { turn: turn() }), ended({ how: "stopped" })).messages, []);
+  assert.deepEqual(run(EMPTY, snapshot([], { turns: [turn()] }), ended({ how: "stopped" })).messages, []);
 });
 
 test("a failed answer without a message is not taken for the next one", () => {
-  const failed = run(EMPTY, snapshot([], { turn: turn("half") }), ended({ how: "failed", message: "x" }));
+  const failed = run(EMPTY, snapshot([], { turns: [turn("half")] }), ended({ how: "failed", message: "x" }));
   const next = run(failed, { op: "turn", conversation: "a", turn: { ...turn("new"), turn: "t2" } }, { ...ended(FINISHED), turn: "t2" }, message(agent(4, "new")));
   assert.deepEqual(next.messages.map((one) => one.text), ["half", "new"]);
 });
 
 test("an answer that is being made is in the room that one joins", () => {
-  const room = run(EMPTY, snapshot([], { turn: turn("a😀") }), delta(2, "b"));
+  const room = run(EMPTY, snapshot([], { turns: [turn("a😀")] }), delta(2, "b"));
   assert.equal(room.turn.text, "a😀b");
 });
 
@@ -136,7 +136,7 @@ test("the same said twice is there twice", () => {
 });
 
 test("a stop that may have been lost is said again, while it still answers", () => {
-  const room = { ...run(EMPTY, snapshot([], { turn: turn() })), stopping: true };
+  const room = { ...run(EMPTY, snapshot([], { turns: [turn()] })), stopping: true };
   assert.deepEqual(again(room, "a"), [{ op: "stop", conversation: "a" }]);
   assert.deepEqual(again(run(room, ended({ how: "stopped" })), "a"), []);
 });

@@ -55,11 +55,11 @@ class Server {
       missed.forEach((one) => this.send(one));
       this.send({ op: "resumed", replayed: missed.length });
     } else if (frame.op === "heartbeat") {
-      this.send({ op: "heartbeat_ack", seq: this.session.log.length });
+      this.send({ op: "heartbeat_ack", last: this.session.log.length });
     } else if (frame.op === "join") {
       this.session.joined = true;
       const messages = this.messages.filter((one) => one.number > (frame.after ?? 0));
-      this.number({ op: "room", messages, members: [], typing: [], ...(this.turn && { turn: { ...this.turn } }) });
+      this.number({ op: "room", messages, members: [], typing: [], turns: this.turn ? [{ ...this.turn }] : [] });
     } else if (frame.op === "say") {
       if (!this.nonces.has(frame.nonce)) {
         this.nonces.add(frame.nonce);

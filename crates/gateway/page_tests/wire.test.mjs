@@ -105,7 +105,7 @@ test("heartbeats carry the last number, the first after a random part", () => {
   says(wire, { seq: 1, op: "typing", conversation: "a", users: [] }, 1);
   assert.deepEqual(wire.step({ is: "due" }, 2_499), []);
   assert.deepEqual(wire.step({ is: "due" }, 2_500), [{ do: "send", frame: { op: "heartbeat", seq: 1 } }]);
-  says(wire, { op: "heartbeat_ack", seq: 1 }, 2_600);
+  says(wire, { op: "heartbeat_ack", last: 1 }, 2_600);
   assert.equal(wire.step({ is: "due" }, 12_500)[0].frame.op, "heartbeat");
 });
 
@@ -139,8 +139,8 @@ test("a number that was seen is not given on; one that is missing leads to a res
 
 test("an answer to a heartbeat may overtake frames, but not by a whole beat", () => {
   const wire = live();
-  assert.deepEqual(says(wire, { op: "heartbeat_ack", seq: 1 }, 0), []);
-  assert.deepEqual(says(wire, { op: "heartbeat_ack", seq: 1 }, 0).map((effect) => effect.do), ["close", "cut"]);
+  assert.deepEqual(says(wire, { op: "heartbeat_ack", last: 1 }, 0), []);
+  assert.deepEqual(says(wire, { op: "heartbeat_ack", last: 1 }, 0).map((effect) => effect.do), ["close", "cut"]);
 });
 
 test("after invalid_session it identifies on the same connection, and numbers begin anew", () => {

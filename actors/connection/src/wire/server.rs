@@ -53,7 +53,7 @@ pub enum ServerFrame {
     /// The heartbeat was heard.
     HeartbeatAck {
         /// The last `seq` that was sent; a client that is behind by more than what is on its way has lost something.
-        seq: u64,
+        last: u64,
     },
     /// Nothing was heard for long: a `heartbeat` is wanted at once.
     HeartbeatWanted {
