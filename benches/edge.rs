@@ -22,15 +22,14 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
-use domain::generation::ContextPolicy;
-use domain::{GenerationEvent, Message, ModelName, Prompt, RequestId, Sampling, Tools};
+use domain::GenerationEvent;
 use engine::{
     Beginning, Engine, LoadError, LoadedModel, ModelCard, ModelLoader, ModelSource, PrefixId,
     SequenceId, SequencePlan, StepError, StepInput, StepOutput,
 };
 use futures_util::future::join_all;
 use model_host::HostConfig;
-use support::{Scene, ask, open, post};
+use support::{Scene, ask, open, post, request};
 use testkit::scripted::{Answer, NUMBERS, ScriptedLoader};
 use tokio::io::AsyncReadExt;
 use tokio::time::{Duration, Instant, interval};
@@ -202,20 +201,9 @@ fn arrived(all: &Pieces) -> Arrivals {
 }
 
 async fn in_process(scene: &Scene, seed: u64, tokens: u32) -> Arrivals {
-    let request = model_host::Request {
-        id: RequestId::new(format!("bench-{seed}")),
-        model: ModelName::new("tiny"),
-        prompt: Prompt::Chat(vec![Message::user("Hi")]),
-        sampling: Sampling {
-            max_tokens: tokens,
-            seed,
-            ..Sampling::greedy()
-        },
-        context: ContextPolicy::Refuse,
-        keep_alive: None,
-        tools: Tools::default(),
-    };
-    let mut stream = model_host::generate(&scene.host, request).await.unwrap();
+    let mut stream = model_host::generate(&scene.host, request(seed, tokens))
+        .await
+        .unwrap();
     let mut arrivals = Arrivals::new(seed);
     while let Some(event) = stream.next().await {
         if let GenerationEvent::Text(text) = event {

@@ -5,7 +5,9 @@
 //! ```
 //!
 //! `scrape` asks for the page over loopback while 64 answers are made, and prints how long that took and how large the page
-//! is. `decode` has one answer, and then eight at once, made in this process by the scripted engine, which takes
+//! is; and, made in this process at the same time, how much of that is work: to write the page once all was taken (which
+//! waits for nothing), and to take it (which waits for the supervisors' turns). The rest of a scrape is the way over the
+//! socket, and the wait for a core that others use. `decode` has one answer, and then eight at once, made in this process by the scripted engine, which takes
 //! microseconds a token; each measurement is a process of its own, with the recorder installed or not, in alternation. What
 //! that cannot tell from noise, `counting` measures: what a lane records for a step of one token, over and over. No time is
 //! judged by exit code.
@@ -22,11 +24,10 @@ mod support;
 
 use std::process::Command;
 
-use domain::generation::ContextPolicy;
-use domain::{GenerationEvent, Message, ModelName, Prompt, RequestId, Sampling, Tools};
+use domain::GenerationEvent;
 use futures_util::future::join_all;
 use model_host::HostConfig;
-use support::{Scene, get};
+use support::{Scene, get, request};
 use telemetry::{Metrics, names};
 use testkit::scripted::{Answer, ScriptedLoader};
 use tokio::time::{Duration, Instant};
@@ -58,49 +59,51 @@ async fn scene() -> Scene {
 
 /// One answer to its end, or until it is dropped.
 async fn answer(scene: &Scene, seed: u64, tokens: u32) {
-    let request = model_host::Request {
-        id: RequestId::new(format!("bench-{seed}")),
-        model: ModelName::new("tiny"),
-        prompt: Prompt::Chat(vec![Message::user("Hi")]),
-        sampling: Sampling {
-            max_tokens: tokens,
-            seed,
-            ..Sampling::greedy()
-        },
-        context: ContextPolicy::Refuse,
-        keep_alive: None,
-        tools: Tools::default(),
-    };
-    let mut stream = model_host::generate(&scene.host, request).await.unwrap();
+    let mut stream = model_host::generate(&scene.host, request(seed, tokens))
+        .await
+        .unwrap();
     while let Some(event) = stream.next().await {
         assert!(!matches!(event, GenerationEvent::Failed(_)), "{event:?}");
     }
 }
 
+/// How long something took, many times.
+fn spread(mut took: Vec<Duration>) -> String {
+    took.sort();
+    let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    let (middle, late, most) = (at(0.5), at(0.99), at(1.0));
+    format!("p50 {middle:.2} ms   p99 {late:.2} ms   max {most:.2} ms")
+}
+
 async fn scrape() {
-    Metrics::install().unwrap();
+    let recorder = Metrics::install().unwrap();
     let scene = scene().await;
     let busy = join_all((0..BUSY).map(|seed| answer(&scene, seed, 1 << 19)));
     let scraping = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let before = scene.control.counts().steps;
-        let (mut took, mut size) = (Vec::new(), 0);
+        let administration = scene.root.administration();
+        let (mut took, mut taken, mut written, mut size) = <(Vec<_>, Vec<_>, Vec<_>, _)>::default();
         for _ in 0..SCRAPES {
             tokio::time::sleep(Duration::from_millis(10)).await;
             let begun = Instant::now();
             let page = get(scene.address, "/metrics").await;
-            took.push(begun.elapsed().as_secs_f64() * 1e3);
+            took.push(begun.elapsed());
             size = page.body.len();
+            let begun = Instant::now();
+            let vitals = administration.vitals(Duration::from_secs(2)).await;
+            taken.push(begun.elapsed());
+            let begun = Instant::now();
+            let mut text = recorder.render();
+            text.push_str(&vitals.to_prometheus());
+            written.push(begun.elapsed());
+            assert!(text.len() > size / 2, "the same page");
         }
         let steps = scene.control.counts().steps - before;
-        took.sort_by(f64::total_cmp);
-        let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
-        println!(
-            "scrape while {BUSY} answer   p50 {:.2} ms   p99 {:.2} ms   max {:.2} ms   {size} bytes   {steps} steps meanwhile",
-            at(0.5),
-            at(0.99),
-            at(1.0)
-        );
+        println!("while {BUSY} answer, {steps} steps meanwhile, a page of {size} bytes:");
+        println!("    a scrape over loopback   {}", spread(took));
+        println!("    of that, to take it      {}", spread(taken));
+        println!("    and to write it          {}", spread(written));
     };
     tokio::select! {
         _ = busy => unreachable!("they last longer"),

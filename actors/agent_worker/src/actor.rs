@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use toolbox::Tool;
+use tracing::Instrument;
 
 use crate::drive::Drive;
 use crate::keeper::Keeper;
@@ -163,6 +164,13 @@ impl AgentWorker {
     // A token's life, stop 3: the turn leaves the inbox and is driven.
     fn start(&mut self, start: Start) {
         while self.answers.try_join_next().is_some() {}
+        // Often another turn's end is in hand.
+        let listener = |listener: &Asker| (listener.events().clone(), listener.turn().clone());
+        let listener = self.seed.turns.lock().listener(start.key).map(listener);
+        let Some((listener, turn)) = listener else {
+            return;
+        };
+        let _turn = turn.enter();
         let toolbox = self.seed.tools.of(&start.settings, self.own_tools(&start));
         let now = Instant::now().into_std();
         let mut turns = self.seed.turns.lock();
@@ -172,9 +180,6 @@ impl AgentWorker {
             |call| assess(&toolbox, call),
             now,
         );
-        let Some(listener) = turns.listener(start.key).map(|l| l.events().clone()) else {
-            return;
-        };
         drop(turns);
         let halt = CancellationToken::new();
         self.running = Some((start.key, halt.clone()));
@@ -193,8 +198,8 @@ impl AgentWorker {
             halt,
             answered: Arc::clone(&self.answered),
         };
-        self.answers
-            .spawn(async move { report.send(drive.run().await) });
+        let answer = async move { report.send(drive.run().await) };
+        self.answers.spawn(answer.in_current_span());
     }
 
     /// The tools of memory belong to the turn: whose memories they reach is in its settings.
@@ -255,7 +260,7 @@ impl Message<RunTurn> for AgentWorker {
     type Reply = Result<(), GenerationError>;
 
     async fn handle(&mut self, turn: RunTurn, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
-        let asker = Asker::new(turn.events)?;
+        let asker = Asker::new(turn.events, self.inbox.turn())?;
         let guard = self.inbox.work(format!("turn {}", turn.id));
         let (key, effects) = {
             let mut turns = self.seed.turns.lock();
@@ -285,7 +290,7 @@ impl Message<ContinueTurn> for AgentWorker {
         turn: ContinueTurn,
         _: &mut Context<Self, Self::Reply>,
     ) -> Self::Reply {
-        let asker = Asker::new(turn.events)?;
+        let asker = Asker::new(turn.events, self.inbox.turn())?;
         let guard = self.inbox.work(format!("turn {}", turn.id));
         let (key, effects) = {
             let mut turns = self.seed.turns.lock();

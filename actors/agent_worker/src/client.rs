@@ -13,10 +13,11 @@ use kameo::reply::Reply;
 use model_host::ModelHost;
 use supervision::{
     AskError, ChildSpec, Handle, Instances, Policy, Restart, Shutdown, StartChildError,
-    SupervisorSpec,
+    SupervisorSpec, TURN,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 use crate::actor::{AgentWorker, Kept, Seed};
 use crate::keeper::{Keeper, WallClock};
@@ -186,6 +187,7 @@ impl Agents {
         settings: TurnSettings,
     ) -> Result<TurnStream, GenerationError> {
         let (events, receiver) = mpsc::channel(EVENTS);
+        let span = span(&id, conversation, &settings);
         // A token's life, stop 2: the turn becomes a message; its stream is made here.
         let turn = RunTurn {
             id: id.clone(),
@@ -193,7 +195,8 @@ impl Agents {
             settings,
             events,
         };
-        self.send(conversation, turn, |refused| refused).await?;
+        let sent = self.send(conversation, turn, |refused| refused);
+        sent.instrument(span).await?;
         Ok(TurnStream::new(id, receiver))
     }
 
@@ -213,6 +216,7 @@ impl Agents {
             return Ok(None);
         };
         let (events, receiver) = mpsc::channel(EVENTS);
+        let span = span(&left.turn, conversation, &settings);
         let turn = ContinueTurn {
             id: left.turn.clone(),
             text: left.user.content,
@@ -220,7 +224,8 @@ impl Agents {
             log: left.steps.into_iter().map(|step| step.record).collect(),
             events,
         };
-        self.send(conversation, turn, |refused| refused).await?;
+        let sent = self.send(conversation, turn, |refused| refused);
+        sent.instrument(span).await?;
         Ok(Some(TurnStream::new(left.turn, receiver)))
     }
 
@@ -334,6 +339,19 @@ impl Agents {
             retry_after_ms: 10_000,
         })
     }
+}
+
+/// One turn of a conversation, from its text to its last event. Field names by OpenTelemetry's semantic conventions for
+/// generative AI.
+fn span(id: &RequestId, conversation: &ConversationId, settings: &TurnSettings) -> Span {
+    tracing::error_span!(
+        target: TURN,
+        "turn",
+        request_id = %id,
+        gen_ai.operation.name = "invoke_agent",
+        gen_ai.conversation.id = %conversation,
+        gen_ai.request.model = %settings.model,
+    )
 }
 
 /// Part of the worker's place in the tree, therefore short and without a separator.

@@ -15,11 +15,13 @@ use domain::{
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use model_host::Request;
+use supervision::TURN;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use toolbox::Toolbox;
+use tracing::Instrument;
 
 use crate::actor::Kept;
 use crate::agent_run::{AgentRun, Input, ModelCall, Order};
@@ -241,9 +243,15 @@ impl Drive {
             return;
         };
         let (toolbox, cancelled) = (self.toolbox.clone(), under_way.cancelled.clone());
-        let running = under_way
-            .tools
-            .spawn(async move { outcome(toolbox.call(&call, &cancelled).await) });
+        let span = tracing::error_span!(
+            target: TURN,
+            "execute_tool",
+            gen_ai.operation.name = "execute_tool",
+            gen_ai.tool.name = call.name,
+            gen_ai.tool.call.id = %id,
+        );
+        let calling = async move { outcome(toolbox.call(&call, &cancelled).await) };
+        let running = under_way.tools.spawn(calling.instrument(span));
         under_way.calls.insert(running.id(), id);
     }
 

@@ -2,6 +2,7 @@
 
 use domain::{FieldError, TurnEvent};
 use tokio::sync::mpsc::{self, OwnedPermit};
+use tracing::Span;
 
 use crate::turns::Listener;
 
@@ -10,6 +11,8 @@ use crate::turns::Listener;
 pub(crate) struct Asker {
     events: mpsc::Sender<TurnEvent>,
     last: OwnedPermit<TurnEvent>,
+    /// The turn's span. It outlives a crash with the turn.
+    turn: Span,
 }
 
 impl Asker {
@@ -17,7 +20,7 @@ impl Asker {
     ///
     /// # Errors
     /// `events` when the channel has no room for it and one other.
-    pub(crate) fn new(events: mpsc::Sender<TurnEvent>) -> Result<Self, FieldError> {
+    pub(crate) fn new(events: mpsc::Sender<TurnEvent>, turn: Span) -> Result<Self, FieldError> {
         let refuse = |room: usize| {
             let allowed = "an open channel with room for at least 2 events";
             Err(FieldError::new(
@@ -30,7 +33,7 @@ impl Asker {
             return refuse(events.capacity());
         }
         match events.clone().try_reserve_owned() {
-            Ok(last) => Ok(Self { events, last }),
+            Ok(last) => Ok(Self { events, last, turn }),
             Err(_) => refuse(0),
         }
     }
@@ -40,8 +43,18 @@ impl Asker {
         &self.events
     }
 
+    /// The span that whatever is done for the turn is logged in.
+    pub(crate) fn turn(&self) -> &Span {
+        &self.turn
+    }
+
     /// The last event. Never waits.
     pub(crate) fn end(self, event: TurnEvent) {
+        let ended = match &event {
+            TurnEvent::Failed(_) => "failed",
+            _ => "ended",
+        };
+        self.turn.in_scope(|| tracing::debug!("{ended}"));
         self.last.send(event);
     }
 }
@@ -59,7 +72,7 @@ mod tests {
     #[test]
     fn the_last_event_finds_its_place_in_a_full_channel() {
         let (sender, mut events) = mpsc::channel(2);
-        let asker = Asker::new(sender).unwrap();
+        let asker = Asker::new(sender, Span::none()).unwrap();
         asker
             .events()
             .try_send(TurnEvent::Queued { position: 1 })
@@ -83,11 +96,14 @@ mod tests {
     #[test]
     fn a_channel_without_room_is_refused() {
         let (small, _events) = mpsc::channel(1);
-        assert_eq!(Asker::new(small).map_err(|e| e.field).err(), Some("events"));
+        assert_eq!(
+            Asker::new(small, Span::none()).map_err(|e| e.field).err(),
+            Some("events")
+        );
         let (closed, events) = mpsc::channel(4);
         drop(events);
         assert_eq!(
-            Asker::new(closed).map_err(|e| e.field).err(),
+            Asker::new(closed, Span::none()).map_err(|e| e.field).err(),
             Some("events")
         );
     }
@@ -95,7 +111,7 @@ mod tests {
     #[test]
     fn a_dropped_reader_is_gone() {
         let (sender, events) = mpsc::channel(2);
-        let asker = Asker::new(sender).unwrap();
+        let asker = Asker::new(sender, Span::none()).unwrap();
         assert!(!asker.is_gone());
         drop(events);
         assert!(asker.is_gone());

@@ -14,18 +14,19 @@ use kameo::reply::{DelegatedReply, ReplySender};
 use supervision::{AlarmDue, Birth, ChildSpec, Handle, Inbox, WorkGuard};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::file::FileError;
 use crate::messages::{
-    ConfigError, Current, Diff, Differences, Get, History, Reload, Revised, Rollback, Status,
-    Subscribe, Update,
+    ConfigError, Current, Diff, Differences, Get, History, Rehearse, Reload, Revised, Rollback,
+    Status, Subscribe, Update,
 };
 use crate::news::{News, Subscription};
-use crate::patience::perform;
+use crate::patience::{perform, rehearse};
 use crate::quiet::Quiet;
 use crate::revisions::{Author, PlanError, Revision};
 use crate::status::{StatusBoard, StatusReader, Watching};
-use crate::store::{Store, Wish};
+use crate::store::{Outlook, Store, Wish};
 
 /// The name in the tree.
 pub const CHILD_ID: &str = "chat_config";
@@ -86,6 +87,8 @@ struct Job {
     wish: Wish,
     /// Nobody, if this actor asked itself.
     asker: Option<Asker>,
+    /// Whose turn it is.
+    turn: tracing::Span,
     /// A graceful stop waits for it.
     guard: WorkGuard,
 }
@@ -192,6 +195,7 @@ impl ChatConfig {
             },
             wish,
             asker,
+            turn: self.inbox.turn(),
             guard: self.inbox.work(label),
         }
     }
@@ -211,18 +215,42 @@ impl ChatConfig {
         while !self.writing
             && let Some(job) = self.waiting.pop_front()
         {
-            // What is too late now will not be in time after a look at the disk.
-            let late = match job.wish {
-                Wish::Update { expected, .. } | Wish::Rollback { expected, .. } => {
-                    self.seed.store.revisions().expect(expected).err()
-                }
-                Wish::Reload => None,
-            };
-            match late {
-                Some(error) => answer(job.asker, Err(error.into())),
-                None => self.on_disk(job),
+            match self.in_time(&job.wish) {
+                Err(error) => answer(job.asker, Err(error)),
+                Ok(()) => self.on_disk(job),
             }
         }
+    }
+
+    /// What is too late now will not be in time after a look at the disk.
+    fn in_time(&self, wish: &Wish) -> Result<(), ConfigError> {
+        match wish {
+            Wish::Update { expected, .. } | Wish::Rollback { expected, .. } => {
+                Ok(self.seed.store.revisions().expect(*expected)?)
+            }
+            Wish::Reload => Ok(()),
+        }
+    }
+
+    /// Looks what a wish would come to, beside what is written: it changes nothing. As many at once as may wait.
+    fn look_ahead(
+        &mut self,
+        who: &str,
+        wish: Wish,
+    ) -> Result<impl Future<Output = Result<Outlook, ConfigError>> + use<>, ConfigError> {
+        while self.tasks.try_join_next().is_some() {}
+        let waiting = self.tasks.len();
+        if waiting >= WAITING {
+            return Err(ConfigError::Busy { waiting });
+        }
+        self.in_time(&wish)?;
+        let job = self.job(who, wish, "looking ahead at a change of settings", None);
+        let store = self.seed.store.clone();
+        Ok(async move {
+            let outlook = rehearse(&store, job.author, job.wish).await;
+            drop(job.guard);
+            outlook
+        })
     }
 
     fn on_disk(&mut self, job: Job) {
@@ -230,7 +258,8 @@ impl ChatConfig {
         let me = self.me.clone();
         let store = self.seed.store.clone();
         while self.tasks.try_join_next().is_some() {}
-        self.tasks.spawn(async move {
+        let turn = job.turn.clone();
+        let writing = async move {
             let is_look = job.wish == Wish::Reload;
             let done = perform(&store, job.author, job.wish).await;
             let written = Written {
@@ -240,7 +269,8 @@ impl ChatConfig {
                 guard: job.guard,
             };
             tell(&me, written).await;
-        });
+        };
+        self.tasks.spawn(writing.instrument(turn));
     }
 
     /// Tells everybody of the revisions they have not heard of: this process's own, and those of others that were found
@@ -345,6 +375,20 @@ impl ChatConfig {
     }
 }
 
+/// An update as a wish, if it is not too large.
+fn counted(update: Update) -> Result<(String, Wish), ConfigError> {
+    let Update {
+        who,
+        expected,
+        changes,
+    } = update;
+    let (given, most) = (changes.len(), CHANGES);
+    if given > most {
+        return Err(ConfigError::TooMany { given, most });
+    }
+    Ok((who, Wish::Update { expected, changes }))
+}
+
 fn answer(asker: Option<Asker>, result: Result<Current, ConfigError>) {
     if let Some(asker) = asker {
         asker.send(result);
@@ -356,18 +400,35 @@ impl Message<Update> for ChatConfig {
 
     async fn handle(&mut self, wish: Update, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
         let (delegated, asker) = ctx.reply_sender();
-        let given = wish.changes.len();
-        if given > CHANGES {
-            let most = CHANGES;
-            answer(asker, Err(ConfigError::TooMany { given, most }));
-        } else {
-            let Update {
-                who,
-                expected,
-                changes,
-            } = wish;
-            let wish = Wish::Update { expected, changes };
-            self.accept(&who, wish, "writing a change of settings", asker);
+        match counted(wish) {
+            Ok((who, wish)) => self.accept(&who, wish, "writing a change of settings", asker),
+            Err(error) => answer(asker, Err(error)),
+        }
+        delegated
+    }
+}
+
+impl Message<Rehearse> for ChatConfig {
+    type Reply = DelegatedReply<Result<Outlook, ConfigError>>;
+
+    async fn handle(
+        &mut self,
+        Rehearse(wish): Rehearse,
+        ctx: &mut Context<Self, Self::Reply>,
+    ) -> Self::Reply {
+        let (delegated, asker) = ctx.reply_sender();
+        match counted(wish).and_then(|(who, wish)| self.look_ahead(&who, wish)) {
+            Ok(outlook) => drop(self.tasks.spawn(async move {
+                let outlook = outlook.await;
+                if let Some(asker) = asker {
+                    asker.send(outlook);
+                }
+            })),
+            Err(error) => {
+                if let Some(asker) = asker {
+                    asker.send(Err(error));
+                }
+            }
         }
         delegated
     }

@@ -7,11 +7,13 @@ use supervision::{AskError, Handle};
 
 use crate::actor::ChatConfig;
 use crate::messages::{
-    ConfigError, Diff, Differences, Get, History, Reload, Rollback, Status, Subscribe, Update,
+    ConfigError, Diff, Differences, Get, History, Rehearse, Reload, Rollback, Status, Subscribe,
+    Update,
 };
 use crate::news::Subscription;
 use crate::revisions::Revision;
 use crate::status::StatusReader;
+use crate::store::Outlook;
 
 /// A question takes microseconds; this also covers a restart.
 const QUESTION: Duration = Duration::from_secs(5);
@@ -40,6 +42,14 @@ pub async fn update(
 ) -> Result<Arc<Revision>, ConfigError> {
     let current = config.ask(wish, CHANGE).await.map_err(refused)?;
     Ok(current.0)
+}
+
+/// What the changes would come to; nothing is changed.
+///
+/// # Errors
+/// As [`update`].
+pub async fn rehearse(config: &Handle<ChatConfig>, wish: Update) -> Result<Outlook, ConfigError> {
+    config.ask(Rehearse(wish), CHANGE).await.map_err(refused)
 }
 
 /// Goes back to an earlier revision, by making a new one.

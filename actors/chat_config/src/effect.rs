@@ -41,10 +41,8 @@ impl fmt::Display for Effect {
     }
 }
 
-/// The page of issue 8.
-const PAGE: Effect = Effect::NotYet {
-    by: "the page (issue 8)",
-};
+/// Nobody reads these yet.
+const PAGE: Effect = Effect::NotYet { by: "the web page" };
 
 /// Sections as a whole.
 const SECTIONS: [(&str, Effect); 13] = [
@@ -64,11 +62,12 @@ const SECTIONS: [(&str, Effect); 13] = [
 ];
 
 /// Settings that differ from their section.
-const SINGLE: [(&str, Effect); 28] = [
+const SINGLE: [(&str, Effect); 30] = [
     ("agents.*.documents", Effect::NextStart),
     ("agents.*.model", Effect::NextStart),
     ("chat.context", Effect::NextTurn),
     ("chat.system", Effect::NextTurn),
+    ("limits.connections", Effect::AtOnce),
     ("model.crash_budget", Effect::AtOnce),
     ("model.keep_alive", Effect::AtOnce),
     ("model.max_batch", Effect::AtOnce),
@@ -85,6 +84,7 @@ const SINGLE: [(&str, Effect); 28] = [
     ("model.top_p", Effect::NextTurn),
     ("recall.decay_per_day", Effect::NextStart),
     ("recall.model", Effect::NextStart),
+    ("telemetry.log_format", Effect::NextStart),
     ("tools.mcp.*.args", Effect::AtOnce),
     ("tools.mcp.*.command", Effect::AtOnce),
     ("tools.mcp.*.cwd", Effect::AtOnce),

@@ -18,9 +18,10 @@ use crate::refusal::{Origin, Refusal, Refusals};
 pub const ENVIRONMENT_PREFIX: &str = "PARAPHYM_";
 
 /// Variables with a name of their own, from before there were sections. They win over the long names.
-const SHORT_NAMES: [(&str, &str); 13] = [
+const SHORT_NAMES: [(&str, &str); 14] = [
     ("PARAPHYM_BIND", "realtime.bind"),
     ("PARAPHYM_LOG", "telemetry.log"),
+    ("PARAPHYM_LOG_FORMAT", "telemetry.log_format"),
     ("PARAPHYM_MAX_TOKENS", "model.max_tokens"),
     ("PARAPHYM_MEMORY_LIMIT", "memory.limit"),
     ("PARAPHYM_MIN_P", "model.min_p"),

@@ -40,14 +40,14 @@ pub use flat::{Flat, to_toml};
 pub use instructions::instructions;
 pub use layers::{ENVIRONMENT_PREFIX, Layers};
 pub use messages::{
-    ConfigError, Current, Diff, Differences, Get, History, Reload, Revised, Rollback, Status,
-    Subscribe, Update,
+    ConfigError, Current, Diff, Differences, Get, History, Rehearse, Reload, Revised, Rollback,
+    Status, Subscribe, Update,
 };
 pub use news::{Heard, NEWS, Subscription};
 pub use refusal::{Origin, Refusal, Refusals};
 pub use revisions::{Author, Cause, Change, Changed, HISTORY, PlanError, Revision, Revisions};
 pub use settings::Settings;
 pub use status::{ConfigStatus, Refused, StatusReader, Watching};
-pub use store::{Store, Wish};
+pub use store::{Outlook, Store, Wish};
 pub use units::{Size, Span, UnitError};
 pub use watch::Changes;

@@ -26,6 +26,11 @@ pub struct Update {
     pub changes: Vec<Change>,
 }
 
+/// Asks what an [`Update`] would come to, and changes nothing. Answered with an [`crate::Outlook`], or refused as the update
+/// would be; what waits to be written is not counted in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rehearse(pub Update);
+
 /// Asks to go back to an earlier revision, by making a new one. Answered as [`Update`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rollback {

@@ -161,8 +161,8 @@ pub struct Author {
     pub at: SystemTime,
 }
 
-/// All settings, now and lately.
-#[derive(Debug)]
+/// All settings, now and lately. A copy is cheap, and lives its own life.
+#[derive(Clone, Debug)]
 pub struct Revisions {
     catalogue: Arc<Catalogue>,
     layers: Layers,

@@ -27,7 +27,7 @@ pub use personality::{Expertise, Personality, Tone, Verbosity};
 pub use realtime::Realtime;
 pub use recall::Recall;
 pub use server::{Auth, Server};
-pub use telemetry::Telemetry;
+pub use telemetry::{LogFormat, Telemetry};
 pub use tools::{Approval, McpServer, Tools};
 pub use ui::{Animations, Colours, Density, Layout, Theme, Ui};
 

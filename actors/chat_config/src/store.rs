@@ -3,6 +3,8 @@
 //! A file is read and written by one at a time: by one thread of a process, and by one process. What another did meanwhile
 //! is taken over before anything else is done, so nobody writes over what they did not see.
 
+mod rehearsal;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::catalogue::Catalogue;
@@ -15,6 +17,8 @@ use crate::messages::ConfigError;
 use crate::refusal::{Origin, Refusal, Refusals};
 use crate::revisions::{Author, Change, Changed, PlanError, Revision, Revisions};
 use crate::watch::Changes;
+
+pub use rehearsal::Outlook;
 
 /// The settings of one process: opened before the tree starts, so that a bad file is told to whoever starts it.
 #[derive(Clone)]
@@ -169,15 +173,9 @@ impl Store {
     pub fn perform(&self, author: &Author, wish: &Wish) -> Result<Arc<Revision>, ConfigError> {
         let mut known = self.known();
         let _lock = known.file.lock()?;
-        match self.catch_up(&mut known, author) {
-            // What somebody is still editing is not written over.
-            Err(ConfigError::Plan(PlanError::Refused(_))) if *wish != Wish::Reload => {
-                let path = self.path();
-                return Err(FileError::Edited { path }.into());
-            }
-            other => other?,
-        }
-        let planned = self.plan(author, wish)?;
+        let taken = self.catch_up(&mut known, author);
+        taken.map_err(|error| self.meant(error, wish))?;
+        let planned = planned(&self.revisions(), author, wish)?;
         if let Some(planned) = planned {
             let text = to_toml(planned.own()).map_err(|error| self.failed(&error))?;
             // A file without a history is taken for the first revision: this one is not.
@@ -192,33 +190,27 @@ impl Store {
         Ok(self.current())
     }
 
-    fn plan(&self, author: &Author, wish: &Wish) -> Result<Option<Revision>, PlanError> {
-        let revisions = self.revisions();
-        match wish {
-            Wish::Update { expected, changes } => {
-                revisions.update(author.clone(), *expected, changes)
+    /// What somebody is still editing is not written over, and not what is wished for is wrong.
+    fn meant(&self, error: ConfigError, wish: &Wish) -> ConfigError {
+        match error {
+            ConfigError::Plan(PlanError::Refused(_)) if *wish != Wish::Reload => {
+                let path = self.path();
+                FileError::Edited { path }.into()
             }
-            Wish::Rollback { expected, to } => revisions.roll_back(author.clone(), *expected, *to),
-            Wish::Reload => Ok(None),
+            other => other,
         }
     }
 
     /// Only a file that is accepted becomes known.
     fn catch_up(&self, known: &mut Known, author: &Author) -> Result<(), ConfigError> {
-        let text = known.file.read()?;
-        let history = history_of(&known.file);
-        if text == known.text && history == known.history {
+        let Some(news) = known.news()? else {
             return Ok(());
-        }
-        let (records, _) = history::parse(&history);
-        let found = text.as_deref().unwrap_or_default();
-        let taken = self
-            .revisions()
-            .catch_up(&records, found, author.clone())
-            .map_err(PlanError::Refused)?;
-        known.text = text;
-        known.history = history;
-        if taken && last(&records) != self.current().number {
+        };
+        let taken = news.take_over(&mut self.revisions(), author)?;
+        let recorded = last(&news.records);
+        known.text = news.text;
+        known.history = news.history;
+        if taken && recorded != self.current().number {
             self.record(known);
         }
         Ok(())
@@ -243,6 +235,52 @@ impl Store {
             verb: "written",
             reason: error.to_string(),
         }
+    }
+}
+
+/// What others did to the file since it was read or written last.
+struct News {
+    text: Option<String>,
+    history: String,
+    records: Vec<Record>,
+}
+
+impl Known {
+    /// None if nobody did anything.
+    fn news(&self) -> Result<Option<News>, FileError> {
+        let text = self.file.read()?;
+        let history = history_of(&self.file);
+        if text == self.text && history == self.history {
+            return Ok(None);
+        }
+        let (records, _) = history::parse(&history);
+        Ok(Some(News {
+            text,
+            history,
+            records,
+        }))
+    }
+}
+
+impl News {
+    /// Whether there was anything; with a bad file nothing is taken over.
+    fn take_over(&self, revisions: &mut Revisions, author: &Author) -> Result<bool, PlanError> {
+        let found = self.text.as_deref().unwrap_or_default();
+        let taken = revisions.catch_up(&self.records, found, author.clone());
+        taken.map_err(PlanError::Refused)
+    }
+}
+
+/// The revision that a wish would make.
+fn planned(
+    revisions: &Revisions,
+    author: &Author,
+    wish: &Wish,
+) -> Result<Option<Revision>, PlanError> {
+    match wish {
+        Wish::Update { expected, changes } => revisions.update(author.clone(), *expected, changes),
+        Wish::Rollback { expected, to } => revisions.roll_back(author.clone(), *expected, *to),
+        Wish::Reload => Ok(None),
     }
 }
 

@@ -19,6 +19,7 @@ use supervision::{Birth, ChildSpec, Handle, Inbox, Shutdown, WorkGuard};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Span;
 
 use crate::archive::{Archive, Failure};
 use crate::batch::{self, Errand};
@@ -100,6 +101,8 @@ struct Asked<W: Work> {
     work: W,
     answer: Option<Reply<W>>,
     to: Answering<W>,
+    /// Whose turn it is.
+    turn: Span,
     /// A graceful stop waits for it.
     _guard: WorkGuard,
 }
@@ -117,6 +120,10 @@ impl<W: Work> Errand for Asked<W> {
 
     fn writes(&self) -> bool {
         W::WRITES
+    }
+
+    fn turn(&self) -> Span {
+        self.turn.clone()
     }
 
     fn carry_out(&mut self, archive: &Archive) -> Result<(), Failure> {
@@ -250,6 +257,7 @@ impl ConversationStore {
             work,
             answer: refused.clone().map(Err),
             to,
+            turn: self.inbox.turn(),
             _guard: self.inbox.work("writing to the conversation file"),
         });
         if refused.is_some() {

@@ -15,6 +15,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::config::{Place, StoreConfig};
 use crate::control_log::{Holding, holding};
 use crate::error::StoreError;
+use crate::hold::Hold;
 use crate::process::Process;
 use crate::schema::{self, APPLICATION, NEWEST};
 use crate::turn_log;
@@ -36,6 +37,8 @@ pub struct Archive {
     owner: String,
     /// The control log may hold something else than when it was looked at last.
     log_changed: Cell<bool>,
+    /// Let go after the file is closed.
+    _hold: Option<Hold>,
 }
 
 /// Why a request could not be carried out.
@@ -70,13 +73,15 @@ impl Archive {
     /// `interrupted` from then on. `now_ms` is the wall clock, in milliseconds since 1970-01-01 UTC.
     ///
     /// # Errors
-    /// `Foreign`, `Newer`, `Damaged`, `ReadOnly`, `Full`, `Locked`, `Disk`; a file that was there is then as it was.
+    /// `Taken`, `Foreign`, `Newer`, `Damaged`, `ReadOnly`, `Full`, `Locked`, `Disk`; a file that was there is then as it was.
     pub fn open(config: &StoreConfig, now_ms: i64) -> Result<Self, StoreError> {
         let path = config.shown();
+        let mut hold = None;
         let connection = match &config.place {
             Place::Memory => Connection::open_in_memory(),
             Place::File(file) => {
                 make(file).map_err(|error| not_made(file, &error))?;
+                hold = config.alone.then(|| Hold::of(file)).transpose()?;
                 let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
                 Connection::open_with_flags(file, flags)
             }
@@ -95,6 +100,7 @@ impl Archive {
             path,
             owner: Process::this().owner(&opening),
             log_changed: Cell::new(true),
+            _hold: hold,
         })
     }
 
@@ -181,7 +187,7 @@ fn lost(how: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
-fn not_made(file: &Path, error: &io::Error) -> StoreError {
+pub(crate) fn not_made(file: &Path, error: &io::Error) -> StoreError {
     let (path, reason) = (file.to_owned(), error.to_string());
     match error.kind() {
         io::ErrorKind::InvalidData => StoreError::Damaged { path, reason },

@@ -7,6 +7,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rusqlite::{Connection, ErrorCode};
+use tracing::Span;
 
 use crate::archive::{Archive, Failure};
 use crate::error::StoreError;
@@ -17,6 +18,10 @@ pub(crate) trait Errand: Send {
     fn name(&self) -> &'static str;
     /// Whether it changes the file.
     fn writes(&self) -> bool;
+    /// The span of the turn that asks: what is logged of it is logged there.
+    fn turn(&self) -> Span {
+        Span::none()
+    }
     /// Does it, and keeps the answer. It may be asked again.
     fn carry_out(&mut self, archive: &Archive) -> Result<(), Failure>;
     /// This is the answer, whatever it was before.
@@ -100,6 +105,7 @@ fn within_savepoint<E: Errand + ?Sized>(
     archive: &Archive,
     errand: &mut Box<E>,
 ) -> Result<(), Failure> {
+    let _turn = errand.turn().entered();
     let at = &archive.connection;
     say(at, "SAVEPOINT one")?;
     let done = catch_unwind(AssertUnwindSafe(|| errand.carry_out(archive)));

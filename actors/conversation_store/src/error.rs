@@ -77,6 +77,17 @@ pub enum StoreError {
         /// How to make room.
         way_out: &'static str,
     },
+    /// Another wants it alone, as we do.
+    #[error(
+        "{path} is held by {}: end that one, or name another file; nothing was changed",
+        pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    )]
+    Taken {
+        /// Where it lies.
+        path: PathBuf,
+        /// Which process, if it says so and is seen.
+        pid: Option<u32>,
+    },
     /// Another process writes for longer than is waited for.
     #[error(
         "{path} is being written by another process: try again in a moment; nothing was stored"

@@ -26,6 +26,7 @@ mod conversations;
 #[cfg(test)]
 mod crash_tests;
 pub mod error;
+mod hold;
 pub mod limits;
 pub mod memories;
 pub mod messages;

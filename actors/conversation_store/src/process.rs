@@ -34,17 +34,24 @@ impl Process {
 
     /// Whether the process of this text is alive. A text that says nothing of a process is of none.
     pub(crate) fn is_alive(owner: &str) -> bool {
+        Self::alive(owner).is_some()
+    }
+
+    /// The number of the process of this text, if it is alive.
+    pub(crate) fn alive(owner: &str) -> Option<u32> {
         let mut parts = owner.split(' ');
         let mut next = || parts.next().unwrap_or_default();
         let (pid, ticks, from) = (next(), next(), next());
         let (Ok(pid), Ok(ticks)) = (pid.parse::<u32>(), ticks.parse::<u64>()) else {
-            return false;
+            return None;
         };
-        if pid == std::process::id() {
+        let alive = if pid == std::process::id() {
             let this = Self::this();
-            return ticks == this.started && from == this.boot;
-        }
-        from == boot() && started(pid) == Some(ticks)
+            ticks == this.started && from == this.boot
+        } else {
+            from == boot() && started(pid) == Some(ticks)
+        };
+        alive.then_some(pid)
     }
 }
 

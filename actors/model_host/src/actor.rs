@@ -14,9 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cache_janitor::CacheJanitor;
-use domain::{
-    FieldError, GenerationError, GenerationEvent, KeepAlive, ModelName, Prompt, RequestId,
-};
+use domain::{FieldError, GenerationError, KeepAlive, ModelName, Prompt, RequestId};
 use engine::{ModelLoader, ModelSource};
 use kameo::Reply;
 use kameo::actor::{Actor, ActorRef};
@@ -27,9 +25,10 @@ use memory_governor::MemoryGovernor;
 use supervision::{
     AskError, Birth, ChildSpec, Handle, Inbox, Instances, Policy, Restart, Shutdown, SupervisorSpec,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::book::{Ask, Book, Job, NotIn, Wish};
 use crate::config::HostConfig;
@@ -187,7 +186,8 @@ impl Message<Generate> for ModelHost {
             tools: wish.tools,
         }));
         // A token's life, stop 4: accepted into the book of its model, or refused.
-        let job = job(wish.id, ask, wish.events, wish.keep_alive);
+        let outlet = Outlet::new(wish.events, self.inbox.turn());
+        let job = job(wish.id, ask, outlet, wish.keep_alive);
         self.accept(wish.model, job, asker, ctx.actor_ref());
         delegated
     }
@@ -205,7 +205,8 @@ impl Message<Warm> for ModelHost {
 
     async fn handle(&mut self, wish: Warm, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
         let (delegated, asker) = ctx.reply_sender();
-        let job = job(wish.id, Wish::Warm, wish.events, wish.keep_alive);
+        let outlet = Outlet::new(wish.events, self.inbox.turn());
+        let job = job(wish.id, Wish::Warm, outlet, wish.keep_alive);
         self.accept(wish.model, job, asker, ctx.actor_ref());
         delegated
     }
@@ -262,7 +263,8 @@ impl Message<Unload> for ModelHost {
     async fn handle(&mut self, wish: Unload, ctx: &mut Context<Self, Self::Reply>) -> Self::Reply {
         let (delegated, asker) = ctx.reply_sender();
         while self.tasks.try_join_next().is_some() {}
-        self.tasks.spawn(unload(self.seed.clone(), wish, asker));
+        let unloading = unload(self.seed.clone(), wish, asker);
+        self.tasks.spawn(unloading.in_current_span());
         delegated
     }
 }
@@ -344,12 +346,13 @@ impl ModelHost {
         let me = me.clone();
         let places = self.seed.rules.now().max_models;
         let tries = places.max(self.seed.roster.len());
-        self.tasks.spawn(async move {
+        let looking = async move {
             let found = looking.await;
             let looked_up = LookedUp { name, found, tries };
             // An error means that this life is over.
             drop(me.tell(looked_up).send().await);
-        });
+        };
+        self.tasks.spawn(looking.in_current_span());
     }
 
     /// Into the lane of that file, beginning one if there is none or the old one is ending.
@@ -422,13 +425,7 @@ impl ModelHost {
     }
 }
 
-fn job(
-    id: RequestId,
-    wish: Wish,
-    events: mpsc::Sender<GenerationEvent>,
-    keep_alive: Option<KeepAlive>,
-) -> Job {
-    let outlet = Outlet::new(events);
+fn job(id: RequestId, wish: Wish, outlet: Outlet, keep_alive: Option<KeepAlive>) -> Job {
     Job {
         id,
         wish,

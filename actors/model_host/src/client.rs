@@ -10,8 +10,10 @@ use domain::{
 };
 use futures_util::Stream;
 use kameo::error::Infallible;
-use supervision::{AskError, Handle};
+use supervision::{AskError, Handle, TURN};
 use tokio::sync::{mpsc, oneshot};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::actor::{CHILD_ID, Embedding, ModelHost};
 use crate::embedding::{self, Embed};
@@ -54,6 +56,11 @@ pub async fn generate(
     request: Request,
 ) -> Result<GenerationStream, GenerationError> {
     let (events, stream) = channel();
+    let operation = match request.prompt {
+        Prompt::Chat(_) => "chat",
+        Prompt::Text(_) => "text_completion",
+    };
+    let turn = span(operation, Some(&request.id), &request.model);
     let wish = Generate {
         id: request.id,
         model: request.model,
@@ -64,7 +71,8 @@ pub async fn generate(
         tools: request.tools,
         events,
     };
-    host.ask(wish, ACCEPT).await.map_err(refusal)?;
+    let asked = host.ask(wish, ACCEPT).instrument(turn);
+    asked.await.map_err(refusal)?;
     Ok(stream)
 }
 
@@ -79,13 +87,15 @@ pub async fn warm(
     keep_alive: Option<KeepAlive>,
 ) -> Result<GenerationStream, GenerationError> {
     let (events, stream) = channel();
+    let turn = span("warm", Some(&id), &model);
     let wish = Warm {
         id,
         model,
         keep_alive,
         events,
     };
-    host.ask(wish, ACCEPT).await.map_err(refusal)?;
+    let asked = host.ask(wish, ACCEPT).instrument(turn);
+    asked.await.map_err(refusal)?;
     Ok(stream)
 }
 
@@ -95,6 +105,14 @@ pub async fn warm(
 /// A field beyond its limit, no such model, one that could not be loaded, a full queue, an embedder that crashed twice on
 /// these texts, or a host that is down.
 pub async fn embed(
+    host: &Handle<ModelHost>,
+    request: EmbedRequest,
+) -> Result<Embeddings, GenerationError> {
+    let turn = span("embeddings", None, &request.model);
+    embedded(host, request).instrument(turn).await
+}
+
+async fn embedded(
     host: &Handle<ModelHost>,
     request: EmbedRequest,
 ) -> Result<Embeddings, GenerationError> {
@@ -158,6 +176,25 @@ impl Stream for GenerationStream {
         let polled = self.events.poll_recv(cx);
         polled.map(|event| Some(self.note(event)))
     }
+}
+
+/// What a model does for one request, until its last event, within whatever turn asks. Field names by OpenTelemetry's semantic
+/// conventions for generative AI, as of 1.37.
+fn span(operation: &'static str, id: Option<&RequestId>, model: &ModelName) -> Span {
+    tracing::error_span!(
+        target: TURN,
+        "generate",
+        otel.name = %format_args!("{operation} {model}"),
+        otel.kind = "internal",
+        gen_ai.operation.name = operation,
+        gen_ai.provider.name = "paraphym",
+        gen_ai.request.model = %model,
+        gen_ai.response.id = id.map(RequestId::as_str),
+        gen_ai.response.finish_reasons = Empty,
+        gen_ai.usage.input_tokens = Empty,
+        gen_ai.usage.output_tokens = Empty,
+        error.r#type = Empty,
+    )
 }
 
 fn channel() -> (mpsc::Sender<GenerationEvent>, GenerationStream) {

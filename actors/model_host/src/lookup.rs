@@ -79,9 +79,9 @@ pub(crate) async fn look_up(
     name: ModelName,
     permit: OwnedSemaphorePermit,
 ) -> Result<Found, GenerationError> {
-    let asked = name.clone();
+    let (asked, turn) = (name.clone(), tracing::Span::current());
     let found = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
+        let (_permit, _turn) = (permit, turn.entered());
         let source = resolve.resolve(&asked)?;
         // A source that is no file of this machine is told apart by its own words.
         let key = std::fs::canonicalize(&source.path).unwrap_or_else(|_| source.path.clone());

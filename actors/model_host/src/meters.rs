@@ -185,7 +185,12 @@ impl Drop for EmbedderMeters {
 
 /// A request was not accepted, or failed before its first step.
 pub(crate) fn refused(error: &GenerationError) {
-    let reason = match error {
+    counter!(REQUESTS_REFUSED, "reason" => kind_of(error)).increment(1);
+}
+
+/// What kind of failure it is, in a word.
+pub(crate) fn kind_of(error: &GenerationError) -> &'static str {
+    match error {
         GenerationError::Invalid(_) => "invalid",
         GenerationError::ModelNotFound { .. } => "model_not_found",
         GenerationError::LoadFailed { .. } => "load_failed",
@@ -197,6 +202,5 @@ pub(crate) fn refused(error: &GenerationError) {
         GenerationError::EngineStuck { .. } => "engine_stuck",
         GenerationError::Unavailable { .. } => "unavailable",
         GenerationError::Cancelled => "cancelled",
-    };
-    counter!(REQUESTS_REFUSED, "reason" => reason).increment(1);
+    }
 }

@@ -16,12 +16,12 @@ mod top;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::{Bytes, ModelName};
 
 use crate::size::parse_size;
 pub(crate) use config::{ConfigAction, Configs};
-pub(crate) use ctl::{Ctl, CtlConfig, Fault, Limited, Verb, loudness};
+pub(crate) use ctl::{Ctl, CtlConfig, CtlConnections, Fault, Limited, Verb, loudness};
 pub(crate) use history::{Export, Histories, HistoryAction};
 pub(crate) use memory::{Memories, MemoryAction, Whose};
 pub(crate) use model::{ModelAction, Models};
@@ -74,6 +74,9 @@ pub(crate) struct Machine {
     /// What is logged on standard error, for example info or supervision=debug,warn [env: PARAPHYM_LOG]
     #[arg(long, value_name = "FILTER", global = true)]
     pub(crate) log: Option<String>,
+    /// How a log line looks: text for people, or json, an object a line [default: text] [env: PARAPHYM_LOG_FORMAT]
+    #[arg(long, value_name = "FORMAT", value_enum, global = true)]
+    pub(crate) log_format: Option<Format>,
     /// The settings file [default: $XDG_CONFIG_HOME/paraphym/config.toml]
     #[arg(
         long,
@@ -86,6 +89,22 @@ pub(crate) struct Machine {
     /// Sets one setting for this command alone, such as model.keep_alive=1h; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
     pub(crate) settings: Vec<String>,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+impl Format {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -125,10 +144,14 @@ Ctrl-C stops the answer, a second one leaves, a third leaves at once. Ctrl-D lea
     #[command(after_help = "\
 Examples:
   paraphym serve
+  paraphym serve --bind 127.0.0.1:7008 --store ~/second.db
   curl -s localhost:7007/v1/chat/completions -H 'content-type: application/json' \\
     -d '{\"model\":\"smollm2-135m-instruct\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}'
 
 Off loopback a token is needed: `paraphym token new` makes one.
+
+Who changed what over the control socket is kept in a file that outlives the server: `paraphym ctl audit`
+shows it. One server has it at a time; a second one names another with --store.
 
 The settings file is read again when it changes, and on SIGHUP, which ends the server only if its terminal is gone.")]
     Serve(Serve),
@@ -154,6 +177,7 @@ Examples:
   paraphym config get model.temperature
   paraphym config set model.temperature=0.7 chat.idle=15m
   paraphym config set --expect 12 memory.limit=4GiB
+  paraphym config set --dry-run chat.idle=15m
   paraphym config set agents.coder.system \"You write Rust.\"
   paraphym config edit
   paraphym config history
@@ -244,6 +268,10 @@ pub(crate) struct Serve {
     /// /tmp/paraphym-UID/control.sock; a second server goes without]
     #[arg(long, value_name = "PATH|off")]
     pub(crate) control: Option<PathBuf>,
+    /// The file that keeps the audit log, or off: in memory, gone with the server
+    /// [default: $XDG_DATA_HOME/paraphym/server.db]
+    #[arg(long, value_name = "PATH|off")]
+    pub(crate) store: Option<PathBuf>,
     /// Allow `paraphym ctl chaos`: faults on purpose, to see what the server makes of them
     #[arg(long)]
     pub(crate) allow_chaos: bool,

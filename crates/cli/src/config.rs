@@ -5,11 +5,8 @@ mod edit;
 mod show;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use chat_config::{
-    Catalogue, Change, Changed, ConfigError, Layers, PlanError, Revision, Store, Wish, patience,
-};
+use chat_config::{Catalogue, Change, ConfigError, Layers, PlanError, Store, Wish, patience};
 use serde_json::{Value, json};
 
 use crate::args::ConfigAction;
@@ -45,7 +42,7 @@ async fn done(stage: &mut Stage, action: &ConfigAction) -> Result<(), Failure> {
                 expected: expect.expect,
                 changes: wished(changes)?,
             };
-            make(stage, wish, *json).await
+            make(stage, wish, expect.dry_run, *json).await
         }
         ConfigAction::Reset { keys, expect, json } => {
             let changes = keys.iter().map(|key| Change::Reset { key: key.clone() });
@@ -53,14 +50,14 @@ async fn done(stage: &mut Stage, action: &ConfigAction) -> Result<(), Failure> {
                 expected: expect.expect,
                 changes: changes.collect(),
             };
-            make(stage, wish, *json).await
+            make(stage, wish, expect.dry_run, *json).await
         }
         ConfigAction::Rollback { to, expect, json } => {
             let wish = Wish::Rollback {
                 expected: expect.expect,
                 to: *to,
             };
-            make(stage, wish, *json).await
+            make(stage, wish, expect.dry_run, *json).await
         }
         ConfigAction::Edit => edit::edit(stage).await,
         ConfigAction::Diff { from, to, json } => {
@@ -157,30 +154,24 @@ fn change(text: &str) -> Result<Change, Failure> {
     })
 }
 
-/// Makes a revision, and says what became of it.
-async fn make(stage: &mut Stage, wish: Wish, as_json: bool) -> Result<(), Failure> {
+/// Makes a revision, and says what became of it; or only says what would.
+async fn make(stage: &mut Stage, wish: Wish, dry_run: bool, as_json: bool) -> Result<(), Failure> {
     let store = open_at(&stage.machine, file(stage)?, &who())?;
-    let before = store.current().number;
-    // Once begun it is carried through: a signal in between ends the command when it is known what holds.
-    let made = patience::perform(&store, author(&who()), wish).await;
-    let made = made.map_err(failure)?;
-    let text = said(&store, before, &made, as_json);
+    let author = author(&who());
+    let text = if dry_run {
+        let outlook = patience::rehearse(&store, author, wish).await;
+        let outlook = outlook.map_err(failure)?;
+        let holds = outlook.holds.number;
+        let made = outlook.made.unwrap_or(outlook.holds);
+        show::made(&store.catalogue(), holds, &made, true, as_json)
+    } else {
+        let before = store.current().number;
+        // Once begun it is carried through: a signal in between ends the command when it is known what holds.
+        let made = patience::perform(&store, author, wish).await;
+        let made = made.map_err(failure)?;
+        show::made(&store.catalogue(), before, &made, false, as_json)
+    };
     stage.out.text(&text).await
-}
-
-/// What a change came to.
-fn said(store: &Store, before: u64, made: &Arc<Revision>, as_json: bool) -> String {
-    let nothing = made.number == before;
-    let changed: &[Changed] = if nothing { &[] } else { &made.changed };
-    if as_json {
-        let changed = show::changed_json(&store.catalogue(), changed);
-        return format!("{}\n", json!({"revision": made.number, "changed": changed}));
-    }
-    if nothing {
-        return format!("nothing to change: revision {} holds\n", made.number);
-    }
-    let lines = show::changed_text(&store.catalogue(), changed);
-    format!("revision {}\n{lines}", made.number)
 }
 
 /// A change that was not made, in two lines.

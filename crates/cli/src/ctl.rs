@@ -1,5 +1,6 @@
 //! A running server, looked at and steered from the command line: each verb is a method of the control protocol.
 
+mod connections;
 mod ending;
 mod events;
 pub(crate) mod human;
@@ -12,6 +13,7 @@ pub(crate) use show::inspected;
 use std::time::Duration;
 
 use paraphym_candle::control::protocol::act::Acted;
+use paraphym_candle::control::protocol::connections::Connections;
 use paraphym_candle::control::protocol::look;
 use paraphym_candle::control::protocol::rpc::{Code, RpcError};
 use paraphym_candle::control::protocol::table::Ask;
@@ -20,6 +22,7 @@ use serde_json::Value;
 
 use crate::args::{Ctl, Verb};
 use crate::failure::Failure;
+use crate::out::note;
 use crate::render;
 use crate::stage::Stage;
 
@@ -78,6 +81,8 @@ impl Asking<'_> {
             Wish::Events(some) => self.look(&some, show::past).await,
             Wish::Why(subject) => self.look(&subject, show::why).await,
             Wish::Conversations(some) => self.look(&some, show::conversations).await,
+            Wish::Connections => self.look(&Connections {}, connections::shown).await,
+            Wish::Kick(one) => self.act(&one, ACT).await,
             Wish::ConfigGet(some) => self.look(&some, show::config).await,
             Wish::Audit(some) => self.look(&some, show::audit).await,
             Wish::Restart(one) => self.act(&one, ACT).await,
@@ -119,15 +124,25 @@ impl Asking<'_> {
         wish: &A,
         within: Duration,
     ) -> Result<(), Failure> {
-        let acted = self.ask(wish, within).await?;
+        let acted = self.acted(wish, within).await?;
         if self.as_json {
             return self.stage.out.json(&json(&acted)?).await;
         }
-        let mut text = format!("{}\n", show::plain(&acted.what));
-        if !acted.audited {
-            text.push_str("it is not in the audit log: the store does not answer\n");
-        }
+        let text = format!("{}\n", show::plain(&acted.what));
         self.stage.out.text(&text).await
+    }
+
+    /// Asks, and says where it is not written down who did.
+    async fn acted<A: Ask<Answer = Acted>>(
+        &mut self,
+        wish: &A,
+        within: Duration,
+    ) -> Result<Acted, Failure> {
+        let acted = self.ask(wish, within).await?;
+        if !acted.audited {
+            note("not in the audit log: it could not be written, and the server's log says why");
+        }
+        Ok(acted)
     }
 
     async fn ask<A: Ask>(&mut self, wish: &A, within: Duration) -> Result<A::Answer, Failure> {

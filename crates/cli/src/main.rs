@@ -38,9 +38,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use paraphym_candle::{Runtime, RuntimeOptions};
-use telemetry::{LogFormat, init_logging, log_panics};
+use telemetry::{LogControl, LogFormat, Logging, log_panics};
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, Format};
 use crate::failure::Failure;
 use crate::stage::{Settings, Stage};
 
@@ -97,16 +97,43 @@ fn settings(cli: &Cli) -> Result<Settings, Failure> {
     };
     let set = store
         .as_ref()
-        .and_then(|store| store.current().settings.telemetry.log.clone());
-    let filter = cli.machine.log.clone().or(set);
+        .map(|store| store.current().settings.telemetry.clone())
+        .unwrap_or_default();
+    let filter = cli.machine.log.clone().or(set.log);
     let filter = filter.as_deref().unwrap_or(usual);
-    let control =
-        init_logging(filter, LogFormat::Text).map_err(|error| Failure::usage(error, ""))?;
-    log_panics("paraphym-");
-    Ok(Settings {
+    let format = match (cli.machine.log_format, set.log_format) {
+        (Some(Format::Json), _) | (None, chat_config::settings::LogFormat::Json) => LogFormat::Json,
+        _ => LogFormat::Text,
+    };
+    let mut settings = Settings {
         store,
-        log: Some((control, usual)),
-    })
+        ..Settings::default()
+    };
+    settings.log = Some((begin_log(filter, format, &mut settings)?, usual));
+    log_panics("paraphym-");
+    Ok(settings)
+}
+
+/// Who else listens is as this program was built, and as the environment says.
+#[cfg_attr(
+    not(feature = "otlp"),
+    expect(unused_mut, unused_variables, reason = "nobody else listens")
+)]
+fn begin_log(
+    filter: &str,
+    format: LogFormat,
+    settings: &mut Settings,
+) -> Result<LogControl, Failure> {
+    let mut logging = Logging::new(filter, format);
+    #[cfg(feature = "otlp")]
+    if let Some(endpoint) = std::env::var(telemetry::ENDPOINT)
+        .ok()
+        .filter(|e| !e.is_empty())
+    {
+        let traces = logging.send_traces(&endpoint);
+        settings.traces = Some(traces.map_err(|error| Failure::usage(error, ""))?);
+    }
+    logging.begin().map_err(|error| Failure::usage(error, ""))
 }
 
 async fn command(cli: Cli, settings: Settings, runtime: Runtime) -> Result<(), Failure> {

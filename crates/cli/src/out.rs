@@ -7,7 +7,9 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
+use telemetry::SAID;
 use tokio::io::{AsyncWriteExt, Stdout};
+use tracing::Level;
 
 use crate::failure::Failure;
 
@@ -83,8 +85,11 @@ impl Out {
     }
 }
 
-/// A line on standard error. Where that is gone there is nobody to tell.
+/// A line on standard error; one of the log, where each line there is an object. Where that is gone there is nobody to tell.
 pub(crate) fn note(line: &str) {
+    if tracing::enabled!(target: SAID, Level::INFO) {
+        return tracing::info!(target: SAID, "{line}");
+    }
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use chat_config::client;
+use paraphym_candle::conversation_store::{self, Archive, StoreConfig, StoreError};
 use paraphym_candle::signals::Signal;
-use paraphym_candle::{Builder, Paraphym, ServiceManager};
+use paraphym_candle::{Builder, Paraphym, ServiceManager, history_now};
 
 use crate::args::Serve;
 use crate::failure::Failure;
@@ -18,6 +19,7 @@ pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> 
     let terminal = Terminal::look();
     let model = stage.named(args.model.as_ref());
     let store = stage.store()?;
+    let kept = kept(stage, args).await?;
     match ensure(stage, &store, &model).await {
         Ok(()) => {}
         Err(
@@ -43,6 +45,10 @@ pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> 
         Err(error) => note(&format!("nobody has a token: {error}")),
     }
     builder = steered(builder, args);
+    if let Some(archive) = kept {
+        // Conversations are their askers', and not kept.
+        builder = builder.open_conversations(archive).forget_conversations();
+    }
     if let Some(manager) = ServiceManager::of_this_process() {
         builder = builder.service_manager(manager);
     }
@@ -99,6 +105,32 @@ fn steered(builder: Builder, args: &Serve) -> Builder {
         return builder.allow_chaos();
     }
     builder
+}
+
+/// The file of the audit log, opened before anything that takes time. None where it is in memory.
+async fn kept(stage: &mut Stage, args: &Serve) -> Result<Option<Archive>, Failure> {
+    let place = match &args.store {
+        Some(off) if off.as_os_str() == "off" => None,
+        Some(file) => Some(StoreConfig::at(file).alone()),
+        None => match StoreConfig::of_a_server(|name| std::env::var_os(name)) {
+            Ok(place) => Some(place),
+            Err(error) => {
+                note(&format!("{error}; --store PATH names a file"));
+                None
+            }
+        },
+    };
+    let Some(place) = place else {
+        note("the audit log is kept in memory, and ends with this server");
+        return Ok(None);
+    };
+    let opened = conversation_store::client::open(place, history_now());
+    let elsewhere = "--store PATH keeps the audit log elsewhere, --store off in memory";
+    match stage.unless_signalled(opened).await? {
+        Ok(archive) => Ok(Some(archive)),
+        Err(taken @ StoreError::Taken { .. }) => Err(Failure::usage(taken, elsewhere)),
+        Err(error) => Err(Failure::failed(error, elsewhere)),
+    }
 }
 
 /// SIGHUP means two things: the terminal is gone, which ends whatever was started from it; or, said by a person or a

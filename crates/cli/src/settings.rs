@@ -65,6 +65,7 @@ fn flags(machine: &Machine) -> Vec<String> {
         models_dir,
         memory_limit,
         log,
+        log_format,
         settings,
         ..
     } = machine;
@@ -73,7 +74,8 @@ fn flags(machine: &Machine) -> Vec<String> {
         .map(|dir| format!("model.models_dir={}", dir.display()));
     let limit = memory_limit.map(|Bytes(limit)| format!("memory.limit={limit}"));
     let log = log.as_ref().map(|log| format!("telemetry.log={log}"));
-    let named = [dir, limit, log].into_iter().flatten();
+    let format = log_format.map(|format| format!("telemetry.log_format={}", format.as_str()));
+    let named = [dir, limit, log, format].into_iter().flatten();
     named.chain(settings.iter().cloned()).collect()
 }
 

@@ -44,6 +44,9 @@ pub(crate) struct Settings {
     pub(crate) store: Option<chat_config::Store>,
     /// The log, and what it shows where the settings do not say.
     pub(crate) log: Option<(LogControl, &'static str)>,
+    /// The spans on their way to a collector, if there is one.
+    #[cfg(feature = "otlp")]
+    pub(crate) traces: Option<telemetry::Traces>,
 }
 
 /// What outlives the command.
@@ -145,6 +148,10 @@ impl Stage {
         if let Some((control, usual)) = &self.settings.log {
             builder = builder.log(control.clone(), *usual);
         }
+        #[cfg(feature = "otlp")]
+        if let Some(traces) = &self.settings.traces {
+            builder = builder.traces(traces.clone());
+        }
         builder
     }
 
@@ -178,8 +185,8 @@ impl Stage {
         self.drain_within(host, unfinished, DRAIN).await
     }
 
-    /// Stops the tree in order, within so long, and says what was not finished. What `unfinished` still has to say is said meanwhile;
-    /// true if that came to its end.
+    /// Stops the tree in order, within so long, and says what was not finished. Another SIGTERM or Ctrl-C shortens it. What
+    /// `unfinished` still has to say is said meanwhile; true if that came to its end.
     pub(crate) async fn drain_within(
         &mut self,
         host: &Paraphym,
@@ -191,7 +198,14 @@ impl Stage {
             loop {
                 tokio::select! {
                     report = &mut stop => break report,
-                    signal = self.signals.next() => { self.meaning_of(signal); }
+                    signal = self.signals.next() => {
+                        self.meaning_of(signal);
+                        // A closed terminal may say so twice: once the kernel, once the shell.
+                        if signal != Signal::HangUp {
+                            note("in a hurry: answers are cut off, and the actors have a second");
+                            host.hurry();
+                        }
+                    }
                     () = next_of(&mut unfinished, &mut self.out) => {}
                 }
             }

@@ -235,8 +235,14 @@ fn panic_on_purpose(key: Key) {
     assert!(!asked, "on purpose");
 }
 
+/// The signal may come a moment after this.
 fn gone(error: &io::Error) -> Failure {
-    Failure::failed(format_args!("the terminal is gone: {error}"), "")
+    let is_gone = error.kind() == io::ErrorKind::UnexpectedEof
+        || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    if is_gone {
+        return Failure::HungUp;
+    }
+    Failure::failed(format_args!("the terminal cannot be used: {error}"), "")
 }
 
 /// At that moment; never, where there is none.

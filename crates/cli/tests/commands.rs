@@ -9,15 +9,18 @@
 )]
 
 mod common;
+#[path = "common/server.rs"]
+mod server;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use common::{Home, assert_refused, finish, ran, signal};
+use server::Server;
 
 /// A file that is no model.
 fn garbage(home: &Home) -> String {
@@ -387,45 +390,23 @@ fn a_chat_ends_by_signal_with_its_status() {
     }
 }
 
-/// Starts a server; what it said up to its address, and the address.
-fn serving(mut command: Command) -> (Child, BufReader<ChildStderr>, Vec<String>, String) {
-    let mut child = command.spawn().unwrap();
-    let mut err = BufReader::new(child.stderr.take().unwrap());
-    let mut said = Vec::new();
-    let address = loop {
-        let mut line = String::new();
-        assert_ne!(err.read_line(&mut line).unwrap(), 0, "it ended: {said:?}");
-        if let Some(address) = line.trim().strip_prefix("listening on http://") {
-            break address.to_owned();
-        }
-        said.push(line);
-    };
-    (child, err, said, address)
-}
-
-fn assert_alive(address: &str) {
-    let mut socket = std::net::TcpStream::connect(address).unwrap();
-    socket
-        .write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        .unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
+fn assert_alive(server: &Server) {
+    let answer = server.answer("GET /healthz", "");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 #[test]
 fn a_server_without_a_model_serves_and_ends_by_signal() {
-    let home = Home::new();
     for (sent, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-        let command = home.command(&["serve", "--bind", "127.0.0.1:0"]);
-        let (mut child, _err, said, address) = serving(command);
+        let server = Server::with(Home::new(), &[]);
+        let said = server.said();
         assert!(
-            said.iter().all(|line| !line.contains("starting")),
-            "what works needs no words: {said:?}"
+            !said.contains("starting"),
+            "what works needs no words: {said}"
         );
-        assert_alive(&address);
-        signal(&child, sent);
-        assert_eq!(child.wait().unwrap().code(), Some(code));
+        assert_alive(&server);
+        server.signal(sent);
+        assert_eq!(server.ended().0, Some(code));
     }
 }
 
@@ -444,14 +425,11 @@ fn a_server_that_was_told_to_outlive_its_terminal_does() {
                 .get_envs()
                 .filter_map(|(key, value)| Some((key, value?))),
         )
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    let (mut child, _err, _, address) = serving(command);
-    signal(&child, Signal::HUP);
-    assert_alive(&address);
-    signal(&child, Signal::TERM);
-    assert_eq!(child.wait().unwrap().code(), Some(143));
+        .stdin(Stdio::null());
+    let server = Server::spawn(home, command);
+    server.signal(Signal::HUP);
+    assert_alive(&server);
+    server.end();
 }
 
 #[test]

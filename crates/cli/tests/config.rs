@@ -9,17 +9,19 @@
 )]
 
 mod common;
+#[path = "common/server.rs"]
+mod server;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Stdio};
+use std::process::Stdio;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use common::{Home, Ran, assert_refused, ran, signal};
+use common::{Home, Ran, assert_refused, ran};
+use server::Server;
 
 /// Ada's home; her editors are scripts, and what these call is on the path.
 fn home() -> Home {
@@ -449,68 +451,27 @@ fn an_edit_that_is_wrong_or_too_late_changes_nothing_and_is_kept() {
     assert_refused(&none, 2, &["neither VISUAL nor EDITOR", "EDITOR=nano"]);
 }
 
-/// A server that listens, and what it says. It ends with the test.
-struct Server(Child, BufReader<ChildStderr>);
-
-impl Server {
-    fn start(home: &Home, args: &[&str]) -> Self {
-        let serve = ["serve", "--bind", "127.0.0.1:0"];
-        let mut command = home.paraphym(&[&serve, args].concat());
-        command.stdout(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap());
-        let mut server = Self(child, lines);
-        server.hear("listening on http://");
-        server
-    }
-
-    /// Reads on until a line has this in it; the end of the output fails the test.
-    fn hear(&mut self, part: &str) -> String {
-        let mut said = String::new();
-        loop {
-            let mut line = String::new();
-            assert_ne!(
-                self.1.read_line(&mut line).unwrap(),
-                0,
-                "{part} not in: {said}"
-            );
-            if line.contains(part) {
-                return line;
-            }
-            said.push_str(&line);
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_running_server_takes_over_what_is_changed() {
     let home = home();
-    let mut server = Server::start(&home, &[]);
+    let mut server = Server::with(home, &[]);
     // From then on it says what changes: the setting holds at once.
-    home.say(&["set", "telemetry.log=info"]);
+    server.home.say(&["set", "telemetry.log=info"]);
     // Read again so that the server has it for sure before the next change is made.
-    signal(&server.0, Signal::HUP);
+    server.signal(Signal::HUP);
     server.hear("the settings were read again: revision 2 holds");
-    home.say(&["set", "model.seed=7"]);
+    server.home.say(&["set", "model.seed=7"]);
     let said = server.hear("settings changed");
     for part in ["revision=3", "ada", "model.seed"] {
         assert!(said.contains(part), "{part} is missing in {said}");
     }
-    write(&home, "[model]\nseed = -1\n");
+    write(&server.home, "[model]\nseed = -1\n");
     let said = server.hear("the running settings stay");
     assert!(said.contains("model.seed = -1"), "{said}");
-    signal(&server.0, Signal::HUP);
+    server.signal(Signal::HUP);
     let said = server.hear("the settings file was not taken over");
     assert!(said.contains("model.seed = -1"), "{said}");
-    signal(&server.0, Signal::TERM);
-    assert_eq!(server.0.wait().unwrap().code(), Some(143));
+    server.end();
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod server;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
@@ -72,9 +73,9 @@ fn every_example_is_run_in_words_and_as_json() {
             looks(&server, &args);
             continue;
         }
-        prepare(&server, &args);
+        let _held = prepare(&server, &args);
         assert!(!server.say(&args).is_empty(), "{line}");
-        prepare(&server, &args);
+        let _held = prepare(&server, &args);
         let json = server.json(&args);
         assert!(json.is_object(), "{line}: {json}");
         if let Some(done) = json.get("done") {
@@ -91,8 +92,8 @@ fn every_example_is_run_in_words_and_as_json() {
     assert_eq!(code, Some(0), "{said}");
 }
 
-/// Each is run twice, and some can be done only once.
-fn prepare(server: &Server, args: &[&str]) {
+/// Each is run twice, and some can be done only once, or to somebody who is there meanwhile.
+fn prepare(server: &Server, args: &[&str]) -> Option<TcpStream> {
     match args {
         // It may be up already.
         ["stop", actor] => drop(server.ctl(&["start", actor])),
@@ -105,8 +106,67 @@ fn prepare(server: &Server, args: &[&str]) {
         }
         ["unpin", model] => drop(server.say(&["pin", model])),
         ["unload", model] => drop(server.say(&["load", model])),
+        ["cancel", .., id] => return Some(half_asked(server, id)),
+        ["connections", "kick", .., id] => return Some(numbered(server, id)),
         _ => {}
     }
+    None
+}
+
+/// A connection to where HTTP is served.
+fn connected(server: &Server) -> TcpStream {
+    TcpStream::connect(&server.address).unwrap()
+}
+
+/// A request of that name for an answer whose body is still to come: it is under way until somebody ends it, or for 30 s.
+fn half_asked(server: &Server, id: &str) -> TcpStream {
+    let mut stream = connected(server);
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: 99\r\nx-request-id: {id}\r\n\r\n{{"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    while server.ctl(&["cancel", "--dry-run", id]).code != Some(0) {}
+    stream
+}
+
+/// The connection of that number, which is to come: numbers count up.
+fn numbered(server: &Server, id: &str) -> TcpStream {
+    let stream = connected(server);
+    loop {
+        let listed = server.json(&["connections"]);
+        let mut ids = listed["connections"].as_array().unwrap().iter();
+        match ids.next() {
+            Some(one) => assert_eq!(one["id"].to_string(), id, "it came and went before"),
+            None => continue,
+        }
+        return stream;
+    }
+}
+
+#[test]
+fn an_answer_is_ended_by_its_requests_name_and_by_its_own() {
+    let server = Server::start();
+    for by_its_own in [false, true] {
+        let mut client = half_asked(&server, "mine");
+        let would = server.say(&["cancel", "--dry-run", "mine"]);
+        let (own, rest) = would
+            .strip_prefix("would end ")
+            .and_then(|rest| rest.split_once(' '))
+            .unwrap();
+        assert!(own.starts_with("chatcmpl-"), "{would}");
+        assert_eq!(rest, "(request mine)\n");
+        let name = if by_its_own { own } else { "mine" };
+        let ended = server.say(&["cancel", name]);
+        assert_eq!(ended, format!("ended: {own} (request mine)\n"));
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 499 "), "{answer}");
+        assert!(answer.contains(r#""code":"cancelled""#), "{answer}");
+        let again = server.ctl(&["cancel", name]);
+        assert_refused(&again, 1, &[&format!("id = {name} "), "x-request-id"]);
+    }
+    server.end();
 }
 
 /// What happened and what happens now, until Ctrl-C.
@@ -179,6 +239,62 @@ fn faults_on_purpose_are_off_unless_the_server_was_told() {
 }
 
 #[test]
+fn connections_are_shown_closed_and_limited_and_the_limit_outlives_the_listener() {
+    let server = Server::start();
+    assert_eq!(server.say(&["connections"]), "0 of 256 open, 0 sent away\n");
+    let mut client = half_asked(&server, "mine");
+    let mut silent = connected(&server);
+    let said = server.say(&["connections"]);
+    let lines: Vec<Vec<&str>> = said
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines[0].join(" "), "2 of 256 open, 0 sent away");
+    assert_eq!(lines[1][..4], ["ID", "KIND", "PEER", "OPEN"]);
+    let peer = client.local_addr().unwrap().to_string();
+    assert_eq!(lines[2][..3], ["1", "http", &peer]);
+    assert!(lines[2].last().unwrap().starts_with("chatcmpl-"), "{said}");
+    assert!(said.contains("silent yet"), "{said}");
+    let json = server.json(&["connections"]);
+    let own = json["connections"][0]["answers"][0].as_str().unwrap();
+    let what = format!("connection 1 of {peer}");
+    let would = server.say(&["connections", "kick", "1", "--dry-run"]);
+    assert_eq!(would, format!("would close {what}, and with it {own}\n"));
+    assert_eq!(server.json(&["connections"])["open"], 2);
+    let did = server.say(&["connections", "kick", "1"]);
+    assert_eq!(did, format!("{what} is closed, and with it {own}\n"));
+    let mut heard = String::new();
+    // Its half a request was not read to its end, so the end may be abrupt.
+    let _ = client.read_to_string(&mut heard);
+    assert_eq!(heard, "");
+    while server.json(&["connections"])["open"] != 1 {}
+    for args in [&["connections", "kick", "1"][..], &["cancel", own]] {
+        assert_refused(&server.ctl(args), 1, &["id = "]);
+    }
+    let said = server.say(&["limit", "connections", "1"]);
+    assert_eq!(said, "connections are limited to 1: 1 are open\n");
+    let mut refused = connected(&server);
+    refused.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
+    refused.read_to_string(&mut heard).unwrap();
+    assert!(heard.starts_with("HTTP/1.1 503 "), "{heard}");
+    assert!(heard.contains("too_many_connections"), "{heard}");
+    server.say(&["restart", "gateway"]);
+    silent.read_to_string(&mut heard).unwrap();
+    let after = server.json(&["connections"]);
+    assert_eq!((&after["limit"], &after["refused"]), (&1.into(), &1.into()));
+    server.say(&["config", "set", "limits.connections=7"]);
+    while server.json(&["connections"])["limit"] != 7 {}
+    for value in ["0", "100001"] {
+        assert_refused(
+            &server.ctl(&["limit", "connections", value]),
+            2,
+            &["value ="],
+        );
+    }
+    server.end();
+}
+
+#[test]
 fn people_see_tables() {
     let server = Server::start();
     let status = server.say(&["status"]);
@@ -237,7 +353,7 @@ fn people_see_tables() {
 
 #[test]
 fn settings_and_the_log_change_while_it_runs() {
-    let mut server = Server::start();
+    let server = Server::start();
     server.say(&["config", "set", "model.temperature=0.3"]);
     let held = server.json(&["config", "get", "model.temperature"]);
     assert_eq!(held["settings"][0]["value"], 0.3);
@@ -251,14 +367,13 @@ fn settings_and_the_log_change_while_it_runs() {
     server.say(&["log", "root", "reset"]);
     server.say(&["restart", "memory_governor"]);
     server.say(&["shutdown"]);
-    let mut said = String::new();
-    server.err.read_to_string(&mut said).unwrap();
+    let (code, said) = server.ended();
     let stopping = |child: &str| said.contains(&format!("stopping child=\"root/{child}\""));
     assert!(
         stopping("cache_janitor") && !stopping("memory_governor"),
         "{said}"
     );
-    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    assert_eq!(code, Some(0));
 }
 
 #[test]
@@ -355,7 +470,7 @@ fn two_servers_and_one_that_was_killed() {
     }
     let run = first.home.path("run");
     let second = Server::with(Home::new().with("XDG_RUNTIME_DIR", run), &[]);
-    assert!(second.said.contains(&pid), "{}", second.said);
+    assert!(second.said().contains(&pid), "{}", second.said());
     second.end();
     let off = Server::with(Home::new(), &["--control", "off"]);
     assert_refused(&off.ctl(&["status"]), 3, &["no server listens"]);

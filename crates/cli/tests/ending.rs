@@ -8,72 +8,17 @@
 )]
 
 mod common;
+#[path = "common/server.rs"]
+mod server;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Child, ChildStderr};
 use std::time::Duration;
 
-use inference::fixture::TinyModel;
 use rustix::process::Signal;
 
-use common::{Home, signal};
-
-struct Server {
-    home: Home,
-    child: Child,
-    err: BufReader<ChildStderr>,
-    address: String,
-}
-
-impl Server {
-    fn start(home: Home, args: &[&str]) -> Self {
-        let args = [&["serve", "--bind", "127.0.0.1:0"], args].concat();
-        let mut child = home.paraphym(&args).spawn().unwrap();
-        let mut err = BufReader::new(child.stderr.take().unwrap());
-        let address = loop {
-            let mut line = String::new();
-            assert_ne!(err.read_line(&mut line).unwrap(), 0, "it ended");
-            if let Some((_, address)) = line.split_once("listening on http://") {
-                break address.trim().to_owned();
-            }
-        };
-        Self {
-            home,
-            child,
-            err,
-            address,
-        }
-    }
-
-    fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    fn ended(mut self) -> (Option<i32>, String) {
-        let mut rest = String::new();
-        self.err.read_to_string(&mut rest).unwrap();
-        (self.child.wait().unwrap().code(), rest)
-    }
-}
-
-fn with_model(home: Home) -> Home {
-    let models = home.path(".local/share/paraphym/models");
-    fs::create_dir_all(&models).unwrap();
-    let model = models.join("smollm2-135m-instruct.gguf");
-    TinyModel::qwen2().write(&model).unwrap();
-    home
-}
+use common::Home;
+use server::{Server, tiny};
 
 /// Hears until something that was said contains this; all of it.
 fn hear(manager: &UnixDatagram, until: &str) -> Vec<String> {
@@ -97,10 +42,10 @@ fn a_service_manager_hears_ready_alive_and_stopping_and_the_words() {
     manager
         .set_read_timeout(Some(Duration::from_mins(1)))
         .unwrap();
-    let home = with_model(home)
+    let home = tiny(home)
         .with("NOTIFY_SOCKET", path)
         .with("WATCHDOG_USEC", "400000");
-    let server = Server::start(home, &[]);
+    let server = Server::with(home, &[]);
     let begun = hear(&manager, "WATCHDOG=1");
     assert_eq!(begun[0].trim(), "READY=1", "before all else: {begun:?}");
     let words = hear(&manager, "STATUS=");
@@ -110,7 +55,7 @@ fn a_service_manager_hears_ready_alive_and_stopping_and_the_words() {
         "{words}"
     );
     hear(&manager, "WATCHDOG=1");
-    signal(&server.child, Signal::TERM);
+    server.signal(Signal::TERM);
     let end = hear(&manager, "STOPPING=1");
     assert!(
         end.last().unwrap().contains("EXTEND_TIMEOUT_USEC="),
@@ -128,9 +73,9 @@ fn a_server_that_nobody_watches_says_no_watchdog() {
     manager
         .set_read_timeout(Some(Duration::from_mins(1)))
         .unwrap();
-    let server = Server::start(with_model(home).with("NOTIFY_SOCKET", path), &[]);
+    let server = Server::with(tiny(home).with("NOTIFY_SOCKET", path), &[]);
     hear(&manager, "STATUS=");
-    signal(&server.child, Signal::TERM);
+    server.signal(Signal::TERM);
     let all = hear(&manager, "STATUS=ending: ");
     assert!(!all.iter().any(|said| said.contains("WATCHDOG")), "{all:?}");
     assert_eq!(server.ended().0, Some(143));
@@ -138,24 +83,26 @@ fn a_server_that_nobody_watches_says_no_watchdog() {
 
 #[test]
 fn a_monitor_is_told_why_it_is_not_ready() {
-    let server = Server::start(with_model(Home::new()), &[]);
-    let ready = server.get("/readyz");
+    let server = Server::with(tiny(Home::new()), &[]);
+    let ready = server.answer("GET /readyz", "");
     assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
-    signal(&server.child, Signal::TERM);
-    assert_eq!(server.ended().0, Some(143));
-    let server = Server::start(Home::new(), &["--model", "/nowhere/model.gguf"]);
-    let ready = server.get("/readyz");
+    server.end();
+    let server = Server::with(Home::new(), &["--model", "/nowhere/model.gguf"]);
+    let ready = server.answer("GET /readyz", "");
     assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
     let reason = r#""reasons":[{"part":"model","reason":"it is not here"#;
     assert!(ready.contains(reason), "{ready}");
-    assert!(server.get("/healthz").starts_with("HTTP/1.1 200"));
-    signal(&server.child, Signal::TERM);
-    assert_eq!(server.ended().0, Some(143));
+    assert!(
+        server
+            .answer("GET /healthz", "")
+            .starts_with("HTTP/1.1 200")
+    );
+    server.end();
 }
 
 #[test]
 fn a_shutdown_is_watched_to_its_end_and_logged_by_phase() {
-    let server = Server::start(with_model(Home::new()), &[]);
+    let server = Server::with(tiny(Home::new()), &[]);
     let said = server.home.say(&["ctl", "shutdown", "--deadline", "10s"]);
     let (code, log) = server.ended();
     assert_eq!(code, Some(0), "{log}");
@@ -169,6 +116,92 @@ fn a_shutdown_is_watched_to_its_end_and_logged_by_phase() {
         let at = log[from..].find(&format!("phase=\"{phase}\""));
         from += at.unwrap_or_else(|| panic!("{phase} in its place in {log}"));
     }
+}
+
+/// A server with an actor that does not stop: it is stalled by a fault on purpose.
+fn stalled() -> Server {
+    let server = Server::start();
+    server.say(&["chaos", "stall", "memory_governor", "--for", "1m"]);
+    server
+}
+
+/// Its status, and what it says was killed.
+fn killed(server: Server) -> (Option<i32>, Vec<String>) {
+    let (code, said) = server.ended();
+    let killed = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("killed: "));
+    let killed = killed.map(|line| line.split(':').next().unwrap().to_owned());
+    (code, killed.collect())
+}
+
+const GOVERNOR: &str = "root/memory_governor";
+
+#[test]
+fn an_actor_that_does_not_stop_in_its_time_is_listed_by_both() {
+    let server = stalled();
+    let told = server.ctl(&["shutdown", "--deadline", "1m"]);
+    assert_eq!(told.code, Some(4), "{}{}", told.out, told.err);
+    for part in [
+        "runtime: all actors have stopped",
+        &format!("killed: {GOVERNOR}"),
+        "the server is gone",
+    ] {
+        assert!(told.out.contains(part), "{part} in {}", told.out);
+    }
+    assert!(!told.out.contains("cut off"), "{}", told.out);
+    assert_eq!(killed(server), (Some(4), vec![GOVERNOR.to_owned()]));
+}
+
+#[test]
+fn a_server_that_its_deadline_cuts_off_is_not_taken_for_finished() {
+    let server = stalled();
+    let told = server.ctl(&["shutdown", "--deadline", "1s", "--json"]);
+    assert_eq!(told.code, Some(4), "{}{}", told.out, told.err);
+    let mut lines = told.out.lines();
+    let said: serde_json::Value = serde_json::from_str(lines.next().unwrap()).unwrap();
+    assert_eq!((&said["done"], &said["gone"]), (&true.into(), &true.into()));
+    let cut_off = said["cut_off"].as_array().unwrap();
+    assert!(cut_off.contains(&GOVERNOR.into()), "{said}");
+    assert_eq!(lines.clone().count(), 1, "the failure, last: {}", told.out);
+    assert!(lines.next().unwrap().contains("something was not finished"));
+    let (code, killed) = killed(server);
+    assert!(killed.contains(&GOVERNOR.to_owned()), "{killed:?}");
+    assert_eq!(code, Some(4));
+}
+
+#[test]
+fn a_server_that_is_killed_is_not_taken_for_finished() {
+    let server = stalled();
+    let ctl = server.home.paraphym(&["ctl", "shutdown"]).spawn().unwrap();
+    let mut server = server;
+    server.hear("phase=\"actors\"");
+    server.signal(Signal::KILL);
+    let told = common::finish(ctl);
+    assert_eq!(told.code, Some(4), "{}{}", told.out, told.err);
+    let said = told.out;
+    assert!(said.contains("cut off before its last word: "), "{said}");
+}
+
+#[test]
+fn a_second_signal_cuts_off_what_the_first_one_waits_for_and_a_third_leaves_at_once() {
+    let mut server = stalled();
+    server.signal(Signal::TERM);
+    server.hear("phase=\"actors\"");
+    server.signal(Signal::TERM);
+    server.hear("in a hurry");
+    let (code, killed) = killed(server);
+    assert_eq!(code, Some(4));
+    assert!(killed.contains(&GOVERNOR.to_owned()), "{killed:?}");
+    let mut server = stalled();
+    server.signal(Signal::INT);
+    server.hear("phase=\"actors\"");
+    server.signal(Signal::INT);
+    server.hear("in a hurry");
+    server.signal(Signal::INT);
+    let (code, said) = server.ended();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(!said.contains("killed: "), "nothing was waited for: {said}");
 }
 
 fn page(name: &str) -> String {

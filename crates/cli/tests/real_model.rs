@@ -10,16 +10,22 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod common;
+#[path = "common/server.rs"]
+mod server;
+
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use model_store::{DEFAULT_MODEL, Store, StoreConfig};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::time::timeout;
+
+use common::Home;
+use server::{Server, exchange};
 
 const GRAVITY: &str = "What is gravity?";
 const STORY: &str =
@@ -223,72 +229,9 @@ fn real_model_chat_acknowledges_and_remembers() {
     }
 }
 
-/// A server that is ended with the test, whatever happens to the test.
-struct Server {
-    child: Child,
-    address: String,
-    _errors: BufReader<ChildStderr>,
-}
-
-impl Server {
-    fn start() -> Self {
-        let mut child = paraphym("serve", &["--bind", "127.0.0.1:0"])
-            .spawn()
-            .unwrap();
-        let mut errors = BufReader::new(child.stderr.take().unwrap());
-        let address = loop {
-            let mut line = String::new();
-            assert_ne!(
-                errors.read_line(&mut line).unwrap(),
-                0,
-                "the server says where it listens"
-            );
-            if let Some((_, address)) = line.split_once("listening on http://") {
-                break address.trim().to_owned();
-            }
-        };
-        // Kept open: its log goes on, a few lines that the pipe has room for.
-        Self {
-            child,
-            address,
-            _errors: errors,
-        }
-    }
-
-    fn request(&self, head: &str, body: &str) -> TcpStream {
-        request(&self.address, head, body)
-    }
-
-    fn answer(&self, head: &str, body: &str) -> String {
-        exchange(&self.address, head, body)
-    }
-}
-
-fn request(address: &str, head: &str, body: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let length = body.len();
-    write!(
-        stream,
-        "{head} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}",
-    )
-    .unwrap();
-    stream
-}
-
-fn exchange(address: &str, head: &str, body: &str) -> String {
-    let mut whole = String::new();
-    request(address, head, body)
-        .read_to_string(&mut whole)
-        .unwrap();
-    whole
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// A server of the real model, in a home of its own.
+fn serving() -> Server {
+    Server::real(Home::new(), &["--model", &model(), "--store", "off"])
 }
 
 fn ask_body(text: &str, tokens: u32, stream: bool) -> String {
@@ -349,7 +292,7 @@ fn sum(metrics: &str, name: &str) -> f64 {
 async fn real_model_served_to_a_crowd_of_processes_outlives_those_that_are_killed() {
     let whole_minute = std::env::var_os("PARAPHYM_TEST_MINUTE").is_some();
     let (kills, a_second) = if whole_minute { (60, 1) } else { (20, 3) };
-    let server = Server::start();
+    let server = serving();
     // What was said to one client is kept for the next, whoever was killed meanwhile, and leased apart.
     let held = |metrics: &str| {
         sum(metrics, "paraphym_memory_leased_bytes") - sum(metrics, "paraphym_prefix_bytes{")
@@ -410,7 +353,7 @@ async fn real_model_served_to_a_crowd_of_processes_outlives_those_that_are_kille
 
 #[test]
 fn real_model_served_streams_counts_and_outlives_clients_that_hang_up() {
-    let mut server = Server::start();
+    let server = serving();
     assert!(
         server
             .answer("GET /healthz", "")
@@ -455,6 +398,5 @@ fn real_model_served_streams_counts_and_outlives_clients_that_hang_up() {
         "the client that hung up costs nothing: {active:?}"
     );
 
-    send(&server.child, Signal::TERM);
-    assert_eq!(server.child.wait().unwrap().code(), Some(143));
+    server.end();
 }

@@ -10,82 +10,40 @@
 )]
 
 mod common;
+#[path = "common/server.rs"]
+mod server;
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command};
+use std::process::Command;
 
 use common::Home;
-use model_store::{Store, StoreConfig};
-use rustix::process::Signal;
+use server::Server;
 
-/// A server with the real models, in a home of its own; ended with the test.
-struct Server {
-    _home: Home,
-    child: Child,
-    address: String,
-    /// Kept open: whoever logs into a closed pipe dies of it.
-    _err: BufReader<ChildStderr>,
-}
-
-impl Server {
-    fn start(home: Home, args: &[&str]) -> Self {
-        let mut child = home
-            .paraphym(&[&["serve", "--bind", "127.0.0.1:0"], args].concat())
-            .env("PARAPHYM_MODELS_DIR", models())
-            .spawn()
-            .unwrap();
-        let mut err = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
-        let address = loop {
-            let mut line = String::new();
-            assert!(err.read_line(&mut line).unwrap() > 0, "{said}");
-            if let Some((_, address)) = line.trim().split_once("listening on ") {
-                break address.to_owned();
-            }
-            said.push_str(&line);
-        };
-        Self {
-            _home: home,
-            child,
-            address,
-            _err: err,
-        }
-    }
-
-    /// Runs one file of the suite; every test in it must have run and passed.
-    fn suite(&self, file: &str, environment: &[(&str, &str)]) {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/openai")
-            .join(file);
-        let written = std::fs::read_to_string(&file).unwrap();
-        let tests = written.matches("    def test_").count();
-        let run = Command::new("python3")
-            .arg(&file)
-            .arg("--verbose")
-            .env("PYTHONPATH", official())
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .env("OPENAI_BASE_URL", format!("{}/v1", self.address))
-            .env("OPENAI_API_KEY", "none")
-            .env("METRICS_URL", format!("{}/metrics", self.address))
-            .envs(environment.iter().copied())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&run.stderr);
-        assert!(run.status.success(), "{said}");
-        assert!(
-            tests > 0 && said.contains(&format!("Ran {tests} tests")),
-            "{tests} tests are written: {said}"
-        );
-        assert!(!said.contains("skipped"), "{said}");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        common::signal(&self.child, Signal::TERM);
-        let _ = self.child.wait();
-    }
+/// Runs one file of the suite; every test in it must have run and passed.
+fn suite(server: &Server, file: &str, environment: &[(&str, &str)]) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/openai")
+        .join(file);
+    let written = std::fs::read_to_string(&file).unwrap();
+    let tests = written.matches("    def test_").count();
+    let run = Command::new("python3")
+        .arg(&file)
+        .arg("--verbose")
+        .env("PYTHONPATH", official())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("OPENAI_BASE_URL", format!("http://{}/v1", server.address))
+        .env("OPENAI_API_KEY", "none")
+        .env("METRICS_URL", format!("http://{}/metrics", server.address))
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{said}");
+    assert!(
+        tests > 0 && said.contains(&format!("Ran {tests} tests")),
+        "{tests} tests are written: {said}"
+    );
+    assert!(!said.contains("skipped"), "{said}");
 }
 
 /// The folder with the official client.
@@ -104,17 +62,9 @@ fn official() -> PathBuf {
     named
 }
 
-/// The folder with both models.
-fn models() -> PathBuf {
-    if let Some(chat) = std::env::var_os("PARAPHYM_TEST_MODEL") {
-        return Path::new(&chat).parent().unwrap().to_owned();
-    }
-    Store::open(StoreConfig::at(None)).unwrap().dir().to_owned()
-}
-
 #[test]
 fn real_model_speaks_with_the_official_python_client() {
-    Server::start(Home::new(), &[]).suite("suite.py", &[]);
+    suite(&Server::real(Home::new(), &[]), "suite.py", &[]);
 }
 
 #[test]
@@ -129,7 +79,7 @@ fn real_model_lets_in_only_who_has_a_token_and_keeps_their_limit() {
         ("OPENAI_API_KEY", free.as_str()),
         ("LIMITED_KEY", limited.as_str()),
     ];
-    Server::start(home, &[]).suite("guarded.py", &keys);
+    suite(&Server::real(home, &[]), "guarded.py", &keys);
 }
 
 /// The blocks of code of the page in one language, with the server's address instead of the usual one.
@@ -138,7 +88,7 @@ fn examples(language: &str, server: &Server) -> Vec<String> {
     let page = std::fs::read_to_string(page).unwrap();
     let fenced = page.split("```").skip(1).step_by(2);
     let of_language = fenced.filter_map(|block| block.strip_prefix(&format!("{language}\n")));
-    let here = |block: &str| block.replace("http://127.0.0.1:7007", &server.address);
+    let here = |block: &str| block.replace("127.0.0.1:7007", &server.address);
     of_language.map(here).collect()
 }
 
@@ -156,7 +106,7 @@ fn runs(program: &str, script: &str) -> String {
 
 #[test]
 fn real_model_answers_the_examples_of_the_page() {
-    let server = Server::start(Home::new(), &[]);
+    let server = Server::real(Home::new(), &[]);
     let [curl] = &examples("sh", &server)[..] else {
         panic!("one example for curl")
     };

@@ -1,4 +1,5 @@
-//! An operator restarts the part that holds the models while four answers stream: nobody who reads them can tell.
+//! An operator steers a server whose real model answers: the part that holds the models is restarted and nobody who reads
+//! can tell; the server is ended, and what does not end with it is told.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -7,86 +8,27 @@
 )]
 
 mod common;
+#[path = "common/server.rs"]
+mod server;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
-use std::process::{Child, ChildStderr};
 
 use common::Home;
-use model_store::{Store, StoreConfig};
-use rustix::process::Signal;
 use serde_json::{Value, json};
+use server::Server;
 
 /// Tokens of each answer: enough to be in the middle for a while.
 const TOKENS: u32 = 100;
 
-struct Server {
-    home: Home,
-    child: Child,
-    address: String,
-    /// Kept open: whoever logs into a closed pipe dies of it.
-    _err: BufReader<ChildStderr>,
-}
-
-impl Server {
-    fn start() -> Self {
-        let models = std::env::var_os("PARAPHYM_TEST_MODEL").map_or_else(
-            || Store::open(StoreConfig::at(None)).unwrap().dir().to_owned(),
-            |chat| std::path::Path::new(&chat).parent().unwrap().to_owned(),
-        );
-        let home = Home::new();
-        let mut child = home
-            .paraphym(&["serve", "--bind", "127.0.0.1:0"])
-            .env("PARAPHYM_MODELS_DIR", models)
-            .spawn()
-            .unwrap();
-        let mut err = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
-        let address = loop {
-            let mut line = String::new();
-            assert!(err.read_line(&mut line).unwrap() > 0, "{said}");
-            if let Some((_, address)) = line.trim().split_once("listening on http://") {
-                break address.to_owned();
-            }
-            said.push_str(&line);
-        };
-        Self {
-            home,
-            child,
-            address,
-            _err: err,
-        }
-    }
-
-    /// Two that are sure of their words, two that throw dice.
-    fn ask(&self, which: u64) -> Answer {
-        let temperature = if which < 2 { 0.0 } else { 0.9 };
-        let body = json!({
-            "messages": [{"role": "user", "content": format!("Tell me a story about the number {which}.")}],
-            "max_tokens": TOKENS, "temperature": temperature, "seed": which, "stream": true,
-        });
-        let (body, address) = (body.to_string(), &self.address);
-        let mut stream = TcpStream::connect(address).unwrap();
-        let length = body.len();
-        write!(
-            stream,
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}",
-        )
-        .unwrap();
-        Answer {
-            lines: BufReader::new(stream),
-            text: String::new(),
-            end: None,
-            pieces: 0,
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        common::signal(&self.child, Signal::TERM);
-        let _ = self.child.wait();
-    }
+/// Two that are sure of their words, two that throw dice.
+fn ask(server: &Server, which: u64) -> Answer {
+    let temperature = if which < 2 { 0.0 } else { 0.9 };
+    let body = json!({
+        "messages": [{"role": "user", "content": format!("Tell me a story about the number {which}.")}],
+        "max_tokens": TOKENS, "temperature": temperature, "seed": which, "stream": true,
+    });
+    Answer::of(server.request("POST /v1/chat/completions", &body.to_string()))
 }
 
 struct Answer {
@@ -97,6 +39,15 @@ struct Answer {
 }
 
 impl Answer {
+    fn of(stream: TcpStream) -> Self {
+        Self {
+            lines: BufReader::new(stream),
+            text: String::new(),
+            end: None,
+            pieces: 0,
+        }
+    }
+
     /// Takes the next line; whether there was one.
     fn read(&mut self) -> bool {
         let mut line = String::new();
@@ -131,19 +82,19 @@ impl Answer {
 
 #[test]
 fn real_model_host_is_restarted_and_killed_while_four_answers_stream() {
-    let server = Server::start();
-    let undisturbed: Vec<_> = (0..4).map(|which| server.ask(which).whole()).collect();
+    let server = Server::real(Home::new(), &[]);
+    let undisturbed: Vec<_> = (0..4).map(|which| ask(&server, which).whole()).collect();
     for (text, end) in &undisturbed {
         assert!(!text.is_empty() && end.is_some(), "{text} {end:?}");
     }
     for order in ["restart", "kill"] {
-        let mut answers: Vec<Answer> = (0..4).map(|which| server.ask(which)).collect();
+        let mut answers: Vec<Answer> = (0..4).map(|which| ask(&server, which)).collect();
         for answer in &mut answers {
             while answer.pieces < 3 {
                 assert!(answer.read(), "{order}: ended early: {}", answer.text);
             }
         }
-        let status = server.home.json(&["ctl", "status"]);
+        let status = server.json(&["status"]);
         assert_eq!(status["models"]["answering"], 4, "{status}");
         let acted = server.home.json(&["ctl", order, "model_host"]);
         assert_eq!(acted["done"], true, "{acted}");
@@ -155,4 +106,102 @@ fn real_model_host_is_restarted_and_killed_while_four_answers_stream() {
     for part in ["restart, ordered by", "kill, ordered by", "was killed"] {
         assert!(why.contains(part), "{part} in {why}");
     }
+}
+
+/// A request for an answer, and it has begun.
+fn begun(server: &Server, max_tokens: u32) -> Answer {
+    let body = json!({
+        "messages": [{"role": "user", "content": "Write a very long story about a dragon."}],
+        "max_tokens": max_tokens, "temperature": 0.0, "stream": true,
+    });
+    let mut answer = Answer::of(server.request("POST /v1/chat/completions", &body.to_string()));
+    while answer.pieces < 3 {
+        assert!(answer.read(), "it ended early: {}", answer.text);
+    }
+    answer
+}
+
+#[test]
+fn real_model_that_answers_when_its_server_is_ended_is_waited_for() {
+    let server = Server::real(Home::new(), &[]);
+    let answer = begun(&server, TOKENS);
+    let told = server.ctl(&["shutdown", "--deadline", "2m"]);
+    let (text, end) = answer.whole();
+    assert_eq!(end.as_deref(), Some("length"), "{text}");
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    for part in [
+        "answers: 1 answers under way",
+        "POST /v1/chat/completions",
+        "runtime: ",
+    ] {
+        assert!(told.out.contains(part), "{part} in {}", told.out);
+    }
+    assert_eq!(server.ended().0, Some(0));
+}
+
+#[test]
+fn real_model_whose_answer_does_not_end_in_time_is_abandoned_and_both_say_so() {
+    let server = Server::real(Home::new(), &[]);
+    let mut answer = begun(&server, 8000);
+    let told = server.ctl(&["shutdown", "--deadline", "3s"]);
+    assert_eq!(told.code, Some(4), "{}{}", told.out, told.err);
+    let (said, abandoned) = (
+        &told.out,
+        "abandoned: root/gateway: POST /v1/chat/completions",
+    );
+    assert!(said.contains(abandoned), "{said}");
+    assert!(
+        said.contains("runtime: ") && !said.contains("cut off"),
+        "{said}"
+    );
+    let (code, log) = server.ended();
+    assert_eq!(code, Some(4), "{log}");
+    assert!(log.contains(abandoned), "{log}");
+    // The one who asked hears that it did not end well.
+    let mut rest = String::new();
+    answer.lines.read_to_string(&mut rest).unwrap();
+    assert!(
+        rest.contains("\"error\"") && !rest.contains("[DONE]"),
+        "{rest}"
+    );
+}
+
+#[test]
+fn real_model_answers_to_one_who_never_reads_and_a_second_signal_ends_it() {
+    let mut server = Server::real(Home::new(), &[]);
+    // Nothing is read from then on.
+    let answer = begun(&server, 8000);
+    server.signal(rustix::process::Signal::TERM);
+    server.hear("phase=\"answers\"");
+    server.signal(rustix::process::Signal::TERM);
+    server.hear("in a hurry");
+    let (code, log) = server.ended();
+    assert_eq!(code, Some(4), "{log}");
+    assert!(
+        log.contains("abandoned: root/gateway: POST /v1/chat/completions"),
+        "{log}"
+    );
+    drop(answer);
+}
+
+#[test]
+fn real_model_stream_is_ended_by_its_requests_name() {
+    let server = Server::real(Home::new(), &[]);
+    let body = json!({
+        "messages": [{"role": "user", "content": "Tell me a story about the number 2."}],
+        "max_tokens": 1500, "temperature": 0.9, "seed": 2, "stream": true,
+    });
+    let asked = server.request_as("mine", "POST /v1/chat/completions", &body.to_string());
+    let mut answer = Answer::of(asked);
+    while answer.pieces < 3 {
+        assert!(answer.read(), "ended early: {}", answer.text);
+    }
+    let ended = server.say(&["cancel", "mine"]);
+    assert!(ended.starts_with("ended: chatcmpl-") && ended.ends_with(" (request mine)\n"));
+    let mut rest = String::new();
+    answer.lines.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains(r#""code":"cancelled""#), "{rest}");
+    assert!(!rest.contains("[DONE]"), "{rest}");
+    while server.json(&["status"])["models"]["answering"] != 0 {}
+    assert_eq!(server.json(&["connections"])["open"], 0);
 }

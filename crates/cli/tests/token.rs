@@ -8,18 +8,19 @@
 )]
 
 mod common;
+#[path = "common/server.rs"]
+mod server;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
-
-use common::{Home, assert_refused, finish, ran, signal};
+use common::{Home, assert_refused, finish, ran};
+use server::Server;
 
 fn file(home: &Home) -> PathBuf {
     home.path(".local/share/paraphym/tokens.json")
@@ -151,82 +152,40 @@ fn settings_that_are_wrong_keep_nobody_from_taking_a_token_back() {
     home.run(&["token", "revoke", "a"]).well();
 }
 
-/// A server that listens on every address of the machine, and what it says.
-///
-/// It writes its log into a file: a pipe that nobody reads while thousands of lines come would make it wait.
-struct Server(Child, PathBuf, SocketAddr);
+/// Serves there, and that is seen from outside.
+fn start(home: Home, args: &[&str]) -> Server {
+    let command = serve(&home, args);
+    Server::spawn(home, command)
+}
 
-impl Server {
-    fn start(home: &Home, args: &[&str]) -> Self {
-        let log = home.path("server.log");
-        let file = std::fs::File::create(&log).unwrap();
-        let child = serve(home, args).stderr(file).spawn().unwrap();
-        let mut server = Self(child, log, SocketAddr::from(([127, 0, 0, 1], 0)));
-        let port = server.port();
-        server.2.set_port(port);
-        server
-    }
+/// What is answered to a client that asks for a name that is not this machine's.
+fn get(server: &Server, path: &str, token: Option<&str>) -> String {
+    let mut socket = TcpStream::connect(&server.address).unwrap();
+    let token = token.map(|token| format!("authorization: Bearer {token}\r\n"));
+    let token = token.unwrap_or_default();
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: models.example\r\nconnection: close\r\n{token}\r\n");
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
 
-    /// The port that it says it listens at.
-    fn port(&mut self) -> u16 {
-        loop {
-            let ended = self.0.try_wait().unwrap().is_some();
-            let said = std::fs::read_to_string(&self.1).unwrap();
-            let lines = said
-                .split_inclusive('\n')
-                .filter(|line| line.ends_with('\n'));
-            let mut listens = lines.filter_map(|line| line.split_once("listening on http://"));
-            if let Some((_, address)) = listens.next() {
-                let bound: SocketAddr = address.trim().parse().unwrap();
-                return bound.port();
-            }
-            assert!(!ended, "it ended: {said}");
-        }
-    }
+fn status(server: &Server, path: &str, token: Option<&str>) -> u16 {
+    let answer = get(server, path, token);
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
 
-    /// The head of what is answered.
-    fn get(&self, path: &str, token: Option<&str>) -> String {
-        let mut socket = TcpStream::connect(self.2).unwrap();
-        let token = token.map(|token| format!("authorization: Bearer {token}\r\n"));
-        let token = token.unwrap_or_default();
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: models.example\r\nconnection: close\r\n{token}\r\n"
+/// Until that is answered; how long it took.
+fn until(server: &Server, wanted: u16, token: &str) -> Duration {
+    let begun = now();
+    while status(server, "/v1/models", Some(token)) != wanted {
+        assert!(
+            now().duration_since(begun) < Duration::from_secs(30),
+            "never {wanted}"
         );
-        socket.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
-        answer
     }
-
-    fn status(&self, path: &str, token: Option<&str>) -> u16 {
-        self.get(path, token)
-            .split(' ')
-            .nth(1)
-            .unwrap()
-            .parse()
-            .unwrap()
-    }
-
-    /// Until that is answered; how long it took.
-    fn until(&self, status: u16, token: &str) -> Duration {
-        let begun = now();
-        while self.status("/v1/models", Some(token)) != status {
-            assert!(
-                now().duration_since(begun) < Duration::from_secs(30),
-                "never {status}"
-            );
-        }
-        now().duration_since(begun)
-    }
-
-    /// Ends it; the rest of what it said.
-    fn end(mut self) -> String {
-        signal(&self.0, Signal::TERM);
-        let status = self.0.wait().unwrap();
-        let said = std::fs::read_to_string(&self.1).unwrap();
-        assert_eq!(status.code(), Some(143), "{said}");
-        said
-    }
+    now().duration_since(begun)
 }
 
 #[allow(
@@ -246,24 +205,27 @@ fn off_loopback_a_token_opens_the_door_until_it_is_revoked_and_is_never_logged()
     assert_refused(&refused, 2, &["bind = 0.0.0.0:0", "paraphym token new"]);
 
     let token = made(&home, &["--name", "laptop"]);
-    let server = Server::start(&home, &["--bind", EVERYWHERE, "--log", "trace"]);
-    assert_eq!(server.status("/healthz", None), 200);
+    let server = start(home, &["--bind", EVERYWHERE, "--log", "trace"]);
+    assert_eq!(status(&server, "/healthz", None), 200);
     for path in ["/v1/models", "/metrics", "/readyz"] {
-        let refused = server.get(path, None);
+        let refused = get(&server, path, None);
         assert!(refused.starts_with("HTTP/1.1 401 "), "{refused}");
         assert!(refused.contains("invalid_api_key"), "{refused}");
         assert!(!refused.contains("models.example"), "{refused}");
     }
-    assert_eq!(server.status("/v1/models", Some("sk-paraphym-wrong")), 401);
-    assert_eq!(server.status("/v1/models", Some(&token)), 200);
+    assert_eq!(
+        status(&server, "/v1/models", Some("sk-paraphym-wrong")),
+        401
+    );
+    assert_eq!(status(&server, "/v1/models", Some(&token)), 200);
 
-    let later = made(&home, &["--name", "later"]);
-    let took = server.until(200, &later);
+    let later = made(&server.home, &["--name", "later"]);
+    let took = until(&server, 200, &later);
     assert!(took < Duration::from_secs(1), "{took:?}");
-    home.run(&["token", "revoke", "laptop"]).well();
-    let took = server.until(401, &token);
+    server.home.run(&["token", "revoke", "laptop"]).well();
+    let took = until(&server, 401, &token);
     assert!(took < Duration::from_secs(1), "{took:?}");
-    assert_eq!(server.status("/v1/models", Some(&later)), 200);
+    assert_eq!(status(&server, "/v1/models", Some(&later)), 200);
     let said = server.end();
     assert!(said.contains("answered"), "the log shows requests: {said}");
     for token in [&token, &later] {
@@ -274,18 +236,18 @@ fn off_loopback_a_token_opens_the_door_until_it_is_revoked_and_is_never_logged()
 #[test]
 fn on_loopback_nobody_needs_one_until_one_was_made() {
     let home = Home::new();
-    let server = Server::start(&home, &["--bind", "127.0.0.1:0"]);
+    let server = start(home, &["--bind", "127.0.0.1:0"]);
     // By a name that is not this machine's.
-    assert_eq!(server.status("/v1/models", None), 403);
-    let token = made(&home, &[]);
-    server.until(200, &token);
-    assert_eq!(server.status("/v1/models", None), 401);
-    server.end();
-    let mut required = serve(&home, &["--bind", EVERYWHERE]);
+    assert_eq!(status(&server, "/v1/models", None), 403);
+    let token = made(&server.home, &[]);
+    until(&server, 200, &token);
+    assert_eq!(status(&server, "/v1/models", None), 401);
+    let mut required = serve(&server.home, &["--bind", EVERYWHERE]);
     required.env("PARAPHYM_SERVER__AUTH", "off");
     assert_refused(
         &ran(&mut required),
         2,
         &["bind = 0.0.0.0:0", "server.auth = off"],
     );
+    server.end();
 }

@@ -185,7 +185,7 @@ fn what_is_seen_in_a_terminal_is_steered_by_keys_and_leaves_nothing_behind() {
     let screen = terminal.shows(|screen| screen.contains("messages/s"));
     let lines = without_figures(&screen);
     let expected = [
-        "ACTOR STATE MAILBOX MSG/S RESTARTS DOES of",
+        "ACTOR STATE MAILBOX MSG/S RESTARTS DOES",
         ">root up",
         "memory_governor up",
         "model_host up",
@@ -272,4 +272,38 @@ fn a_signal_a_panic_and_a_server_that_ends_leave_the_terminal_as_it_was() {
     terminal.shows(|screen| screen.contains("no server") || screen.contains("hung up"));
     terminal.press(&["C-c"]);
     terminal.is_as_before(&flags);
+}
+
+#[test]
+fn it_ends_with_its_terminal() {
+    let server = Server::start();
+    let ended = server.home.path("ended");
+    // As when a connection of ssh drops: the terminal is taken away, and whoever runs in it hears SIGHUP. The first shell
+    // outlives that, and tells; in the second nobody who ignores the signal hears it, and top sees by itself that it is alone.
+    for trap in [":", "''"] {
+        let terminal = Terminal::open(&server.home, "LANG=C.UTF-8");
+        let top = env!("CARGO_BIN_EXE_paraphym");
+        let ended = ended.display();
+        let line = format!(
+            "trap {trap} HUP; {top} top --every 200ms; echo $? > {ended}; mv {ended} {ended}.whole"
+        );
+        let script = server.home.path("script");
+        std::fs::write(&script, line).unwrap();
+        terminal.enter(&format!("sh {}", script.display()));
+        terminal.shows(|screen| screen.contains("q quit") && screen.contains("memory_governor"));
+        drop(terminal);
+        let whole = format!("{ended}.whole");
+        let begun = Instant::now();
+        let status = loop {
+            if let Ok(status) = std::fs::read_to_string(&whole) {
+                break status;
+            }
+            assert!(begun.elapsed() < FOR_EVER, "it never ends");
+            std::thread::yield_now();
+        };
+        assert_eq!(status.trim(), "129", "trap {trap} HUP");
+        std::fs::remove_file(&whole).unwrap();
+    }
+    assert!(server.say(&["status"]).contains("all well"));
+    server.end();
 }

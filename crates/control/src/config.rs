@@ -14,6 +14,7 @@ use supervision::{ChildId, Events, Handle, SupervisorHandle};
 use telemetry::LogControl;
 use tokio::sync::watch;
 
+use crate::edge::Edge;
 use crate::protocol::ending::Ending;
 
 /// Where to listen, and for how many.
@@ -79,6 +80,8 @@ pub struct ControlDeps {
     pub settings: (Handle<ChatConfig>, chat_config::Store),
     /// Live conversations.
     pub agents: Agents,
+    /// The server for requests, where there is one.
+    pub edge: Option<Arc<dyn Edge>>,
     /// The log, where it is ours.
     pub log: Option<LogControl>,
     /// The process's threads.

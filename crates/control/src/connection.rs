@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, select_all};
 use futures_util::stream::FuturesUnordered;
 use serde_json::Value;
-use supervision::{LifecycleEvent, Tap, Tapped};
+use supervision::{LifecycleEvent, TURN, Tap, Tapped};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
@@ -22,6 +22,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use crate::codec::{Heard, Lines};
 use crate::config::ControlConfig;
@@ -61,6 +62,8 @@ pub(crate) struct Connection {
     taps: Vec<(u64, Tap)>,
     ending: watch::Receiver<Option<Ending>>,
     under_way: FuturesUnordered<UnderWay>,
+    /// Entries of the audit log that are being written, and hold nothing up.
+    notes: FuturesUnordered<BoxFuture<'static, ()>>,
 }
 
 impl Connection {
@@ -86,15 +89,23 @@ impl Connection {
             taps: Vec::new(),
             ending: desk.deps.ending.clone(),
             under_way: FuturesUnordered::new(),
+            notes: FuturesUnordered::new(),
         }
     }
 
-    /// Until the client leaves, or `closing` and what is under way is answered.
+    /// Until the client leaves, or `closing` and what is under way is answered. What is to be written down is, however it
+    /// ends.
     pub(crate) async fn serve(
         mut self,
         stream: UnixStream,
         closing: CancellationToken,
     ) -> io::Result<()> {
+        let ended = self.talk(stream, closing).await;
+        while self.notes.next().await.is_some() {}
+        ended
+    }
+
+    async fn talk(&mut self, stream: UnixStream, closing: CancellationToken) -> io::Result<()> {
         let (reader, mut writer) = stream.into_split();
         let mut lines = FramedRead::new(reader, Lines::default());
         let greeting = self.session.greeting();
@@ -107,6 +118,7 @@ impl Connection {
             }
             let said: VecDeque<String> = tokio::select! {
                 () = closing.cancelled(), if !closing.is_cancelled() => continue,
+                Some(()) = self.notes.next() => continue,
                 Some((id, done)) = self.under_way.next() => VecDeque::from([self.came(&id, done)]),
                 heard = lines.next(), if !closing.is_cancelled() => match heard {
                     // They have left, and whatever they asked for is of no use to anybody.
@@ -135,7 +147,16 @@ impl Connection {
 
     /// What to say to a line; an error is the last thing to say.
     fn heard(&mut self, heard: Heard) -> Result<Option<String>, String> {
-        match self.session.heard(heard) {
+        let step = self.session.heard(heard);
+        let denied = self.session.denied();
+        if let Some((action, detail)) = denied.and_then(|denied| self.desk.denied(&denied)) {
+            let (desk, who) = (Arc::clone(&self.desk), self.who());
+            self.notes.push(Box::pin(async move {
+                // Where it is not in this log it is in the server's; nothing was done.
+                let _ = desk.write_down(&who, &action, detail).await;
+            }));
+        }
+        match step {
             Step::Say(line) => {
                 self.listen();
                 self.taps.retain(|(number, _)| self.session.holds(*number));
@@ -151,6 +172,7 @@ impl Connection {
 
     fn begin(&mut self, id: Id, call: Call) {
         let (desk, who) = (Arc::clone(&self.desk), self.who());
+        let turn = self.turn(&id, call.name());
         let work = async move {
             let done = match call {
                 Call::Tap(wish) => Done::Tap(desk.tap(&wish, &who).await),
@@ -158,7 +180,21 @@ impl Connection {
             };
             (id, done)
         };
-        self.under_way.push(Box::pin(work));
+        self.under_way.push(Box::pin(work.instrument(turn)));
+    }
+
+    /// All that is done for one call is within it. Its name is the client's number for it behind the client's own, because
+    /// every client counts from 1.
+    fn turn(&self, id: &Id, method: &'static str) -> Span {
+        tracing::error_span!(
+            target: TURN,
+            "call",
+            otel.name = method,
+            otel.kind = "server",
+            request_id = %format_args!("control-{}-{id}", self.peer.pid.unwrap_or_default()),
+            rpc.system = "jsonrpc",
+            rpc.method = method,
+        )
     }
 
     /// The line for what was carried out.

@@ -2,7 +2,11 @@
 //! something is written down before and after.
 
 mod act;
+mod audit;
+mod cancel;
 mod chaos;
+mod connections;
+mod denials;
 mod look;
 mod models;
 mod parts;
@@ -16,17 +20,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use conversation_store::messages::LogControl as Write;
 use serde_json::{Value, json};
 use supervision::AskError;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::ControlDeps;
-use crate::convert::unix_ms;
 use crate::loud::Overrides;
 use crate::past::Recorder;
 use crate::protocol::act::Acted;
+use crate::protocol::level::Level;
 use crate::protocol::rpc::{Code, RpcError};
 use crate::protocol::table::{Call, method};
 use crate::session::to_value;
@@ -35,10 +38,6 @@ use crate::session::to_value;
 pub(crate) const LOOK: Duration = Duration::from_secs(2);
 /// How long a change may take: it may wait for a restart of whoever makes it.
 pub(crate) const ACT: Duration = Duration::from_secs(10);
-/// How long the audit log is waited for before the act is done without it.
-const AUDIT: Duration = Duration::from_secs(2);
-/// The longest detail of an entry, in bytes: more than a person reads, far less than the store takes.
-const DETAIL: usize = 4096;
 
 /// Whoever asks, as the audit log has it.
 #[derive(Clone, Debug)]
@@ -51,6 +50,7 @@ pub(crate) struct Desk {
     pub(crate) began: Instant,
     recorder: Mutex<Recorder>,
     overrides: Mutex<Overrides>,
+    denials: Mutex<denials::Denials>,
     /// A time of an override was set or taken away.
     pub(crate) rearm: Notify,
     acts: AtomicU64,
@@ -64,6 +64,7 @@ impl Desk {
             version,
             began: Instant::now(),
             overrides: Mutex::default(),
+            denials: Mutex::default(),
             rearm: Notify::new(),
             acts: AtomicU64::new(0),
         }
@@ -103,15 +104,17 @@ impl Desk {
 
     /// Carries a call out.
     pub(crate) async fn carry_out(&self, call: Call, who: &Who) -> Result<Value, RpcError> {
-        let changes = method(call.name()).is_some_and(|method| method.changes);
-        if !changes {
+        let Some(method) = method(call.name()).filter(|method| method.changes) else {
             return self.look(call).await;
-        }
+        };
         let number = self.acts.fetch_add(1, Ordering::Relaxed) + 1;
         let action = format!("control.{}", call.name());
         let params = self.shown(&call);
         let asked = json!({"call": number, "params": params});
         let before = self.write_down(who, &action, asked.to_string()).await;
+        if let (Err(error), Level::Admin) = (&before, method.level) {
+            return Err(audit::unwritten(&call, error));
+        }
         let done = self.act(call, who).await;
         let outcome = match &done {
             Ok(acted) => json!({"call": number, "done": acted.done, "what": acted.what}),
@@ -119,27 +122,9 @@ impl Desk {
         };
         let after = self.write_down(who, &action, outcome.to_string()).await;
         to_value(&Acted {
-            audited: before && after,
+            audited: before.is_ok() && after.is_ok(),
             ..done?
         })
-    }
-
-    /// Whether it is in the audit log.
-    async fn write_down(&self, who: &Who, action: &str, detail: String) -> bool {
-        let cut = detail.floor_char_boundary(DETAIL);
-        let entry = Write {
-            actor: who.0.clone(),
-            action: action.to_owned(),
-            detail: detail.get(..cut).unwrap_or_default().to_owned(),
-            now_ms: unix_ms((self.deps.clock)()),
-        };
-        match self.deps.conversations.ask(entry, AUDIT).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, who = who.0, action, detail, "not in the audit log");
-                false
-            }
-        }
     }
 
     async fn look(&self, call: Call) -> Result<Value, RpcError> {
@@ -152,6 +137,7 @@ impl Desk {
             Call::Events(wish) => to_value(&self.events(&wish)?),
             Call::Why(wish) => to_value(&self.why(&wish).await),
             Call::Conversations(wish) => to_value(&self.conversations(wish).await?),
+            Call::Connections(_) => to_value(&self.connections()?),
             Call::ConfigGet(wish) => to_value(&self.config_get(wish.key.as_deref()).await?),
             Call::Audit(wish) => to_value(&self.audit(wish).await?),
             // The session answers these itself, and what changes something is not looked at here.
@@ -177,6 +163,7 @@ impl Desk {
             Call::Pin(wish) => self.pin(&wish.model, wish.dry_run).await,
             Call::Unpin(wish) => self.unpin(&wish.model, wish.dry_run).await,
             Call::Cancel(wish) => self.cancel(&wish.id, wish.dry_run).await,
+            Call::Kick(wish) => self.kick(wish),
             Call::Log(wish) => self.log(wish).await,
             Call::Drain(wish) => self.drain(wish.dry_run).await,
             Call::ConfigSet(wish) => self.config_set(wish, who).await,

@@ -14,6 +14,7 @@ mod config;
 mod connection;
 mod convert;
 mod desk;
+pub mod edge;
 mod loud;
 mod past;
 pub mod place;

@@ -1,6 +1,7 @@
 //! The wire: what is said over the socket, as types. The page `docs/protocol/control.md` is made from them.
 
 pub mod act;
+pub mod connections;
 pub mod ending;
 pub mod events;
 pub mod hello;

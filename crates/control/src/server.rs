@@ -15,6 +15,7 @@ use crate::connection::{Connection, Peer};
 use crate::convert::unix_ms;
 use crate::desk::Desk;
 use crate::place::{Place, PlaceError, own_uid};
+use crate::protocol::ending::Ending;
 use crate::protocol::rpc::{self, Code, RpcError};
 
 /// The child's name.
@@ -136,10 +137,18 @@ impl Connections {
         });
     }
 
-    /// Lets what is under way come to its end; whoever stops us does not wait for ever.
+    /// Lets what is under way come to its end, and, if all of the server ends, its last word be told; whoever stops us does not
+    /// wait for ever.
     async fn finish(mut self) {
-        self.closing.cancel();
+        let mut ending = self.desk.deps.ending.clone();
         let all = async {
+            if ending.borrow().is_some() {
+                // The sender is gone: then there will be none.
+                let _ = ending
+                    .wait_for(|at| at.as_ref().is_some_and(Ending::is_last))
+                    .await;
+            }
+            self.closing.cancel();
             while let Some(ended) = self.tasks.join_next().await {
                 report(ended);
             }

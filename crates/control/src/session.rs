@@ -31,6 +31,15 @@ pub enum Step {
     Do(Id, Call),
 }
 
+/// A call that was refused for its level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// Which method.
+    pub method: &'static str,
+    /// What the client was told.
+    pub why: String,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Session {
@@ -43,6 +52,7 @@ pub struct Session {
     /// Looks at messages.
     taps: BTreeSet<u64>,
     subscribed: u64,
+    denied: Option<Denied>,
 }
 
 impl Session {
@@ -56,6 +66,7 @@ impl Session {
             subscriptions: BTreeMap::new(),
             taps: BTreeSet::new(),
             subscribed: 0,
+            denied: None,
         }
     }
 
@@ -67,6 +78,11 @@ impl Session {
     /// What the client calls itself.
     pub fn client(&self) -> Option<&str> {
         self.client.as_deref()
+    }
+
+    /// The call that was refused for its level by the last line, if one was.
+    pub fn denied(&mut self) -> Option<Denied> {
+        self.denied.take()
     }
 
     /// Whether it wants to hear events.
@@ -107,6 +123,10 @@ impl Session {
         };
         let fresh = std::mem::replace(&mut self.fresh, false);
         if let Err(error) = self.may(&call) {
+            self.denied = Some(Denied {
+                method: call.name(),
+                why: error.message.clone(),
+            });
             return say(Some(&id), Err(error));
         }
         match call {

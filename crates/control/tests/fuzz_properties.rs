@@ -11,24 +11,14 @@ extern crate paraphym_control as control;
 
 #[path = "../fuzz/properties.rs"]
 mod properties;
-
-use std::path::PathBuf;
+#[path = "../../gateway/tests/support/seeds.rs"]
+mod seeds;
 
 use control::protocol::table::METHODS;
 use proptest::prelude::*;
 
 fn seeds() -> Vec<Vec<u8>> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/lines");
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|file| file.unwrap().path())
-        .collect();
-    files.sort();
-    assert!(files.len() >= 5, "{files:?}");
-    files
-        .iter()
-        .map(|file| std::fs::read(file).unwrap())
-        .collect()
+    seeds::of(env!("CARGO_MANIFEST_DIR"), "lines")
 }
 
 /// Each method's example, as a line, after the byte that decides the pieces.
@@ -51,24 +41,11 @@ fn every_seed_and_every_example_keeps_the_property() {
     }
 }
 
-/// A piece of one seed put over a piece of another, and two bytes changed.
+/// The examples are among what chance changes.
 fn changed() -> impl Strategy<Value = Vec<u8>> {
     let mut all = seeds();
     all.push(examples());
-    let seed = prop::sample::select(all);
-    let cut = any::<prop::sample::Index>();
-    let cuts = prop::array::uniform4(cut);
-    (seed.clone(), seed, cuts, any::<[u8; 2]>()).prop_map(|(one, other, cuts, bytes)| {
-        let mut all = one;
-        let (at, from) = (cuts[0].index(all.len()), cuts[1].index(other.len()));
-        let to = all.len().min(at + other.len() - from);
-        all.splice(at..to, other[from..].iter().copied());
-        for (cut, byte) in cuts[2..].iter().zip(bytes) {
-            let at = cut.index(all.len());
-            all[at] = byte;
-        }
-        all
-    })
+    seeds::changed(all)
 }
 
 proptest! {

@@ -313,8 +313,10 @@ async fn an_answer_is_ended_by_its_id_and_so_is_a_turn() {
         last = Some(event);
     }
     assert!(format!("{last:?}").contains("Cancelled"), "{last:?}");
-    let again = client.ask(&cancel("req-7", false), FOR_EVER).await;
-    assert_refused(again, Code::NotFound, "no request");
+    for dry_run in [false, true] {
+        let again = client.ask(&cancel("req-7", dry_run), FOR_EVER).await;
+        assert_refused(again, Code::NotFound, "x-request-id");
+    }
     let conversation = ConversationId::new("trip");
     let gate = scene.control.gate_load(0);
     let settings = agent_worker::settings::TurnSettings::new(domain::ModelName::new("other"));
@@ -333,7 +335,7 @@ async fn an_answer_is_ended_by_its_id_and_so_is_a_turn() {
     }
     assert!(format!("{last:?}").contains("Cancelled"), "{last:?}");
     let never = client.ask(&cancel("nobody/turn-1", false), FOR_EVER).await;
-    assert_refused(never, Code::NotFound, "no request");
+    assert_refused(never, Code::NotFound, "x-request-id");
     scene.end().await;
 }
 

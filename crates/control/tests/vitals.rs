@@ -21,7 +21,8 @@ async fn vitals(client: &mut Client) -> VitalsAnswer {
 
 fn actor<'a>(answer: &'a VitalsAnswer, path: &str) -> &'a ActorVitals {
     let mut all = answer.actors.iter();
-    all.find(|one| one.actor.actor == path).unwrap()
+    let found = all.find(|one| one.actor.actor == path);
+    found.unwrap_or_else(|| panic!("{path} in {:?}", answer.actors))
 }
 
 fn request(id: &str, max_tokens: u32) -> Request {
@@ -124,6 +125,61 @@ async fn it_says_what_tree_and_ps_say() {
         )
     );
     assert!(mine.leases > 0);
+    scene.end().await;
+}
+
+/// What was counted under a label.
+fn label(answer: &VitalsAnswer, label: &str) -> u64 {
+    let mut all = answer.labels.iter();
+    all.find(|one| one.label == label).unwrap().messages
+}
+
+/// What the lanes that live have handled, each for itself.
+fn of_lanes(answer: &VitalsAnswer) -> u64 {
+    let all = answer.actors.iter();
+    let lanes = all.filter(|one| one.actor.actor.starts_with("root/lane_supervisor/"));
+    lanes.map(|one| one.messages).sum()
+}
+
+/// Asks the model one thing, and hears it to its end.
+async fn use_the_model(scene: &Scene, id: &str) {
+    let stream = model_host::generate(&scene.models, request(id, 3)).await;
+    let mut stream = stream.unwrap();
+    while stream.next().await.is_some() {}
+}
+
+#[tokio::test]
+async fn no_counter_goes_back_when_actors_are_restarted_and_those_that_are_gone_stay_counted() {
+    let scene = Scene::start().await;
+    let client = &mut scene.client().await;
+    use_the_model(&scene, "one").await;
+    let mut before = vitals(client).await;
+    let lanes = "root/lane_supervisor/*";
+    assert!(of_lanes(&before) > 0);
+    assert_eq!(of_lanes(&before), label(&before, lanes));
+    let administration = scene.root.supervisor().administration();
+    // The host, which the spec names; then the supervisor of the lanes, which end with it.
+    for whom in ["model_host", "lane_supervisor"] {
+        administration.restart(whom, FOR_EVER).await.unwrap();
+        let after = vitals(client).await;
+        for one in &before.labels {
+            assert!(label(&after, &one.label) >= one.messages, "{whom}: {one:?}");
+        }
+        for one in &after.actors {
+            let path = one.actor.actor.as_str();
+            if after.labels.iter().any(|named| named.label == path) {
+                assert_eq!(one.messages, label(&after, path), "{whom}: {path}");
+            }
+        }
+        before = after;
+    }
+    assert_eq!(of_lanes(&before), 0, "they are gone");
+    assert!(label(&before, lanes) > 0, "{:?}", before.labels);
+    use_the_model(&scene, "two").await;
+    let after = vitals(client).await;
+    let new = of_lanes(&after);
+    assert!(new > 0);
+    assert_eq!(label(&after, lanes), label(&before, lanes) + new);
     scene.end().await;
 }
 

@@ -56,7 +56,9 @@ impl GatewayConfig {
 /// The bounds of the edge. Each says why it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections: each costs a file descriptor and a task. Further ones wait in the kernel's backlog. 256.
+    /// Open connections: each costs a file descriptor and a task. Further ones are told to come back in a second. At most a
+    /// quarter of them may be of one address and have asked for nothing yet. It holds from the start; later
+    /// [`Serving::limit_connections`] changes it. 256.
     pub connections: usize,
     /// Answers at once; the model host queues fewer than this anyway. Further ones get 503. 64.
     pub answers: usize,

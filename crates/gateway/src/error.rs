@@ -6,6 +6,8 @@ use std::time::Duration;
 use domain::{FieldError, GenerationError};
 use serde::Serialize;
 
+use crate::guard::seats::NoSeat;
+
 /// One refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
@@ -221,6 +223,27 @@ impl ApiError {
         Self {
             retry_after_s: Some(1),
             ..Self::new(503, Some("too_many_requests_at_once"), message)
+        }
+    }
+
+    /// 503: no seat for another connection.
+    pub(crate) fn no_seat(why: NoSeat) -> Self {
+        let (code, message) = match why {
+            NoSeat::Full(limit) => (
+                "too_many_connections",
+                format!("{limit} connections are open, which is the limit: try again in a second"),
+            ),
+            NoSeat::Silent(most) => (
+                "too_many_silent_connections",
+                format!(
+                    "{most} connections from your address are open on which nothing was asked, which is the limit: use \
+                     those, or try again in a second"
+                ),
+            ),
+        };
+        Self {
+            retry_after_s: Some(1),
+            ..Self::new(503, Some(code), message)
         }
     }
 

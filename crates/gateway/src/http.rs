@@ -10,16 +10,18 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use domain::{ModelName, RequestId};
-use supervision::TaskContext;
+use supervision::{TURN, TaskContext};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::config::{GatewayConfig, GatewayDeps};
 use crate::error::ApiError;
 use crate::guard::cors;
 use crate::guard::door::{Door, admitted};
-use crate::guard::underway::Underway;
+use crate::guard::spanned::spanned;
 use crate::ids::Ids;
 use crate::meters::{self, InFlight};
 use crate::routes;
@@ -36,8 +38,6 @@ pub(crate) struct Shared {
     pub(crate) started: u64,
     /// The stop does not wait any longer: every answer says its last word.
     pub(crate) ending: CancellationToken,
-    /// The answers that can be cancelled.
-    pub(crate) underway: Underway,
     /// What is served, described; made when it is first asked for.
     pub(crate) document: OnceLock<String>,
     /// Who is let in.
@@ -56,7 +56,6 @@ impl Shared {
             ids: Ids::new(u64::try_from(now.as_micros()).unwrap_or(u64::MAX)),
             started: now.as_secs(),
             ending: deps.serving.last_words().child_token(),
-            underway: Underway::default(),
             document: OnceLock::new(),
             config,
             deps,
@@ -161,14 +160,31 @@ async fn named(State(shared): State<Arc<Shared>>, mut request: Request, next: Ne
     request.extensions_mut().insert(RequestId::new(&name));
     let in_flight = Arc::new(InFlight::begin(label.clone(), Instant::now()));
     request.extensions_mut().insert(Arc::clone(&in_flight));
-    let mut response = next.run(request).await;
+    let span = span(&name, &method, &label);
+    let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status().as_u16();
     meters::answered(label, status);
-    tracing::debug!(request = name, %method, path, status, "answered");
+    span.record("http.response.status_code", status);
+    span.in_scope(|| tracing::debug!(%method, path, status, "answered"));
     if let Ok(name) = HeaderValue::from_str(&name) {
         response.headers_mut().insert(X_REQUEST_ID, name);
     }
-    response
+    spanned(response, span)
+}
+
+/// All that is done for one request is within it. Field names by OpenTelemetry's semantic conventions for HTTP; the path is
+/// not among them, since a client may write anything there.
+fn span(name: &str, method: &Method, route: &str) -> Span {
+    tracing::error_span!(
+        target: TURN,
+        "request",
+        otel.name = %format_args!("{method} {route}"),
+        otel.kind = "server",
+        request_id = name,
+        http.request.method = %method,
+        http.route = route,
+        http.response.status_code = Empty,
+    )
 }
 
 /// A refusal on its way to the client.

@@ -2,12 +2,35 @@
 //! be able to make new ones.
 
 use metrics::{counter, gauge, histogram};
-use telemetry::names::{HTTP_CONNECTIONS, HTTP_IN_FLIGHT, HTTP_REQUESTS, HTTP_SECONDS};
+use telemetry::names::{
+    HTTP_CONNECTIONS, HTTP_CONNECTIONS_LIMIT, HTTP_CONNECTIONS_REFUSED, HTTP_IN_FLIGHT,
+    HTTP_REQUESTS, HTTP_SECONDS,
+};
 use tokio::time::Instant;
+
+use crate::guard::seats::NoSeat;
 
 /// A response's head was made, to a request for a path of this label.
 pub(crate) fn answered(label: String, status: u16) {
     counter!(HTTP_REQUESTS, "path" => label, "status" => status.to_string()).increment(1);
+}
+
+/// Connections that may be open from now on.
+pub(crate) fn connections_limited(limit: usize) {
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "no machine has 2^53 connections"
+    )]
+    gauge!(HTTP_CONNECTIONS_LIMIT).set(limit as f64);
+}
+
+/// There was no seat for one.
+pub(crate) fn connection_refused(why: &NoSeat) {
+    let reason = match why {
+        NoSeat::Full(_) => "full",
+        NoSeat::Silent(_) => "silent",
+    };
+    counter!(HTTP_CONNECTIONS_REFUSED, "reason" => reason).increment(1);
 }
 
 /// A request until the last byte of its answer, or until its client has gone.

@@ -17,13 +17,18 @@ use hyper_util::service::TowerToHyperService;
 use supervision::{ChildSpec, Shutdown, TaskContext, TaskError};
 use tokio::io::join;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{GatewayConfig, GatewayDeps, GatewayError, Limits};
+use crate::guard::counted::Counted;
+use crate::guard::goodbye::goodbye;
 use crate::guard::hangup::{Answering, listen};
 use crate::guard::patience::Patient;
+use crate::guard::seating::Seat;
+use crate::guard::seats::{Kind, NoSeat};
 use crate::http::{Shared, router};
 use crate::meters;
 
@@ -36,6 +41,9 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 const SEND_BUFFER: u32 = 32 << 10;
 /// Connections that wait in the kernel until they are accepted.
 const BACKLOG: u32 = 1024;
+/// Connections without a seat that are told so at once; further ones are hung up on without a word. 8: each is over within a
+/// second.
+const GOODBYES: usize = 8;
 
 /// The gateway before it is started.
 pub struct Gateway {
@@ -51,6 +59,8 @@ pub struct Gateway {
 /// `OpenToAll`, `NoToken`, `Origin`; an address that is in use fails the child's start.
 pub fn child(config: GatewayConfig, deps: GatewayDeps) -> Result<Gateway, GatewayError> {
     config.check()?;
+    // Once, and not with each life: what an operator limits stays limited.
+    deps.serving.limit_connections(config.limits.connections);
     let (address, listens) = watch::channel(None);
     let drain = Shutdown::Timeout(config.drain);
     let start =
@@ -102,7 +112,7 @@ fn bound(bind: SocketAddr) -> std::io::Result<TcpListener> {
 struct Connections {
     shared: Arc<Shared>,
     router: Router,
-    seats: Arc<Semaphore>,
+    goodbyes: Arc<Semaphore>,
     closing: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -111,7 +121,7 @@ impl Connections {
     fn new(shared: Arc<Shared>) -> Self {
         Self {
             router: router(Arc::clone(&shared)),
-            seats: Arc::new(Semaphore::new(shared.config.limits.connections)),
+            goodbyes: Arc::new(Semaphore::new(GOODBYES)),
             shared,
             closing: CancellationToken::new(),
             tasks: JoinSet::new(),
@@ -123,17 +133,38 @@ impl Connections {
         loop {
             tokio::select! {
                 Some(ended) = self.tasks.join_next() => report(ended),
-                (stream, seat) = accept(listener, &self.seats) => {
-                    let router = self.router.clone();
-                    let limits = self.shared.config.limits;
-                    let closing = self.closing.clone();
-                    self.tasks.spawn(async move {
-                        connection(stream, router, limits, closing).await;
-                        drop(seat);
-                    });
-                }
+                (stream, peer) = accept(listener) => self.welcome(stream, peer),
             }
         }
+    }
+
+    fn welcome(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let seating = self.shared.deps.serving.seating();
+        match seating.sit(Kind::Http, peer, Instant::now()) {
+            Ok(seat) => {
+                let router = self.router.clone();
+                let limits = self.shared.config.limits;
+                let closing = self.closing.clone();
+                self.tasks
+                    .spawn(connection(stream, seat, router, limits, closing));
+            }
+            Err(no_seat) => self.send_away(stream, no_seat),
+        }
+    }
+
+    fn send_away(&mut self, stream: TcpStream, why: NoSeat) {
+        tracing::debug!(?why, "there is no seat for a connection");
+        let Ok(one) = Arc::clone(&self.goodbyes).try_acquire_owned() else {
+            return;
+        };
+        let closing = self.closing.clone();
+        self.tasks.spawn(async move {
+            let _one = one;
+            tokio::select! {
+                () = goodbye(stream, why) => {}
+                () = closing.cancelled() => {}
+            }
+        });
     }
 
     /// Closes idle connections and waits for the answers of the others, the last while for their last words.
@@ -163,15 +194,11 @@ fn report(ended: Result<(), JoinError>) {
     }
 }
 
-/// The next connection once there is a seat for it.
-async fn accept(
-    listener: &TcpListener,
-    seats: &Arc<Semaphore>,
-) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    let seat = Arc::clone(seats).acquire_owned().await.ok();
+/// The next connection, and who is at its other end.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, seat),
+            Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(%error, "accepting a connection failed");
                 tokio::time::sleep(ACCEPT_REST).await;
@@ -180,18 +207,37 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, limits: Limits, closing: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    seat: Seat,
+    router: Router,
+    limits: Limits,
+    closing: CancellationToken,
+) {
     // Small pieces of text must not wait for each other.
     let _ = stream.set_nodelay(true);
     let (reader, writer) = stream.into_split();
     let _open = meters::Connection::begin();
     let answering = Answering::default();
+    let (reader, writer) = (
+        Counted::new(reader, seat.traffic()),
+        Counted::new(writer, seat.traffic()),
+    );
     let (reader, hangup) = listen(reader, answering.clone());
     let stream = Patient::new(join(reader, writer), limits.write_time, limits.write_bytes);
     let router = TowerToHyperService::new(router);
+    let sitter = seat.sitter().clone();
     let service = service_fn(move |mut request: hyper::Request<_>| {
+        let sitter = sitter.clone();
+        sitter.asks();
         request.extensions_mut().insert(answering.clone());
-        router.call(request)
+        request.extensions_mut().insert(sitter.clone());
+        let answered = router.call(request);
+        async move {
+            let answer = answered.await;
+            sitter.spoke();
+            answer
+        }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -216,5 +262,9 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, closing: 
         biased;
         () = served => {}
         () = hangup.happened() => tracing::debug!("a client left before its answer was complete"),
+        () = seat.kicked() => {
+            let number = seat.sitter().number();
+            tracing::info!(number, "a connection was closed by an operator");
+        }
     }
 }

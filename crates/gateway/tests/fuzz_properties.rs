@@ -12,26 +12,19 @@ extern crate paraphym_gateway as gateway;
 
 #[path = "../fuzz/properties.rs"]
 mod properties;
+#[path = "support/seeds.rs"]
+mod seeds;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/seeds")
-        .join(target);
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|file| file.unwrap().path())
-        .collect();
-    files.sort();
-    assert!(files.len() >= 5, "{files:?}");
-    files
-        .iter()
-        .map(|file| std::fs::read(file).unwrap())
-        .collect()
+    seeds::of(env!("CARGO_MANIFEST_DIR"), target)
+}
+
+fn changed(target: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
+    seeds::changed(seeds(target))
 }
 
 #[test]
@@ -43,34 +36,6 @@ fn every_seed_keeps_the_properties() {
         assert!(!properties::events(&stream).is_empty());
         properties::stream_is_well_formed(&stream);
     }
-}
-
-/// A piece of one seed put over a piece of another, and a byte or two changed.
-fn changed(target: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
-    let seed = prop::sample::select(seeds(target));
-    let cut = any::<prop::sample::Index>();
-    (
-        seed.clone(),
-        seed,
-        prop::array::uniform4(cut),
-        any::<[u8; 2]>(),
-        any::<bool>(),
-    )
-        .prop_map(|(one, other, cuts, bytes, splice)| {
-            let mut all = one;
-            if splice && !all.is_empty() && !other.is_empty() {
-                let (at, from) = (cuts[0].index(all.len()), cuts[1].index(other.len()));
-                let to = all.len().min(at + other.len() - from);
-                all.splice(at..to, other[from..].iter().copied());
-            }
-            for (cut, byte) in cuts[2..].iter().zip(bytes) {
-                if !all.is_empty() {
-                    let at = cut.index(all.len());
-                    all[at] = byte;
-                }
-            }
-            all
-        })
 }
 
 proptest! {

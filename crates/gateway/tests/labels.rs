@@ -92,3 +92,28 @@ async fn connections_are_counted_by_what_they_do() {
     connected(&metrics, 0, 0).await;
     scene.end().await;
 }
+
+#[tokio::test]
+async fn connections_that_were_sent_away_are_counted_by_why() {
+    let metrics = Metrics::install().unwrap();
+    let scene = Scene::start(hello(), |config| config.limits.connections = 4).await;
+    let silent = TcpStream::connect(scene.address).await.unwrap();
+    connected(&metrics, 1, 0).await;
+    assert_eq!(get(scene.address, "/healthz").await.status, 503);
+    scene.serving.limit_connections(1);
+    for _ in 0..2 {
+        assert_eq!(get(scene.address, "/healthz").await.status, 503);
+    }
+    let text = metrics.render();
+    for line in [
+        "paraphym_http_connections_limit 1\n",
+        "paraphym_http_connections_refused_total{reason=\"silent\"} 1\n",
+        "paraphym_http_connections_refused_total{reason=\"full\"} 2\n",
+        // Whoever is sent away had no seat.
+        "paraphym_http_connections{state=\"idle\"} 1\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    drop(silent);
+    scene.end().await;
+}

@@ -181,6 +181,11 @@ families! {
             "Requests being answered";
         HTTP_CONNECTIONS = Gauge "paraphym_http_connections" Count ["state"]
             "Open connections, by state: answering (an answer of a model is being made) or idle";
+        HTTP_CONNECTIONS_LIMIT = Gauge "paraphym_http_connections_limit" Count []
+            "Connections that may be open";
+        HTTP_CONNECTIONS_REFUSED = Counter "paraphym_http_connections_refused_total" Count ["reason"]
+            "Connections sent away, by reason: full (no seat was free) or silent (too many of that address had asked nothing)"
+            once "a connection was sent away";
     }
     "Real time" {
         REALTIME_CONNECTIONS = Gauge "paraphym_realtime_connections" Count ["state"]

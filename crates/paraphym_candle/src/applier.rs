@@ -9,6 +9,7 @@ use std::time::Duration;
 use chat_config::settings::Settings;
 use chat_config::{ChatConfig, client};
 use domain::Bytes;
+use gateway::Serving;
 use mcp_client::{McpServers, ServerConfig};
 use memory_governor::{MemoryGovernor, SetLimit, SetPoll};
 use model_host::ModelHost;
@@ -18,7 +19,7 @@ use telemetry::LogControl;
 
 use crate::chronicle::Chronicle;
 use crate::servers::Servers;
-use crate::settings::{host_limits, memory_limit, memory_poll};
+use crate::settings::{count, host_limits, memory_limit, memory_poll};
 
 /// Longer than a read of the machine's memory takes, and a restart of the part that is told.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -33,6 +34,8 @@ pub(crate) struct Parts {
     pub(crate) chronicle: Chronicle,
     pub(crate) governor: Handle<MemoryGovernor>,
     pub(crate) models: Handle<ModelHost>,
+    /// The server for requests.
+    pub(crate) serving: Serving,
     /// What the settings say of MCP servers, and those that run.
     pub(crate) servers: (Servers, McpServers),
     /// The app set the memory limit in words of its own.
@@ -56,6 +59,7 @@ struct Told {
     limit: Limit,
     poll: Option<Duration>,
     models: Option<SetLimits>,
+    connections: Option<usize>,
     servers: Option<Vec<ServerConfig>>,
     log: Option<String>,
 }
@@ -121,6 +125,11 @@ impl Parts {
                     tracing::warn!(%error, "the section model was not taken over yet");
                 }
             }
+        }
+        let connections = count(settings.limits.connections);
+        if told.connections != Some(connections) {
+            self.serving.limit_connections(connections);
+            told.connections = Some(connections);
         }
         let (of_settings, running) = &self.servers;
         let wanted = of_settings.wanted(settings);
@@ -213,6 +222,7 @@ mod tests {
             chronicle: Chronicle::new(settings, tree.store),
             governor: tree.governor,
             models: tree.models,
+            serving: Serving::default(),
             servers: (Servers::new(Vec::new(), true), tree.servers),
             limit_is_fixed: false,
             models_are_fixed: false,

@@ -12,7 +12,7 @@ use control::protocol::ending::Ending;
 use conversation_store::Archive;
 use domain::{Bytes, ModelName};
 use engine::ModelLoader;
-use gateway::GatewayError;
+use gateway::{GatewayError, Serving};
 use inference::GgufLoader;
 use mcp_client::{McpServers, ServerConfig, ServersError};
 use memory_governor::FileProbe;
@@ -33,8 +33,9 @@ use crate::resolve::FromStore;
 use crate::servers::Servers;
 use crate::service_manager::ServiceManager;
 use crate::settings::{self, Source};
+use crate::shelf::Shelf;
 use crate::steering::{Steering, Wanted};
-use crate::{applier, tools, upkeep};
+use crate::{applier, tools, traces, upkeep};
 
 /// Why the host did not start.
 #[derive(Debug, thiserror::Error)]
@@ -89,9 +90,10 @@ pub enum StartError {
 pub struct Builder {
     settings: Source,
     log: Option<(LogControl, String)>,
+    traces: traces::Wished,
     model: Option<ModelName>,
     models_dir: Option<PathBuf>,
-    conversations: Option<conversation_store::StoreConfig>,
+    conversations: Option<Shelf>,
     forgets_conversations: bool,
     memory_limit: Option<Bytes>,
     models: Option<HostConfig>,
@@ -114,6 +116,7 @@ impl Default for Builder {
         Self {
             settings: Source::Nowhere,
             log: None,
+            traces: traces::Wished::default(),
             model: None,
             models_dir: None,
             conversations: None,
@@ -156,6 +159,13 @@ impl Builder {
         self
     }
 
+    /// The spans on their way to a collector, as `telemetry::Logging::send_traces` makes them.
+    #[cfg(feature = "otlp")]
+    pub fn traces(mut self, traces: telemetry::Traces) -> Self {
+        self.traces.traces = Some(traces);
+        self
+    }
+
     /// The model that answers when none is named: a catalogue name, a name in the models' folder, or a path.
     pub fn model(mut self, model: impl Into<ModelName>) -> Self {
         self.model = Some(model.into());
@@ -172,7 +182,13 @@ impl Builder {
     /// `chat.kept_for`, and memories with the process; [`conversation_store::StoreConfig::in_data_folder`] is where the
     /// `paraphym` program keeps them.
     pub fn conversations(mut self, kept: conversation_store::StoreConfig) -> Self {
-        self.conversations = Some(kept);
+        self.conversations = Some(Shelf::At(kept));
+        self
+    }
+
+    /// The same in a file that is open already: who does much before the start hears first that it is refused.
+    pub fn open_conversations(mut self, archive: Archive) -> Self {
+        self.conversations = Some(Shelf::Open(Box::new(archive)));
         self
     }
 
@@ -291,16 +307,15 @@ impl Builder {
         let servers = Servers::new(self.servers, !self.without_servers);
         let clock: chat_config::Clock = Arc::new(|| CoarseClock::default().stamp().system_time());
         let from = (store.clone(), settings.clone(), tools.clone());
-        let archive = opened(self.conversations).await?;
+        let archive = Shelf::opened(self.conversations).await?;
         let opened = (archive, mcp_client::children(servers.at_first(&first))?);
         let parts = parts(from, opened, &loader, &clock);
         let fixed = (self.memory_limit.is_some(), self.models.is_some());
-        let chosen = (self.memory_limit, self.models, self.agents);
-        let config = bounds(chosen, keeps, &first);
+        let config = bounds((self.memory_limit, self.models, self.agents), keeps, &first);
         let max_models = config.models.max_models;
         let mut tree = Tree::new(config, parts);
         let log = self.log.as_ref().map(|(control, _)| control.clone());
-        let applier = applied(&tree, &settings, servers, fixed, self.log);
+        let (applier, serving) = applied(&tree, &settings, servers, fixed, self.log);
         let upkeep = upkeep::child(runtime.clone(), metrics.clone());
         tree.spec = tree.spec.child(applier).child(upkeep);
         let edges = Edges {
@@ -314,6 +329,7 @@ impl Builder {
             metrics,
             governor: &tree.governor,
             clock: Arc::clone(&clock),
+            serving,
             tokens: self.tokens,
         };
         let (spec, edge) = edges.add_to(tree.spec).await?;
@@ -324,10 +340,10 @@ impl Builder {
         managed(self.service_manager, &mut tree, seen, &model);
         let steered = self.control.map(|wanted| {
             let shared = (events.clone(), settings.clone(), runtime.clone());
-            let ends = (stop, ending.subscribe());
+            let ends = (stop, ending.subscribe(), edge.as_ref());
             Steering::new((wanted, self.chaos), shared, log, clock, ends).add_to(&mut tree)
         });
-        let root = start_root(tree.spec, events).await;
+        let root = start_root(traces::add_to(tree.spec, self.traces), events).await;
         let root = root.map_err(|error| not_started(error, edge.as_ref(), steered.as_ref()))?;
         Ok(Paraphym::new(Parts {
             root,
@@ -373,31 +389,29 @@ fn parts(
     }
 }
 
-/// The child that tells changed settings; `fixed` says whether the app chose the memory limit, and the bounds of models.
+/// The child that tells changed settings, and the hold on the server for requests that it tells; `fixed` says whether the app
+/// chose the memory limit, and the bounds of models.
 fn applied(
     tree: &Tree,
     settings: &chat_config::Store,
     servers: Servers,
     fixed: (bool, bool),
     log: Option<(LogControl, String)>,
-) -> ChildSpec {
+) -> (ChildSpec, Serving) {
     let (limit_is_fixed, models_are_fixed) = fixed;
-    applier::child(applier::Parts {
+    let serving = Serving::default();
+    let parts = applier::Parts {
         settings: tree.settings.clone(),
         chronicle: Chronicle::new(settings.clone(), tree.store.clone()),
         governor: tree.governor.clone(),
         models: tree.models.clone(),
+        serving: serving.clone(),
         servers: (servers, tree.servers.clone()),
         limit_is_fixed,
         models_are_fixed,
         log,
-    })
-}
-
-/// A file that is refused is told to whoever starts the tree, so it is opened before there is one.
-async fn opened(config: Option<conversation_store::StoreConfig>) -> Result<Archive, StartError> {
-    let config = config.unwrap_or_else(conversation_store::StoreConfig::in_memory);
-    Ok(conversation_store::client::open(config, now_ms()).await?)
+    };
+    (applier::child(parts), serving)
 }
 
 /// Adds whoever speaks to the service manager, where there is one.

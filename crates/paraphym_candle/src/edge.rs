@@ -37,6 +37,8 @@ pub(crate) struct Edges<'a> {
     pub(crate) metrics: Option<Metrics>,
     pub(crate) governor: &'a Handle<MemoryGovernor>,
     pub(crate) clock: chat_config::Clock,
+    /// How it is operated and ended.
+    pub(crate) serving: Serving,
     /// Who may ask; nobody has a token, if not said.
     pub(crate) tokens: Option<TokenFile>,
 }
@@ -67,7 +69,7 @@ impl Edges<'_> {
         };
         let (listing_spec, listing) = Listing::of(self.store.clone());
         let metrics = self.metrics;
-        let serving = Serving::default();
+        let serving = self.serving;
         let deps = GatewayDeps {
             checks: vec![store_is_open(self.conversations.clone())],
             serving: serving.clone(),
@@ -124,8 +126,37 @@ fn page(
     governor: Handle<MemoryGovernor>,
 ) -> Arc<dyn Fn() -> String + Send + Sync> {
     Arc::new(move || {
-        // A full queue is no reason to wait: the figures are then a look older.
-        drop(governor.try_tell(memory_governor::Status));
+        // Where others wait already, the figures are a look older: pages must not fill the queue of one that is stuck.
+        if governor.depth() == 0 {
+            drop(governor.try_tell(memory_governor::Status));
+        }
         metrics.as_ref().map(Metrics::render).unwrap_or_default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use super::*;
+
+    struct Nowhere;
+
+    impl memory_governor::Probe for Nowhere {
+        fn read(&self, _: &Path) -> io::Result<String> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    #[test]
+    fn pages_wait_for_no_governor_and_do_not_fill_its_queue() {
+        // It was never started: it handles nothing.
+        let (_spec, governor) = memory_governor::child(None, Arc::new(Nowhere));
+        let page = page(None, governor.clone());
+        for _ in 0..2 * governor.capacity() {
+            page();
+        }
+        assert_eq!(governor.depth(), 1);
+    }
 }

@@ -27,10 +27,12 @@ use model_store::{Installed, PullError, PullEvent, Store};
 use retrieval::Retrieval;
 use runtime::{Census, Runtime};
 use supervision::{
-    Abandoned, AskError, ChildInfo, ChildPath, EndReason, Handle, LifecycleEvent, RootHandle,
+    Abandoned, AskError, ChildInfo, ChildPath, EndReason, Handle, LifecycleEvent, RootHandle, TURN,
 };
 use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
 use toolbox::{ToolSource, Toolbox};
+use tracing::{Instrument, Span};
 
 use crate::agents::{self, NoAgent};
 use crate::builder::Builder;
@@ -49,6 +51,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub struct Paraphym {
     parts: Parts,
     asked: AtomicU64,
+    /// Whether an ending is to be short.
+    hurry: CancellationToken,
 }
 
 /// What the builder hands over.
@@ -106,6 +110,7 @@ impl Paraphym {
         Self {
             parts,
             asked: AtomicU64::new(0),
+            hurry: CancellationToken::new(),
         }
     }
 
@@ -185,7 +190,9 @@ impl Paraphym {
     /// # Errors
     /// Refused at once: a field out of its range, no such model, too many waiting, the tree is stopping.
     pub async fn generate(&self, request: Request) -> Result<GenerationStream, GenerationError> {
-        model_host::client::generate(&self.parts.models, request).await
+        let turn = turn_of(&request.id);
+        let asked = model_host::client::generate(&self.parts.models, request);
+        asked.instrument(turn).await
     }
 
     /// Says something in a conversation: its history is the model's context, and remembers the answer.
@@ -211,13 +218,10 @@ impl Paraphym {
     /// # Errors
     /// No such model, or the tree is stopping.
     pub async fn warm(&self, model: &ModelName) -> Result<GenerationStream, GenerationError> {
-        model_host::client::warm(
-            &self.parts.models,
-            self.next_id("warm"),
-            model.clone(),
-            None,
-        )
-        .await
+        let id = self.next_id("warm");
+        let turn = turn_of(&id);
+        let asked = model_host::client::warm(&self.parts.models, id, model.clone(), None);
+        asked.instrument(turn).await
     }
 
     /// A name for a request that nobody named: `prompt-1`, `prompt-2` …
@@ -387,8 +391,22 @@ impl Paraphym {
     /// The same with a deadline of your own.
     pub async fn shutdown_within(&self, deadline: Duration) -> ShutdownReport {
         let parts = &self.parts;
-        ending::end(&parts.root, parts.edge.as_ref(), &parts.ending, deadline).await
+        let told = ending::Told {
+            to: &parts.ending,
+            hurry: &self.hurry,
+        };
+        ending::end(&parts.root, parts.edge.as_ref(), told, deadline).await
     }
+
+    /// Shortens an ending, whether it has begun or not: answers are cut off now, and the actors have one second.
+    pub fn hurry(&self) {
+        self.hurry.cancel();
+    }
+}
+
+/// All that is done for one request without a conversation is within it.
+fn turn_of(id: &RequestId) -> Span {
+    tracing::error_span!(target: TURN, "turn", request_id = %id)
 }
 
 fn unavailable(part: &str, error: &dyn std::error::Error) -> GenerationError {

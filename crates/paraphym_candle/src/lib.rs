@@ -43,13 +43,16 @@ mod history;
 mod host;
 mod inspect;
 mod listing;
+mod operated;
 mod resolve;
 mod servers;
 mod service_manager;
 mod settings;
+mod shelf;
 mod steering;
 mod tokens;
 mod tools;
+mod traces;
 mod upkeep;
 
 pub use agent_worker::settings::{

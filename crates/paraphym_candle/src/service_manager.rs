@@ -1,6 +1,7 @@
 //! What a service manager (systemd's `sd_notify`) is told: that we are ready, how it goes in words, that we live, and that
-//! we end. A child of the tree says it, so that a tree that does not answer is not said to live.
+//! we end. A child of the tree says it, and only after the root has answered it: a tree that hangs is not said to live.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use control::protocol::ending::{Ending, Phase};
@@ -20,6 +21,12 @@ const WORDS: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(1);
 /// Beyond the deadline of an ending, so that the manager does not kill what is about to end.
 const GRACE_US: u32 = 5_000_000;
+
+/// The child's name.
+pub(crate) const CHILD_ID: &str = "service_manager";
+
+/// How what is said reaches the service manager.
+type Voice = Arc<dyn Fn(&[NotifyState<'_>]) + Send + Sync>;
 
 /// How the service manager is spoken to.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +57,9 @@ impl ServiceManager {
             models,
             model: model.clone(),
             ending,
+            voice: Arc::new(say),
         };
-        let child = ChildSpec::task("service_manager", move |context| {
-            tell(telling.clone(), context)
-        });
+        let child = ChildSpec::task(CHILD_ID, move |context| tell(telling.clone(), context));
         spec.first_child(child)
     }
 }
@@ -69,50 +75,55 @@ struct Telling {
     models: Handle<ModelHost>,
     model: ModelName,
     ending: watch::Receiver<Option<Ending>>,
+    voice: Voice,
 }
 
 async fn tell(mut telling: Telling, context: TaskContext) -> Result<(), TaskError> {
     context.ready();
     let mut stopping = std::pin::pin!(context.stopping());
-    let mut said = String::new();
     // A tree that starts slowly is not ready, and is not to be killed for it: the manager counts from READY.
     let listens = telling.listens();
     tokio::select! {
         () = &mut stopping => return Ok(()),
-        () = listens => say(&[NotifyState::Ready]),
+        () = listens => (telling.voice)(&[NotifyState::Ready]),
     }
     // Asked twice as often as it is due.
     let every = telling.watchdog.map(|due| due / 2);
+    // Whoever is silent for so long must not make a beat late.
+    let patience = every.map_or(LOOK, |every| LOOK.min(every / 2));
     let mut ping = every.map(|_| Instant::now());
     let mut look = Instant::now();
+    let mut told = Told::default();
     loop {
         tokio::select! {
             biased;
-            Ok(()) = telling.ending.changed() => {
-                let ending = telling.ending.borrow_and_update().clone();
-                if let Some(ending) = ending {
-                    tell_ending(&ending, &mut said);
-                }
-            }
+            Ok(()) = telling.ending.changed() => telling.tell_ending(&mut told),
             () = &mut stopping => return Ok(()),
             () = due(ping) => {
                 let every = every.unwrap_or(WORDS);
                 ping = Some(Instant::now() + every);
-                if timeout(every, telling.root.which_children()).await.is_ok() {
-                    say(&[NotifyState::Watchdog]);
+                if telling.root_answers(every).await {
+                    (telling.voice)(&[NotifyState::Watchdog]);
                 }
             }
             () = sleep_until(look) => {
                 look = Instant::now() + WORDS;
                 if telling.ending.borrow().is_none()
-                    && let Ok(status) = telling.models.ask(Status, LOOK).await
+                    && let Ok(status) = telling.models.ask(Status, patience).await
                 {
                     let under_way = telling.edge.as_ref().map_or(0, |(_, s)| s.under_way().len());
-                    put(words(&telling.model, &status, under_way), &mut said);
+                    telling.put(words(&telling.model, &status, under_way), &mut told);
                 }
             }
         }
     }
+}
+
+/// What was told last.
+#[derive(Default)]
+struct Told {
+    words: String,
+    stopping: bool,
 }
 
 impl Telling {
@@ -126,6 +137,36 @@ impl Telling {
             }
         }
     }
+
+    /// Whether the root says within so long who its children are. We are one, so it names somebody, or is gone.
+    async fn root_answers(&self, within: Duration) -> bool {
+        let named = timeout(within, self.root.which_children()).await;
+        named.is_ok_and(|children| !children.is_empty())
+    }
+
+    /// Of several steps at once only the last may be seen.
+    fn tell_ending(&mut self, told: &mut Told) {
+        let Some(ending) = self.ending.borrow_and_update().clone() else {
+            return;
+        };
+        if !std::mem::replace(&mut told.stopping, true) {
+            let left = u32::try_from(ending.left_ms).unwrap_or(u32::MAX);
+            let extend = left.saturating_mul(1000).saturating_add(GRACE_US);
+            (self.voice)(&[
+                NotifyState::Stopping,
+                NotifyState::ExtendTimeoutUsec(extend),
+            ]);
+        }
+        self.put(words_of_the_end(&ending), told);
+    }
+
+    /// Says it, unless it was said last.
+    fn put(&self, words: String, told: &mut Told) {
+        if words != told.words {
+            (self.voice)(&[NotifyState::Status(&words)]);
+            told.words = words;
+        }
+    }
 }
 
 /// At that time; never, where there is none.
@@ -133,26 +174,6 @@ async fn due(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
-    }
-}
-
-fn tell_ending(ending: &Ending, said: &mut String) {
-    if ending.phase == Phase::Draining {
-        let left = u32::try_from(ending.left_ms).unwrap_or(u32::MAX);
-        let extend = left.saturating_mul(1000).saturating_add(GRACE_US);
-        say(&[
-            NotifyState::Stopping,
-            NotifyState::ExtendTimeoutUsec(extend),
-        ]);
-    }
-    put(words_of_the_end(ending), said);
-}
-
-/// Says it, unless it was said last.
-fn put(words: String, said: &mut String) {
-    if words != *said {
-        say(&[NotifyState::Status(&words)]);
-        *said = words;
     }
 }
 
@@ -187,33 +208,5 @@ fn words_of_the_end(ending: &Ending) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_words_say_what_goes_on() {
-        let (model, status) = (ModelName::new("m"), HostStatus::default());
-        for (under_way, said) in [
-            (0, "ready; m answers by default"),
-            (1, "1 answer under way"),
-            (3, "3 answers under way"),
-        ] {
-            assert_eq!(words(&model, &status, under_way), said);
-        }
-        for (phase, said) in [
-            (Phase::Draining, "ending: nothing new is taken"),
-            (Phase::Answers, "ending: 2 answers under way"),
-            (Phase::Actors, "ending: 2 actors are to stop"),
-            (Phase::Runtime, "ending: all actors have stopped"),
-        ] {
-            let ending = Ending {
-                phase,
-                under_way: vec!["a".to_owned(), "b".to_owned()],
-                left_ms: 0,
-                abandoned: Vec::new(),
-                killed: Vec::new(),
-            };
-            assert_eq!(words_of_the_end(&ending), said);
-        }
-    }
-}
+#[path = "service_manager_tests.rs"]
+mod tests;

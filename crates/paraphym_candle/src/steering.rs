@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use control::protocol::ending::Ending;
 use control::{ControlConfig, ControlDeps, place};
+use gateway::Serving;
 use root::Tree;
 use runtime::Runtime;
 use supervision::{ChildPath, Events};
 use telemetry::LogControl;
 use tokio::sync::watch;
+
+use crate::edge::Edge;
+use crate::operated::Operated;
 
 /// Which socket, and how much it matters.
 #[derive(Clone, Debug)]
@@ -42,18 +46,20 @@ pub(crate) struct Steering {
     stop: watch::Sender<Option<Duration>>,
     chaos: bool,
     ending: watch::Receiver<Option<Ending>>,
+    edge: Option<Serving>,
 }
 
 impl Steering {
-    /// Beside where it listens: whether faults on purpose may be asked for.
+    /// Beside where it listens: whether faults on purpose may be asked for. Beside how it ends: what it operates.
     pub(crate) fn new(
         (wanted, chaos): (Wanted, bool),
         (events, settings, runtime): (Events, chat_config::Store, Runtime),
         log: Option<LogControl>,
         clock: chat_config::Clock,
-        (stop, ending): (
+        (stop, ending, edge): (
             watch::Sender<Option<Duration>>,
             watch::Receiver<Option<Ending>>,
+            Option<&Edge>,
         ),
     ) -> Self {
         Self {
@@ -66,6 +72,7 @@ impl Steering {
             stop,
             chaos,
             ending,
+            edge: edge.map(|edge| edge.serving.clone()),
         }
     }
 
@@ -80,6 +87,7 @@ impl Steering {
             conversations: tree.store.clone(),
             settings: (tree.settings.clone(), self.settings),
             agents: tree.agents.clone(),
+            edge: self.edge.map(|serving| Arc::new(Operated(serving)) as _),
             log: self.log,
             threads: Arc::new(move || runtime.census()),
             clock: self.clock,

@@ -178,7 +178,8 @@ impl Retrieval {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, RetrievalError> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let turn = tracing::Span::current();
+    let done = tokio::task::spawn_blocking(move || turn.in_scope(work)).await;
     done.map_err(|error| {
         RetrievalError::Store(StoreError::Fault {
             what: "reading documents".to_owned(),

@@ -16,6 +16,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use crate::cell::{Cell, Step, short_name};
 use crate::names::ChildPath;
 use crate::parcel::Envelope;
+use crate::turn::Turn;
 use crate::work::WorkGuard;
 
 /// What an actor is born with: its `Args`.
@@ -32,14 +33,16 @@ pub struct AlarmDue;
 
 /// The receiving end of an actor's place. Dropped with the actor; the queue stays.
 ///
-/// It is one pointer: kameo's futures hold an actor, and what it is born with, several times over.
+/// It is two pointers: kameo's futures hold an actor, and what it is born with, several times over.
 pub struct Inbox<A: Actor> {
     cell: Arc<Cell<A>>,
+    /// Whose turn the message in hand belongs to.
+    turn: Option<Box<Turn>>,
 }
 
 impl<A: Actor> Inbox<A> {
     pub(crate) fn new(cell: Arc<Cell<A>>) -> Self {
-        Self { cell }
+        Self { cell, turn: None }
     }
 
     /// Where in the tree this actor stands.
@@ -62,6 +65,38 @@ impl<A: Actor> Inbox<A> {
     /// stop report says was abandoned if the deadline passes.
     pub fn work(&self, label: impl Into<String>) -> WorkGuard {
         self.cell.begin_work(label.into())
+    }
+
+    /// The span whose sender the message in hand has; none if there is none. What goes on after the handler takes it along.
+    pub fn turn(&self) -> tracing::Span {
+        let turn = self.turn.as_ref();
+        turn.map_or_else(tracing::Span::none, |turn| turn.caller())
+    }
+
+    /// Called by `receive_from!`: the span of the handler that begins.
+    #[doc(hidden)]
+    pub fn handling(&mut self) -> Option<tracing::Span> {
+        self.turn.as_mut().map(|turn| turn.begin())
+    }
+
+    /// Called by `receive_from!`: the turn may end while this actor waits.
+    #[doc(hidden)]
+    pub fn handled(&mut self) {
+        self.turn = None;
+    }
+
+    /// Its turn is ours to enter: kameo would only link it.
+    fn received(&mut self, mut signal: Option<Signal<A>>) -> Option<Signal<A>> {
+        if let Some(Signal::Message {
+            message_name,
+            caller_span,
+            ..
+        }) = &mut signal
+        {
+            let caller = std::mem::replace(caller_span, tracing::Span::none());
+            self.turn = Turn::of(caller, self.cell.path(), message_name);
+        }
+        signal
     }
 
     /// True once a stop was asked for. What is queued is still handled, unless the actor is to be started again.
@@ -96,11 +131,11 @@ impl<A: Actor> Inbox<A> {
     ) -> Option<Signal<A>> {
         loop {
             let odd = match poll_fn(|cx| self.poll_next(mailbox, cx)).await {
-                Next::Plain(signal) => return signal,
+                Next::Plain(signal) => return self.received(signal),
                 Next::Odd(odd) => odd,
             };
             if let Some(signal) = odd.await {
-                return Some(signal);
+                return self.received(Some(signal));
             }
         }
     }
@@ -120,12 +155,12 @@ impl<A: Actor> Inbox<A> {
                 return self.next(me, mailbox).await;
             };
             let odd = match self.poll_until(at, mailbox).await {
-                Some(Next::Plain(signal)) => return signal,
+                Some(Next::Plain(signal)) => return self.received(signal),
                 Some(Next::Odd(odd)) => odd,
                 None => break,
             };
             if let Some(signal) = odd.await {
-                return Some(signal);
+                return self.received(Some(signal));
             }
         }
         let name = <A as Message<AlarmDue>>::name();
@@ -136,6 +171,7 @@ impl<A: Actor> Inbox<A> {
             reply: None,
             sent_within_actor: true,
             message_name: name,
+            // An alarm is the actor's own: nobody's turn.
             caller_span: tracing::Span::none(),
         })
     }
@@ -252,8 +288,9 @@ impl<A: Actor> Drop for Inbox<A> {
     }
 }
 
-/// Overrides `Actor::next` so that the actor receives from its place in the tree. Write it inside `impl Actor`, with the
-/// name of the field that holds the inbox, and `, alarm` after it if the actor handles `AlarmDue`.
+/// Overrides `Actor::next` so that the actor receives from its place in the tree, and `Actor::on_message` so that a handler
+/// logs within its sender's turn. Write it inside `impl Actor`, with the name of the field that holds the inbox, and
+/// `, alarm` after it if the actor handles `AlarmDue`.
 #[macro_export]
 macro_rules! receive_from {
     ($inbox:ident) => {
@@ -272,6 +309,22 @@ macro_rules! receive_from {
             Self::Error,
         > {
             ::core::result::Result::Ok(self.$inbox.$method(me, mailbox).await)
+        }
+
+        async fn on_message(
+            &mut self,
+            message: $crate::kameo::message::BoxMessage<Self>,
+            me: $crate::kameo::actor::ActorRef<Self>,
+            reply: ::core::option::Option<$crate::kameo::reply::BoxReplySender>,
+            stop: &mut bool,
+        ) -> ::core::result::Result<
+            (),
+            ::std::boxed::Box<dyn $crate::kameo::reply::ReplyError>,
+        > {
+            let handling = self.$inbox.handling();
+            let handled = $crate::within(handling, message.handle_dyn(self, me, reply, stop)).await;
+            self.$inbox.handled();
+            handled
         }
     };
 }

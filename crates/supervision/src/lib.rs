@@ -100,6 +100,7 @@ mod tap;
 mod task_child;
 mod topology;
 mod tree;
+mod turn;
 mod vitals;
 mod watch;
 mod work;
@@ -136,5 +137,8 @@ pub use tap::{Outcome, Tap, TapLimits, Tapped};
 pub use task_child::{TaskContext, TaskError};
 pub use topology::{ChildrenUnknown, Topology, TopologyNode};
 pub use tree::Abandoned;
+pub use turn::TURN;
+#[doc(hidden)]
+pub use turn::within;
 pub use vitals::{Vital, Vitals};
 pub use work::WorkGuard;

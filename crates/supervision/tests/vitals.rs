@@ -6,7 +6,13 @@ extern crate paraphym_supervision as supervision;
 
 mod common;
 
+use std::time::Duration;
+
 use common::*;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
 use supervision::{
     Backoff, ChildSpec, Handling, Health, Instances, Policy, Restart, SupervisorSpec, Vital, Vitals,
 };
@@ -187,4 +193,57 @@ async fn the_text_is_prometheus_and_its_buckets_add_up() {
         assert!(text.lines().any(|seen| seen == line), "{line} in\n{text}");
     }
     root.stop(MINUTE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_who_looks_and_a_look_waits_for_no_actor() {
+    let log = Log::default();
+    let (busy, handle) = Orders::new("busy", &log).spec();
+    let (full, waiting) = Orders::new("full", &log).spec();
+    let (stuck, lingering) = Orders::new("stuck", &log).spec();
+    let root = started(root().child(busy).child(full).child(stuck)).await;
+    let admin = root.administration();
+    admin.pause("full", SECOND).await.unwrap();
+    for n in 0..64 {
+        waiting.tell(Say(n)).await.unwrap();
+    }
+    lingering.tell(Linger(MINUTE)).await.unwrap();
+    settle().await;
+    // The clock goes on only when everybody waits: it stands still as long as somebody is served at once.
+    let begun = Instant::now();
+    // Looks that were begun, and that nobody goes on with: a reader that never reads.
+    let mut unread: Vec<_> = (0..40).map(|_| Box::pin(admin.vitals(MINUTE))).collect();
+    for look in &mut unread {
+        assert!(look.now_or_never().is_none(), "it has begun to ask");
+    }
+    for n in 0..300 {
+        let (vitals, said) = tokio::join!(admin.vitals(MINUTE), handle.ask(Say(n), SECOND));
+        said.unwrap();
+        assert!(vitals.to_prometheus().contains("root/busy"));
+    }
+    // Hundreds at once, and messages among them.
+    let looks = join_all((0..300).map(|_| admin.vitals(MINUTE)));
+    let talk = async {
+        for n in 0..300 {
+            handle.ask(Say(n), SECOND).await.unwrap();
+        }
+    };
+    let (looks, ()) = tokio::join!(looks, talk);
+    assert_eq!(begun.elapsed(), Duration::ZERO, "somebody waited");
+    let mut whole = 0;
+    for seen in &looks {
+        assert!(of(seen, "root/busy").handled >= 300, "counters are kept");
+        // Of more looks than a supervisor has room for, some go without what it would have said.
+        if let Some((_, full)) = seen.by_label.iter().find(|(path, _)| **path == "root/full") {
+            assert_eq!((full.depth, full.capacity, full.paused), (64, 64, 1));
+            assert_eq!(of(seen, "root/stuck").handled, 0, "in hand all the while");
+            whole += 1;
+        }
+    }
+    assert!(whole >= 64, "{whole}");
+    let last = admin.vitals(MINUTE).await;
+    assert_eq!(of(&last, "root/busy").handled, 600);
+    drop(unread);
+    admin.resume("full", SECOND).await.unwrap();
+    root.stop(MINUTE * 2).await;
 }

@@ -7,8 +7,14 @@ mod describe;
 mod logging;
 mod metrics;
 mod process;
+#[cfg(feature = "otlp")]
+mod traces;
 
 pub use metric_names as names;
 
-pub use logging::{LogControl, LogError, LogFormat, check_filter, init_logging, log_panics};
+pub use logging::{
+    LogControl, LogError, LogFormat, Logging, SAID, check_filter, init_logging, log_panics,
+};
 pub use metrics::{Metrics, MetricsError};
+#[cfg(feature = "otlp")]
+pub use traces::{ENDPOINT, Traces, TracesError};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Registry, reload};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,9 @@ pub enum LogFormat {
     /// One short line for people; colours only on a terminal.
     #[default]
     Text,
+    /// One JSON object a line for programs: `timestamp` (RFC 3339), `level`, `target`, `fields` with `message` among them, and
+    /// `spans`, the outermost first, each with its own fields, such as `request_id`.
+    Json,
 }
 
 /// Why logging could not be set up.
@@ -49,6 +52,7 @@ pub struct LogControl {
 #[derive(Clone, Debug, Default)]
 struct Said {
     filter: String,
+    format: LogFormat,
     /// Levels by target; `None` stands in the filter's place.
     overridden: BTreeMap<Option<String>, String>,
 }
@@ -80,7 +84,7 @@ impl LogControl {
     /// # Errors
     /// `Filter` if it does not parse: what held before holds on. `Gone` if nothing logs any more.
     pub fn set(&self, filter: &str) -> Result<(), LogError> {
-        parsed(filter)?;
+        check_filter(filter)?;
         self.change(|said| filter.clone_into(&mut said.filter))
     }
 
@@ -107,7 +111,7 @@ impl LogControl {
         let mut next = said.clone();
         change(&mut next);
         self.filter
-            .reload(parsed(&next.whole())?)
+            .reload(parsed(&next.whole(), next.format)?)
             .map_err(|_| LogError::Gone)?;
         *said = next;
         Ok(())
@@ -119,13 +123,33 @@ impl LogControl {
 /// # Errors
 /// `Filter`, with the parser's words.
 pub fn check_filter(filter: &str) -> Result<(), LogError> {
-    parsed(filter).map(drop)
+    parsed(filter, LogFormat::Text).map(drop)
 }
 
-fn parsed(filter: &str) -> Result<EnvFilter, LogError> {
-    EnvFilter::try_new(filter).map_err(|error| LogError::Filter {
-        filter: filter.to_owned(),
-        reason: error.to_string(),
+/// What holds unless the filter says otherwise: kameo's spans, one a message, tell nothing that the turns' do not.
+const BEFORE: &str = "kameo=warn";
+/// What holds whatever the filter says: a line says whose turn it belongs to, also where only warnings are logged. These are
+/// spans alone (`supervision::TURN`), so nothing is logged by it.
+const BEHIND: &str = "turn=error";
+
+/// The target of what a program says of itself on standard error. Where each line is an object it is an event of the log,
+/// whatever the filter says; where not, this target is off, and the program prints its words as they are.
+pub const SAID: &str = "paraphym::said";
+
+fn parsed(filter: &str, format: LogFormat) -> Result<EnvFilter, LogError> {
+    let filter = match filter.trim() {
+        "" => "error",
+        filter => filter,
+    };
+    let said = match format {
+        LogFormat::Text => "off",
+        LogFormat::Json => "info",
+    };
+    EnvFilter::try_new(format!("{BEFORE},{filter},{BEHIND},{SAID}={said}")).map_err(|error| {
+        LogError::Filter {
+            filter: filter.to_owned(),
+            reason: error.to_string(),
+        }
     })
 }
 
@@ -135,25 +159,65 @@ fn parsed(filter: &str) -> Result<EnvFilter, LogError> {
 /// # Errors
 /// `Filter` if it does not parse, `Twice` if the process logs already.
 pub fn init_logging(filter: &str, format: LogFormat) -> Result<LogControl, LogError> {
-    let said = Said {
-        filter: filter.to_owned(),
-        ..Said::default()
-    };
-    let (filter, control) = reload::Layer::new(parsed(filter)?);
-    let LogFormat::Text = format;
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(colours);
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
-        .try_init()
-        .map_err(|_| LogError::Twice)?;
-    Ok(LogControl {
-        filter: control,
-        said: Arc::new(Mutex::new(said)),
-    })
+    Logging::new(filter, format).begin()
+}
+
+/// A log that others beside standard error listen to.
+pub struct Logging<'a> {
+    filter: &'a str,
+    format: LogFormat,
+    /// Each with a filter of its own.
+    pub(crate) listeners: Vec<Box<dyn Layer<Registry> + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Logging<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Logging").finish_non_exhaustive()
+    }
+}
+
+impl<'a> Logging<'a> {
+    /// As [`init_logging`], not begun yet.
+    pub fn new(filter: &'a str, format: LogFormat) -> Self {
+        Self {
+            filter,
+            format,
+            listeners: Vec::new(),
+        }
+    }
+
+    /// Logs from now on.
+    ///
+    /// # Errors
+    /// As [`init_logging`].
+    pub fn begin(self) -> Result<LogControl, LogError> {
+        let said = Said {
+            filter: self.filter.to_owned(),
+            format: self.format,
+            ..Said::default()
+        };
+        let (filter, control) = reload::Layer::new(parsed(self.filter, self.format)?);
+        let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let mut layers = self.listeners;
+        // Its own filter, not everybody's: who else listens hears more, or less.
+        layers.push(match self.format {
+            LogFormat::Text => lines.with_ansi(colours).with_filter(filter).boxed(),
+            // The innermost span is the last of `spans`.
+            LogFormat::Json => {
+                let lines = lines.json().with_current_span(false);
+                lines.with_filter(filter).boxed()
+            }
+        });
+        tracing_subscriber::registry()
+            .with(layers)
+            .try_init()
+            .map_err(|_| LogError::Twice)?;
+        Ok(LogControl {
+            filter: control,
+            said: Arc::new(Mutex::new(said)),
+        })
+    }
 }
 
 /// Lets a panic on a thread of the runtime be a log line: there a supervisor answers for it. A panic anywhere else is

@@ -240,6 +240,7 @@ impl ScriptedLoader {
         source: &ModelSource,
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
     ) -> Result<(), LoadError> {
+        tracing::debug!("a scripted load");
         self.control.count(|counts| counts.loads += 1);
         let mut gate = self.control.faults().load_gate.take();
         for tensor in 0..self.tensors {
@@ -313,6 +314,7 @@ impl Drop for ScriptedEngine {
 
 impl Engine for ScriptedEngine {
     fn open(&mut self, sequence: SequenceId, plan: SequencePlan) -> Result<(), StepError> {
+        tracing::debug!("a scripted opening");
         self.begin(sequence, plan, Vec::new())
     }
 
@@ -367,6 +369,7 @@ impl Engine for ScriptedEngine {
     }
 
     fn step(&mut self, batch: &[StepInput]) -> Result<Vec<StepOutput>, StepError> {
+        tracing::debug!(batch = batch.len(), "a scripted step");
         self.begin_step(batch)?;
         let mut outputs: Result<Vec<_>, _> = batch.iter().map(|input| self.append(input)).collect();
         let sampled = batch.iter().filter(|input| input.sample).count() as u64;

@@ -111,6 +111,19 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
     run.stage("documentation's examples", || {
         cargo(&["test", "--locked", "--workspace", "--doc"], brought)
     })?;
+    run.stage("traces to a collector", || {
+        cargo(
+            &[
+                "test",
+                "--locked",
+                "--package",
+                "paraphym_telemetry",
+                "--features",
+                "otlp",
+            ],
+            None,
+        )
+    })?;
     run.stage("the facade by itself", || {
         cargo(&["check", "--locked", "--package", "paraphym_candle"], None)
     })?;

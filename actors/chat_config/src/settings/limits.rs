@@ -10,7 +10,7 @@ use crate::units::{Size, Span};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Open connections; further ones wait in the kernel. 1 to 100 000; 256 by default.
+    /// Open connections; further ones are told to come back, and a quarter at most may be silent ones of one address. 1 to 100 000; 256 by default.
     #[garde(range(min = 1, max = 100_000))]
     pub connections: u32,
     /// Answers at once; further ones are refused. 1 to 10 000; 64 by default.

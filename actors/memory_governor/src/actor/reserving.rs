@@ -49,6 +49,10 @@ impl Message<ReserveWithin> for MemoryGovernor {
         _: &mut Context<Self, Self::Reply>,
     ) -> Self::Reply {
         let answer = self.seed.book.wait(&wish, patience);
+        if answer.is_ok() {
+            let Reserve { owner, purpose, .. } = wish;
+            tracing::debug!(owner, purpose, bytes = %wish.bytes, "in line");
+        }
         self.settle_asked();
         answer
     }

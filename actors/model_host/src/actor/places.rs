@@ -7,6 +7,7 @@
 use domain::{GenerationError, ModelName};
 use kameo::actor::ActorRef;
 use supervision::Handle;
+use tracing::Instrument;
 
 use super::{CHILD_ID, LookedUp, ModelHost, poke};
 use crate::lane::Lane;
@@ -55,7 +56,7 @@ impl ModelHost {
     ) {
         while self.tasks.try_join_next().is_some() {}
         let me = me.clone();
-        self.tasks.spawn(async move {
+        let making = async move {
             let wish = Unload {
                 model: model.clone(),
             };
@@ -63,6 +64,7 @@ impl ModelHost {
             tracing::info!(%model, gone, wanted = %looked_up.name, "an idle model was asked for its place");
             // An error means that this life is over.
             drop(me.tell(looked_up).send().await);
-        });
+        };
+        self.tasks.spawn(making.in_current_span());
     }
 }

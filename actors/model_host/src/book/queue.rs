@@ -82,6 +82,8 @@ impl Book {
         pages.next_key += 1;
         pages.idle_since = None;
         pages.keep_alive = job.keep_alive;
+        let turn = job.outlet.turn();
+        turn.in_scope(|| tracing::debug!(waiting, "accepted"));
         pages.queue.push_back(Waiting {
             key,
             wish: job.wish,
@@ -159,6 +161,20 @@ impl Pages {
             Wish::Answer(ask) => Some((waiting.key, Arc::clone(ask), waiting.id.clone())),
             Wish::Warm => None,
         })
+    }
+
+    /// The span of whoever is first: what is done for all of them is done for this one.
+    pub(crate) fn first_turn(&self) -> tracing::Span {
+        let live = self.live.iter().map(|live| &live.outlet);
+        let mut all = live.chain(self.queue.iter().map(|waiting| &waiting.outlet));
+        let first = all.next();
+        first.map_or_else(tracing::Span::none, |outlet| outlet.turn().clone())
+    }
+
+    /// The span of the turn that waits under that key.
+    pub(crate) fn turn_of(&self, key: u64) -> tracing::Span {
+        let waiting = self.queue.iter().find(|waiting| waiting.key == key);
+        waiting.map_or_else(tracing::Span::none, |waiting| waiting.outlet.turn().clone())
     }
 
     /// The model is there: those who wished only that are served.

@@ -96,6 +96,9 @@ impl Pages {
         let Some(waiting) = self.queue.remove(at) else {
             return false;
         };
+        let tokens = sequence.capacity();
+        let turn = waiting.outlet.turn();
+        turn.in_scope(|| tracing::debug!(tokens, "seated"));
         self.live.push(Live {
             key,
             id: waiting.id,

@@ -44,6 +44,8 @@ pub(super) struct Job {
     /// What is not.
     pub(super) unknown: Vec<Text>,
     pub(super) asker: Asker,
+    /// Whose turn it is.
+    pub(super) turn: tracing::Span,
 }
 
 struct Waiting {
@@ -57,12 +59,14 @@ struct Waiting {
     crashes: u32,
 }
 
-/// Texts that go together. All three have the same length.
+/// Texts that go together. The first three have the same length.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Batch {
     items: Vec<Item>,
     pub(super) texts: Vec<Arc<str>>,
     pub(super) keys: Vec<Key>,
+    /// The spans of those who have a text in it, each once.
+    pub(super) turns: Vec<tracing::Span>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +166,9 @@ impl Pages {
                 break;
             };
             room = left;
+            if batch.items.iter().all(|item| item.request != taker.key) {
+                batch.turns.push(taker.job.turn.clone());
+            }
             batch.items.push(Item {
                 request: taker.key,
                 text: taker.given,

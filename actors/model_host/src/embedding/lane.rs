@@ -17,6 +17,7 @@ use memory_governor::Lease;
 use supervision::{AlarmDue, Birth, Inbox, WorkGuard};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::desk::{Asker, Batch, Desk, Job, Pages, Text};
 use super::load::{Load, LoadGuard, Resident};
@@ -129,7 +130,8 @@ impl Message<Embed> for EmbeddingLane {
         let found = self
             .shelf
             .look_all(wish.texts.iter().map(|text| &text.key), now);
-        let job = job(wish.model, wish.texts, found, wish.asker);
+        let turn = self.inbox.turn();
+        let job = job((wish.model, turn), wish.texts, found, wish.asker);
         let most = self.parts.rules.now().queue.max(1);
         {
             let mut pages = self.desk.pages();
@@ -303,11 +305,12 @@ impl EmbeddingLane {
         self.looking = Some(name.clone());
         let looking = look_up(Arc::clone(&self.parts.resolve), name.clone(), permit);
         let me = me.clone();
-        self.tasks.spawn(async move {
+        let looking = async move {
             let found = looking.await;
             // Here and below an error means that this life is over.
             drop(me.tell(LookedUp(name, found)).send().await);
-        });
+        };
+        self.tasks.spawn(looking.in_current_span());
     }
 
     fn begin_load(&mut self, name: ModelName, found: Found, me: &ActorRef<Self>) {
@@ -320,10 +323,11 @@ impl EmbeddingLane {
             meters: None,
         });
         let me = me.clone();
-        self.tasks.spawn(async move {
+        let loading = async move {
             let loaded = load.run(found).await;
             drop(me.tell(Loaded(loaded)).send().await);
-        });
+        };
+        self.tasks.spawn(loading.in_current_span());
     }
 
     /// Sends the embedder off with the next batch.
@@ -348,6 +352,7 @@ impl EmbeddingLane {
             texts: batch.texts.clone(),
             dimensions: card.dimensions as usize,
             held: Arc::clone(lease),
+            turns: batch.turns.clone(),
         };
         let more = shelf::bytes_of_all(batch.texts.len(), card.dimensions);
         let missing = self.shelf.missing(more);
@@ -450,7 +455,12 @@ impl EmbeddingLane {
     }
 }
 
-fn job(model: ModelName, texts: Vec<Text>, found: Vec<Option<Embedded>>, asker: Asker) -> Job {
+fn job(
+    (model, turn): (ModelName, tracing::Span),
+    texts: Vec<Text>,
+    found: Vec<Option<Embedded>>,
+    asker: Asker,
+) -> Job {
     let places = texts.iter().map(|text| text.places.len()).sum();
     let mut known = vec![None; places];
     let mut unknown = Vec::new();
@@ -470,6 +480,7 @@ fn job(model: ModelName, texts: Vec<Text>, found: Vec<Option<Embedded>>, asker: 
         known,
         unknown,
         asker,
+        turn,
     }
 }
 

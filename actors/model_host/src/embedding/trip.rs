@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use engine::{Embedded, Embedder};
 use memory_governor::Lease;
+use tracing::Span;
 
-use crate::lane::trip::panic_text;
+use crate::lane::trip::{panic_text, together};
 
 /// What goes out.
 pub(super) struct Trip {
@@ -17,6 +18,8 @@ pub(super) struct Trip {
     pub(super) texts: Vec<Arc<str>>,
     pub(super) dimensions: usize,
     pub(super) held: Arc<Lease>,
+    /// The spans of those whose texts they are.
+    pub(super) turns: Vec<Span>,
 }
 
 /// What comes home.
@@ -37,7 +40,9 @@ pub(super) fn travel(trip: Trip) -> Result<Back, String> {
         texts,
         dimensions,
         held,
+        turns,
     } = trip;
+    let _turn = together(&turns).entered();
     // An app's own blocking thread may not have been confined.
     runtime::keep_rayon_here();
     let step = AssertUnwindSafe(move || {

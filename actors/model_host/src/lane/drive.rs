@@ -7,6 +7,7 @@ use engine::{Likelihood, SequenceId, StepError, StepInput, TextCodec, TokenId};
 use kameo::actor::ActorRef;
 use memory_governor::Lease;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::keep;
 use super::load::Load;
@@ -111,11 +112,12 @@ impl Lane {
         let (load, guard) = Load::new(self.parts.clone(), &self.book, pages.weights.take());
         self.seat = Seat::Loading(guard);
         let me = me.clone();
-        self.tasks.spawn(async move {
+        let loading = async move {
             let loaded = Loaded(load.run().await);
             // An error means that this life is over.
             drop(me.tell(loaded).send().await);
-        });
+        };
+        self.tasks.spawn(loading.instrument(pages.first_turn()));
     }
 
     fn begin_preparing(&mut self, pages: &Pages, me: &ActorRef<Self>) {
@@ -135,11 +137,12 @@ impl Lane {
         let book = Arc::downgrade(&self.book);
         let preparing = prepare((self.parts.clone(), book), known, tokenised, (ask, id));
         let me = me.clone();
-        self.tasks.spawn(async move {
+        let preparing = async move {
             let result = preparing.await;
             // An error means that this life is over.
             drop(me.tell(Prepared { key, result }).send().await);
-        });
+        };
+        self.tasks.spawn(preparing.instrument(pages.turn_of(key)));
     }
 
     /// The engine leaves with the next step, if anyone can move.
@@ -158,12 +161,13 @@ impl Lane {
                 return;
             }
         };
-        let (mut opens, mut batch) = (Vec::new(), Vec::new());
+        let (mut opens, mut batch, mut turns) = (Vec::new(), Vec::new(), Vec::new());
         for step in &moves {
             let Some(live) = pages.live.iter_mut().find(|live| live.key == step.key) else {
                 continue;
             };
             let sequence = SequenceId(live.key);
+            turns.push(live.outlet.turn().clone());
             if !std::mem::replace(&mut live.open, true) {
                 opens.push(self.opening(live));
             }
@@ -178,6 +182,7 @@ impl Lane {
             engine,
             opens,
             batch,
+            turns,
         };
         pages.underway = Some(Underway::begin(Instant::now()));
         self.send_off(trip, pages.leases(), me);
@@ -195,6 +200,7 @@ impl Lane {
             forget: begins
                 .filter(|found| found.takes_over)
                 .map(|found| found.from.prefix),
+            turn: live.outlet.turn().clone(),
         }
     }
 

@@ -193,7 +193,9 @@ impl Load {
         work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
     ) -> Result<T, NotLoaded> {
         self.underway(Some(Underway::begin(Instant::now())));
-        let done = tokio::task::spawn_blocking(|| catch_unwind(AssertUnwindSafe(work))).await;
+        let turn = tracing::Span::current();
+        let work = move || turn.in_scope(|| catch_unwind(AssertUnwindSafe(work)));
+        let done = tokio::task::spawn_blocking(work).await;
         self.underway(None);
         match done {
             Ok(Ok(Ok(value))) => Ok(value),

@@ -85,7 +85,9 @@ async fn on_blocking_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, GenerationError> + Send + 'static,
 ) -> Result<T, GenerationError> {
     let crashed = |reason: String| GenerationError::EngineCrashed { crashes: 1, reason };
-    match tokio::task::spawn_blocking(|| catch_unwind(AssertUnwindSafe(work))).await {
+    let turn = tracing::Span::current();
+    let work = move || turn.in_scope(|| catch_unwind(AssertUnwindSafe(work)));
+    match tokio::task::spawn_blocking(work).await {
         Ok(Ok(done)) => done,
         Ok(Err(panic)) => Err(crashed(panic_text(&*panic))),
         Err(error) => Err(crashed(error.to_string())),

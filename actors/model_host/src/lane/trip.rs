@@ -14,7 +14,9 @@ use engine::{
     Beginning, Engine, PrefixId, SequenceId, SequencePlan, StepError, StepInput, StepOutput,
 };
 use memory_governor::Lease;
+use supervision::TURN;
 use tokio::time::Instant;
+use tracing::Span;
 
 /// What goes out.
 pub(crate) struct Trip {
@@ -22,6 +24,8 @@ pub(crate) struct Trip {
     /// Sequences the engine does not know yet.
     pub(crate) opens: Vec<Opening>,
     pub(crate) batch: Vec<StepInput>,
+    /// The spans of those in the batch.
+    pub(crate) turns: Vec<Span>,
 }
 
 /// A sequence on its way to be opened.
@@ -31,6 +35,8 @@ pub(crate) struct Opening {
     pub(crate) from: Option<Beginning>,
     /// The prefix it takes over, which nobody needs behind it.
     pub(crate) forget: Option<PrefixId>,
+    /// The span of whoever it belongs to.
+    pub(crate) turn: Span,
 }
 
 /// What comes home.
@@ -79,12 +85,14 @@ fn step(trip: Trip) -> Result<Stepped, EngineCrash> {
         mut engine,
         opens,
         mut batch,
+        turns,
     } = trip;
     // A token's life, stop 7: on a blocking thread, with the engine in hand.
     let begun = Instant::now();
     let mut refused = Vec::new();
     for opening in opens {
         let Opening { sequence, plan, .. } = opening;
+        let _turn = opening.turn.entered();
         let opened = match opening.from {
             Some(from) => engine.open_from(sequence, plan, from),
             None => engine.open(sequence, plan),
@@ -104,6 +112,7 @@ fn step(trip: Trip) -> Result<Stepped, EngineCrash> {
     let outputs = if batch.is_empty() {
         Vec::new()
     } else {
+        let _turn = together(&turns).entered();
         engine
             .step(&batch)
             .map_err(|error| EngineCrash(error.to_string()))?
@@ -114,6 +123,22 @@ fn step(trip: Trip) -> Result<Stepped, EngineCrash> {
         outputs,
         took: begun.elapsed(),
     })
+}
+
+/// What one has to itself is its own; a step of several belongs to none of them, and is linked with each.
+pub(crate) fn together(turns: &[Span]) -> Span {
+    match turns {
+        [] => Span::none(),
+        [turn] => turn.clone(),
+        [first, ..] if first.is_disabled() => Span::none(),
+        all => {
+            let step = tracing::error_span!(target: TURN, parent: None, "step", turns = all.len());
+            for turn in all {
+                step.follows_from(turn);
+            }
+            step
+        }
+    }
 }
 
 /// A panic's words.

@@ -98,4 +98,7 @@ pub(crate) struct Expect {
     /// Refuse if another revision than this one holds: somebody else was faster
     #[arg(long, value_name = "REVISION")]
     pub(crate) expect: Option<u64>,
+    /// Check everything, only say what would change, and when it would be felt
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }

@@ -32,13 +32,17 @@ Examples:
   paraphym ctl tap memory_governor --for 2s
   paraphym ctl limit memory 2GiB
   paraphym ctl limit queue 32
+  paraphym ctl limit connections 256
   paraphym ctl load smollm2-135m-instruct
   paraphym ctl pin smollm2-135m-instruct
   paraphym ctl unpin smollm2-135m-instruct
   paraphym ctl unload smollm2-135m-instruct
+  paraphym ctl connections
+  paraphym ctl connections kick --dry-run 1
   paraphym ctl cancel --dry-run req-1
   paraphym ctl conversations
   paraphym ctl config get model.temperature
+  paraphym ctl config set --dry-run model.temperature=0.7
   paraphym ctl config set model.temperature=0.7
   paraphym ctl log model_host debug --for 1m
   paraphym ctl log reset
@@ -143,7 +147,7 @@ pub(crate) enum Verb {
     Limit {
         /// What to limit
         what: Limited,
-        /// Memory such as 2GiB, or off; requests that may wait for each model
+        /// Memory such as 2GiB, or off; requests that may wait for each model; connections that may be open
         value: String,
         #[command(flatten)]
         dry: Dry,
@@ -156,9 +160,9 @@ pub(crate) enum Verb {
     Pin(OnModel),
     /// Take a pin back
     Unpin(OnModel),
-    /// End a request or a turn, waiting or running
+    /// End an answer or a turn, waiting or running, whoever asked for it
     Cancel {
-        /// Its id, as in x-request-id or NAME/turn-1
+        /// Its id: as in x-request-id, the answer's own such as chatcmpl-1, or NAME/turn-1
         id: String,
         #[command(flatten)]
         dry: Dry,
@@ -168,6 +172,12 @@ pub(crate) enum Verb {
         /// At most so many of those at rest
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = count)]
         limit: usize,
+    },
+    /// The open connections of the server for requests, and how many there may be
+    #[command(args_conflicts_with_subcommands = true)]
+    Connections {
+        #[command(subcommand)]
+        action: Option<CtlConnections>,
     },
     /// The settings of the running server, shown and changed
     #[command(arg_required_else_help = true)]
@@ -199,6 +209,17 @@ pub(crate) enum Verb {
         /// How long running answers may take, such as 30s
         #[arg(long, value_name = "TIME", default_value = "5s", value_parser = span)]
         deadline: Duration,
+        #[command(flatten)]
+        dry: Dry,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CtlConnections {
+    /// Close a connection at once; its answers end as when a client leaves
+    Kick {
+        /// Its number, as `connections` shows it
+        id: u64,
         #[command(flatten)]
         dry: Dry,
     },
@@ -253,6 +274,8 @@ pub(crate) enum Limited {
     Memory,
     /// Requests that may wait for each model
     Queue,
+    /// Connections of the server for requests that may be open
+    Connections,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -151,6 +151,33 @@ pub(super) fn changed_json(catalogue: &Catalogue, changed: &[Changed]) -> Vec<Va
     changed.iter().map(json).collect()
 }
 
+/// What a change came to, or would: `made` is the revision `before` where there is nothing to change.
+pub(super) fn made(
+    catalogue: &Catalogue,
+    before: u64,
+    made: &Revision,
+    dry_run: bool,
+    as_json: bool,
+) -> String {
+    let nothing = made.number == before;
+    let changed: &[Changed] = if nothing { &[] } else { &made.changed };
+    if as_json {
+        let (revision, changed) = (made.number, changed_json(catalogue, changed));
+        let json = if dry_run {
+            json!({"revision": revision, "changed": changed, "dry_run": true})
+        } else {
+            json!({"revision": revision, "changed": changed})
+        };
+        return format!("{json}\n");
+    }
+    if nothing {
+        return format!("nothing to change: revision {} holds\n", made.number);
+    }
+    let lines = changed_text(catalogue, changed);
+    let would = if dry_run { "would be " } else { "" };
+    format!("{would}revision {}\n{lines}", made.number)
+}
+
 /// What is different between two revisions: without names, what the last change did.
 pub(super) fn diff(
     store: &Store,

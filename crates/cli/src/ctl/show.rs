@@ -30,12 +30,12 @@ impl Shown {
         lines.collect()
     }
 
-    fn line(&mut self, line: String) {
+    pub(super) fn line(&mut self, line: String) {
         self.lines.push((line, None));
     }
 
     /// Rows with a head, each in its colour.
-    fn table(&mut self, head: &[&str], rows: Vec<(Vec<String>, Option<AnsiColor>)>) {
+    pub(super) fn table(&mut self, head: &[&str], rows: Vec<(Vec<String>, Option<AnsiColor>)>) {
         let (cells, colours): (Vec<Vec<String>>, Vec<Option<AnsiColor>>) = rows.into_iter().unzip();
         let head: Vec<String> = head.iter().map(|&word| word.to_owned()).collect();
         let head = (!head.is_empty()).then_some(head);
@@ -53,7 +53,7 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 /// Cells of a table without colour.
-fn row<const N: usize>(cells: [String; N]) -> (Vec<String>, Option<AnsiColor>) {
+pub(super) fn row<const N: usize>(cells: [String; N]) -> (Vec<String>, Option<AnsiColor>) {
     (Vec::from(cells), None)
 }
 

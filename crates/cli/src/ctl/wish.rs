@@ -6,11 +6,12 @@ use paraphym_candle::control::protocol::act::{
     self, Cancel, Change, Chaos, ConfigSet, Drain, Kill, Limit, LoadModel, Log, Pause, PinModel,
     Restart, Resume, Shutdown, Start, Stop, UnloadModel, UnpinModel,
 };
+use paraphym_candle::control::protocol::connections::Kick;
 use paraphym_candle::control::protocol::events::{Events, Filter, WORDS};
 use paraphym_candle::control::protocol::look::{Audit, ConfigGet, Conversations, Inspect, Why};
 use paraphym_candle::control::protocol::tap::Tap;
 
-use crate::args::{CtlConfig, Fault, Limited, Verb, loudness};
+use crate::args::{CtlConfig, CtlConnections, Fault, Limited, Verb, loudness};
 use crate::failure::Failure;
 use crate::size::parse_size;
 
@@ -24,6 +25,8 @@ pub(super) enum Wish {
     Events(Events),
     Why(Why),
     Conversations(Conversations),
+    Connections,
+    Kick(Kick),
     ConfigGet(ConfigGet),
     Audit(Audit),
     Restart(Restart),
@@ -66,6 +69,7 @@ pub(super) fn of(verb: &Verb) -> Result<Wish, Failure> {
         Verb::Conversations { limit } => Wish::Conversations(Conversations {
             limit: Some(*limit),
         }),
+        Verb::Connections { action: None } => Wish::Connections,
         Verb::Audit { limit } => Wish::Audit(Audit {
             limit: Some(*limit),
         }),
@@ -111,11 +115,7 @@ fn changing(verb: &Verb) -> Result<Wish, Failure> {
             dry,
         } => Wish::Chaos(Chaos {
             actor: actor.clone(),
-            fault: match fault {
-                Fault::Crash => act::Fault::Crash,
-                Fault::Stall => act::Fault::Stall,
-                Fault::Slow => act::Fault::Slow,
-            },
+            fault: named(*fault),
             delay_ms: by.map(millis),
             for_ms: time.map(millis),
             dry_run: dry.dry_run,
@@ -126,6 +126,12 @@ fn changing(verb: &Verb) -> Result<Wish, Failure> {
         Verb::Unpin(on) => about!(Unpin, UnpinModel { model } = on),
         Verb::Cancel { id, dry } => Wish::Cancel(Cancel {
             id: id.clone(),
+            dry_run: dry.dry_run,
+        }),
+        Verb::Connections {
+            action: Some(CtlConnections::Kick { id, dry }),
+        } => Wish::Kick(Kick {
+            id: *id,
             dry_run: dry.dry_run,
         }),
         Verb::Limit { what, value, dry } => Wish::Limit(limit(*what, value, dry.dry_run)?),
@@ -145,16 +151,21 @@ fn changing(verb: &Verb) -> Result<Wish, Failure> {
                     dry,
                 },
         } => Wish::ConfigSet(ConfigSet {
-            changes: changes
-                .iter()
-                .map(|one| change(one))
-                .collect::<Result<_, _>>()?,
+            changes: all(changes)?,
             expected: *expect,
             dry_run: dry.dry_run,
         }),
         // The others only look.
         other => of(other)?,
     })
+}
+
+const fn named(fault: Fault) -> act::Fault {
+    match fault {
+        Fault::Crash => act::Fault::Crash,
+        Fault::Stall => act::Fault::Stall,
+        Fault::Slow => act::Fault::Slow,
+    }
 }
 
 fn millis(time: Duration) -> u64 {
@@ -195,17 +206,25 @@ fn limit(what: Limited, value: &str, dry_run: bool) -> Result<Limit, Failure> {
         Limited::Memory if value == "off" => (act::Limited::Memory, None),
         Limited::Memory => (act::Limited::Memory, Some(parse_size(value)?.0)),
         Limited::Queue => {
-            let count: u64 = value.parse().map_err(|_| {
-                let what = format!("queue = {value} is not accepted: use a whole number from 1");
-                Failure::usage(what, "so many requests may wait for each model")
-            })?;
-            (act::Limited::Queue, Some(count))
+            let hint = "so many requests may wait for each model";
+            (act::Limited::Queue, Some(number("queue", value, hint)?))
+        }
+        Limited::Connections => {
+            let count = number("connections", value, "so many connections may be open")?;
+            (act::Limited::Connections, Some(count))
         }
     };
     Ok(Limit {
         what,
         value,
         dry_run,
+    })
+}
+
+fn number(what: &str, value: &str, hint: &str) -> Result<u64, Failure> {
+    value.parse().map_err(|_| {
+        let what = format!("{what} = {value} is not accepted: use a whole number from 1");
+        Failure::usage(what, hint)
     })
 }
 
@@ -225,6 +244,10 @@ fn log(words: &[String], time: Duration, dry_run: bool) -> Result<Log, Failure> 
         for_s: Some(time.as_secs()),
         dry_run,
     })
+}
+
+fn all(changes: &[String]) -> Result<Vec<Change>, Failure> {
+    changes.iter().map(|one| change(one)).collect()
 }
 
 fn change(text: &str) -> Result<Change, Failure> {
@@ -290,6 +313,15 @@ mod tests {
                 "Limit(Limit { what: Queue, value: Some(7), dry_run: false })",
             ),
             (
+                "limit connections 9 -n",
+                "Limit(Limit { what: Connections, value: Some(9), dry_run: true })",
+            ),
+            ("connections", "Connections"),
+            (
+                "connections kick 7 -n",
+                "Kick(Kick { id: 7, dry_run: true })",
+            ),
+            (
                 "log debug",
                 "Log(Log { actor: None, level: Debug, for_s: Some(600), dry_run: false })",
             ),
@@ -315,6 +347,7 @@ mod tests {
         for (line, part) in [
             ("limit memory much", "much"),
             ("limit queue many", "queue = many"),
+            ("limit connections many", "connections = many"),
             ("log loud", "loud is no level"),
             ("log model_host loud", "loud is no level"),
             ("events --filter colour=red", "colour=red"),

@@ -2,9 +2,12 @@
 //! events. Pure, and bounded: a board that runs for a month holds no more than one that runs for ten minutes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use paraphym_candle::control::protocol::events::Event;
-use paraphym_candle::control::protocol::vitals::{ActorVitals, ModelVitals, VitalsAnswer};
+use paraphym_candle::control::protocol::vitals::{
+    ActorVitals, LabelVitals, ModelVitals, VitalsAnswer,
+};
 
 /// Points of a course: more than a sparkline is ever wide.
 const POINTS: usize = 256;
@@ -84,21 +87,22 @@ impl Board {
     }
 
     fn compare(&mut self, before: &VitalsAnswer, now: &VitalsAnswer) {
-        let seconds = (now.uptime_ms - before.uptime_ms) as f64 / 1000.0;
+        let took_ms = now.uptime_ms - before.uptime_ms;
+        let seconds = Duration::from_millis(took_ms).as_secs_f64();
         let olds = before
             .actors
             .iter()
             .map(|one| (one.actor.actor.as_str(), one));
         let olds: BTreeMap<&str, &ActorVitals> = olds.collect();
-        let paces = now.actors.iter().map(|one| {
+        let paces = now.actors.iter().filter_map(|one| {
             let path = &one.actor.actor;
-            (
-                path.clone(),
-                pace(olds.get(path.as_str()).copied(), one, seconds),
-            )
+            let old = olds.get(path.as_str()).copied();
+            // One that was not there before began at nothing, unless it is older than the answer that it was not in.
+            let began = || one.actor.life <= 1 && one.actor.up_ms.is_some_and(|ms| ms <= took_ms);
+            (old.is_some() || began()).then(|| (path.clone(), pace(old, one, seconds)))
         });
         self.paces = paces.collect();
-        let all: f64 = self.paces.values().map(|pace| pace.messages).sum();
+        let all = all_messages(before, now) as f64 / seconds;
         self.messages.note(all.round() as u64);
         let (mut decode, mut prefill, mut firsts, mut waited_us) = (0, 0, 0, 0);
         for one in &now.models {
@@ -142,8 +146,27 @@ impl Board {
     }
 }
 
+/// Messages that were handled between the two answers, by label: those of actors that are gone count, and one that could not
+/// be seen before does not bring all its life at once.
+fn all_messages(before: &VitalsAnswer, now: &VitalsAnswer) -> u64 {
+    let olds = before
+        .labels
+        .iter()
+        .map(|one| (one.label.as_str(), one.messages));
+    let olds: BTreeMap<&str, u64> = olds.collect();
+    let all_seen = before
+        .actors
+        .iter()
+        .all(|one| one.actor.children_unknown.is_none());
+    let grown = |one: &LabelVitals| match olds.get(one.label.as_str()) {
+        Some(old) => grown(Some(*old), one.messages),
+        None if all_seen => one.messages,
+        None => 0,
+    };
+    now.labels.iter().map(grown).sum()
+}
+
 fn pace(old: Option<&ActorVitals>, now: &ActorVitals, seconds: f64) -> Pace {
-    // One that was not there before began at nothing.
     let messages = grown(old.map(|old| old.messages), now.messages);
     let timed = grown(old.map(|old| old.timed), now.timed);
     let took_us = grown(old.map(|old| old.handling_us), now.handling_us);
@@ -188,10 +211,102 @@ mod tests {
         VitalsAnswer {
             pid,
             uptime_ms,
+            labels: vec![label("root/a", messages)],
             actors: vec![actor],
             models: vec![model],
             ..VitalsAnswer::default()
         }
+    }
+
+    fn label(label: &str, messages: u64) -> LabelVitals {
+        LabelVitals {
+            label: label.to_owned(),
+            messages,
+            ..LabelVitals::default()
+        }
+    }
+
+    fn worker(up_ms: u64, life: u64, messages: u64) -> ActorVitals {
+        ActorVitals {
+            actor: Actor {
+                actor: "root/pool/w".to_owned(),
+                up_ms: Some(up_ms),
+                life,
+                ..Actor::default()
+            },
+            messages,
+            ..ActorVitals::default()
+        }
+    }
+
+    /// At a second: the label of the pool has that many messages, and these workers are seen.
+    fn pool(second: u64, counted: Option<u64>, workers: Vec<ActorVitals>) -> VitalsAnswer {
+        let top = ActorVitals {
+            actor: Actor {
+                actor: "root/pool".to_owned(),
+                children_unknown: counted.is_none().then(|| "it is late".to_owned()),
+                ..Actor::default()
+            },
+            ..ActorVitals::default()
+        };
+        let counted = counted.map(|messages| label("root/pool/*", messages));
+        VitalsAnswer {
+            pid: 1,
+            uptime_ms: second * 1000,
+            labels: counted.into_iter().collect(),
+            actors: [vec![top], workers].concat(),
+            ..VitalsAnswer::default()
+        }
+    }
+
+    #[test]
+    fn no_rate_jumps_or_goes_back_when_actors_are_restarted_and_replaced() {
+        let mut board = Board::default();
+        let mut hear = |answer| {
+            board.hear(answer);
+            let pace = board.pace("root/pool/w").map(|pace| pace.messages);
+            (board.messages.last(), pace)
+        };
+        hear(pool(10, Some(5000), vec![worker(9000, 1, 5000)]));
+        let table = [
+            // Its supervisor is between two lives; what it did to the last is in the label.
+            (pool(11, Some(5010), vec![]), (10, None)),
+            // Back, and the same as before: all that it ever did is no second's work.
+            (pool(12, Some(5030), vec![worker(500, 2, 5030)]), (20, None)),
+            (
+                pool(13, Some(5060), vec![worker(1500, 2, 5060)]),
+                (30, Some(30.0)),
+            ),
+            // Another one of its name counts from nothing; what it had done stays in the label.
+            (
+                pool(14, Some(5067), vec![worker(300, 1, 7)]),
+                (7, Some(7.0)),
+            ),
+            // Gone, and a new one that was not there.
+            (pool(15, Some(5067), vec![]), (0, None)),
+            (
+                pool(16, Some(5071), vec![worker(100, 1, 4)]),
+                (4, Some(4.0)),
+            ),
+        ];
+        for (answer, expected) in table {
+            let second = answer.uptime_ms / 1000;
+            assert_eq!(hear(answer), expected, "second {second}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_seen_before_does_not_come_at_once() {
+        let mut board = Board::default();
+        board.hear(pool(10, None, vec![]));
+        board.hear(pool(11, Some(9000), vec![worker(8000, 1, 9000)]));
+        assert_eq!(
+            (board.messages.last(), board.pace("root/pool/w")),
+            (0, None)
+        );
+        board.hear(pool(12, Some(9002), vec![worker(9000, 1, 9002)]));
+        let pace = board.pace("root/pool/w").unwrap().messages;
+        assert_eq!((board.messages.last(), pace), (2, 2.0));
     }
 
     #[test]

@@ -71,6 +71,7 @@ pub(crate) fn whole_height(state: &State) -> u16 {
         0 => rows,
         requests => rows + 1 + requests,
     };
+    let rows = rows + usize::from(lists::choice(state).is_some());
     u16::try_from(rows)
         .unwrap_or(u16::MAX)
         .saturating_add(FRAME)

@@ -12,6 +12,7 @@ use super::super::samples;
 use super::*;
 use paraphym_candle::control::protocol::act::Acted;
 use paraphym_candle::control::protocol::look::InspectAnswer;
+use paraphym_candle::control::protocol::vitals::LabelVitals;
 
 const PLAIN: Look = Look {
     colours: false,
@@ -43,6 +44,20 @@ fn assert_looks(name: &str, state: &State, look: Look, size: (u16, u16)) -> Buff
     assert!(seen == kept, "{name} is\n{seen}\nand was\n{kept}");
     assert_eq!(seen.lines().count(), usize::from(size.1));
     picture
+}
+
+/// Nothing is written over the heads of the columns.
+fn assert_heads_are_whole(state: &State) {
+    for width in 80..130 {
+        let seen = text(&picture(state, PLAIN, (width, 24)));
+        let line = seen.lines().find(|line| line.contains("ACTOR")).unwrap();
+        let heads = line.split_whitespace().filter(|head| *head != "TAKES");
+        let heads: Vec<&str> = heads.collect();
+        let all = ["ACTOR", "STATE", "MAILBOX", "MSG/S", "RESTARTS", "DOES"];
+        assert!(heads.starts_with(&all), "{width}: {line}");
+        let place = heads.get(all.len()).is_none_or(|place| place.contains('/'));
+        assert!(place && heads.len() <= all.len() + 1, "{width}: {line}");
+    }
 }
 
 fn has_colours(picture: &Buffer) -> bool {
@@ -118,6 +133,17 @@ fn two_hundred_actors_with_long_names() {
         "actor",
         3,
     ));
+    // They have just begun, and are counted together.
+    let new = answer.actors.iter_mut().skip(12);
+    let messages = new.map(|one| {
+        one.actor.up_ms = Some(500);
+        one.messages
+    });
+    answer.labels.push(LabelVitals {
+        label: "root/agent_supervisor/*".to_owned(),
+        messages: messages.sum(),
+        ..LabelVitals::default()
+    });
     state.hear(answer);
     assert_looks("200_actors_first", &state, PLAIN, (80, 24));
     for _ in 0..12 {
@@ -126,7 +152,8 @@ fn two_hundred_actors_with_long_names() {
     assert_looks("200_actors_middle", &state, PLAIN, (80, 24));
     state.press(Key::End);
     let seen = assert_looks("200_actors_last", &state, PLAIN, (80, 24));
-    assert!(text(&seen).contains("213 of 213"));
+    assert!(text(&seen).contains("213/213"));
+    assert_heads_are_whole(&state);
 }
 
 #[test]
@@ -148,6 +175,7 @@ fn orders_filters_and_what_is_frozen_are_said() {
     }
     state.press(Key::Backspace);
     assert_looks("filtering", &state, PLAIN, (80, 24));
+    assert_heads_are_whole(&state);
     state.press(Key::Enter);
     state.press(Key::Char(' '));
     state.press(Key::Tab);

@@ -3,7 +3,7 @@
 use paraphym_candle::control::protocol::events::Event;
 use paraphym_candle::control::protocol::look::{Actor, Memory, Model};
 use paraphym_candle::control::protocol::vitals::{
-    ActorVitals, ModelVitals, RequestVitals, VitalsAnswer,
+    ActorVitals, LabelVitals, ModelVitals, RequestVitals, VitalsAnswer,
 };
 
 use super::state::State;
@@ -76,11 +76,19 @@ fn actors(second: u64) -> Vec<ActorVitals> {
 /// At that second of its life: everybody has something to show.
 pub(super) fn answer(second: u64) -> VitalsAnswer {
     let actors = actors(second);
+    let label = |one: &ActorVitals| LabelVitals {
+        label: one.actor.actor.clone(),
+        messages: one.messages,
+        timed: one.timed,
+        handling_us: one.handling_us,
+    };
+    let labels = actors.iter().map(label).collect();
     VitalsAnswer {
         version: "0.1.0".to_owned(),
         pid: 4711,
         uptime_ms: second * 1000,
         actors,
+        labels,
         memory: Some(Memory {
             limit_bytes: 2 << 30,
             leased_bytes: 512 << 20,

@@ -28,6 +28,7 @@ impl Desk {
         match wish.what {
             Limited::Memory => self.limit_memory(wish.value, wish.dry_run).await,
             Limited::Queue => self.limit_queue(wish.value, wish.dry_run).await,
+            Limited::Connections => self.limit_connections(wish.value, wish.dry_run),
         }
     }
 

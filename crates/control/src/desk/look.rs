@@ -28,6 +28,7 @@ impl Desk {
             models,
             threads,
             silent,
+            ..
         } = self.present().await;
         HostAnswer {
             version: self.version.clone(),

@@ -1,7 +1,7 @@
-//! Acts on models: loaded, let go, pinned; and requests that are ended.
+//! Acts on models: loaded, let go, pinned.
 
-use domain::{ConversationId, GenerationError, GenerationEvent, ModelName, RequestId};
-use model_host::{Cancel, Inspect, Pin, PinError, Unload, UnloadError, Unpin, warm};
+use domain::{GenerationEvent, ModelName, RequestId};
+use model_host::{Inspect, Pin, PinError, Unload, UnloadError, Unpin, warm};
 use supervision::AskError;
 
 use super::{ACT, Desk, LOOK, done, silent, would};
@@ -79,38 +79,6 @@ impl Desk {
         let unpinned = self.deps.models.ask(Unpin { model: name }, ACT).await;
         unpinned.map_err(not_pinned)?;
         Ok(done(format!("{model} goes as others do")))
-    }
-
-    pub(super) async fn cancel(&self, id: &str, dry_run: bool) -> Result<Acted, RpcError> {
-        if dry_run {
-            return Ok(would(format!("would end {id}, if there is such a request")));
-        }
-        let request = RequestId::new(id);
-        let wish = Cancel {
-            id: request.clone(),
-        };
-        let found = self.deps.models.ask(wish, ACT).await;
-        if found.map_err(|error| silent(&error))? || self.cancel_turn(&request).await? {
-            return Ok(done(format!("{id} is ended")));
-        }
-        let what = format!("id = {id} is no request that waits or runs: it may have ended");
-        Err(RpcError::new(Code::NotFound, what))
-    }
-
-    /// A turn's name begins with its conversation's. One without an actor has no turn.
-    async fn cancel_turn(&self, id: &RequestId) -> Result<bool, RpcError> {
-        let Some((conversation, _)) = id.as_str().split_once("/turn-") else {
-            return Ok(false);
-        };
-        let worker = format!("/agent_worker-{conversation}");
-        let topology = self.topology().await;
-        let mut nodes = topology.nodes();
-        if !nodes.any(|node| node.info.child.as_str().ends_with(&worker)) {
-            return Ok(false);
-        }
-        let conversation = ConversationId::new(conversation);
-        let cancelled = self.deps.agents.cancel(&conversation, id).await;
-        cancelled.map_err(|error: GenerationError| convert::refusal(&error))
     }
 
     /// What a model takes, in words.

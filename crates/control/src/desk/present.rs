@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use memory_governor::LedgerStatus;
 use model_host::HostStatus;
 use runtime::Role;
-use supervision::Topology;
+use supervision::{Topology, Vitals};
 
 use super::{Desk, LOOK};
 
 /// What was answered.
 pub(super) struct Present {
     pub(super) topology: Topology,
+    /// What its actors have done, those that are gone with them.
+    pub(super) counted: Vitals,
     pub(super) memory: Option<LedgerStatus>,
     pub(super) models: Option<HostStatus>,
     /// How many there are, by their roles.
@@ -22,8 +24,9 @@ pub(super) struct Present {
 
 impl Desk {
     pub(super) async fn present(&self) -> Present {
-        let (topology, memory, models) = tokio::join!(
-            self.topology(),
+        let administration = self.deps.tree.administration();
+        let ((topology, counted), memory, models) = tokio::join!(
+            administration.look(LOOK),
             self.deps.governor.ask(memory_governor::Status, LOOK),
             self.deps.models.ask(model_host::Status, LOOK),
         );
@@ -34,6 +37,7 @@ impl Desk {
         let threads = Role::ALL.map(|role| (role.as_str().to_owned(), census.count(role)));
         Present {
             topology,
+            counted,
             memory,
             models,
             threads: BTreeMap::from(threads),

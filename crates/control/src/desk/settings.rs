@@ -1,6 +1,6 @@
 //! Settings, shown and changed. Secrets are shown to nobody here, and not written into the audit log.
 
-use chat_config::{Catalogue, Change, ConfigError, PlanError, Update, client};
+use chat_config::{Catalogue, Change, Changed, ConfigError, PlanError, Update, client};
 use serde_json::{Value, json};
 
 use super::{Desk, Who, done, would};
@@ -54,10 +54,6 @@ impl Desk {
         for change in &wish.changes {
             known(&catalogue, &change.key)?;
         }
-        if wish.dry_run {
-            let keys: Vec<&str> = wish.changes.iter().map(|one| one.key.as_str()).collect();
-            return Ok(would(format!("would set {}", keys.join(", "))));
-        }
         let changes = wish.changes.into_iter().map(|one| Change::Text {
             key: one.key,
             text: one.value,
@@ -68,20 +64,22 @@ impl Desk {
             expected: wish.expected,
             changes: changes.collect(),
         };
+        if wish.dry_run {
+            let outlook = client::rehearse(keeper, update).await.map_err(refused)?;
+            return Ok(would(match outlook.made {
+                None => unchanged(outlook.holds.number),
+                Some(made) => {
+                    let (said, number) = (said(&catalogue, &made.changed), made.number);
+                    format!("would set {said}; revision {number} would hold")
+                }
+            }));
+        }
         let made = client::update(keeper, update).await.map_err(refused)?;
         if made.number == before {
-            return Ok(done(format!("nothing to change: revision {before} holds")));
+            return Ok(done(unchanged(before)));
         }
-        let said: Vec<String> = made
-            .changed
-            .iter()
-            .map(|one| format!("{}: {} -> {}", one.field, one.from, one.to))
-            .collect();
-        let number = made.number;
-        Ok(done(format!(
-            "{}; revision {number} holds",
-            said.join("; ")
-        )))
+        let (said, number) = (said(&catalogue, &made.changed), made.number);
+        Ok(done(format!("{said}; revision {number} holds")))
     }
 
     /// A call's parameters as the audit log may have them.
@@ -117,6 +115,23 @@ fn known(catalogue: &Catalogue, key: &str) -> Result<(), RpcError> {
     let meant = meant.map_or_else(String::new, |meant| format!(": did you mean {meant}?"));
     let what = format!("key = {key} is no setting{meant}");
     Err(RpcError::new(Code::NotFound, what))
+}
+
+fn unchanged(number: u64) -> String {
+    format!("nothing to change: revision {number} holds")
+}
+
+/// Each setting with its old and its new value, and when it is felt.
+fn said(catalogue: &Catalogue, changed: &[Changed]) -> String {
+    if changed.is_empty() {
+        return "what holds already, in the file too".to_owned();
+    }
+    let lines = changed.iter().map(|one| {
+        let felt = catalogue.get(&one.field).map(|entry| entry.effect);
+        let felt = felt.map_or_else(String::new, |felt| format!(" ({felt})"));
+        format!("{}: {} -> {}{felt}", one.field, one.from, one.to)
+    });
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 fn refused(error: ConfigError) -> RpcError {

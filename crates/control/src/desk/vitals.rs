@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use model_host::{HostStatus, ModelStatus};
-use supervision::TopologyNode;
+use supervision::{ChildPath, Handling, TopologyNode, Vital, Vitals};
 
 use super::Desk;
 use super::present::Present;
 use crate::convert;
-use crate::protocol::vitals::{ActorVitals, ModelVitals, RequestVitals, VitalsAnswer};
+use crate::protocol::vitals::{ActorVitals, LabelVitals, ModelVitals, RequestVitals, VitalsAnswer};
 
 /// Requests that are listed: more than a person reads; a few hundred bytes each.
 const REQUESTS: usize = 256;
@@ -17,6 +17,7 @@ impl Desk {
     pub(super) async fn vitals(&self) -> VitalsAnswer {
         let Present {
             topology,
+            counted,
             memory,
             models,
             threads,
@@ -33,7 +34,8 @@ impl Desk {
             version: self.version.clone(),
             pid: std::process::id(),
             uptime_ms: convert::ms(self.began.elapsed()),
-            actors: topology.nodes().map(actor).collect(),
+            actors: topology.nodes().map(|node| actor(node, &counted)).collect(),
+            labels: labels(&counted),
             memory: memory.as_ref().map(convert::memory),
             models: models
                 .models
@@ -48,14 +50,30 @@ impl Desk {
     }
 }
 
-fn actor(node: &TopologyNode) -> ActorVitals {
-    let handling = node.info.handling.as_ref();
+/// One actor. What the spec names is its own label, whose counters outlast it; what was started at run time shares one, and
+/// is counted for itself.
+fn actor(node: &TopologyNode, counted: &Vitals) -> ActorVitals {
+    let info = &node.info;
+    let (messages, handling) = match counted.by_label.get(&info.child) {
+        Some(vital) => (vital.handled, Some(&vital.handling)),
+        None => (info.handled, info.handling.as_ref()),
+    };
     ActorVitals {
         actor: convert::actor(node),
-        messages: node.info.handled,
-        timed: handling.map_or(0, supervision::Handling::count),
+        messages,
+        timed: handling.map_or(0, Handling::count),
         handling_us: handling.map_or(0, |seen| us(seen.total)),
     }
+}
+
+fn labels(counted: &Vitals) -> Vec<LabelVitals> {
+    let one = |(label, vital): (&ChildPath, &Vital)| LabelVitals {
+        label: label.to_string(),
+        messages: vital.handled,
+        timed: vital.handling.count(),
+        handling_us: us(vital.handling.total),
+    };
+    counted.by_label.iter().map(one).collect()
 }
 
 fn model(status: &ModelStatus, leases: usize) -> ModelVitals {

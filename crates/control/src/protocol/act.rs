@@ -12,7 +12,8 @@ pub struct Acted {
     pub done: bool,
     /// What, in a sentence.
     pub what: String,
-    /// Whether the audit log has it. A store that does not answer keeps nobody from mending the host.
+    /// Whether the audit log has it. A store that cannot be written keeps nobody from mending the host; what needs the level
+    /// admin is refused then.
     pub audited: bool,
 }
 
@@ -127,8 +128,8 @@ about_a_model! {
 pub struct Limit {
     /// Which one.
     pub what: Limited,
-    /// The new limit: bytes of memory, or requests that may wait for each model. Null takes the limit of memory away, so
-    /// that host and cgroup alone decide.
+    /// The new limit: bytes of memory, requests that may wait for each model, or open connections. Null takes the limit of
+    /// memory away, so that host and cgroup alone decide.
     pub value: Option<u64>,
     /// Only say what would be done.
     #[serde(default)]
@@ -143,13 +144,17 @@ pub enum Limited {
     Memory,
     /// Requests that may wait for each model.
     Queue,
+    /// Connections to the server for requests that may be open. A lower limit closes nobody: nobody new is let in until there
+    /// is room.
+    Connections,
 }
 
-/// Ends a request or a turn, waiting or running.
+/// Ends what waits or runs under a name, whoever asked for it: answers of the server for requests by either of their names, a
+/// request of the model host, a turn. Of an answer the client hears an error with the code `cancelled`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cancel {
-    /// Its id, as in `x-request-id` or `NAME/turn-1`.
+    /// Its id: as in `x-request-id`, which may mean several, the answer's own such as `chatcmpl-1`, or `NAME/turn-1`.
     pub id: String,
     /// Only say what would be done.
     #[serde(default)]

@@ -15,7 +15,8 @@ pub enum Phase {
     Answers,
     /// The actors stop, the last one first.
     Actors,
-    /// All of them have ended; what is left is the process.
+    /// All of them have ended but those that tell of it: what is listed now is all that was not finished. Last; a server
+    /// that hangs up without it was cut off.
     Runtime,
 }
 
@@ -44,4 +45,11 @@ pub struct Ending {
     pub abandoned: Vec<String>,
     /// Actors that did not stop in time and were killed.
     pub killed: Vec<String>,
+}
+
+impl Ending {
+    /// Whether nothing follows it.
+    pub fn is_last(&self) -> bool {
+        self.phase == Phase::Runtime
+    }
 }

@@ -3,6 +3,8 @@
 //! Narrower than the standard in three points: no batches, an id is a whole number or a text, and a request without an id is
 //! refused, because whoever asks for something has to hear what became of it.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -18,6 +20,15 @@ pub enum Id {
     Number(i64),
     /// A text of at most 200 bytes.
     Text(String),
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 /// What a client asks for, before anybody looked whether there is such a method.

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{act, events, hello, level::Level, look, tap, vitals};
+use super::{act, connections, events, hello, level::Level, look, tap, vitals};
 
 /// A request's parameters, and what they are answered with. To send one is to call the method.
 pub trait Ask: Serialize + DeserializeOwned {
@@ -121,6 +121,8 @@ methods! {
         "Why something was restarted, evicted, refused or changed.";
     "conversations" Conversations(look::Conversations) -> look::ConversationsAnswer, Observe, false, "{}",
         "The conversations, live and at rest.";
+    "connections" Connections(connections::Connections) -> connections::ConnectionsAnswer, Observe, false, "{}",
+        "The open connections of the server for requests, and how many there may be.";
     "config.get" ConfigGet(look::ConfigGet) -> look::ConfigAnswer, Observe, false, r#"{"key":"model"}"#,
         "The settings that hold, and where each value comes from.";
     "audit" Audit(look::Audit) -> look::AuditAnswer, Observe, false, r#"{"limit":10}"#,
@@ -148,7 +150,9 @@ methods! {
     "unpin" Unpin(act::UnpinModel) -> act::Acted, Operate, true, r#"{"model":"smollm2-135m-instruct"}"#,
         "Takes a pin back.";
     "cancel" Cancel(act::Cancel) -> act::Acted, Operate, true, r#"{"id":"req-1"}"#,
-        "Ends a request or a turn, waiting or running.";
+        "Ends an answer or a turn, waiting or running, by any of its names, whoever asked for it.";
+    "connections.kick" Kick(connections::Kick) -> act::Acted, Operate, true, r#"{"id":1}"#,
+        "Closes a connection of the server for requests at once; its answers end as when a client leaves.";
     "log" Log(act::Log) -> act::Acted, Operate, true, r#"{"actor":"model_host","level":"debug","for_s":60}"#,
         "Changes what is logged, at once and for a time.";
     "drain" Drain(act::Drain) -> act::Acted, Operate, true, "{}",

@@ -1,7 +1,7 @@
 //! What moves, in one answer: present values, and counters from which whoever reads two answers makes rates.
 //!
-//! A counter never goes back while whatever counts is there: an actor's path, a model's lane. One that is smaller than
-//! before began anew.
+//! A counter of a label never goes back while the process lives, whatever is restarted. One of an actor that was started at
+//! run time, or of a model's lane, ends with it: one that is smaller than before began anew.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +26,8 @@ pub struct VitalsAnswer {
     pub uptime_ms: u64,
     /// Every actor, in start order, each before those below it.
     pub actors: Vec<ActorVitals>,
+    /// What was counted under each label, also of actors that are gone or cannot be seen now.
+    pub labels: Vec<LabelVitals>,
     /// Memory; absent if the governor does not answer.
     pub memory: Option<Memory>,
     /// Those that are loaded, loading or were lately used; empty if the model host does not answer.
@@ -48,6 +50,19 @@ pub struct ActorVitals {
     /// Counter: messages handled to their end, over all its lives.
     pub messages: u64,
     /// Counter: messages whose time is known; of those whose handlers never wait one in 64 is timed and stands for all.
+    pub timed: u64,
+    /// Counter: how long those took, in microseconds.
+    pub handling_us: u64,
+}
+
+/// All actors of one label: a path, with `*` in the place of what is started at run time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LabelVitals {
+    /// The label, as in the metrics.
+    pub label: String,
+    /// Counter: messages handled to their end.
+    pub messages: u64,
+    /// Counter: messages whose time is known, as in [`ActorVitals`].
     pub timed: u64,
     /// Counter: how long those took, in microseconds.
     pub handling_us: u64,

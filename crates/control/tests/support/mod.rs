@@ -11,16 +11,19 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use agent_worker::client::Agents;
+use cache_janitor::CacheJanitor;
 use chat_config::Author;
 use conversation_store::{Archive, StoreConfig};
 use domain::{Bytes, ModelName};
 use engine::ModelSource;
-use memory_governor::Probe;
+use memory_governor::{MemoryGovernor, Probe};
 use model_host::{HostConfig, ModelHost, ModelHostDeps, ResolveModel};
+use paraphym_control::edge::{Called, Edge};
+use paraphym_control::protocol::connections::{Connection, ConnectionsAnswer};
 use paraphym_control::protocol::ending::Ending;
 use paraphym_control::protocol::table::Ask;
 use paraphym_control::{Client, ClientError, Code, ControlConfig, ControlDeps, Level, Limits};
@@ -69,12 +72,79 @@ fn settings() -> chat_config::Store {
     chat_config::Store::without_file([], &[], author).unwrap()
 }
 
+fn host_deps(
+    loader: ScriptedLoader,
+    memory: &Handle<MemoryGovernor>,
+    janitor: &Handle<CacheJanitor>,
+) -> ModelHostDeps {
+    ModelHostDeps {
+        loader: Arc::new(loader),
+        resolve: Arc::new(Anywhere),
+        governor: memory.clone(),
+        janitor: janitor.clone(),
+    }
+}
+
+/// A server for requests that does what a test says.
+#[derive(Default)]
+pub struct MadeEdge {
+    pub answers: Mutex<Vec<Called>>,
+    pub seats: Mutex<ConnectionsAnswer>,
+}
+
+impl MadeEdge {
+    fn answers(&self, name: &str) -> Vec<Called> {
+        let all = self.answers.lock().unwrap();
+        let called = |one: &&Called| one.answer.as_str() == name || one.request.as_str() == name;
+        all.iter().filter(called).cloned().collect()
+    }
+}
+
+impl Edge for MadeEdge {
+    fn called(&self, name: &str) -> Vec<Called> {
+        self.answers(name)
+    }
+
+    fn cancel(&self, name: &str) -> Vec<Called> {
+        let ended = self.answers(name);
+        self.answers
+            .lock()
+            .unwrap()
+            .retain(|one| !ended.contains(one));
+        ended
+    }
+
+    fn connections(&self) -> ConnectionsAnswer {
+        self.seats.lock().unwrap().clone()
+    }
+
+    fn connection(&self, id: u64) -> Option<Connection> {
+        let all = self.seats.lock().unwrap();
+        all.connections.iter().find(|one| one.id == id).cloned()
+    }
+
+    fn kick(&self, id: u64) -> Option<Connection> {
+        let found = self.connection(id);
+        let mut all = self.seats.lock().unwrap();
+        all.connections.retain(|one| one.id != id);
+        all.open = all.connections.len();
+        found
+    }
+
+    fn limit_connections(&self, most: usize) -> usize {
+        let mut all = self.seats.lock().unwrap();
+        all.limit = most;
+        all.open
+    }
+}
+
 pub struct Scene {
     pub folder: TempDir,
     pub socket: PathBuf,
     pub control: Control,
     pub models: Handle<ModelHost>,
     pub agents: Agents,
+    pub edge: Arc<MadeEdge>,
     pub root: RootHandle,
     pub stop: watch::Receiver<Option<Duration>>,
     pub ending: watch::Sender<Option<Ending>>,
@@ -109,12 +179,7 @@ impl Scene {
             Some(janitor.clone()),
             Arc::new(runtime::CoarseClock::default()),
         );
-        let deps = ModelHostDeps {
-            loader: Arc::new(loader),
-            resolve: Arc::new(Anywhere),
-            governor: memory.clone(),
-            janitor: janitor.clone(),
-        };
+        let deps = host_deps(loader, &memory, &janitor);
         let (model_specs, models) = model_host::children(HostConfig::default(), deps);
         let turns = agent_worker::settings::Config::default();
         let (agent_specs, workers) = agent_worker::client::children(&turns);
@@ -127,6 +192,7 @@ impl Scene {
         {
             spec = spec.child(child);
         }
+        let edge = Arc::new(MadeEdge::default());
         let (stop, stopped) = watch::channel(None);
         let (end, ending) = watch::channel(None);
         let events = Events::new(capacity, 1);
@@ -138,6 +204,7 @@ impl Scene {
             conversations: store,
             settings: (config, settings),
             agents: agents.clone(),
+            edge: Some(Arc::clone(&edge) as Arc<dyn Edge>),
             log: None,
             threads: Arc::new(|| Census {
                 threads: Vec::new(),
@@ -159,6 +226,7 @@ impl Scene {
             control,
             models,
             agents,
+            edge,
             root,
             stop: stopped,
             ending: end,

@@ -20,10 +20,10 @@ use crate::api::ends::stopping;
 use crate::error::ApiError;
 use crate::guard::hangup::{Answering, Busy};
 use crate::guard::origin::must_be_json;
+use crate::guard::seating::Sitter;
 use crate::guard::underway::{Entry, Names, Owner};
 use crate::http::{Refused, Shared};
 use crate::meters::InFlight;
-use crate::serving::Answered;
 
 /// A path that computes.
 #[derive(Clone, Copy)]
@@ -40,6 +40,8 @@ pub(crate) struct Caller {
     owner: Option<Owner>,
     in_flight: Option<Arc<InFlight>>,
     answering: Answering,
+    /// Its connection.
+    sitter: Option<Sitter>,
 }
 
 /// A request that was read.
@@ -60,13 +62,11 @@ pub(crate) struct Held {
     _slot: OwnedSemaphorePermit,
     /// A graceful stop waits for it.
     _work: WorkGuard,
-    /// Whoever ends the process waits for it.
-    _answered: Answered,
     /// The gauge counts it.
     _in_flight: Option<Arc<InFlight>>,
     /// Its connection listens for a client that leaves.
     _busy: Busy,
-    /// It can be cancelled by name.
+    /// It can be cancelled by name, and whoever ends the process waits for it.
     entry: Entry,
 }
 
@@ -97,6 +97,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             owner: known.get::<Owner>().cloned(),
             in_flight: known.get::<Arc<InFlight>>().cloned(),
             answering: known.get::<Answering>().cloned().unwrap_or_default(),
+            sitter: known.get::<Sitter>().cloned(),
         })
     }
 }
@@ -118,19 +119,24 @@ pub(crate) async fn asked(
         request: caller.id.clone(),
         answer: RequestId::new(shared.ids.answer(endpoint.kind, number)),
         owner: caller.owner.clone(),
+        connection: caller.sitter.as_ref().map(Sitter::number),
     };
     tracing::debug!(request = %names.request, answer = %names.answer, "begun");
     let id = names.answer.clone();
-    let entry = shared.underway.begin(names);
+    let entry = shared.deps.serving.underway().begin(names);
     let cancelled = entry.cancelled();
     let answered = async {
         let body = body(request, shared).await?;
+        // It may wait long for its answer now, and is silent no more.
+        if let Some(sitter) = &caller.sitter {
+            sitter.spoke();
+        }
         // Behind the body: who sends half of one takes nobody's place.
         let slot = shared.slot()?;
         let label = format!("POST {} {}", endpoint.path, caller.id);
+        entry.placed(label.clone());
         let held = Held {
             _slot: slot,
-            _answered: shared.deps.serving.begin(label.clone()),
             _work: shared.context.work(label),
             _in_flight: caller.in_flight,
             _busy: caller.answering.begin(),

@@ -35,13 +35,14 @@ pub(crate) async fn cancel(
 ) -> Result<Response, Refused> {
     let Path(id) = id.map_err(|_| ApiError::no_such_request("(not UTF-8)"))?;
     nothing_else(request, &shared).await?;
-    let found = shared.underway.cancel(&id, caller.owner());
+    let underway = shared.deps.serving.underway();
+    let found = underway.cancel(&id, caller.owner());
     if found.is_empty() {
         return Err(ApiError::no_such_request(&id).into());
     }
     // Its stream ends by itself once it is polled. A client that reads nothing polls nothing, and the model must stop.
-    let told = found.into_iter().map(|id| {
-        let cancel = model_host::Cancel { id };
+    let told = found.into_iter().map(|one| {
+        let cancel = model_host::Cancel { id: one.answer };
         shared
             .deps
             .host

@@ -17,7 +17,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use domain::{ModelName, Sampling};
+use domain::generation::ContextPolicy;
+use domain::{Message, ModelName, Prompt, RequestId, Sampling, Tools};
 use engine::{ModelLoader, ModelSource};
 use memory_governor::MemoryGovernor;
 use model_host::{HostConfig, ModelHost, ModelHostDeps, ResolveModel, Status};
@@ -26,6 +27,7 @@ use supervision::{Events, Handle, RootHandle, SupervisorSpec, start_root};
 use testkit::scripted::{Answer, Control, ScriptedLoader};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 /// Far beyond what anything here takes, so that a failure is one and not a hang.
 pub const FOR_EVER: Duration = Duration::from_mins(1);
@@ -38,6 +40,23 @@ pub fn hello() -> Answer {
 /// A chat's body with one message, and more fields.
 pub fn ask(fields: &str) -> String {
     format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}]{fields}}}"#)
+}
+
+/// The same without the way over HTTP: so many tokens, and each seed another conversation.
+pub fn request(seed: u64, tokens: u32) -> model_host::Request {
+    model_host::Request {
+        id: RequestId::new(format!("seed-{seed}")),
+        model: ModelName::new("tiny"),
+        prompt: Prompt::Chat(vec![Message::user("Hi")]),
+        sampling: Sampling {
+            max_tokens: tokens,
+            seed,
+            ..Sampling::greedy()
+        },
+        context: ContextPolicy::Refuse,
+        keep_alive: None,
+        tools: Tools::default(),
+    }
 }
 
 /// A response as it came, with the chunks of its body put together.
@@ -190,6 +209,7 @@ pub struct Scene {
     pub governor: Handle<MemoryGovernor>,
     pub serving: Serving,
     pub root: RootHandle,
+    listens: watch::Receiver<Option<SocketAddr>>,
 }
 
 impl Scene {
@@ -311,7 +331,15 @@ impl Scene {
             governor: memory,
             serving,
             root,
+            listens: gateway.address,
         })
+    }
+
+    /// Where it listens now: a restart may change it.
+    pub async fn listens(&self) -> SocketAddr {
+        let mut listens = self.listens.clone();
+        let found = listens.wait_for(Option::is_some).await.unwrap();
+        found.unwrap()
     }
 
     /// Until so many requests wait in the model host.

@@ -221,6 +221,11 @@ impl Administration {
     /// What every child does, by label: counted messages, queues, health. Costs what a topology costs; a supervisor that
     /// does not answer within `deadline` keeps what it last told of counters, and its gauges are left out.
     pub async fn vitals(&self, deadline: Duration) -> Vitals {
+        self.look(deadline).await.1
+    }
+
+    /// Both of one look: what is there, and what was counted, so that whoever shows the one beside the other asks once.
+    pub async fn look(&self, deadline: Duration) -> (Topology, Vitals) {
         let home = self.top.home();
         // Before the look: a child that goes meanwhile must not be counted twice.
         let gone = home.as_ref().map(|(tree, _)| tree.remains.gone());
@@ -232,7 +237,7 @@ impl Administration {
         if let Some((tree, label)) = &home {
             tree.remains.never_less(&mut vitals, label);
         }
-        vitals
+        (seen, vitals)
     }
 
     /// The whole path of a child, if it is there.

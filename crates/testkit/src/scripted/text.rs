@@ -47,6 +47,7 @@ impl TextCodec for ScriptedText {
         tools: &Tools,
         known: &mut dyn Pieces,
     ) -> Result<Vec<TokenId>, TextError> {
+        tracing::debug!("a scripted encoding");
         if messages.iter().any(|m| m.content == "refuse me") {
             return Err(TextError::Template("it was told to refuse".to_owned()));
         }

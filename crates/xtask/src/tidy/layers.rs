@@ -199,8 +199,9 @@ const FOREIGN: [(&[&str], &[&str]); 21] = [
         &["cli"],
     ),
     (&["hf-hub", "ureq", "zip"], &["model_store"]),
-    // Models are fetched by it, and the tools of others reached.
-    (&["reqwest"], &["model_store", "mcp_client"]),
+    // Models are fetched by it, the tools of others reached, and traces sent to a collector where that is built in.
+    (&["reqwest"], &["model_store", "mcp_client", "telemetry"]),
+    (&["opentelemetry*", "tracing-opentelemetry"], &["telemetry"]),
     (
         &["sha2"],
         &["model_store", "model_host", "retrieval", "bearer"],

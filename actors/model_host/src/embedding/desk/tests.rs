@@ -40,6 +40,7 @@ fn ask(pages: &mut Pages, model: &str, texts: &[&str]) -> Answer {
         known: vec![None; texts.len()],
         model,
         asker,
+        turn: tracing::Span::none(),
     };
     pages.accept(job, 4).unwrap();
     answer
@@ -138,6 +139,7 @@ fn who_has_gone_costs_nothing_and_the_queue_is_bounded() {
             places: vec![0],
         }],
         asker: oneshot::channel().0,
+        turn: tracing::Span::none(),
     };
     let mut fifth = job();
     fifth.asker = asker;
@@ -209,6 +211,7 @@ fn what_is_known_is_answered_at_once_even_when_the_queue_is_full() {
         known: vec![Some(known)],
         unknown: Vec::new(),
         asker,
+        turn: tracing::Span::none(),
     };
     pages.accept(job, 4).unwrap();
     assert_eq!(heard(&mut answer), [5.0]);

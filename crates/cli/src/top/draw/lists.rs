@@ -4,7 +4,7 @@
 use domain::Bytes;
 use paraphym_candle::control::protocol::vitals::ActorVitals;
 use ratatui::buffer::Buffer;
-use ratatui::layout::{Alignment, Constraint, Rect};
+use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Row, StatefulWidget, Table, TableState, Widget};
@@ -97,7 +97,25 @@ impl List<'_> {
     }
 }
 
+fn actor_columns(name: u16, is_wide: bool) -> Vec<Column> {
+    let takes = is_wide.then(|| right("TAKES", 7));
+    let first = [
+        left("ACTOR", name),
+        left("STATE", 11),
+        right("MAILBOX", 8),
+        right("MSG/S", 7),
+    ];
+    let last = [right("RESTARTS", 8), rest("DOES")];
+    first.into_iter().chain(takes).chain(last).collect()
+}
+
 pub(super) fn actors(state: &State, look: Look, area: Rect, buffer: &mut Buffer) {
+    let choice = choice(state);
+    let above = Constraint::Length(u16::from(choice.is_some()));
+    let [above, area] = Layout::vertical([above, Constraint::Fill(1)]).areas(area);
+    if let Some(choice) = choice {
+        Line::raw(format!(" {choice}")).render(above, buffer);
+    }
     let (all, chosen) = state.actors();
     let is_wide = area.width >= WIDE;
     let as_tree = state.sort == Sort::Tree;
@@ -110,16 +128,7 @@ pub(super) fn actors(state: &State, look: Look, area: Rect, buffer: &mut Buffer)
         .unwrap_or_default();
     let most = if is_wide { area.width / 3 } else { 26 };
     let width = u16::try_from(longest).unwrap_or(most).clamp(12, most);
-    let mut columns = vec![
-        left("ACTOR", width),
-        left("STATE", 11),
-        right("MAILBOX", 8),
-        right("MSG/S", 7),
-    ];
-    if is_wide {
-        columns.push(right("TAKES", 7));
-    }
-    columns.extend([right("RESTARTS", 8), rest("DOES")]);
+    let columns = actor_columns(width, is_wide);
     let rows = all.iter().zip(names).map(|(one, name)| {
         let pace = state.board().pace(&one.actor.actor);
         let mailbox = match one.actor.capacity {
@@ -152,7 +161,7 @@ pub(super) fn actors(state: &State, look: Look, area: Rect, buffer: &mut Buffer)
     };
     List {
         rows: rows.collect(),
-        columns,
+        columns: columns.clone(),
         chosen,
         focused: state.pane == Pane::Actors,
         nothing,
@@ -160,25 +169,32 @@ pub(super) fn actors(state: &State, look: Look, area: Rect, buffer: &mut Buffer)
     .draw(area, buffer);
     // Which of them, where not all are seen.
     let hidden = all.len() > usize::from(area.height.saturating_sub(1));
-    let place = chosen.filter(|_| hidden).map(|at| (at, all.len()));
-    notes(state, place, area, buffer);
+    if let Some(at) = chosen.filter(|_| hidden) {
+        place(at, all.len(), &columns, area, buffer);
+    }
 }
 
-/// How the list is sorted and filtered, and where in it one is; above it, to the right.
-fn notes(state: &State, place: Option<(usize, usize)>, area: Rect, buffer: &mut Buffer) {
-    let mut notes = Vec::new();
-    if state.sort != Sort::Tree {
-        notes.push(format!("by {}", state.sort.word()));
-    }
-    if !state.filter.is_empty() {
-        notes.push(format!("/{}", safe(&state.filter)));
-    }
-    if let Some((at, all)) = place {
-        notes.push(format!("{} of {all}", at + 1));
-    }
-    if !notes.is_empty() {
+/// How the actors are sorted and filtered, where that was chosen.
+pub(super) fn choice(state: &State) -> Option<String> {
+    let sort = (state.sort != Sort::Tree).then(|| format!("by {}", state.sort.word()));
+    let filter = safe(&state.filter);
+    let filter = (!filter.is_empty()).then(|| format!("only paths with /{filter}"));
+    let said: Vec<String> = sort.into_iter().chain(filter).collect();
+    (!said.is_empty()).then(|| said.join(", "))
+}
+
+/// Where in the list one is: in the last column's head, behind its word, where both fit.
+fn place(at: usize, all: usize, columns: &[Column], area: Rect, buffer: &mut Buffer) {
+    let taken = columns.iter().map(|(_, width, _)| match width {
+        Constraint::Length(width) => usize::from(*width) + 1,
+        _ => 0,
+    });
+    let word = columns.last().map_or(0, |column| column.0.len());
+    let text = format!("{}/{all}", at + 1);
+    // The mark of what is chosen is before the first column.
+    let needed = 1 + taken.sum::<usize>() + word + 1 + text.len();
+    if needed <= usize::from(area.width) {
         let head = Rect { height: 1, ..area };
-        let text = format!(" {} ", notes.join(", "));
         Line::raw(text).right_aligned().render(head, buffer);
     }
 }

@@ -1,0 +1,65 @@
+//! The server for requests, as control operates it: joined here, because neither may name the other.
+
+use control::edge::Called;
+use control::protocol::connections::{Connection, ConnectionsAnswer, LISTED};
+use domain::RequestId;
+use gateway::{NamedAnswer, OpenConnection, Serving};
+
+/// Shown to control.
+pub(crate) struct Operated(pub(crate) Serving);
+
+impl control::edge::Edge for Operated {
+    fn called(&self, name: &str) -> Vec<Called> {
+        self.0.called(name).into_iter().map(called).collect()
+    }
+
+    fn cancel(&self, name: &str) -> Vec<Called> {
+        self.0.cancel(name).into_iter().map(called).collect()
+    }
+
+    fn connections(&self) -> ConnectionsAnswer {
+        let listed = self.0.connections(LISTED);
+        let seats = self.0.occupancy();
+        ConnectionsAnswer {
+            limit: seats.limit,
+            open: seats.open,
+            refused: seats.refused,
+            unlisted: seats.open.saturating_sub(listed.len()),
+            connections: listed.into_iter().map(connection).collect(),
+        }
+    }
+
+    fn connection(&self, id: u64) -> Option<Connection> {
+        self.0.connection(id).map(connection)
+    }
+
+    fn kick(&self, id: u64) -> Option<Connection> {
+        self.0.kick(id).map(connection)
+    }
+
+    fn limit_connections(&self, most: usize) -> usize {
+        self.0.limit_connections(most).open
+    }
+}
+
+fn called(one: NamedAnswer) -> Called {
+    Called {
+        answer: one.answer,
+        request: one.request,
+        owner: one.owner.map(|owner| owner.to_string()),
+    }
+}
+
+fn connection((one, answers): (OpenConnection, Vec<RequestId>)) -> Connection {
+    Connection {
+        id: one.number,
+        kind: one.kind.as_str().to_owned(),
+        peer: one.peer.to_string(),
+        open_ms: u64::try_from(one.open_for.as_millis()).unwrap_or(u64::MAX),
+        silent: one.silent,
+        requests: one.requests,
+        read_bytes: one.read_bytes,
+        written_bytes: one.written_bytes,
+        answers: answers.iter().map(ToString::to_string).collect(),
+    }
+}
