@@ -45,3 +45,11 @@ text_id! {
     /// One call of a tool: what its result answers to.
     ToolCallId
 }
+text_id! {
+    /// One person, or one agent, as whoever let them in knows them.
+    UserId
+}
+text_id! {
+    /// One client that is connected: a person may have several.
+    ConnectionId
+}

@@ -24,7 +24,7 @@ pub use field::FieldError;
 pub use generation::{
     ContextPolicy, FinishReason, GenerationError, GenerationEvent, Prompt, Usage,
 };
-pub use ids::{ConversationId, ModelName, RequestId, ToolCallId};
+pub use ids::{ConnectionId, ConversationId, ModelName, RequestId, ToolCallId, UserId};
 pub use keep_alive::KeepAlive;
 pub use logprob::{Likely, TokenLogprob};
 pub use sampling::Sampling;

@@ -187,6 +187,31 @@ families! {
             "Connections sent away, by reason: full (no seat was free) or silent (too many of that address had asked nothing)"
             once "a connection was sent away";
     }
+    "Real time" {
+        REALTIME_CONNECTIONS = Gauge "paraphym_realtime_connections" Count ["state"]
+            "Sessions of clients, by state: connected, reconnecting, away"
+            once "a client connected";
+        REALTIME_RESUMES = Counter "paraphym_realtime_resumes_total" Count ["outcome"]
+            "Clients that came back: resumed, or not_resumable"
+            once "a client came back";
+        REALTIME_CLOSES = Counter "paraphym_realtime_closes_total" Count ["reason"]
+            "Connections the server closed, by the word of the close code"
+            once "a client was closed";
+        REALTIME_MERGED = Counter "paraphym_realtime_merged_total" Count []
+            "Frames joined with, or replaced by, the next on the way to a slow reader"
+            once "a client read slowly";
+    }
+    "Typing" {
+        TYPING = Gauge "paraphym_typing_people" Count []
+            "People and agents that type now; one counts once for each conversation"
+            once "somebody typed";
+        TYPING_EDGES = Counter "paraphym_typing_edges_total" Count ["reason"]
+            "Beginnings and ends of typing, by reason: began, stopped, expired, left, returned"
+            once "somebody typed";
+        TYPING_REFUSED = Counter "paraphym_typing_refused_total" Count []
+            "Keystrokes of who is not shown, because too many type"
+            once "too many typed";
+    }
     "Process" {
         THREADS = Gauge "paraphym_threads" Count ["role"]
             "Threads of the process";

@@ -8,18 +8,20 @@ use cargo_metadata::{DependencyKind, Metadata};
 use super::breach::Breach;
 
 /// Our packages by folder, foundations first. A package may name those on earlier lines, never its neighbours.
-const LAYERS: [&[&str]; 15] = [
+const LAYERS: [&[&str]; 17] = [
     &["domain", "metric_names"],
     &["engine"],
     &["telemetry"],
     &["runtime"],
     &["supervision"],
-    &["inference", "model_store", "toolbox"],
-    &["memory_governor", "chat_config", "mcp_client"],
+    &["inference", "model_store", "toolbox", "markup"],
+    &["memory_governor", "chat_config", "mcp_client", "typing"],
     &["cache_janitor", "bearer"],
     &["model_host", "conversation_store"],
     &["retrieval"],
     &["agent_worker"],
+    &["room"],
+    &["connection"],
     &["gateway", "control"],
     &["root"],
     &["paraphym_candle"],
@@ -30,7 +32,7 @@ const LAYERS: [&[&str]; 15] = [
 const APART: [&str; 3] = ["testkit", "benches", "xtask"];
 
 /// Packages that may name fewer of ours than their layer allows, and why.
-const NARROW: [(&str, &[&str], &str); 13] = [
+const NARROW: [(&str, &[&str], &str); 16] = [
     (
         "supervision",
         &["metric_names"],
@@ -79,6 +81,17 @@ const NARROW: [(&str, &[&str], &str); 13] = [
             "cache_janitor",
         ],
         ACTORS,
+    ),
+    (
+        "room",
+        &["domain", "supervision", "agent_worker", "typing"],
+        "it carries what an agent says to who looks, and knows no wire",
+    ),
+    ("markup", &[], "it turns a text into another one"),
+    (
+        "typing",
+        &["domain", "telemetry", "supervision"],
+        "whoever types says so here, and this asks nobody",
     ),
     (
         "bearer",
@@ -141,7 +154,7 @@ const NARROW: [(&str, &[&str], &str); 13] = [
 const ACTORS: &str = "an actor meets the engine's trait, never a kind of model or store";
 
 /// Foreign crates that only some of ours may name. A `*` at the end stands for any rest.
-const FOREIGN: [(&[&str], &[&str]); 21] = [
+const FOREIGN: [(&[&str], &[&str]); 22] = [
     (
         &[
             "candle*",
@@ -163,6 +176,7 @@ const FOREIGN: [(&[&str], &[&str]); 21] = [
         &["mcp_client"],
     ),
     (&["text-splitter", "glob"], &["retrieval"]),
+    (&["pulldown-cmark", "ammonia"], &["markup"]),
     (&["axum*", "hyper*", "tower*"], &["gateway"]),
     (
         &[
@@ -216,6 +230,8 @@ const FOREIGN: [(&[&str], &[&str]); 21] = [
             "memory_governor",
             "cache_janitor",
             "chat_config",
+            "typing",
+            "connection",
             "model_host",
             "conversation_store",
             "mcp_client",
@@ -233,6 +249,9 @@ const FOREIGN: [(&[&str], &[&str]); 21] = [
             "memory_governor",
             "cache_janitor",
             "chat_config",
+            "typing",
+            "room",
+            "connection",
             "model_host",
             "conversation_store",
             "mcp_client",
@@ -247,8 +266,8 @@ const FOREIGN: [(&[&str], &[&str]); 21] = [
         ],
     ),
     (&["figment", "garde", "strsim", "toml*"], &["chat_config"]),
-    // Settings have a schema, and the control protocol a page that is made from its types.
-    (&["schemars"], &["chat_config", "control"]),
+    // Settings have a schema, and both protocols a page that is made from their types.
+    (&["schemars"], &["chat_config", "connection", "control"]),
     (&["cargo_metadata", "syn", "proc-macro2"], &["xtask"]),
 ];
 

@@ -1,0 +1,231 @@
+//! Shell: what a client wants of others. Whoever has to be waited for is asked beside the handler, and the answer comes back
+//! as a message.
+
+use domain::ConversationId;
+use kameo::actor::WeakActorRef;
+use room::{Member, Say, SayError};
+use supervision::TellError;
+use tokio::time::Duration;
+use typing::{Left, Stopped, Typed, Watch};
+
+use crate::actor::Connection;
+use crate::pumps::{self, Looked};
+use crate::wire::{ClientFrame, ServerFrame};
+
+/// How long the typing actor may take: it never waits for anything.
+const TYPING: Duration = Duration::from_secs(5);
+
+/// Does what the client wants, or begins to.
+pub(crate) fn act(connection: &mut Connection, frame: ClientFrame) {
+    match frame {
+        ClientFrame::Join {
+            conversation,
+            after,
+        } => join(connection, ConversationId::new(conversation), after),
+        ClientFrame::Leave { conversation } => {
+            let conversation = ConversationId::new(conversation);
+            if let Some(looking) = connection.joined.remove(&conversation) {
+                looking.abort();
+            }
+        }
+        say @ ClientFrame::Say { .. } => self::say(connection, say),
+        ClientFrame::Stop { conversation } => stop(connection, ConversationId::new(conversation)),
+        ClientFrame::Typing {
+            conversation,
+            typing,
+        } => self::typing(connection, ConversationId::new(conversation), typing),
+        ClientFrame::Conversations {} => conversations(connection),
+        ClientFrame::Tree { watch } => tree(connection, watch),
+        // The session answers these itself.
+        ClientFrame::Identify { .. }
+        | ClientFrame::Resume { .. }
+        | ClientFrame::Heartbeat { .. } => {}
+    }
+}
+
+fn join(connection: &mut Connection, conversation: ConversationId, after: Option<u64>) {
+    let again = connection.joined.remove(&conversation);
+    if let Some(looking) = &again {
+        looking.abort();
+    }
+    let limit = connection.deps.joined;
+    if connection.joined.len() >= limit {
+        let message = format!("{limit} conversations are shown already: leave one first");
+        return connection.tell(crate::refused("too_many_conversations", "join", message));
+    }
+    let member = Member {
+        connection: connection.who.connection.clone(),
+        user: connection.who.user.clone(),
+        since_ms: (connection.deps.clock)(),
+    };
+    let seat = match connection.deps.rooms.sit(conversation.clone(), member) {
+        Ok(seat) => seat,
+        Err(error) => return connection.tell(crate::refused("full", "join", error.to_string())),
+    };
+    let (typing, history) = (
+        connection.deps.typing.clone(),
+        connection.deps.history.clone(),
+    );
+    let (me, of) = (connection.me.clone(), conversation.clone());
+    let looking = connection.tasks.spawn(async move {
+        let wish = Watch { conversation: of };
+        match typing.ask(wish, TYPING).await {
+            Ok(typists) => pumps::look(seat, history, after, typists, me).await,
+            Err(error) => {
+                let message = format!("the conversation cannot be shown: {error}; join again");
+                back(&me, crate::failed("join", message)).await;
+            }
+        }
+    });
+    connection.joined.insert(conversation, looking);
+}
+
+fn say(connection: &mut Connection, frame: ClientFrame) {
+    let ClientFrame::Say {
+        conversation,
+        text,
+        nonce,
+        model,
+        temperature,
+    } = frame
+    else {
+        return;
+    };
+    let conversation = ConversationId::new(conversation);
+    if !connection.joined.contains_key(&conversation) {
+        return connection.tell(with_nonce(not_joined("say", &conversation), nonce));
+    }
+    let settings = match (connection.deps.settings)(model.as_deref(), temperature) {
+        Ok(settings) => settings,
+        Err(error) => {
+            let frame = crate::refused("wrong_value", "say", error.to_string());
+            return connection.tell(with_nonce(frame, nonce));
+        }
+    };
+    typing(connection, conversation.clone(), false);
+    let say = Say {
+        by: connection.who.user.clone(),
+        text,
+        nonce: nonce.clone(),
+        settings,
+    };
+    let (rooms, me) = (connection.deps.rooms.clone(), connection.me.clone());
+    connection.tasks.spawn(async move {
+        let frame = match rooms.say(&conversation, say).await {
+            Ok(turn) => ServerFrame::Said {
+                conversation: conversation.to_string(),
+                nonce,
+                turn: turn.to_string(),
+            },
+            Err(error @ SayError::Room(_)) => {
+                with_nonce(crate::refused("full", "say", error.to_string()), nonce)
+            }
+            Err(error) => with_nonce(crate::failed("say", error.to_string()), nonce),
+        };
+        back(&me, frame).await;
+    });
+}
+
+fn stop(connection: &mut Connection, conversation: ConversationId) {
+    if !connection.joined.contains_key(&conversation) {
+        return connection.tell(not_joined("stop", &conversation));
+    }
+    let (rooms, me) = (connection.deps.rooms.clone(), connection.me.clone());
+    connection.tasks.spawn(async move {
+        // What was stopped is heard in the room; nothing to stop is no error, it had just ended.
+        if let Err(error) = rooms.stop(&conversation).await {
+            back(&me, crate::failed("stop", error.to_string())).await;
+        }
+    });
+}
+
+fn typing(connection: &mut Connection, conversation: ConversationId, typing: bool) {
+    if !connection.joined.contains_key(&conversation) {
+        return connection.tell(not_joined("typing", &conversation));
+    }
+    let (user, id) = (
+        connection.who.user.clone(),
+        connection.who.connection.clone(),
+    );
+    // A keystroke that finds no room is said again within seconds, and a stop that does not is over at its deadline.
+    if typing {
+        let typed = Typed {
+            conversation,
+            user,
+            connection: id,
+        };
+        let _ = connection.deps.typing.try_tell(typed);
+    } else {
+        let stopped = Stopped {
+            conversation,
+            user,
+            connection: id,
+        };
+        let _ = connection.deps.typing.try_tell(stopped);
+    }
+}
+
+fn conversations(connection: &mut Connection) {
+    let asked = connection.deps.history.conversations();
+    let me = connection.me.clone();
+    connection.tasks.spawn(async move {
+        let frame = match asked.await {
+            Ok(conversations) => ServerFrame::Conversations { conversations },
+            Err(reason) => {
+                let message = format!("the conversations cannot be read: {reason}; ask again");
+                crate::failed("conversations", message)
+            }
+        };
+        back(&me, frame).await;
+    });
+}
+
+fn tree(connection: &mut Connection, watch: bool) {
+    if let Some(watching) = connection.watching.take() {
+        watching.abort();
+    }
+    if !watch {
+        return;
+    }
+    let (mut tree, me) = (connection.deps.tree.clone(), connection.me.clone());
+    connection.watching = Some(connection.tasks.spawn(async move {
+        loop {
+            let nodes = tree.borrow_and_update().to_vec();
+            if !back(&me, ServerFrame::Tree { nodes }).await || tree.changed().await.is_err() {
+                return;
+            }
+        }
+    }));
+}
+
+/// It types nowhere any more.
+pub(crate) fn left(connection: &mut Connection) {
+    let left = Left {
+        connection: connection.who.connection.clone(),
+    };
+    if let Err(TellError::Full(left)) = connection.deps.typing.try_tell(left) {
+        let typing = connection.deps.typing.clone();
+        connection.tasks.spawn(async move {
+            let _ = typing.tell(left).await;
+        });
+    }
+}
+
+async fn back(me: &WeakActorRef<Connection>, frame: ServerFrame) -> bool {
+    let Some(me) = me.upgrade() else {
+        return false;
+    };
+    me.tell(Looked { of: None, frame }).send().await.is_ok()
+}
+
+fn not_joined(op: &str, conversation: &ConversationId) -> ServerFrame {
+    let message = format!("{op}.conversation = {conversation} is not shown here: join it first");
+    crate::refused("not_joined", op, message)
+}
+
+fn with_nonce(mut frame: ServerFrame, said: String) -> ServerFrame {
+    if let ServerFrame::Error { nonce, .. } = &mut frame {
+        *nonce = Some(said);
+    }
+    frame
+}

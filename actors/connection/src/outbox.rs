@@ -1,0 +1,268 @@
+//! What waits to be written to one client, within a bound of bytes.
+//!
+//! Text of an answer that waits is joined with what comes behind it; of who types, of what the agent does and of the tree
+//! only the latest waits; what is about the connection itself goes first. So a slow reader gets fewer and larger frames,
+//! and all of the text.
+//!
+//! Invariants: joined text is the text, character for character; nothing overtakes the end of its turn; past the bound
+//! nothing is dropped: the client is too slow, and is told so.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::wire::ServerFrame;
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;
+
+/// The most bytes that wait for one client, as in centrifugo's `queue_max_size`.
+pub const WAITING_BYTES: usize = 1 << 20;
+/// What a frame costs beside its texts, in bytes: its op, the names of its fields, its place here.
+const FRAME_BYTES: usize = 96;
+
+/// The client reads too slowly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{waiting} bytes wait for this client, {limit} may: it reads too slowly")]
+pub struct TooSlow {
+    /// Bytes that would wait.
+    pub waiting: usize,
+    /// Bytes that may.
+    pub limit: usize,
+}
+
+/// What is joined with, or replaced by, the next of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Text { conversation: String, turn: String },
+    Activity { conversation: String },
+    Typing { conversation: String },
+    Tree,
+}
+
+/// What waits for one client.
+#[derive(Debug)]
+pub struct Outbox {
+    limit: usize,
+    control: VecDeque<ServerFrame>,
+    /// A place whose frame was replaced is empty.
+    waiting: VecDeque<Option<ServerFrame>>,
+    /// How many were taken from the front since the beginning: places count from there.
+    taken: u64,
+    places: BTreeMap<Place, u64>,
+    bytes: usize,
+    joined: u64,
+}
+
+impl Outbox {
+    /// Nothing waits; so many bytes may.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            control: VecDeque::new(),
+            waiting: VecDeque::new(),
+            taken: 0,
+            places: BTreeMap::new(),
+            bytes: 0,
+            joined: 0,
+        }
+    }
+
+    /// Takes a frame.
+    ///
+    /// # Errors
+    /// [`TooSlow`]: the client has to be closed; what waits is of no use to it any more.
+    pub fn push(&mut self, frame: ServerFrame) -> Result<(), TooSlow> {
+        if frame.is_control() {
+            self.bytes += weight(&frame);
+            self.control.push_back(frame);
+        } else {
+            self.put(frame);
+        }
+        if self.bytes > self.limit {
+            return Err(TooSlow {
+                waiting: self.bytes,
+                limit: self.limit,
+            });
+        }
+        Ok(())
+    }
+
+    /// The next frame to write, and whether it is about the connection itself.
+    pub fn pop(&mut self) -> Option<ServerFrame> {
+        let next = self.control.pop_front().or_else(|| self.next_waiting())?;
+        self.bytes = self.bytes.saturating_sub(weight(&next));
+        if self.is_empty() {
+            self.control.shrink_to_fit();
+            self.waiting.shrink_to_fit();
+        }
+        Some(next)
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.control.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Bytes that wait, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Frames that were joined with one that waited, or replaced it, since the beginning.
+    pub fn joined(&self) -> u64 {
+        self.joined
+    }
+
+    /// Forgets what is about the connection itself: it was about the one before.
+    pub fn forget_control(&mut self) {
+        for frame in self.control.drain(..) {
+            self.bytes = self.bytes.saturating_sub(weight(&frame));
+        }
+    }
+
+    fn put(&mut self, frame: ServerFrame) {
+        let Some(place) = place(&frame) else {
+            self.close_places(&frame);
+            self.bytes += weight(&frame);
+            self.waiting.push_back(Some(frame));
+            return;
+        };
+        let waiting = self.places.get(&place).copied();
+        let slot = waiting.and_then(|at| self.slot(at));
+        match (slot, frame) {
+            (
+                Some(Some(ServerFrame::Delta { text, .. })),
+                ServerFrame::Delta { text: more, .. },
+            ) => {
+                text.push_str(&more);
+                self.bytes += more.len();
+                self.joined += 1;
+            }
+            (Some(old), frame) => {
+                // The latest counts, at the place of the latest.
+                let before = old.take();
+                self.bytes = self.bytes.saturating_sub(before.as_ref().map_or(0, weight));
+                self.joined += u64::from(before.is_some());
+                self.append(place, frame);
+            }
+            (None, frame) => self.append(place, frame),
+        }
+    }
+
+    fn append(&mut self, place: Place, frame: ServerFrame) {
+        self.bytes += weight(&frame);
+        self.places
+            .insert(place, self.taken + self.waiting.len() as u64);
+        self.waiting.push_back(Some(frame));
+    }
+
+    fn slot(&mut self, at: u64) -> Option<&mut Option<ServerFrame>> {
+        let index = usize::try_from(at.checked_sub(self.taken)?).ok()?;
+        self.waiting.get_mut(index)
+    }
+
+    fn next_waiting(&mut self) -> Option<ServerFrame> {
+        loop {
+            let slot = self.waiting.pop_front()?;
+            self.taken += 1;
+            if let Some(frame) = slot {
+                let own = self.taken - 1;
+                if let Some(place) = place(&frame)
+                    && self.places.get(&place) == Some(&own)
+                {
+                    self.places.remove(&place);
+                }
+                return Some(frame);
+            }
+        }
+    }
+
+    /// What comes behind the end of a turn, or behind a whole conversation, must not be joined with what stands before it.
+    fn close_places(&mut self, frame: &ServerFrame) {
+        match frame {
+            ServerFrame::Room { conversation, .. } => self.places.retain(|place, _| match place {
+                Place::Text {
+                    conversation: of, ..
+                }
+                | Place::Activity { conversation: of }
+                | Place::Typing { conversation: of } => of != conversation,
+                Place::Tree => true,
+            }),
+            ServerFrame::Turn { conversation, .. } | ServerFrame::Ended { conversation, .. } => {
+                self.places.retain(|place, _| match place {
+                    Place::Text {
+                        conversation: of, ..
+                    }
+                    | Place::Activity { conversation: of } => of != conversation,
+                    Place::Typing { .. } | Place::Tree => true,
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+fn place(frame: &ServerFrame) -> Option<Place> {
+    let conversation = |of: &String| of.clone();
+    match frame {
+        ServerFrame::Delta {
+            conversation: of,
+            turn,
+            ..
+        } => Some(Place::Text {
+            conversation: conversation(of),
+            turn: turn.clone(),
+        }),
+        ServerFrame::Activity {
+            conversation: of, ..
+        } => Some(Place::Activity {
+            conversation: conversation(of),
+        }),
+        ServerFrame::Typing {
+            conversation: of, ..
+        } => Some(Place::Typing {
+            conversation: conversation(of),
+        }),
+        ServerFrame::Tree { .. } => Some(Place::Tree),
+        _ => None,
+    }
+}
+
+/// What a frame weighs, in bytes, about: its texts, and a share for the rest.
+fn weight(frame: &ServerFrame) -> usize {
+    let texts = match frame {
+        ServerFrame::Delta { text, .. } => text.len(),
+        ServerFrame::Room {
+            messages,
+            members,
+            typing,
+            turns,
+            ..
+        } => {
+            let said: usize = messages.iter().map(message).sum();
+            let typing: usize = typing.iter().map(String::len).sum();
+            let live = turns
+                .iter()
+                .map(|turn| turn.text.len() + turn.asked.len() + FRAME_BYTES);
+            let live: usize = live.sum();
+            said + typing + live + members.len() * FRAME_BYTES
+        }
+        ServerFrame::Message { message: said, .. } => message(said),
+        ServerFrame::Turn { turn, .. } => turn.text.len() + turn.asked.len(),
+        ServerFrame::Typing { users, .. } => users.iter().map(String::len).sum(),
+        ServerFrame::Presence { joins, leaves, .. } => (joins.len() + leaves.len()) * FRAME_BYTES,
+        ServerFrame::Conversations { conversations } => {
+            let lines = conversations.iter();
+            lines.map(|line| line.title.len() + FRAME_BYTES).sum()
+        }
+        ServerFrame::Tree { nodes } => nodes.len() * FRAME_BYTES,
+        ServerFrame::Error { message, .. } => message.len(),
+        _ => 0,
+    };
+    texts + FRAME_BYTES
+}
+
+fn message(message: &crate::wire::room::RoomMessage) -> usize {
+    let html = message.html.as_ref().map_or(0, String::len);
+    message.text.len() + html + FRAME_BYTES
+}

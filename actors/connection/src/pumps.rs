@@ -1,0 +1,191 @@
+//! Shell: what runs beside a connection's handlers, because it waits: for the socket, for a room, for who types, for what was
+//! said. Each ends with the connection, or when nobody hears it any more.
+
+use std::sync::Arc;
+
+use domain::ConversationId;
+use futures_util::stream::BoxStream;
+use futures_util::{SinkExt, StreamExt};
+use kameo::actor::WeakActorRef;
+use kameo::message::Message;
+use room::{RoomEvent, Seat};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Duration, timeout};
+use typing::TypingSet;
+
+use crate::actor::Connection;
+use crate::deps::History;
+use crate::translate;
+use crate::transport::{Incoming as Came, Outgoing, Writer};
+use crate::wire::{CloseCode, ServerFrame};
+
+/// How long a client may take to read what is said last.
+const LAST: Duration = Duration::from_secs(5);
+
+/// Something came over the transport of that number; nothing if it is gone.
+pub(crate) struct Incoming {
+    pub(crate) number: u64,
+    pub(crate) what: Option<Came>,
+}
+
+/// There is room for another frame.
+pub(crate) struct Wrote;
+
+/// Something happened in a room that is looked at.
+pub(crate) struct Heard {
+    pub(crate) conversation: ConversationId,
+    pub(crate) event: Arc<RoomEvent>,
+}
+
+/// Something was looked up. It is told if this conversation is still shown.
+pub(crate) struct Looked {
+    pub(crate) of: Option<ConversationId>,
+    pub(crate) frame: ServerFrame,
+}
+
+/// Whether somebody heard it.
+async fn tell<M>(connection: &WeakActorRef<Connection>, message: M) -> bool
+where
+    Connection: Message<M>,
+    M: Send + 'static,
+{
+    let Some(connection) = connection.upgrade() else {
+        return false;
+    };
+    connection.tell(message).send().await.is_ok()
+}
+
+/// Reads to the end. A client that sends faster than it is heard waits in its socket.
+pub(crate) async fn read(
+    mut incoming: BoxStream<'static, Came>,
+    number: u64,
+    me: WeakActorRef<Connection>,
+) {
+    while let Some(came) = incoming.next().await {
+        let what = Some(came);
+        if !tell(&me, Incoming { number, what }).await {
+            return;
+        }
+    }
+    let what = None;
+    tell(&me, Incoming { number, what }).await;
+}
+
+/// Writes what is given, and says when there is room again.
+pub(crate) async fn write(
+    mut outgoing: Writer,
+    mut frames: mpsc::Receiver<Outgoing>,
+    number: u64,
+    me: WeakActorRef<Connection>,
+) {
+    while let Some(frame) = frames.recv().await {
+        let last = matches!(frame, Outgoing::Close(_));
+        if outgoing.send(frame).await.is_err() {
+            let what = None;
+            tell(&me, Incoming { number, what }).await;
+            return;
+        }
+        if last {
+            break;
+        }
+        if frames.is_empty() && !tell(&me, Wrote).await {
+            break;
+        }
+    }
+    // It may be gone already.
+    let _ = timeout(LAST, outgoing.close()).await;
+}
+
+/// Says why it ends, when there is room for it.
+pub(crate) fn close(writer: &mpsc::Sender<Outgoing>, code: CloseCode, tasks: &mut JoinSet<()>) {
+    let writer = writer.clone();
+    tasks.spawn(async move {
+        let _ = timeout(LAST, writer.send(Outgoing::Close(code))).await;
+    });
+}
+
+/// Ends the connection when nothing is on its way any more, or its client does not read it.
+pub(crate) fn last(tasks: &mut JoinSet<()>, me: WeakActorRef<Connection>) {
+    let mut rest = std::mem::take(tasks);
+    tasks.spawn(async move {
+        let _ = timeout(LAST, async { while rest.join_next().await.is_some() {} }).await;
+        if let Some(me) = me.upgrade() {
+            // Fails only when it ends by itself.
+            let _ = me.stop_gracefully().await;
+        }
+    });
+}
+
+/// Shows a conversation: as it is, then each event.
+pub(crate) async fn look(
+    mut seat: Seat,
+    history: Arc<dyn History>,
+    after: Option<u64>,
+    mut typing: watch::Receiver<TypingSet>,
+    me: WeakActorRef<Connection>,
+) {
+    let conversation = seat.conversation().clone();
+    let mut after = after;
+    loop {
+        // First the room, then what is written down: an answer that ends between the two is in one of them.
+        let room = seat.look();
+        let said = match history.messages(conversation.clone(), after).await {
+            Ok(said) => said,
+            Err(reason) => {
+                tracing::warn!(%conversation, reason, "what was said is not shown");
+                let frame = crate::failed(
+                    "join",
+                    format!("what was said cannot be read: {reason}; join again"),
+                );
+                tell(&me, Looked { of: None, frame }).await;
+                translate::Said::default()
+            }
+        };
+        after = said.messages.last().map(|message| message.number).or(after);
+        let types = names(&typing.borrow_and_update());
+        let frame = translate::room(&conversation, said, &room, types);
+        let of = Some(conversation.clone());
+        if !tell(&me, Looked { of, frame }).await || !follow(&mut seat, &mut typing, &me).await {
+            return;
+        }
+    }
+}
+
+/// Tells each event until some were missed; false when nobody hears.
+async fn follow(
+    seat: &mut Seat,
+    typing: &mut watch::Receiver<TypingSet>,
+    me: &WeakActorRef<Connection>,
+) -> bool {
+    let conversation = seat.conversation().clone();
+    let mut types = true;
+    loop {
+        let heard = tokio::select! {
+            heard = seat.next() => match heard {
+                room::Heard::Event(event) => {
+                    let conversation = conversation.clone();
+                    tell(me, Heard { conversation, event }).await
+                }
+                room::Heard::Missed(missed, _) => {
+                    tracing::debug!(%conversation, missed, "a viewer was behind: it sees the room anew");
+                    return true;
+                }
+            },
+            changed = typing.changed(), if types => {
+                types = changed.is_ok();
+                let users = names(&typing.borrow_and_update());
+                let frame = ServerFrame::Typing { conversation: conversation.to_string(), users };
+                let of = Some(conversation.clone());
+                tell(me, Looked { of, frame }).await
+            }
+        };
+        if !heard {
+            return false;
+        }
+    }
+}
+
+fn names(set: &TypingSet) -> Vec<String> {
+    set.0.iter().map(ToString::to_string).collect()
+}

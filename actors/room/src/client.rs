@@ -1,0 +1,201 @@
+//! Shell: how everyone else comes into a room, says something there, and stops an answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use agent_worker::{Agents, TurnSettings};
+use domain::{ConversationId, GenerationError, RequestId, UserId};
+use supervision::{ChildSpec, Handle, Shutdown, StartChildError, SupervisorHandle, SupervisorSpec};
+use typing::Typing;
+
+use crate::answer::{Errand, carry};
+use crate::board::{Board, Carried, Seat};
+use crate::room::{Asked, Ending, Member, Question, Room, RoomError};
+
+/// The supervisor of the answers, by its name in the tree.
+pub const SUPERVISOR: &str = "room_supervisor";
+
+/// The wall clock, in milliseconds since 1970.
+pub type WallClock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// What somebody says.
+#[derive(Clone, Debug)]
+pub struct Say {
+    /// Who.
+    pub by: UserId,
+    /// What.
+    pub text: String,
+    /// Their client's name for it: the same said again is said once.
+    pub nonce: String,
+    /// What the answer is made with.
+    pub settings: TurnSettings,
+}
+
+/// Why nothing was said.
+#[derive(Debug, thiserror::Error)]
+pub enum SayError {
+    /// The room does not take it.
+    #[error(transparent)]
+    Room(#[from] RoomError),
+    /// Nobody can carry the answer.
+    #[error("the answer could not be begun: {0}; say it again")]
+    NotStarted(StartChildError),
+}
+
+/// All rooms of a tree. Cloning gives another handle to the same ones; make one per tree.
+#[derive(Clone)]
+pub struct Rooms {
+    board: Board,
+    agents: Agents,
+    typing: Handle<Typing>,
+    answers: SupervisorHandle,
+    clock: WallClock,
+    /// In the names of turns, so that no process takes a name that another has written down.
+    epoch: i64,
+    asked: Arc<AtomicU64>,
+}
+
+/// The rooms, and the supervisor of their answers. Put it behind `typing` and the agents' supervisor: it stops before them.
+/// A graceful stop waits `drain` for answers.
+pub fn rooms(
+    agents: Agents,
+    typing: Handle<Typing>,
+    clock: WallClock,
+    drain: Duration,
+) -> (ChildSpec, Rooms) {
+    let spec = SupervisorSpec::new(SUPERVISOR);
+    let rooms = Rooms {
+        board: Board::default(),
+        agents,
+        typing,
+        answers: spec.handle(),
+        epoch: clock(),
+        clock,
+        asked: Arc::default(),
+    };
+    let spec = ChildSpec::supervisor(spec).shutdown(Shutdown::Timeout(drain));
+    (spec, rooms)
+}
+
+impl Rooms {
+    /// Comes into a room. Never waits.
+    ///
+    /// # Errors
+    /// `TooManyMembers`.
+    pub fn sit(&self, conversation: ConversationId, member: Member) -> Result<Seat, RoomError> {
+        self.board.sit(conversation, member)
+    }
+
+    /// A room as it is.
+    pub fn look(&self, conversation: &ConversationId) -> Room {
+        self.board.look(conversation)
+    }
+
+    /// Says something, which is answered for everybody who looks, whoever of them goes. The turn that answers.
+    ///
+    /// # Errors
+    /// [`SayError`]; then nothing was said.
+    pub async fn say(
+        &self,
+        conversation: &ConversationId,
+        say: Say,
+    ) -> Result<RequestId, SayError> {
+        let Say {
+            by,
+            text,
+            nonce,
+            settings,
+        } = say;
+        let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let turn = RequestId::new(format!("{conversation}/turn-{}-r{number}", self.epoch));
+        let question = Question {
+            turn: turn.clone(),
+            by,
+            text: text.clone(),
+            nonce,
+            model: settings.model.clone(),
+            at_ms: (self.clock)(),
+        };
+        let asked = self
+            .board
+            .turn(conversation, |room| match room.ask(question) {
+                Ok(Asked::New(event)) => (Some(event), Ok(None)),
+                Ok(Asked::Again(turn)) => (None, Ok(Some(turn))),
+                Err(error) => (None, Err(error)),
+            })?;
+        if let Some(known) = asked {
+            return Ok(known);
+        }
+        let carried = Carried {
+            board: self.board.clone(),
+            conversation: conversation.clone(),
+            turn: turn.clone(),
+        };
+        let errand = Errand {
+            carried,
+            agents: self.agents.clone(),
+            typing: self.typing.clone(),
+            text,
+            settings,
+        };
+        match self.start(number, errand).await {
+            Ok(()) => Ok(turn),
+            Err(error) => {
+                let said = error.to_string();
+                self.board
+                    .turn(conversation, |room| (room.refused(&turn, said), ()));
+                Err(SayError::NotStarted(error))
+            }
+        }
+    }
+
+    /// Stops the answers under way in a room; how many there were. Each ends as stopped.
+    ///
+    /// # Errors
+    /// `Unavailable` when the worker does not answer.
+    pub async fn stop(&self, conversation: &ConversationId) -> Result<usize, GenerationError> {
+        let room = self.board.look(conversation);
+        let mut stopped = 0;
+        for live in room.turns() {
+            let turn = &live.question.turn;
+            if self.agents.cancel(conversation, turn).await? {
+                stopped += 1;
+                continue;
+            }
+            // It has not come to the worker yet: its carrier finds that it is over.
+            let event = self.board.turn(conversation, |room| {
+                let event = room.end(turn, Ending::Stopped);
+                let was = event.is_some();
+                (event, was)
+            });
+            stopped += usize::from(event);
+        }
+        Ok(stopped)
+    }
+
+    /// Rooms that are kept, with those in which nobody is.
+    pub fn count(&self) -> usize {
+        self.board.len()
+    }
+
+    async fn start(&self, number: u64, errand: Errand) -> Result<(), StartChildError> {
+        // A task may be started again; what it carries is carried once.
+        let errand = std::sync::Mutex::new(Some(errand));
+        let errand = Arc::new(errand);
+        let spec = ChildSpec::task(format!("room_answer-{number}"), move |context| {
+            let errand = errand
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .take();
+            async move {
+                match errand {
+                    Some(errand) => carry(errand, context).await,
+                    None => Ok(()),
+                }
+            }
+        });
+        let spec = spec.temporary().shutdown(Shutdown::Infinity);
+        self.answers.start_child(spec).await.map(drop)
+    }
+}
