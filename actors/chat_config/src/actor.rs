@@ -3,6 +3,8 @@
 //! Invariants: no handler waits for the disk, no revision holds that is not written, and nothing is kept here that a
 //! crash could lose but the changes still waiting, whose askers hear of it.
 
+mod questions;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,15 +19,12 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::file::FileError;
-use crate::messages::{
-    ConfigError, Current, Diff, Differences, Get, History, Rehearse, Reload, Revised, Rollback,
-    Status, Subscribe, Update,
-};
-use crate::news::{News, Subscription};
+use crate::messages::{ConfigError, Current, Rehearse, Reload, Rollback, Update};
+use crate::news::News;
 use crate::patience::{perform, rehearse};
 use crate::quiet::Quiet;
-use crate::revisions::{Author, PlanError, Revision};
-use crate::status::{StatusBoard, StatusReader, Watching};
+use crate::revisions::{Author, Revision};
+use crate::status::{StatusBoard, Watching};
 use crate::store::{Outlook, Store, Wish};
 
 /// The name in the tree.
@@ -460,45 +459,5 @@ impl Message<Reload> for ChatConfig {
         }
         self.accept(&wish.who, Wish::Reload, "reading the settings file", asker);
         delegated
-    }
-}
-
-impl Message<Get> for ChatConfig {
-    type Reply = Current;
-
-    async fn handle(&mut self, _: Get, _: &mut Context<Self, Current>) -> Current {
-        Current(self.seed.store.current())
-    }
-}
-
-impl Message<History> for ChatConfig {
-    type Reply = Revised;
-
-    async fn handle(&mut self, _: History, _: &mut Context<Self, Revised>) -> Revised {
-        Revised(self.seed.store.revisions().history().cloned().collect())
-    }
-}
-
-impl Message<Diff> for ChatConfig {
-    type Reply = Result<Differences, PlanError>;
-
-    async fn handle(&mut self, wish: Diff, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
-        self.seed.store.revisions().diff(wish.from, wish.to)
-    }
-}
-
-impl Message<Status> for ChatConfig {
-    type Reply = StatusReader;
-
-    async fn handle(&mut self, _: Status, _: &mut Context<Self, StatusReader>) -> StatusReader {
-        self.seed.board.reader()
-    }
-}
-
-impl Message<Subscribe> for ChatConfig {
-    type Reply = Subscription;
-
-    async fn handle(&mut self, _: Subscribe, _: &mut Context<Self, Subscription>) -> Subscription {
-        self.seed.news.subscribe()
     }
 }
