@@ -141,7 +141,7 @@ const NARROW: [(&str, &[&str], &str); 13] = [
 const ACTORS: &str = "an actor meets the engine's trait, never a kind of model or store";
 
 /// Foreign crates that only some of ours may name. A `*` at the end stands for any rest.
-const FOREIGN: [(&[&str], &[&str]); 21] = [
+const FOREIGN: [(&[&str], &[&str]); 22] = [
     (
         &[
             "candle*",
@@ -188,6 +188,10 @@ const FOREIGN: [(&[&str], &[&str]); 21] = [
     // Models are fetched by it, the tools of others reached, and traces sent to a collector where that is built in.
     (&["reqwest"], &["model_store", "mcp_client", "telemetry"]),
     (&["opentelemetry*", "tracing-opentelemetry"], &["telemetry"]),
+    (
+        &["console-subscriber", "console-api", "tonic"],
+        &["telemetry"],
+    ),
     (
         &["sha2"],
         &["model_store", "model_host", "retrieval", "bearer"],
