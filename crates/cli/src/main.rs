@@ -109,19 +109,21 @@ fn settings(cli: &Cli) -> Result<Settings, Failure> {
         store,
         ..Settings::default()
     };
-    settings.log = Some((begin_log(filter, format, &mut settings)?, usual));
+    let serves = matches!(cli.command, Command::Serve(_));
+    settings.log = Some((begin_log(filter, format, serves, &mut settings)?, usual));
     log_panics("paraphym-");
     Ok(settings)
 }
 
 /// Who else listens is as this program was built, and as the environment says.
 #[cfg_attr(
-    not(feature = "otlp"),
-    expect(unused_mut, unused_variables, reason = "nobody else listens")
+    not(all(feature = "otlp", feature = "console")),
+    allow(unused_mut, unused_variables, reason = "fewer listen, or nobody else")
 )]
 fn begin_log(
     filter: &str,
     format: LogFormat,
+    serves: bool,
     settings: &mut Settings,
 ) -> Result<LogControl, Failure> {
     let mut logging = Logging::new(filter, format);
@@ -132,6 +134,13 @@ fn begin_log(
     {
         let traces = logging.send_traces(&endpoint);
         settings.traces = Some(traces.map_err(|error| Failure::usage(error, ""))?);
+    }
+    // Only a server: two processes cannot listen at one port.
+    #[cfg(feature = "console")]
+    if serves {
+        let bind = std::env::var(telemetry::CONSOLE_BIND).ok();
+        let console = logging.watch_tasks(bind.as_deref().filter(|bind| !bind.is_empty()));
+        settings.console = Some(console.map_err(|error| Failure::usage(error, ""))?);
     }
     logging.begin().map_err(|error| Failure::usage(error, ""))
 }

@@ -47,6 +47,9 @@ pub(crate) struct Settings {
     /// The spans on their way to a collector, if there is one.
     #[cfg(feature = "otlp")]
     pub(crate) traces: Option<telemetry::Traces>,
+    /// The tasks, for tokio-console, where this is a server.
+    #[cfg(feature = "console")]
+    pub(crate) console: Option<telemetry::TaskConsole>,
 }
 
 /// What outlives the command.
@@ -151,6 +154,10 @@ impl Stage {
         #[cfg(feature = "otlp")]
         if let Some(traces) = &self.settings.traces {
             builder = builder.traces(traces.clone());
+        }
+        #[cfg(feature = "console")]
+        if let Some(console) = &self.settings.console {
+            builder = builder.console(console.clone());
         }
         builder
     }

@@ -1,32 +1,50 @@
-//! The child that sends traces to a collector, where that is built in. It begins before all others and ends behind them, so
-//! that their last spans are sent, too.
+//! The children that show others what goes on, where they are built in. They begin before all others and end behind them: the
+//! last spans of those are sent, too, and their last tasks seen.
 
 use supervision::SupervisorSpec;
 
-/// What is to be sent, if anything.
+/// What is to be shown, if anything.
 #[derive(Default)]
 pub(crate) struct Wished {
     #[cfg(feature = "otlp")]
-    pub(crate) traces: Option<telemetry::Traces>,
+    traces: Option<telemetry::Traces>,
+    #[cfg(feature = "console")]
+    console: Option<telemetry::TaskConsole>,
 }
 
-#[cfg(feature = "otlp")]
 impl crate::Builder {
     /// The spans on their way to a collector, as `telemetry::Logging::send_traces` makes them.
+    #[cfg(feature = "otlp")]
     pub fn traces(mut self, traces: telemetry::Traces) -> Self {
         self.traces.traces = Some(traces);
         self
     }
+
+    /// The tasks for tokio-console, as `telemetry::Logging::watch_tasks` notes them.
+    #[cfg(feature = "console")]
+    pub fn console(mut self, console: telemetry::TaskConsole) -> Self {
+        self.traces.console = Some(console);
+        self
+    }
 }
 
-#[cfg(not(feature = "otlp"))]
-pub(crate) fn add_to(spec: SupervisorSpec, Wished {}: Wished) -> SupervisorSpec {
+/// Adds the children `traces` and `console`, if there is something to show.
+pub(crate) fn add_to(spec: SupervisorSpec, wished: Wished) -> SupervisorSpec {
+    let Wished {
+        #[cfg(feature = "otlp")]
+        traces,
+        #[cfg(feature = "console")]
+        console,
+    } = wished;
+    #[cfg(feature = "console")]
+    let spec = with_console(spec, console);
+    #[cfg(feature = "otlp")]
+    let spec = with_traces(spec, traces);
     spec
 }
 
-/// Adds the child `traces`, if anything is to be sent.
 #[cfg(feature = "otlp")]
-pub(crate) fn add_to(spec: SupervisorSpec, Wished { traces }: Wished) -> SupervisorSpec {
+fn with_traces(spec: SupervisorSpec, traces: Option<telemetry::Traces>) -> SupervisorSpec {
     use std::time::Duration;
     use supervision::{ChildSpec, Shutdown, TaskContext, TaskError};
 
@@ -41,4 +59,23 @@ pub(crate) fn add_to(spec: SupervisorSpec, Wished { traces }: Wished) -> Supervi
     });
     // Its last words take 4 s at most.
     spec.first_child(child.shutdown(Shutdown::Timeout(Duration::from_secs(5))))
+}
+
+#[cfg(feature = "console")]
+fn with_console(spec: SupervisorSpec, console: Option<telemetry::TaskConsole>) -> SupervisorSpec {
+    use supervision::{ChildSpec, TaskContext, TaskError};
+
+    let Some(console) = console else { return spec };
+    let child = ChildSpec::task("console", move |context: TaskContext| {
+        let console = console.clone();
+        async move {
+            context.ready();
+            if let Err(error) = console.run(context.stopping()).await {
+                tracing::warn!("{error}");
+            }
+            Ok::<(), TaskError>(())
+        }
+    });
+    // Who looks on is not worth a tree: whatever ends it, it is not started again.
+    spec.first_child(child.temporary())
 }

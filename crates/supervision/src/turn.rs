@@ -43,12 +43,13 @@ impl Turn {
     }
 }
 
-/// The spans in which kameo itself runs an actor are nobody's turn.
+/// The spans in which kameo itself runs an actor, and tokio a task (told to tokio-console), are nobody's turn.
 fn belongs(span: &Span) -> bool {
+    let is_plumbing = |target: &str| target.starts_with("kameo") || target.starts_with("tokio");
     !span.is_disabled()
         && span
             .metadata()
-            .is_none_or(|metadata| !metadata.target().starts_with("kameo"))
+            .is_none_or(|metadata| !is_plumbing(metadata.target()))
 }
 
 /// Called by `receive_from!`.

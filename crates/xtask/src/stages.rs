@@ -111,7 +111,8 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
     run.stage("documentation's examples", || {
         cargo(&["test", "--locked", "--workspace", "--doc"], brought)
     })?;
-    run.stage("traces to a collector", || {
+    // Its other tests want a process each.
+    run.stage("who else listens, where it is built in", || {
         cargo(
             &[
                 "test",
@@ -119,7 +120,11 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
                 "--package",
                 "paraphym_telemetry",
                 "--features",
-                "otlp",
+                "otlp,console",
+                "--test",
+                "traces",
+                "--test",
+                "console",
             ],
             None,
         )

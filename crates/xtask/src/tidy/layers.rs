@@ -203,6 +203,10 @@ const FOREIGN: [(&[&str], &[&str]); 22] = [
     (&["reqwest"], &["model_store", "mcp_client", "telemetry"]),
     (&["opentelemetry*", "tracing-opentelemetry"], &["telemetry"]),
     (
+        &["console-subscriber", "console-api", "tonic"],
+        &["telemetry"],
+    ),
+    (
         &["sha2"],
         &["model_store", "model_host", "retrieval", "bearer"],
     ),
