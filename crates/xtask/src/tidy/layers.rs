@@ -154,7 +154,7 @@ const NARROW: [(&str, &[&str], &str); 16] = [
 const ACTORS: &str = "an actor meets the engine's trait, never a kind of model or store";
 
 /// Foreign crates that only some of ours may name. A `*` at the end stands for any rest.
-const FOREIGN: [(&[&str], &[&str]); 22] = [
+const FOREIGN: [(&[&str], &[&str]); 23] = [
     (
         &[
             "candle*",
