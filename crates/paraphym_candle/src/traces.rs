@@ -29,6 +29,10 @@ impl crate::Builder {
 }
 
 /// Adds the children `traces` and `console`, if there is something to show.
+#[cfg_attr(
+    not(any(feature = "otlp", feature = "console")),
+    expect(clippy::needless_pass_by_value, reason = "there is nothing to show")
+)]
 pub(crate) fn add_to(spec: SupervisorSpec, wished: Wished) -> SupervisorSpec {
     let Wished {
         #[cfg(feature = "otlp")]

@@ -162,7 +162,7 @@ impl Layer<Registry> for Objects {}
 /// Whether what a program says of itself is to be an event of [`SAID`], because each line of its log is an object. Not asked
 /// with `tracing::enabled!`: with a filter by fields, that says yes to what is then left out.
 pub fn says_objects() -> bool {
-    tracing::dispatcher::get_default(|log| log.is::<Objects>())
+    tracing::dispatcher::get_default(tracing::Dispatch::is::<Objects>)
 }
 
 /// Sends log lines that pass `filter` (as in `info` or `supervision=debug,warn`) to standard error. The answer changes the
