@@ -205,3 +205,27 @@ fn real_model_stream_is_ended_by_its_requests_name() {
     while server.json(&["status"])["models"]["answering"] != 0 {}
     assert_eq!(server.json(&["connections"])["open"], 0);
 }
+
+#[test]
+fn real_model_answer_goes_on_while_its_server_drains_and_says_so() {
+    let server = Server::real(Home::new(), &[]);
+    let answer = begun(&server, TOKENS);
+    let said = server.say(&["drain"]);
+    assert!(said.contains("1 answer goes on"), "{said}");
+    let ready = server.answer("GET /readyz", "");
+    assert!(
+        ready.starts_with("HTTP/1.1 503 ") && ready.contains("draining"),
+        "{ready}"
+    );
+    let alive = server.answer("GET /healthz", "");
+    assert!(alive.starts_with("HTTP/1.1 200 "), "{alive}");
+    let body = json!({"messages": [{"role": "user", "content": "Hi"}]});
+    let refused = server.answer("POST /v1/chat/completions", &body.to_string());
+    assert!(
+        refused.starts_with("HTTP/1.1 503 ") && refused.contains("draining"),
+        "{refused}"
+    );
+    let (text, end) = answer.whole();
+    assert_eq!(end.as_deref(), Some("length"), "{text}");
+    server.end();
+}

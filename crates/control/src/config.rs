@@ -10,7 +10,7 @@ use conversation_store::ConversationStore;
 use memory_governor::MemoryGovernor;
 use model_host::ModelHost;
 use runtime::Census;
-use supervision::{ChildId, Events, Handle, SupervisorHandle};
+use supervision::{Events, Handle, SupervisorHandle};
 use telemetry::LogControl;
 use tokio::sync::watch;
 
@@ -90,8 +90,6 @@ pub struct ControlDeps {
     pub clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     /// Whether the spec of the root allows faults on purpose.
     pub chaos: bool,
-    /// The root's children that take requests from outside: `drain` stops them.
-    pub listeners: Vec<ChildId>,
     /// Whoever started the tree is asked here to stop it within so long: nobody can do that from inside.
     pub stop: watch::Sender<Option<Duration>>,
     /// How far the ending is, once it has begun: every connection is told.

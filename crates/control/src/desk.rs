@@ -165,7 +165,7 @@ impl Desk {
             Call::Cancel(wish) => self.cancel(&wish.id, wish.dry_run).await,
             Call::Kick(wish) => self.kick(wish),
             Call::Log(wish) => self.log(wish).await,
-            Call::Drain(wish) => self.drain(wish.dry_run).await,
+            Call::Drain(wish) => self.drain(wish.dry_run),
             Call::ConfigSet(wish) => self.config_set(wish, who).await,
             Call::Shutdown(wish) => self.shutdown(wish),
             other => Err(RpcError::new(

@@ -26,6 +26,16 @@ pub trait Edge: Send + Sync {
 
     /// From now on at most so many; those that are open stay, also where they are more. How many are open.
     fn limit_connections(&self, most: usize) -> usize;
+
+    /// Nothing new is taken from now on, for as long as the process lives; whoever asks is told so, and what is under way goes
+    /// on.
+    fn drain(&self);
+
+    /// Whether that was said.
+    fn is_draining(&self) -> bool;
+
+    /// How many answers are under way.
+    fn under_way(&self) -> usize;
 }
 
 /// An answer that is meant by a name.

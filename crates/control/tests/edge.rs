@@ -10,8 +10,8 @@ mod support;
 
 use domain::{ContextPolicy, ModelName, Prompt, RequestId, Sampling};
 use model_host::{GenerationStream, Request};
-use paraphym_control::edge::Called;
-use paraphym_control::protocol::act::{Cancel, Limit, Limited};
+use paraphym_control::edge::{Called, Edge};
+use paraphym_control::protocol::act::{Cancel, Drain, Limit, Limited};
 use paraphym_control::protocol::connections::{Connection, Connections, ConnectionsAnswer, Kick};
 use paraphym_control::protocol::look::Audit;
 use paraphym_control::{Code, Level};
@@ -172,5 +172,31 @@ async fn who_only_observes_sees_connections_and_closes_none() {
     let refused = client.ask(&kick, FOR_EVER).await;
     assert_refused(refused, Code::Level, "needs the level operate");
     assert_eq!(ask(client, &Connections {}).await.connections.len(), 1);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn to_drain_takes_nothing_new_ends_nothing_and_is_said_once() {
+    let scene = Scene::start().await;
+    let client = &mut scene.client().await;
+    let one = Called {
+        answer: RequestId::new("chatcmpl-1"),
+        request: RequestId::new("mine"),
+        owner: None,
+    };
+    scene.edge.answers.lock().unwrap().push(one);
+    let drain = |dry_run| Drain { dry_run };
+    let would = ask(client, &drain(true)).await;
+    assert_eq!(would.what, "would take nothing new; 1 answer goes on");
+    assert!(!would.done && !scene.edge.is_draining());
+    let did = ask(client, &drain(false)).await;
+    assert!(did.done && did.what.contains("1 answer goes on"), "{did:?}");
+    assert!(scene.edge.is_draining());
+    assert_eq!(scene.edge.answers.lock().unwrap().len(), 1);
+    assert_refused(
+        client.ask(&drain(false), FOR_EVER).await,
+        Code::Refused,
+        "already; 1 answer goes on",
+    );
     scene.end().await;
 }

@@ -15,8 +15,8 @@ use domain::{ContextPolicy, ConversationId, Prompt, RequestId, Sampling};
 use futures_util::StreamExt;
 use model_host::Request;
 use paraphym_control::protocol::act::{
-    Acted, Cancel, Change, ConfigSet, Drain, Limit, Limited, LoadModel, Log, Loudness, PinModel,
-    Restart, Shutdown, Start, Stop, UnloadModel, UnpinModel,
+    Acted, Cancel, Change, ConfigSet, Limit, Limited, LoadModel, Log, Loudness, PinModel, Restart,
+    Shutdown, Start, Stop, UnloadModel, UnpinModel,
 };
 use paraphym_control::protocol::ending::{Ending, Phase};
 use paraphym_control::protocol::events::{Events, Filter, Subscribe};
@@ -164,17 +164,6 @@ async fn what_is_stopped_is_down_until_it_is_started() {
         "down already",
     );
     assert!(ask(client, &start).await.done);
-    assert!(
-        ask(client, &Drain { dry_run })
-            .await
-            .what
-            .contains("root/cache_janitor")
-    );
-    assert_refused(
-        client.ask(&Drain { dry_run }, FOR_EVER).await,
-        Code::Refused,
-        "no listener",
-    );
     for (actor, code, part) in [
         ("root", Code::Refused, "use shutdown"),
         ("control", Code::Refused, "who answers you"),

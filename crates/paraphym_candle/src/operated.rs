@@ -40,6 +40,18 @@ impl control::edge::Edge for Operated {
     fn limit_connections(&self, most: usize) -> usize {
         self.0.limit_connections(most).open
     }
+
+    fn drain(&self) {
+        self.0.drain();
+    }
+
+    fn is_draining(&self) -> bool {
+        self.0.is_draining()
+    }
+
+    fn under_way(&self) -> usize {
+        self.0.under_way().len()
+    }
 }
 
 fn called(one: NamedAnswer) -> Called {

@@ -92,7 +92,6 @@ impl Steering {
             threads: Arc::new(move || runtime.census()),
             clock: self.clock,
             chaos: self.chaos,
-            listeners: vec!["gateway".into()],
             stop: self.stop,
             ending: self.ending,
         };

@@ -1,4 +1,4 @@
-//! Acts on actors, each an order to its supervisor; and on the listeners together.
+//! Acts on actors, each an order to its supervisor; and on what takes requests.
 
 use std::time::Duration;
 
@@ -185,27 +185,24 @@ impl Desk {
         Ok(done(format!("{path} {order}d: {what}")))
     }
 
-    pub(super) async fn drain(&self, dry_run: bool) -> Result<Acted, RpcError> {
-        let children = self.deps.tree.which_children().await;
-        let up = children.into_iter().filter(|child| {
-            self.deps.listeners.contains(&child.id) && child.state != ChildState::Down
-        });
-        let up: Vec<_> = up.collect();
-        let names: Vec<&str> = up.iter().map(|child| child.child.as_str()).collect();
-        let names = names.join(", ");
-        if up.is_empty() {
-            let what = "no listener is up: nothing is taken already";
+    pub(super) fn drain(&self, dry_run: bool) -> Result<Acted, RpcError> {
+        let Some(edge) = &self.deps.edge else {
+            let what = "nothing is served here: nothing is taken already";
+            return Err(RpcError::new(Code::Refused, what));
+        };
+        if edge.is_draining() {
+            let under_way = answers(edge.under_way());
+            let what = format!("nothing new is taken already; {under_way}");
             return Err(RpcError::new(Code::Refused, what));
         }
         if dry_run {
-            return Ok(would(format!("would stop {names}")));
+            let under_way = answers(edge.under_way());
+            return Ok(would(format!("would take nothing new; {under_way}")));
         }
-        for child in &up {
-            let ended = self.deps.tree.terminate_child(&child.id).await;
-            ended.map_err(|error| RpcError::new(Code::Unavailable, error))?;
-        }
+        edge.drain();
+        let under_way = answers(edge.under_way());
         Ok(done(format!(
-            "{names} is stopped: nothing new is taken; `start` takes that back"
+            "nothing new is taken until the server is started anew; {under_way}"
         )))
     }
 
@@ -244,5 +241,14 @@ fn ended(affected: &[Affected]) -> String {
     match ends.as_slice() {
         [] => String::new(),
         some => format!("; not started again: {}", some.join(", ")),
+    }
+}
+
+/// What becomes of those under way.
+fn answers(under_way: usize) -> String {
+    match under_way {
+        0 => "no answer is under way".to_owned(),
+        1 => "1 answer goes on".to_owned(),
+        many => format!("{many} answers go on"),
     }
 }

@@ -237,7 +237,8 @@ impl Loudness {
     }
 }
 
-/// Stops the listeners for requests: nothing new is taken, and running answers have their drain time. `start` takes it back.
+/// Takes nothing new: a request for an answer is refused with 503 `draining`, `/readyz` says so, and answers under way go on for
+/// as long as they take. It holds until the process ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Drain {

@@ -11,6 +11,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -90,6 +91,7 @@ fn host_deps(
 pub struct MadeEdge {
     pub answers: Mutex<Vec<Called>>,
     pub seats: Mutex<ConnectionsAnswer>,
+    pub draining: AtomicBool,
 }
 
 impl MadeEdge {
@@ -135,6 +137,18 @@ impl Edge for MadeEdge {
         let mut all = self.seats.lock().unwrap();
         all.limit = most;
         all.open
+    }
+
+    fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    fn under_way(&self) -> usize {
+        self.answers.lock().unwrap().len()
     }
 }
 
@@ -211,7 +225,6 @@ impl Scene {
             }),
             clock: Arc::new(SystemTime::now),
             chaos: true,
-            listeners: vec!["cache_janitor".into()],
             stop,
             ending,
         };
