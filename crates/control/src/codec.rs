@@ -16,9 +16,11 @@ pub enum Heard {
     TooLong,
     /// It is not UTF-8.
     NotText,
+    /// The stream ended within it.
+    Half,
 }
 
-/// Cuts lines. Half a line at the end of the stream is nobody's and is dropped.
+/// Cuts lines. Half a line at the end of the stream is told as such, and what it said is dropped.
 #[derive(Clone, Debug)]
 pub struct Lines {
     lines: LinesCodec,
@@ -56,11 +58,14 @@ impl Decoder for Lines {
     }
 
     fn decode_eof(&mut self, bytes: &mut BytesMut) -> Result<Option<Heard>, Self::Error> {
-        let heard = self.decode(bytes)?;
-        if heard.is_none() {
-            bytes.clear();
+        if let Some(heard) = self.decode(bytes)? {
+            return Ok(Some(heard));
         }
-        Ok(heard)
+        let half = !bytes.trim_ascii().is_empty();
+        bytes.clear();
+        // It knows how far it had looked, and must not look there again.
+        *self = Self::up_to(self.lines.max_length());
+        Ok(half.then_some(Heard::Half))
     }
 }
 
@@ -98,8 +103,10 @@ mod tests {
             (b"a\n", vec![line("a")]),
             (b"a\r\nb\n", vec![line("a"), line("b")]),
             (b"\n \n\t\r\na\n", vec![line("a")]),
-            (b"a\nhalf", vec![line("a")]),
-            (b"half", vec![]),
+            (b"a\nhalf", vec![line("a"), Heard::Half]),
+            (b"half", vec![Heard::Half]),
+            (b"\xff", vec![Heard::Half]),
+            (b"a\n \t", vec![line("a")]),
             (b"\xff\xfe\na\n", vec![Heard::NotText, line("a")]),
             (b"12345678\na\n", vec![line("12345678"), line("a")]),
             (b"123456789\na\n", vec![Heard::TooLong, line("a")]),

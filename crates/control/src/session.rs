@@ -104,6 +104,11 @@ impl Session {
                     Err(RpcError::new(Code::Parse, "the line is not UTF-8")),
                 );
             }
+            Heard::Half => {
+                let what = "the line ended early: end each with a newline";
+                let said = rpc::answer(None, Err(RpcError::new(Code::Parse, what)));
+                return Step::SayAndEnd(said);
+            }
         };
         match rpc::read(&line) {
             Ok(request) => self.asked(request),

@@ -54,12 +54,18 @@ async fn garbage_and_ten_mebibytes_are_answered_and_the_next_line_is_heard() {
 }
 
 #[tokio::test]
-async fn half_a_line_is_quietly_ended() {
+async fn half_a_line_is_told_so_and_does_nothing() {
     let scene = Scene::start().await;
     let mut other = scene.client().await;
     let mut raw = scene.raw().await;
     raw.say(br#"{"jsonrpc":"2.0","id":1,"method":"shutd"#).await;
     raw.writer.shutdown().await.unwrap();
+    let refused = raw.hear().await.unwrap();
+    assert_eq!(refused["error"]["code"], -32700);
+    assert_eq!(
+        refused["error"]["message"],
+        "the line ended early: end each with a newline"
+    );
     assert_eq!(raw.hear().await, None);
     assert_eq!(*scene.stop.borrow(), None);
     others_are_well(&scene, &mut other).await;

@@ -22,7 +22,7 @@ pub struct Readiness {
 /// One thing that stands in the way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reason {
-    /// `server`, `store` or `model`.
+    /// `server`, `store`, `model`, or a part as the tree calls it.
     pub part: &'static str,
     /// Why, and what to do.
     pub reason: String,

@@ -1,9 +1,10 @@
 //! Why: a setting that was changed must be felt where it is used. A child of the tree hears of every revision and tells
 //! the parts that can change while they run; the others read theirs at the start or with each turn.
 //!
-//! Invariants: nothing is decided here, and nothing is remembered that a crash could lose: a new life tells everything
-//! that holds.
+//! Invariants: nothing is decided here, and what was told is kept outside of a life: a new one tells only what differs, so that
+//! what an operator set in between stays until the settings change it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chat_config::settings::Settings;
@@ -16,6 +17,7 @@ use model_host::ModelHost;
 use model_host::messages::SetLimits;
 use supervision::{ChildSpec, Handle, TaskContext, TaskError};
 use telemetry::LogControl;
+use tokio::sync::Mutex;
 
 use crate::chronicle::Chronicle;
 use crate::servers::Servers;
@@ -53,7 +55,7 @@ enum Limit {
     Told(Option<Bytes>),
 }
 
-/// What was told last.
+/// What was told last, by whichever life.
 #[derive(Default)]
 struct Told {
     limit: Limit,
@@ -66,16 +68,16 @@ struct Told {
 
 /// The child `settings_applier`.
 pub(crate) fn child(parts: Parts) -> ChildSpec {
+    let told = Arc::new(Mutex::new(Told::default()));
     ChildSpec::task("settings_applier", move |context: TaskContext| {
-        let parts = parts.clone();
-        async move { apply_all(&parts, context).await }
+        let (parts, told) = (parts.clone(), Arc::clone(&told));
+        async move { apply_all(&parts, &mut *told.lock().await, context).await }
     })
 }
 
-async fn apply_all(parts: &Parts, context: TaskContext) -> Result<(), TaskError> {
+async fn apply_all(parts: &Parts, told: &mut Told, context: TaskContext) -> Result<(), TaskError> {
     let mut news = client::subscribe(&parts.settings).await?;
-    let mut told = Told::default();
-    let mut all = parts.tell(&mut told, &news.latest().settings).await;
+    let mut all = parts.tell(told, &news.latest().settings).await;
     all &= parts.chronicle.catch_up().await;
     context.ready();
     let mut stopping = std::pin::pin!(context.stopping());
@@ -87,7 +89,7 @@ async fn apply_all(parts: &Parts, context: TaskContext) -> Result<(), TaskError>
             heard = news.next() => if heard.is_none() { return Ok(()) },
             () = tokio::time::sleep(AGAIN), if !all => {}
         }
-        all = parts.tell(&mut told, &news.latest().settings).await;
+        all = parts.tell(told, &news.latest().settings).await;
         all &= parts.chronicle.catch_up().await;
     }
 }
@@ -158,7 +160,6 @@ impl Parts {
 mod tests {
     use std::io;
     use std::path::Path;
-    use std::sync::Arc;
     use std::time::SystemTime;
 
     use chat_config::{Author, Store};

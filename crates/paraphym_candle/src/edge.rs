@@ -2,14 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bearer::TokenFile;
 use conversation_store::ConversationStore;
-use conversation_store::messages::ReadControlLog;
 use domain::ModelName;
-use futures_util::FutureExt;
-use gateway::{Check, GatewayConfig, GatewayDeps, Serving};
+use gateway::{GatewayConfig, GatewayDeps, Serving};
 use memory_governor::MemoryGovernor;
 use model_host::ModelHost;
 use model_store::Store;
@@ -19,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::builder::StartError;
 use crate::listing::Listing;
-use crate::{settings, tokens};
+use crate::{checks, settings, tokens};
 
 /// What the edge is made of.
 pub(crate) struct Edges<'a> {
@@ -71,7 +68,7 @@ impl Edges<'_> {
         let metrics = self.metrics;
         let serving = self.serving;
         let deps = GatewayDeps {
-            checks: vec![store_is_open(self.conversations.clone())],
+            checks: checks::all(&spec.handle(), self.conversations, self.governor),
             serving: serving.clone(),
             host: self.host.clone(),
             sampling: settings::sampling_now(self.settings),
@@ -96,26 +93,6 @@ impl Edges<'_> {
             serving,
         };
         Ok((spec.child(listing_spec).child(gateway.spec), Some(edge)))
-    }
-}
-
-/// How long the store may take to read one line. The probe itself waits for less.
-const STORE: Duration = Duration::from_secs(5);
-
-/// The smallest question that goes all the way to the file and back.
-fn store_is_open(store: Handle<ConversationStore>) -> Check {
-    let ask = move || {
-        let store = store.clone();
-        async move {
-            let (limit, before) = (1, None);
-            let asked = store.ask(ReadControlLog { limit, before }, STORE).await;
-            asked.map(drop).map_err(|error| error.to_string())
-        }
-        .boxed()
-    };
-    Check {
-        part: "store",
-        ask: Arc::new(ask),
     }
 }
 

@@ -33,6 +33,7 @@
 mod agents;
 mod applier;
 mod builder;
+mod checks;
 mod chronicle;
 mod doctor;
 mod documents;

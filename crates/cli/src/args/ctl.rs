@@ -55,7 +55,8 @@ Examples:
 
 What changes something takes --dry-run. An actor is a path of `paraphym ctl tree`, or the end of one.
 
-Exit status: 0 done, 1 refused or failed, 2 bad usage, 3 no server there, 130 interrupted.";
+Exit status: 0 done, 1 refused or failed, 2 bad usage, 3 no server there, 4 ended with something
+unfinished, 130 interrupted.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Ctl {

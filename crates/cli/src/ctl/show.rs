@@ -328,6 +328,15 @@ pub(super) fn why(answer: &WhyAnswer) -> Shown {
     if answer.reasons.is_empty() {
         shown.line("nothing is known of it".to_owned());
     }
+    if answer.forgotten > 0 {
+        shown.line(format!(
+            "{} older reasons are not kept any more",
+            answer.forgotten
+        ));
+    }
+    if answer.unsearched {
+        shown.line("only the 200 latest entries of the audit log were searched".to_owned());
+    }
     for silent in &answer.silent {
         let line = format!("silent: {}", plain(silent));
         shown.lines.push((line, Some(AnsiColor::Red)));

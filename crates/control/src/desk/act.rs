@@ -18,6 +18,8 @@ use crate::protocol::rpc::{Code, RpcError};
 const LOUD: u64 = 600;
 /// A day and a bit: a time beyond it is as good as for ever, and that has a word of its own.
 const LOUDEST: u64 = 100_000;
+/// The same as of the setting `model.queue`: more would wait than anybody waits for.
+const QUEUE: u64 = 10_000;
 /// How long a shutdown may take unless somebody says.
 const SHUTDOWN_MS: u64 = 5000;
 /// An hour.
@@ -51,11 +53,7 @@ impl Desk {
     }
 
     async fn limit_queue(&self, value: Option<u64>, dry_run: bool) -> Result<Acted, RpcError> {
-        let queue = value.and_then(|value| usize::try_from(value).ok());
-        let Some(queue) = queue.filter(|queue| *queue > 0) else {
-            let what = "value = is a whole number from 1: so many requests may wait for each model";
-            return Err(RpcError::new(Code::Params, what));
-        };
+        let queue = queue(value)?;
         if dry_run {
             return Ok(would(format!(
                 "would let {queue} requests wait for each model"
@@ -131,5 +129,42 @@ impl Desk {
             .stop
             .send_replace(Some(Duration::from_millis(within)));
         Ok(done(format!("the server ends within {within} ms")))
+    }
+}
+
+/// So many may wait, if so many may.
+fn queue(value: Option<u64>) -> Result<usize, RpcError> {
+    let fits = value.filter(|value| (1..=QUEUE).contains(value));
+    fits.and_then(|value| usize::try_from(value).ok())
+        .ok_or_else(|| {
+            let shown = value.map_or_else(|| "null".to_owned(), |value| value.to_string());
+            let what = format!(
+                "value = {shown} is not accepted: use a whole number from 1 to {QUEUE}, so many requests may wait for each model"
+            );
+            RpcError::new(Code::Params, what)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_has_the_range_of_its_setting() {
+        for fits in [1, 32, QUEUE] {
+            assert_eq!(queue(Some(fits)).map(|queue| queue as u64), Ok(fits));
+        }
+        let catalogue = chat_config::Catalogue::new();
+        let range = &catalogue.get("model.queue").unwrap().allowed;
+        for (value, shown) in [
+            (None, "null"),
+            (Some(0), "0"),
+            (Some(QUEUE + 1), "10001"),
+            (Some(u64::MAX), "18446744073709551615"),
+        ] {
+            let error = queue(value).unwrap_err();
+            let said = format!("value = {shown} is not accepted: use {range}, so");
+            assert!(error.message.starts_with(&said), "{error}");
+        }
     }
 }

@@ -99,7 +99,7 @@ fn listed(all: &[Called]) -> String {
 fn unknown(id: &str) -> RpcError {
     let what = format!(
         "id = {id} is nothing that waits or runs: it may have ended. An answer is called as its response's x-request-id or its \
-         own id says, and `vitals` lists what the models have"
+         own id says: `paraphym top` and `paraphym ctl connections` list them"
     );
     RpcError::new(Code::NotFound, what)
 }

@@ -1,7 +1,6 @@
 //! Why something is as it is: what supervision saw, what the memory governor decided, who changed what; in one order.
 
-use conversation_store::messages::ReadControlLog;
-
+use conversation_store::messages::{ControlRecord, ReadControlLog};
 use supervision::{Flight, LifecycleEvent};
 
 use super::parts::find;
@@ -19,6 +18,7 @@ impl Desk {
         let mut answer = WhyAnswer {
             reasons: self.seen(subject).await,
             forgotten: 0,
+            unsearched: false,
             silent: Vec::new(),
         };
         let (now, wall) = self.moment();
@@ -38,20 +38,15 @@ impl Desk {
             Err(error) => answer.silent.push(error.to_string()),
         }
         let read = ReadControlLog {
-            limit: AUDITED,
+            limit: AUDITED + 1,
             before: None,
         };
         match self.deps.conversations.ask(read, LOOK).await {
             Ok(acts) => {
-                let acts = acts.into_iter().map(|act| Reason {
-                    at_ms: act.at_ms,
-                    source: "control".to_owned(),
-                    times: 1,
-                    text: format!("{} by {}: {}", act.action, act.actor, act.detail),
-                });
-                answer
-                    .reasons
-                    .extend(acts.filter(|one| mentions(&one.text, subject)));
+                let (acts, unsearched) = audited(acts);
+                answer.unsearched = unsearched;
+                let about = acts.filter(|one| mentions(&one.text, subject));
+                answer.reasons.extend(about);
             }
             Err(error) => answer.silent.push(error.to_string()),
         }
@@ -59,6 +54,7 @@ impl Desk {
             .recorder()
             .past(&Filter::default(), 0, (now, wall))
             .forgotten;
+        // Stable: what each says of one millisecond stays in its order.
         answer.reasons.sort_by_key(|one| one.at_ms);
         let limit = wish.limit.unwrap_or(50);
         let rest = answer.reasons.len().saturating_sub(limit);
@@ -110,6 +106,19 @@ impl Desk {
     }
 }
 
+/// The latest entries of the audit log, as they were written, and whether there are older ones.
+fn audited(mut acts: Vec<ControlRecord>) -> (impl Iterator<Item = Reason>, bool) {
+    acts.sort_by_key(|act| act.number);
+    let older = acts.len().saturating_sub(AUDITED);
+    let reasons = acts.into_iter().skip(older).map(|act| Reason {
+        at_ms: act.at_ms,
+        source: "control".to_owned(),
+        times: 1,
+        text: format!("{} by {}: {}", act.action, act.actor, act.detail),
+    });
+    (reasons, older > 0)
+}
+
 fn reason(event: &Event) -> Reason {
     Reason {
         at_ms: event.at_ms,
@@ -121,4 +130,35 @@ fn reason(event: &Event) -> Reason {
 
 fn mentions(text: &str, subject: Option<&str>) -> bool {
     subject.is_none_or(|subject| text.contains(subject))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the store tells them: the latest first, all of one millisecond.
+    fn acts(count: usize) -> Vec<ControlRecord> {
+        let act = |number: usize| ControlRecord {
+            number: number as u64,
+            at_ms: 7,
+            actor: "a test".to_owned(),
+            action: "pause".to_owned(),
+            detail: number.to_string(),
+        };
+        (1..=count).rev().map(act).collect()
+    }
+
+    #[test]
+    fn entries_of_one_millisecond_are_told_as_they_were_written_and_older_ones_are_owned_up_to() {
+        for (there, first, unsearched) in
+            [(2, 1, false), (AUDITED, 1, false), (AUDITED + 1, 2, true)]
+        {
+            let (reasons, older) = audited(acts(there));
+            let said: Vec<String> = reasons.map(|one| one.text).collect();
+            let expected: Vec<String> = (first..=there)
+                .map(|number| format!("pause by a test: {number}"))
+                .collect();
+            assert_eq!((said, older), (expected, unsearched));
+        }
+    }
 }

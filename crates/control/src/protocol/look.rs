@@ -241,6 +241,9 @@ pub struct WhyAnswer {
     pub reasons: Vec<Reason>,
     /// Older ones that are not kept any more, by all who were asked.
     pub forgotten: u64,
+    /// Whether the audit log has entries older than the latest 200, which were not searched.
+    #[serde(default)]
+    pub unsearched: bool,
     /// Parts that did not answer in time, and why.
     pub silent: Vec<String>,
 }
