@@ -214,7 +214,7 @@ fn real_model_answer_goes_on_while_its_server_drains_and_says_so() {
     assert!(said.contains("1 answer goes on"), "{said}");
     let ready = server.answer("GET /readyz", "");
     assert!(
-        ready.starts_with("HTTP/1.1 503 ") && ready.contains("draining"),
+        ready.starts_with("HTTP/1.1 503 ") && ready.contains("nothing new is taken"),
         "{ready}"
     );
     let alive = server.answer("GET /healthz", "");
