@@ -118,7 +118,8 @@ impl Actor for Connection {
             .take();
         match first {
             Some(transport) => connection.attach(transport),
-            None => connection.session.left().clear(),
+            // There is one life, and it was to have one.
+            None => connection.inbox.ignore(),
         }
         connection.place.turned(State::Connected);
         connection.flush();

@@ -224,7 +224,6 @@ impl Connections {
             let reason = "there is no such session here any more".to_owned();
             return invalid(transport, reason).await;
         };
-        // Where it went, if nobody took it: it is in the message that was not delivered.
         let asked = handle.ask(TakeOver { transport, seq }, ANSWER).await;
         match asked {
             Ok(()) => None,

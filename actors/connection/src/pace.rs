@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use rate::Rate;
 use tokio::time::Instant;
 
 /// The pace that is borne.
@@ -36,21 +37,21 @@ pub enum TooFast {
     Enough,
 }
 
-/// One client's, by the generic cell rate algorithm (ITU-T I.371): one moment is all it keeps.
+/// One client's.
 #[derive(Clone, Copy, Debug)]
 pub struct Meter {
-    pace: Pace,
-    /// When all that was taken would have come at exactly the pace.
-    paid: Instant,
+    rate: Rate,
+    patience: u32,
     refused: u32,
 }
 
 impl Meter {
     /// Nothing came yet.
     pub fn new(pace: Pace, now: Instant) -> Self {
+        let step = Duration::from_secs(1) / pace.per_second.max(1);
         Self {
-            pace,
-            paid: now,
+            rate: Rate::new(step, pace.at_once, now),
+            patience: pace.patience,
             refused: 0,
         }
     }
@@ -60,26 +61,20 @@ impl Meter {
     /// # Errors
     /// [`TooFast`]: then it is not to be looked at.
     pub fn take(&mut self, now: Instant) -> Result<(), TooFast> {
-        let each = Duration::from_secs(1) / self.pace.per_second.max(1);
-        let ahead = self.paid.saturating_duration_since(now);
-        let room = each * self.pace.at_once.saturating_sub(1);
-        if ahead > room {
-            self.refused += 1;
-            if self.refused > self.pace.patience {
-                return Err(TooFast::Enough);
-            }
-            return Err(TooFast::Wait(ahead.saturating_sub(room)));
+        let Err(wait) = self.rate.take(now) else {
+            self.refused = 0;
+            return Ok(());
+        };
+        self.refused += 1;
+        if self.refused > self.patience {
+            return Err(TooFast::Enough);
         }
-        self.refused = 0;
-        self.paid = self.paid.max(now) + each;
-        Ok(())
+        Err(TooFast::Wait(wait))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     const PACE: Pace = Pace {
@@ -90,27 +85,6 @@ mod tests {
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
-    }
-
-    #[test]
-    fn a_few_at_once_then_at_the_pace() {
-        let now = Instant::now();
-        let mut meter = Meter::new(PACE, now);
-        for _ in 0..3 {
-            assert_eq!(meter.take(now), Ok(()));
-        }
-        assert_eq!(meter.take(now), Err(TooFast::Wait(ms(100))));
-        assert_eq!(meter.take(now + ms(60)), Err(TooFast::Wait(ms(40))));
-        assert_eq!(meter.take(now + ms(100)), Ok(()));
-        assert_eq!(meter.take(now + ms(100)), Err(TooFast::Wait(ms(100))));
-        for _ in 0..3 {
-            assert_eq!(
-                meter.take(now + ms(5000)),
-                Ok(()),
-                "a rest is not saved up beyond a few"
-            );
-        }
-        assert!(meter.take(now + ms(5000)).is_err());
     }
 
     #[test]
@@ -128,34 +102,5 @@ mod tests {
             assert!(matches!(meter.take(now + ms(100)), Err(TooFast::Wait(_))));
         }
         assert_eq!(meter.take(now + ms(100)), Err(TooFast::Enough));
-    }
-
-    proptest! {
-        /// In no window is more taken than the pace and a few; and who comes at the pace is always taken.
-        #[test]
-        fn no_window_has_more_than_it_may(gaps in proptest::collection::vec(0u64..200, 1..80)) {
-            let start = Instant::now();
-            let mut meter = Meter::new(PACE, start);
-            let mut now = start;
-            let mut taken = Vec::new();
-            for gap in gaps {
-                now += ms(gap);
-                match meter.take(now) {
-                    Ok(()) => taken.push(now),
-                    Err(TooFast::Wait(long)) => {
-                        let mut later = meter;
-                        prop_assert_eq!(later.take(now + long), Ok(()));
-                    }
-                    Err(TooFast::Enough) => {}
-                }
-            }
-            for (first, from) in taken.iter().enumerate() {
-                for (last, to) in taken.iter().enumerate().skip(first) {
-                    let window = to.duration_since(*from).as_millis();
-                    let may = 3 + window / 100;
-                    prop_assert!(((last - first) as u128) < may);
-                }
-            }
-        }
     }
 }

@@ -263,6 +263,7 @@ fn the_flags_of_the_unit_and_of_the_container_exist() {
     let after = |name: &str| unit.lines().find_map(|line| line.strip_prefix(name));
     assert_eq!(after("Type="), Some("notify"));
     for name in [
+        "RestartPreventExitStatus=4",
         "NoNewPrivileges=yes",
         "ProtectSystem=strict",
         "DynamicUser=yes",

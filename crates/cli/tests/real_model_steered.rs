@@ -210,6 +210,8 @@ fn real_model_stream_is_ended_by_its_requests_name() {
 fn real_model_answer_goes_on_while_its_server_drains_and_says_so() {
     let server = Server::real(Home::new(), &[]);
     let answer = begun(&server, TOKENS);
+    let would = server.say(&["drain", "--dry-run"]);
+    assert_eq!(would, "would take nothing new; 1 answer goes on\n");
     let said = server.say(&["drain"]);
     assert!(said.contains("1 answer goes on"), "{said}");
     let ready = server.answer("GET /readyz", "");
@@ -227,5 +229,9 @@ fn real_model_answer_goes_on_while_its_server_drains_and_says_so() {
     );
     let (text, end) = answer.whole();
     assert_eq!(end.as_deref(), Some("length"), "{text}");
+    // Another life of the listener, where the one before was, takes nothing new either.
+    server.say(&["restart", "gateway"]);
+    let refused = server.answer("POST /v1/chat/completions", &body.to_string());
+    assert!(refused.contains("draining"), "{refused}");
     server.end();
 }

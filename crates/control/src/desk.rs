@@ -7,6 +7,7 @@ mod cancel;
 mod chaos;
 mod connections;
 mod denials;
+mod drain;
 mod look;
 mod models;
 mod parts;
@@ -58,13 +59,14 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new(deps: ControlDeps, version: String) -> Self {
+        let began = Instant::now();
         Self {
             recorder: Mutex::new(Recorder::new(deps.events.subscribe())),
             deps,
             version,
-            began: Instant::now(),
+            began,
             overrides: Mutex::default(),
-            denials: Mutex::default(),
+            denials: Mutex::new(denials::Denials::new(began)),
             rearm: Notify::new(),
             acts: AtomicU64::new(0),
         }

@@ -11,7 +11,6 @@ pub(crate) mod lasting;
 pub(crate) mod origin;
 pub(crate) mod pace;
 pub(crate) mod patience;
-pub(crate) mod rate;
 pub(crate) mod seating;
 pub(crate) mod seats;
 pub(crate) mod spanned;

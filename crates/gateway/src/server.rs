@@ -4,9 +4,10 @@
 //! still run shortly before the deadline are ended with an error; past it the supervisor drops this task and everything
 //! in it.
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -49,7 +50,7 @@ const GOODBYES: usize = 8;
 pub struct Gateway {
     /// Give it to a supervisor.
     pub spec: ChildSpec,
-    /// Where it listens; nothing until it does. A restart with port 0 may change it.
+    /// Where it listens; nothing until it does. A restart with port 0 takes the port it had, or, if that is gone, another.
     pub address: watch::Receiver<Option<SocketAddr>>,
 }
 
@@ -63,23 +64,30 @@ pub fn child(config: GatewayConfig, deps: GatewayDeps) -> Result<Gateway, Gatewa
     deps.serving.limit_connections(config.limits.connections);
     let (address, listens) = watch::channel(None);
     let drain = Shutdown::Timeout(config.drain);
-    let start =
-        move |context: TaskContext| serve(config.clone(), deps.clone(), context, address.clone());
+    let former = Former::default();
+    let start = move |context: TaskContext| {
+        let (config, former) = (config.clone(), Arc::clone(&former));
+        serve(config, deps.clone(), context, address.clone(), former)
+    };
     Ok(Gateway {
         spec: ChildSpec::task("gateway", start).shutdown(drain),
         address: listens,
     })
 }
 
+/// The address of the life before.
+type Former = Arc<Mutex<Option<SocketAddr>>>;
+
 async fn serve(
     config: GatewayConfig,
     deps: GatewayDeps,
     context: TaskContext,
     address: watch::Sender<Option<SocketAddr>>,
+    former: Former,
 ) -> Result<(), TaskError> {
     let bind = config.bind;
     let refused = |source| GatewayError::Bind { bind, source };
-    let listener = bound(bind).map_err(refused)?;
+    let listener = again(bind, &former).map_err(refused)?;
     address.send_replace(Some(listener.local_addr().map_err(refused)?));
     let stopping = context.stopping();
     let shared = Arc::new(Shared::new(config, deps, context));
@@ -96,8 +104,24 @@ async fn serve(
     Ok(())
 }
 
+/// Where the life before listened, if that was a free port and still is: clients know it. Else where it is told to.
+fn again(bind: SocketAddr, former: &Former) -> io::Result<TcpListener> {
+    let mut former = former.lock().unwrap_or_else(PoisonError::into_inner);
+    let had = former.filter(|_| bind.port() == 0);
+    let listener = match had.map(bound) {
+        Some(Ok(listener)) => listener,
+        Some(Err(_)) | None => bound(bind)?,
+    };
+    let address = listener.local_addr()?;
+    if let Some(had) = had.filter(|had| *had != address) {
+        tracing::warn!(%address, %had, "listening elsewhere: the address it had is taken");
+    }
+    *former = Some(address);
+    Ok(listener)
+}
+
 /// Every connection has the listener's own buffer sizes.
-fn bound(bind: SocketAddr) -> std::io::Result<TcpListener> {
+fn bound(bind: SocketAddr) -> io::Result<TcpListener> {
     let socket = if bind.is_ipv4() {
         TcpSocket::new_v4()
     } else {

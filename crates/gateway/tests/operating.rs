@@ -189,12 +189,13 @@ async fn a_limit_holds_at_once_closes_nobody_and_outlives_the_listener() {
     drop(clients.pop());
     until_open(&scene, 0).await;
     assert_eq!(get(scene.address, "/healthz").await.status, 200);
-    // The next life of the listener has the same limit, and may be elsewhere.
+    // The next life of the listener has the same limit.
     let supervisor = scene.root.supervisor();
     let gateway = "gateway".into();
     supervisor.terminate_child(&gateway).await.unwrap();
     supervisor.restart_child(&gateway).await.unwrap();
     let address = scene.listens().await;
+    assert_eq!(address, scene.address, "the free port that it had");
     let mut client = open(address, HEALTH).await;
     read_until(&mut client, "ok").await;
     assert_eq!(get(address, "/healthz").await.status, 503);
@@ -260,5 +261,20 @@ async fn silent_connections_of_one_address_leave_seats_for_the_others() {
     let answered = get(scene.address, "/healthz").await;
     assert_eq!(answered.status, 200, "{answered:?}");
     drop((silent, other));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn where_the_port_it_had_is_taken_the_next_life_listens_elsewhere() {
+    let scene = Scene::start(hello(), |_| {}).await;
+    let supervisor = scene.root.supervisor();
+    let gateway = "gateway".into();
+    supervisor.terminate_child(&gateway).await.unwrap();
+    let taken = tokio::net::TcpListener::bind(scene.address).await.unwrap();
+    supervisor.restart_child(&gateway).await.unwrap();
+    let address = scene.listens().await;
+    assert_ne!(address, scene.address);
+    assert_eq!(get(address, "/healthz").await.status, 200);
+    drop(taken);
     scene.end().await;
 }

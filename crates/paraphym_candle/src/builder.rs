@@ -29,13 +29,14 @@ use crate::chronicle::Chronicle;
 use crate::edge::{Edge, Edges};
 use crate::history::now_ms;
 use crate::host::{Paraphym, Parts};
+use crate::observers::{self, Observers};
 use crate::resolve::FromStore;
 use crate::servers::Servers;
 use crate::service_manager::ServiceManager;
 use crate::settings::{self, Source};
 use crate::shelf::Shelf;
 use crate::steering::{Steering, Wanted};
-use crate::{applier, tools, traces, upkeep};
+use crate::{applier, tools, upkeep};
 
 /// Why the host did not start.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +91,7 @@ pub enum StartError {
 pub struct Builder {
     settings: Source,
     log: Option<(LogControl, String)>,
-    pub(crate) traces: traces::Wished,
+    pub(crate) observers: Observers,
     model: Option<ModelName>,
     models_dir: Option<PathBuf>,
     conversations: Option<Shelf>,
@@ -116,7 +117,7 @@ impl Default for Builder {
         Self {
             settings: Source::Nowhere,
             log: None,
-            traces: traces::Wished::default(),
+            observers: Observers::default(),
             model: None,
             models_dir: None,
             conversations: None,
@@ -336,7 +337,7 @@ impl Builder {
             let ends = (stop, ending.subscribe(), edge.as_ref());
             Steering::new((wanted, self.chaos), shared, log, clock, ends).add_to(&mut tree)
         });
-        let root = start_root(traces::add_to(tree.spec, self.traces), events).await;
+        let root = start_root(observers::add_to(tree.spec, self.observers), events).await;
         let root = root.map_err(|error| not_started(error, edge.as_ref(), steered.as_ref()))?;
         Ok(Paraphym::new(Parts {
             root,

@@ -44,6 +44,7 @@ mod history;
 mod host;
 mod inspect;
 mod listing;
+mod observers;
 mod operated;
 mod resolve;
 mod servers;
@@ -53,7 +54,6 @@ mod shelf;
 mod steering;
 mod tokens;
 mod tools;
-mod traces;
 mod upkeep;
 
 pub use agent_worker::settings::{

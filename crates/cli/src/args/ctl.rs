@@ -203,7 +203,7 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = count)]
         limit: usize,
     },
-    /// Take nothing new and let running answers finish, until the next start
+    /// Take nothing new and let running answers finish; for this process's life
     Drain(Dry),
     /// End the server in order
     Shutdown {

@@ -53,7 +53,7 @@ impl Desk {
     }
 
     async fn limit_queue(&self, value: Option<u64>, dry_run: bool) -> Result<Acted, RpcError> {
-        let queue = queue(value)?;
+        let queue = at_most(value, QUEUE, "so many requests may wait for each model")?;
         if dry_run {
             return Ok(would(format!(
                 "would let {queue} requests wait for each model"
@@ -132,14 +132,14 @@ impl Desk {
     }
 }
 
-/// So many may wait, if so many may.
-fn queue(value: Option<u64>) -> Result<usize, RpcError> {
-    let fits = value.filter(|value| (1..=QUEUE).contains(value));
+/// A limit from 1 to `most`; `means` says what it limits.
+pub(super) fn at_most(value: Option<u64>, most: u64, means: &str) -> Result<usize, RpcError> {
+    let fits = value.filter(|value| (1..=most).contains(value));
     fits.and_then(|value| usize::try_from(value).ok())
         .ok_or_else(|| {
             let shown = value.map_or_else(|| "null".to_owned(), |value| value.to_string());
             let what = format!(
-                "value = {shown} is not accepted: use a whole number from 1 to {QUEUE}, so many requests may wait for each model"
+                "value = {shown} is not accepted: use a whole number from 1 to {most}, {means}"
             );
             RpcError::new(Code::Params, what)
         })
@@ -150,21 +150,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_queue_has_the_range_of_its_setting() {
-        for fits in [1, 32, QUEUE] {
-            assert_eq!(queue(Some(fits)).map(|queue| queue as u64), Ok(fits));
-        }
+    fn a_limit_has_the_range_of_its_setting() {
         let catalogue = chat_config::Catalogue::new();
-        let range = &catalogue.get("model.queue").unwrap().allowed;
-        for (value, shown) in [
-            (None, "null"),
-            (Some(0), "0"),
-            (Some(QUEUE + 1), "10001"),
-            (Some(u64::MAX), "18446744073709551615"),
+        for (key, most) in [
+            ("model.queue", QUEUE),
+            ("limits.connections", super::super::connections::MOST),
         ] {
-            let error = queue(value).unwrap_err();
-            let said = format!("value = {shown} is not accepted: use {range}, so");
-            assert!(error.message.starts_with(&said), "{error}");
+            let limit = |value| at_most(value, most, "so many");
+            for fits in [1, 32, most] {
+                assert_eq!(limit(Some(fits)).map(|limit| limit as u64), Ok(fits));
+            }
+            let range = &catalogue.get(key).unwrap().allowed;
+            for (value, shown) in [
+                (None, "null".to_owned()),
+                (Some(0), "0".to_owned()),
+                (Some(most + 1), (most + 1).to_string()),
+                (Some(u64::MAX), "18446744073709551615".to_owned()),
+            ] {
+                let error = limit(value).unwrap_err();
+                let said = format!("value = {shown} is not accepted: use {range}, so");
+                assert!(error.message.starts_with(&said), "{key}: {error}");
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::act::at_most;
 use super::{Desk, done, would};
 use crate::edge::Edge;
 use crate::protocol::act::Acted;
@@ -9,7 +10,7 @@ use crate::protocol::connections::{Connection, ConnectionsAnswer, Kick};
 use crate::protocol::rpc::{Code, RpcError};
 
 /// The same as of the setting `limits.connections`: more need more file descriptors than a system gives.
-const MOST: u64 = 100_000;
+pub(super) const MOST: u64 = 100_000;
 
 impl Desk {
     pub(super) fn connections(&self) -> Result<ConnectionsAnswer, RpcError> {
@@ -43,13 +44,8 @@ impl Desk {
         dry_run: bool,
     ) -> Result<Acted, RpcError> {
         let edge = self.edge()?;
-        let fits = value.filter(|value| (1..=MOST).contains(value));
-        let Some(limit) = fits.and_then(|value| usize::try_from(value).ok()) else {
-            let what = format!(
-                "value = is a whole number from 1 to {MOST}: so many connections may be open; `drain` takes nothing new"
-            );
-            return Err(RpcError::new(Code::Params, what));
-        };
+        let means = "so many connections may be open; `drain` takes nothing new";
+        let limit = at_most(value, MOST, means)?;
         if dry_run {
             let open = edge.connections().open;
             return Ok(would(format!(
@@ -64,9 +60,9 @@ impl Desk {
         )))
     }
 
-    fn edge(&self) -> Result<&Arc<dyn Edge>, RpcError> {
+    pub(super) fn edge(&self) -> Result<&Arc<dyn Edge>, RpcError> {
         self.deps.edge.as_ref().ok_or_else(|| {
-            let what = "nothing is served here, so there are no connections: `paraphym serve` does";
+            let what = "nothing is served here: `paraphym serve` takes requests";
             RpcError::new(Code::Refused, what)
         })
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use rate::Rate;
 use tokio::time::Instant;
 
 /// As many at once: somebody who tries one verb after another.
@@ -13,37 +14,23 @@ const EVERY: Duration = Duration::from_mins(10);
 /// Counts them, for the whole server.
 #[derive(Debug)]
 pub(super) struct Denials {
-    /// Entries that may be written.
-    left: u32,
-    /// When one more may.
-    next: Option<Instant>,
+    rate: Rate,
     /// Refusals since the last entry that have none.
     silent: u64,
 }
 
-impl Default for Denials {
-    fn default() -> Self {
-        Self {
-            left: BURST,
-            next: None,
-            silent: 0,
-        }
-    }
-}
-
 impl Denials {
+    pub(super) fn new(now: Instant) -> Self {
+        let rate = Rate::new(EVERY, BURST, now);
+        Self { rate, silent: 0 }
+    }
+
     /// One more. If it gets an entry: how many before it got none.
     pub(super) fn one(&mut self, now: Instant) -> Option<u64> {
-        while let Some(next) = self.next.filter(|next| *next <= now) {
-            self.left += 1;
-            self.next = (self.left < BURST).then(|| next + EVERY);
-        }
-        let Some(left) = self.left.checked_sub(1) else {
+        if self.rate.take(now).is_err() {
             self.silent = self.silent.saturating_add(1);
             return None;
-        };
-        self.left = left;
-        self.next = self.next.or(Some(now + EVERY));
+        }
         Some(std::mem::take(&mut self.silent))
     }
 }
@@ -54,7 +41,8 @@ mod tests {
 
     #[test]
     fn a_burst_then_one_each_ten_minutes_and_the_others_are_counted() {
-        let (begun, mut denials) = (Instant::now(), Denials::default());
+        let begun = Instant::now();
+        let mut denials = Denials::new(begun);
         let told = |denials: &mut Denials, at: Duration| denials.one(begun + at);
         for _ in 0..BURST {
             assert_eq!(told(&mut denials, Duration::ZERO), Some(0));
@@ -72,7 +60,8 @@ mod tests {
 
     #[test]
     fn a_month_of_refusals_leaves_room_for_what_was_done() {
-        let (begun, mut denials) = (Instant::now(), Denials::default());
+        let begun = Instant::now();
+        let mut denials = Denials::new(begun);
         let seconds = 0..30 * 24 * 3600_u64;
         let at = |second| begun + Duration::from_secs(second);
         let entries = seconds.filter_map(|second| denials.one(at(second))).count();

@@ -1,4 +1,4 @@
-//! Acts on actors, each an order to its supervisor; and on what takes requests.
+//! Acts on actors, each an order to its supervisor.
 
 use std::time::Duration;
 
@@ -185,27 +185,6 @@ impl Desk {
         Ok(done(format!("{path} {order}d: {what}")))
     }
 
-    pub(super) fn drain(&self, dry_run: bool) -> Result<Acted, RpcError> {
-        let Some(edge) = &self.deps.edge else {
-            let what = "nothing is served here: nothing is taken already";
-            return Err(RpcError::new(Code::Refused, what));
-        };
-        if edge.is_draining() {
-            let under_way = answers(edge.under_way());
-            let what = format!("nothing new is taken already; {under_way}");
-            return Err(RpcError::new(Code::Refused, what));
-        }
-        if dry_run {
-            let under_way = answers(edge.under_way());
-            return Ok(would(format!("would take nothing new; {under_way}")));
-        }
-        edge.drain();
-        let under_way = answers(edge.under_way());
-        Ok(done(format!(
-            "nothing new is taken until the server is started anew; {under_way}"
-        )))
-    }
-
     /// Who is meant, if this may be done to them.
     async fn target(&self, actor: &str, what: Intervention) -> Result<Target, RpcError> {
         let topology = self.topology().await;
@@ -241,14 +220,5 @@ fn ended(affected: &[Affected]) -> String {
     match ends.as_slice() {
         [] => String::new(),
         some => format!("; not started again: {}", some.join(", ")),
-    }
-}
-
-/// What becomes of those under way.
-fn answers(under_way: usize) -> String {
-    match under_way {
-        0 => "no answer is under way".to_owned(),
-        1 => "1 answer goes on".to_owned(),
-        many => format!("{many} answers go on"),
     }
 }

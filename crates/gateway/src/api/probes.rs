@@ -33,7 +33,7 @@ pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         readiness = readiness.hindered(part, reason);
     }
     if shared.deps.serving.is_draining() {
-        let reason = "it is ending: running answers finish, and nothing new is taken";
+        let reason = "nothing new is taken until this process has ended; answers under way go on";
         readiness = readiness.hindered("server", reason.to_owned());
     }
     let status = if readiness.is_ready() {

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use bearer::{Grant, Grants, Terms};
+use rate::{Rate, Standing};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::error::ApiError;
 use crate::guard::access::Access;
-use crate::guard::rate::{Rate, Standing};
 
 pub(crate) const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
 pub(crate) const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
@@ -96,7 +96,7 @@ impl Allowance {
         let allowance = Self {
             rate: terms
                 .requests_per_minute
-                .map(|most| Mutex::new(Rate::new(most, now))),
+                .map(|most| Mutex::new(Rate::per_minute(most, now))),
             places: terms.concurrent.map(places),
         };
         let any = allowance.rate.is_some() || allowance.places.is_some();

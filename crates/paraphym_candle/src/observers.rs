@@ -1,11 +1,11 @@
-//! The children that show others what goes on, where they are built in. They begin before all others and end behind them: the
+//! Observers: the children that show others what goes on, where they are built in. They begin before all others and end behind them: the
 //! last spans of those are sent, too, and their last tasks seen.
 
 use supervision::SupervisorSpec;
 
-/// What is to be shown, if anything.
+/// Who observes, if anybody.
 #[derive(Default)]
-pub(crate) struct Wished {
+pub(crate) struct Observers {
     #[cfg(feature = "otlp")]
     traces: Option<telemetry::Traces>,
     #[cfg(feature = "console")]
@@ -16,14 +16,14 @@ impl crate::Builder {
     /// The spans on their way to a collector, as `telemetry::Logging::send_traces` makes them.
     #[cfg(feature = "otlp")]
     pub fn traces(mut self, traces: telemetry::Traces) -> Self {
-        self.traces.traces = Some(traces);
+        self.observers.traces = Some(traces);
         self
     }
 
     /// The tasks for tokio-console, as `telemetry::Logging::watch_tasks` notes them.
     #[cfg(feature = "console")]
     pub fn console(mut self, console: telemetry::TaskConsole) -> Self {
-        self.traces.console = Some(console);
+        self.observers.console = Some(console);
         self
     }
 }
@@ -33,13 +33,13 @@ impl crate::Builder {
     not(any(feature = "otlp", feature = "console")),
     expect(clippy::needless_pass_by_value, reason = "there is nothing to show")
 )]
-pub(crate) fn add_to(spec: SupervisorSpec, wished: Wished) -> SupervisorSpec {
-    let Wished {
+pub(crate) fn add_to(spec: SupervisorSpec, observers: Observers) -> SupervisorSpec {
+    let Observers {
         #[cfg(feature = "otlp")]
         traces,
         #[cfg(feature = "console")]
         console,
-    } = wished;
+    } = observers;
     #[cfg(feature = "console")]
     let spec = with_console(spec, console);
     #[cfg(feature = "otlp")]
