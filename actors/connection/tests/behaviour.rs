@@ -13,11 +13,10 @@ use std::time::Duration;
 use paraphym_connection::liveness::Rhythm;
 use paraphym_connection::wire::CloseCode;
 use paraphym_connection::{Incoming, Limits, Seats, State};
-use support::{Client, DEADLINE, Stage};
+use support::{Client, DEADLINE, JOIN, Stage};
 use testkit::scripted::Answer;
 use tokio::time::{Instant, advance};
 
-const JOIN: &str = r#"{"op":"join","conversation":"c"}"#;
 const SAY: &str = r#"{"op":"say","conversation":"c","text":"hi","nonce":"n"}"#;
 
 fn hello() -> Answer {
@@ -95,9 +94,7 @@ async fn two_clients_see_each_other_come_type_and_go_and_both_read_the_answer() 
 async fn a_client_that_was_cut_off_in_the_middle_of_an_answer_reads_all_of_it() {
     let stage = Stage::start(Answer::Counting).await;
     let gate = stage.control.gate_step(9);
-    let (mut ann, ready) = stage.client("ann").await;
-    ann.say(JOIN).await;
-    ann.expect("room").await;
+    let (mut ann, ready) = stage.viewer("ann").await;
     ann.say(SAY).await;
     let first = ann.expect("delta").await["text"]
         .as_str()
@@ -122,9 +119,7 @@ async fn a_client_that_was_cut_off_in_the_middle_of_an_answer_reads_all_of_it() 
 async fn a_killed_connection_is_begun_anew_and_the_answer_goes_on_with_nothing_missing() {
     let stage = Stage::start(Answer::Counting).await;
     let gate = stage.control.gate_step(9);
-    let (mut ann, ready) = stage.client("ann").await;
-    ann.say(JOIN).await;
-    ann.expect("room").await;
+    let (mut ann, ready) = stage.viewer("ann").await;
     ann.say(SAY).await;
     ann.expect("delta").await;
     stage.control.wait_until(|counts| counts.steps == 9).await;
@@ -229,9 +224,7 @@ async fn a_wrong_token_and_too_many_windows_are_told_why() {
 #[tokio::test(start_paused = true)]
 async fn each_bad_frame_costs_its_sender_an_error_or_its_close_and_nobody_else_anything() {
     let stage = Stage::start(hello()).await;
-    let (mut other, _) = stage.client("other").await;
-    other.say(JOIN).await;
-    other.expect("room").await;
+    let (mut other, _) = stage.viewer("other").await;
     let (mut bad, _) = stage.client("bad").await;
     for (text, code) in [
         ("garbage", "not_json"),
@@ -290,12 +283,8 @@ async fn each_bad_frame_costs_its_sender_an_error_or_its_close_and_nobody_else_a
 #[tokio::test(start_paused = true)]
 async fn who_reads_nothing_slows_nobody_and_gets_all_of_it_in_few_frames() {
     let stage = Stage::start(Answer::Counting).await;
-    let (mut slow, _) = stage.client("slow").await;
-    let (mut quick, _) = stage.client("quick").await;
-    for client in [&mut slow, &mut quick] {
-        client.say(JOIN).await;
-        client.expect("room").await;
-    }
+    let (mut slow, _) = stage.viewer("slow").await;
+    let (mut quick, _) = stage.viewer("quick").await;
     quick.say(SAY).await;
     let (text, _) = quick.answer("").await;
     let mut deltas = 0;
@@ -323,12 +312,8 @@ async fn who_reads_nothing_slows_nobody_and_gets_all_of_it_in_few_frames() {
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_not_resumed_is_gone_when_its_window_is_over() {
     let stage = Stage::start(hello()).await;
-    let (mut ann, ready) = stage.client("ann").await;
-    ann.say(JOIN).await;
-    ann.expect("room").await;
-    let (mut bob, _) = stage.client("bob").await;
-    bob.say(JOIN).await;
-    bob.expect("room").await;
+    let (ann, ready) = stage.viewer("ann").await;
+    let (mut bob, _) = stage.viewer("bob").await;
     let cut = Instant::now();
     drop(ann);
     // She is still there, and goes when nobody believes any more that she comes back.

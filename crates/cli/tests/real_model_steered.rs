@@ -130,7 +130,7 @@ fn real_model_that_answers_when_its_server_is_ended_is_waited_for() {
     assert_eq!(end.as_deref(), Some("length"), "{text}");
     assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
     for part in [
-        "answers: 1 answers under way",
+        "answers: 1 answer under way",
         "POST /v1/chat/completions",
         "runtime: ",
     ] {
@@ -210,6 +210,13 @@ fn real_model_stream_is_ended_by_its_requests_name() {
 fn real_model_answer_goes_on_while_its_server_drains_and_says_so() {
     let server = Server::real(Home::new(), &[]);
     let answer = begun(&server, TOKENS);
+    for part in ["gateway", "lane_supervisor"] {
+        let would = server.say(&["restart", part, "--dry-run"]);
+        let told = would.ends_with("; 1 answer under way may end with it\n");
+        assert!(told, "{would}");
+    }
+    let would = server.say(&["restart", "model_host", "--dry-run"]);
+    assert!(!would.contains("answer"), "{would}");
     let would = server.say(&["drain", "--dry-run"]);
     assert_eq!(would, "would take nothing new; 1 answer goes on\n");
     let said = server.say(&["drain"]);

@@ -156,8 +156,10 @@ async fn what_is_stopped_is_down_until_it_is_started() {
     };
     assert!(ask(client, &stop).await.done);
     let status = ask(client, &Status {}).await;
-    // It was asked to: that is no illness.
+    // It was asked to: that is no illness, and is told all the same.
     assert_eq!(status.unwell, []);
+    assert_eq!(status.stopped, [format!("root/{actor}")]);
+    assert_eq!((status.paused.len(), status.ending), (0, None));
     assert_refused(
         client.ask(&stop, FOR_EVER).await,
         Code::Refused,

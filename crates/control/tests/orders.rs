@@ -129,6 +129,9 @@ async fn a_paused_actor_keeps_what_comes_until_it_is_resumed() {
     let dry = ask(client, &about!(Pause "model_host", dry)).await;
     assert!(!dry.done && dry.what.contains("would pause root/model_host"));
     assert!(ask(client, &about!(Pause "model_host")).await.done);
+    let status = ask(client, &Status {}).await;
+    assert_eq!((status.paused.len(), status.stopped.len()), (1, 0));
+    assert_eq!(status.paused[0], "root/model_host");
     let again = client.ask(&about!(Pause "model_host"), FOR_EVER).await;
     assert_refused(again, Code::Refused, "paused already");
     let models = scene.models.clone();

@@ -33,6 +33,7 @@ use testkit::scripted::{Answer, Control, ScriptedLoader};
 use tokio::sync::{mpsc, watch};
 use typing::Typing;
 
+pub const JOIN: &str = r#"{"op":"join","conversation":"c"}"#;
 pub const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Finds every model at once.
@@ -192,6 +193,14 @@ impl Stage {
             .say(&format!(r#"{{"op":"identify","user":"{user}"}}"#))
             .await;
         let ready = client.expect("ready").await;
+        (client, ready)
+    }
+
+    /// One that shows the conversation, too.
+    pub async fn viewer(&self, user: &str) -> (Client, Value) {
+        let (mut client, ready) = self.client(user).await;
+        client.say(JOIN).await;
+        client.expect("room").await;
         (client, ready)
     }
 

@@ -126,14 +126,25 @@ fn started(pid: i32) -> Option<String> {
     (state != "Z").then_some(started)
 }
 
+fn many(number: usize, what: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{s}")
+}
+
 /// One step, for people.
 fn line(ending: &Ending) -> String {
     let seconds = Duration::from_millis(ending.left_ms).as_secs_f32();
     let still = &ending.under_way;
     let what = match ending.phase {
         Phase::Draining => "nothing new is taken".to_owned(),
-        Phase::Answers => format!("{} answers under way, {seconds:.1} s left", still.len()),
-        Phase::Actors => format!("{} actors are to stop, {seconds:.1} s left", still.len()),
+        Phase::Answers => format!(
+            "{} under way, {seconds:.1} s left",
+            many(still.len(), "answer")
+        ),
+        Phase::Actors => format!(
+            "{} to stop, {seconds:.1} s left",
+            many(still.len(), "actor")
+        ),
         Phase::Runtime => "all actors have stopped".to_owned(),
     };
     let mut text = format!("{}: {what}", ending.phase.as_str());

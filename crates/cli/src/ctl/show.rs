@@ -66,13 +66,24 @@ pub(super) fn status(answer: &HostAnswer) -> Shown {
         answer.pid
     ));
     let well = match answer.unwell.len() {
-        0 => "all well".to_owned(),
+        0 if answer.stopped.is_empty() && answer.paused.is_empty() => "all well".to_owned(),
+        0 => "none unwell".to_owned(),
         some => format!("{some} unwell"),
     };
     let mut rows = vec![row([
         "actors".to_owned(),
         format!("{}, {well}", answer.actors),
     ])];
+    for (how, paths) in [("stopped", &answer.stopped), ("paused", &answer.paused)] {
+        if !paths.is_empty() {
+            let text = format!("by an order: {}", plain(&paths.join(", ")));
+            rows.push((vec![how.to_owned(), text], Some(AnsiColor::Yellow)));
+        }
+    }
+    if let Some(phase) = answer.ending {
+        let text = format!("in the phase {}", phase.as_str());
+        rows.push((vec!["ending".to_owned(), text], Some(AnsiColor::Yellow)));
+    }
     if let Some(memory) = &answer.memory {
         let text = format!(
             "{} leased of {}, {} available; pressure {} by {}, {} waiting",

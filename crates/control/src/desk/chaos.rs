@@ -54,6 +54,12 @@ fn fault(wish: &act::Chaos) -> Result<Chaos, RpcError> {
         let what = format!("{field} = is not accepted here: only {of} takes it");
         Err(RpcError::new(Code::Params, what))
     };
+    for (field, value) in [("for_ms", wish.for_ms), ("delay_ms", wish.delay_ms)] {
+        if value == Some(0) {
+            let what = format!("{field} = 0 is not accepted: use at least 1 millisecond");
+            return Err(RpcError::new(Code::Params, what));
+        }
+    }
     let lasts = Duration::from_millis(wish.for_ms.unwrap_or(LASTS_MS));
     match wish.fault {
         Fault::Crash if wish.for_ms.is_some() => idle("for_ms", "stall or slow"),
@@ -82,10 +88,10 @@ mod tests {
                 Chaos::Stall { lasts: seconds(10) },
             ),
             (
-                r#"{"actor":"a","fault":"slow","delay_ms":7,"for_ms":0}"#,
+                r#"{"actor":"a","fault":"slow","delay_ms":7,"for_ms":9}"#,
                 Chaos::Slow {
                     delay: ms(7),
-                    lasts: ms(0),
+                    lasts: ms(9),
                 },
             ),
         ] {
@@ -95,6 +101,11 @@ mod tests {
             (r#"{"actor":"a","fault":"crash","for_ms":1}"#, "for_ms"),
             (r#"{"actor":"a","fault":"crash","delay_ms":1}"#, "delay_ms"),
             (r#"{"actor":"a","fault":"stall","delay_ms":1}"#, "delay_ms"),
+            (
+                r#"{"actor":"a","fault":"slow","delay_ms":0}"#,
+                "delay_ms = 0",
+            ),
+            (r#"{"actor":"a","fault":"stall","for_ms":0}"#, "for_ms = 0"),
         ] {
             let error = of(text).unwrap_err();
             assert!(error.message.contains(field), "{error}");

@@ -2,6 +2,7 @@
 
 use conversation_store::client;
 use conversation_store::messages::{LISTED, ListConversations, ReadControlLog};
+use supervision::{ChildInfo, DownReason, Topology};
 
 use super::parts::{find, is_below};
 use super::present::Present;
@@ -36,6 +37,9 @@ impl Desk {
             uptime_ms: convert::ms(self.began.elapsed()),
             actors: topology.nodes().count(),
             unwell: topology.unhealthy().map(convert::actor).collect(),
+            stopped: paths(&topology, |one| one.down == Some(DownReason::Stopped)),
+            paused: paths(&topology, |one| one.paused),
+            ending: self.deps.ending.borrow().as_ref().map(|at| at.phase),
             memory: memory.as_ref().map(convert::memory),
             models: models.as_ref().map(convert::load),
             threads,
@@ -169,4 +173,10 @@ pub(super) fn within(field: &str, value: usize, most: usize) -> Result<usize, Rp
     }
     let what = format!("{field} = {value} is not accepted: use a whole number from 1 to {most}");
     Err(RpcError::new(Code::Params, what))
+}
+
+fn paths(topology: &Topology, which: impl Fn(&ChildInfo) -> bool) -> Vec<String> {
+    let nodes = topology.nodes().map(|node| &node.info);
+    let meant = nodes.filter(|info| which(info));
+    meant.map(|info| info.child.to_string()).collect()
 }

@@ -2,19 +2,24 @@
 
 use std::time::Duration;
 
+use model_host::LANE_SUPERVISOR_ID;
 use supervision::{
     Administration, Affected, ChildInfo, ChildState, Fate, Impact, Intervention, Started,
 };
 
 use super::parts::find;
 use super::{Desk, LOOK, Who, done, would};
-use crate::convert::refused;
+use crate::convert::{load, refused};
 use crate::protocol::act::Acted;
+use crate::protocol::events::is_under;
 use crate::protocol::rpc::{Code, RpcError};
 use crate::server::CHILD_ID;
 
 /// How long an order may take: an actor may finish its message, stop and start for half a minute each.
 const ORDER: Duration = Duration::from_secs(90);
+
+/// Who takes requests, as the tree calls it.
+const GATEWAY: &str = "gateway";
 
 /// Who is meant by an order, and whom it would concern.
 struct Target {
@@ -59,16 +64,19 @@ impl Desk {
     ) -> Result<Acted, RpcError> {
         let target = self.target(actor, Intervention::Restart).await?;
         let (path, with) = (&target.path, target.company());
+        let answers = self.answers_ended(path).await;
         if dry_run {
             let queued = target.info.depth;
             let ended = ended(&target.impact.affected);
             return Ok(would(format!(
-                "would stop {path}{with}, and start it again; {queued} messages wait, and are kept{ended}"
+                "would stop {path}{with}, and start it again; {queued} messages wait, and are kept{ended}{answers}"
             )));
         }
         let started = self.orders(who).restart(path, ORDER).await;
         Ok(match started.map_err(|error| refused(&error))? {
-            Started::Running => done(format!("{path}{with} was stopped and started again")),
+            Started::Running => done(format!(
+                "{path}{with} was stopped and started again{answers}"
+            )),
             Started::Ignored => done(format!("{path} decided that it is not wanted any more")),
         })
     }
@@ -84,15 +92,18 @@ impl Desk {
         if target.info.state == ChildState::Down {
             return target.refuse("is down already");
         }
+        let answers = self.answers_ended(path).await;
         if dry_run {
             let queued = target.info.depth;
             return Ok(would(format!(
-                "would stop {path}{with}, until it is started; {queued} messages wait, and would be handled first"
+                "would stop {path}{with}, until it is started; {queued} messages wait, and would be handled first{answers}"
             )));
         }
         let stopped = self.orders(who).stop(path, ORDER).await;
         stopped.map_err(|error| refused(&error))?;
-        Ok(done(format!("{path}{with} is stopped until it is started")))
+        Ok(done(format!(
+            "{path}{with} is stopped until it is started{answers}"
+        )))
     }
 
     pub(super) async fn start(
@@ -183,6 +194,26 @@ impl Desk {
         };
         ordered.map_err(|error| refused(&error))?;
         Ok(done(format!("{path} {order}d: {what}")))
+    }
+
+    /// The answers under way that end with this actor, if any do: those that it carries itself. A crash of a lane, or an order to
+    /// the model host, ends none.
+    async fn answers_ended(&self, path: &str) -> String {
+        let own = |id: &str| self.deps.tree.child().join(&id.into());
+        let lanes = own(LANE_SUPERVISOR_ID);
+        let under_way = if path == own(GATEWAY).as_str() {
+            self.deps.edge.as_ref().map_or(0, |edge| edge.under_way())
+        } else if is_under(path, lanes.as_str()) {
+            let asked = self.deps.models.ask(model_host::Status, LOOK).await;
+            asked.map_or(0, |status| load(&status).answering)
+        } else {
+            0
+        };
+        match under_way {
+            0 => String::new(),
+            1 => "; 1 answer under way may end with it".to_owned(),
+            many => format!("; up to {many} answers under way end with it"),
+        }
     }
 
     /// Who is meant, if this may be done to them.

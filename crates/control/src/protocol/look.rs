@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::ending::Phase;
+
 /// Asks how the host is, at a glance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +26,12 @@ pub struct HostAnswer {
     pub actors: usize,
     /// Those that are neither up nor quietly down.
     pub unwell: Vec<Actor>,
+    /// Those that were stopped by an order, and wait to be started.
+    pub stopped: Vec<String>,
+    /// Those whose queue waits until they are resumed.
+    pub paused: Vec<String>,
+    /// How far the end of the server is, once it has begun.
+    pub ending: Option<Phase>,
     /// Memory; absent if the governor does not answer.
     pub memory: Option<Memory>,
     /// Models; absent if the model host does not answer.
