@@ -7,7 +7,7 @@
     reason = "helpers of tests"
 )]
 
-mod support;
+use crate::support;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -7,7 +7,7 @@
     reason = "helpers of tests"
 )]
 
-mod support;
+use crate::support;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

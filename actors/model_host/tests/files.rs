@@ -8,7 +8,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
-mod common;
+use crate::common;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

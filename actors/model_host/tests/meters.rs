@@ -7,7 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
-mod common;
+use crate::common;
 
 use common::{Setting, hear, request};
 use telemetry::Metrics;

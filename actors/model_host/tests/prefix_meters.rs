@@ -7,7 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
-mod common;
+use crate::common;
 
 use common::{DEADLINE, Setting, hear, request};
 use domain::{Bytes, Prompt};

@@ -7,7 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
-mod common;
+use crate::common;
 
 use std::fmt::Debug;
 use std::path::PathBuf;

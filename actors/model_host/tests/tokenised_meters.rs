@@ -6,7 +6,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
-mod common;
+use crate::common;
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
-mod common;
+use crate::common;
 
 use common::{Setting, hear, request, user};
 use domain::{

@@ -7,7 +7,7 @@
     reason = "a broken fixture should fail the test at once"
 )]
 
-mod common;
+use crate::common;
 
 use inference::fixture::TinyModel;
 

@@ -8,7 +8,7 @@
     reason = "a broken fixture should fail the test at once"
 )]
 
-mod common;
+use crate::common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

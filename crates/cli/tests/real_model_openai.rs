@@ -9,9 +9,8 @@
     reason = "a test stops at the first surprise"
 )]
 
-mod common;
-#[path = "common/server.rs"]
-mod server;
+use crate::common;
+use crate::server;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -7,9 +7,8 @@
     reason = "a broken fixture should fail the test at once"
 )]
 
-mod common;
-#[path = "common/server.rs"]
-mod server;
+use crate::common;
+use crate::server;
 
 use std::fs;
 use std::io::{Read, Write};

@@ -11,9 +11,8 @@
     reason = "no runtime and no paused clock here: real processes take real time"
 )]
 
-mod common;
-#[path = "common/server.rs"]
-mod server;
+use crate::common;
+use crate::server;
 
 use std::cell::Cell;
 use std::process::Command;

@@ -6,7 +6,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
-mod support;
+use crate::support;
 
 use paraphym_control::protocol::act::{
     Change, Chaos, ConfigSet, Fault, Pause, Restart, Resume, Shutdown, Start, Stop,

@@ -5,7 +5,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
-mod support;
+use crate::support;
 
 use paraphym_control::protocol::act::{Acted, Change, ConfigSet};
 use paraphym_control::protocol::look::ConfigGet;

@@ -1,7 +1,7 @@
 //! How control itself goes when all of the server ends: after the last word.
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-mod support;
+use crate::support;
 
 use paraphym_control::News;
 use paraphym_control::protocol::ending::{Ending, Phase};

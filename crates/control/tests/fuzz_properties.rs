@@ -7,8 +7,6 @@
     reason = "a test stops at the first surprise"
 )]
 
-extern crate paraphym_control as control;
-
 #[path = "../fuzz/properties.rs"]
 mod properties;
 #[path = "../../gateway/tests/support/seeds.rs"]

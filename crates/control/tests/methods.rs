@@ -7,7 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

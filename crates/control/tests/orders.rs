@@ -11,7 +11,7 @@
     reason = "whoever reads an answer here is nobody's child"
 )]
 
-mod support;
+use crate::support;
 
 use domain::{ContextPolicy, ConversationId, GenerationEvent, Prompt, RequestId, Sampling};
 use futures_util::StreamExt;

@@ -1,7 +1,7 @@
 //! What ends an answer that its reader still waits for: `POST /v1/requests/{id}/cancel`, by either of its names.
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-mod support;
+use crate::support;
 
 use std::net::SocketAddr;
 

@@ -6,7 +6,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
-mod support;
+use crate::support;
 
 use support::{CREATED, FOR_EVER, Response, Scene, exchange, hello, open, post_to, read_until};
 use testkit::scripted::Answer;

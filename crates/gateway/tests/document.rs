@@ -1,6 +1,6 @@
 //! `GET /openapi.json` over real loopback sockets: what it describes is served, and what it does not is not.
 
-mod support;
+use crate::support;
 
 use support::{Scene, exchange, get, hello, post_to};
 

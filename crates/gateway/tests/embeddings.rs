@@ -6,7 +6,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
-mod support;
+use crate::support;
 
 use serde_json::Value;
 use support::{FOR_EVER, Response, Scene, exchange, get, hello, open, post_to};

@@ -8,8 +8,6 @@
     reason = "a test stops at the first surprise"
 )]
 
-extern crate paraphym_gateway as gateway;
-
 #[path = "../fuzz/properties.rs"]
 mod properties;
 #[path = "support/seeds.rs"]

@@ -1,7 +1,7 @@
 //! The gateway over real loopback sockets, with a scripted model behind it. Real time passes here, but nothing measures
 //! it: limits in time are made so short, or so long, that only their outcome shows.
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

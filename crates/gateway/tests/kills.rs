@@ -9,7 +9,7 @@
     reason = "a test stops at the first surprise"
 )]
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What an operator sees of requests by path: the patterns of what is served, and one label for all else.
 #![allow(clippy::panic, reason = "a helper that fails fails its test")]
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! Who leaves, and what then stops: clients that hang up, clients that fall silent, a server that is told to end. Over
 //! real loopback sockets; a gate in the scripted model holds an answer where a test wants it.
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@
     reason = "a broken fixture should fail the test at once"
 )]
 
-mod support;
+use crate::support;
 
 use std::sync::Arc;
 

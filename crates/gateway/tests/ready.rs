@@ -1,7 +1,7 @@
 //! When the server says that it is not ready, why, and how soon: parts that are unwell or hang, and an ending that has
 //! begun, in which running answers finish and nothing new is taken.
 
-mod support;
+use crate::support;
 
 use std::sync::Arc;
 use std::time::Duration;

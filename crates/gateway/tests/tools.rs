@@ -5,7 +5,7 @@
     reason = "a test stops at the first surprise"
 )]
 
-mod support;
+use crate::support;
 
 use serde_json::{Value, json};
 use support::{Scene, chat};

@@ -8,7 +8,7 @@
     reason = "a test stops at the first surprise"
 )]
 
-mod support;
+use crate::support;
 
 use support::{FOR_EVER, Scene, ask, exchange, get, hello, open, post, read_until};
 use testkit::spans::{Logged, Spans};

@@ -9,7 +9,7 @@
     reason = "a test stops at the first surprise, and its figures are worth reading"
 )]
 
-mod support;
+use crate::support;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;

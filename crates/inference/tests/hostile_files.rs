@@ -7,7 +7,7 @@
     reason = "tests may fail loudly, and tables may be long"
 )]
 
-mod support;
+use crate::support;
 
 use std::ops::ControlFlow;
 

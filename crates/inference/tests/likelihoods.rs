@@ -6,7 +6,7 @@
     reason = "tests may fail loudly"
 )]
 
-mod support;
+use crate::support;
 
 use domain::Sampling;
 use engine::{Engine, Likelihood, SequenceId, TokenId};

@@ -5,7 +5,7 @@
     reason = "tests may fail loudly"
 )]
 
-mod support;
+use crate::support;
 
 use domain::{Bytes, Sampling};
 use engine::{Beginning, Engine, PrefixId, SequenceId, StepError, TokenId};

@@ -8,7 +8,7 @@
     reason = "tests may fail loudly, and their figures are worth reading"
 )]
 
-mod support;
+use crate::support;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;

@@ -5,7 +5,7 @@
     reason = "tests may fail loudly"
 )]
 
-mod support;
+use crate::support;
 
 use domain::Message;
 use engine::{TextCodec, TokenId};

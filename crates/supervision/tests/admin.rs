@@ -1,8 +1,6 @@
 //! OTP's administration at run time, and its answers.
 
-extern crate paraphym_supervision as supervision;
-
-mod common;
+use crate::common;
 
 use std::sync::atomic::Ordering;
 

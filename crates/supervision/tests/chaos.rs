@@ -1,8 +1,6 @@
 //! Faults on purpose: they look like real ones to everybody else.
 
-extern crate paraphym_supervision as supervision;
-
-mod common;
+use crate::common;
 
 use common::*;
 use supervision::{

@@ -1,8 +1,6 @@
 //! Children started at run time: admin commands, idle stops, successors, and nothing left behind.
 
-extern crate paraphym_supervision as supervision;
-
-mod common;
+use crate::common;
 
 use common::*;
 use supervision::kameo::actor::{Actor, ActorRef};

@@ -1,8 +1,6 @@
 //! What an actor has inside: its alarm, its private messages, and word of a stop.
 
-extern crate paraphym_supervision as supervision;
-
-mod common;
+use crate::common;
 
 use common::*;
 use supervision::kameo::actor::{Actor, ActorRef};

@@ -1,8 +1,6 @@
 //! A crash restarts all siblings: all are stopped in reverse, then all are started in order.
 
-extern crate paraphym_supervision as supervision;
-
-mod common;
+use crate::common;
 
 use std::sync::atomic::Ordering;
 

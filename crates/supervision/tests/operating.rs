@@ -1,8 +1,6 @@
 //! What operators do to a running tree, by path.
 
-extern crate paraphym_supervision as supervision;
-
-mod common;
+use crate::common;
 
 use common::four::Four;
 use common::*;

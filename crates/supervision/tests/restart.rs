@@ -7,9 +7,7 @@
     reason = "a helper that fails fails its test"
 )]
 
-extern crate paraphym_supervision as supervision;
-
-mod common;
+use crate::common;
 
 use std::time::Duration;
 

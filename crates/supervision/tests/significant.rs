@@ -1,8 +1,6 @@
 //! Automatic shutdown: the end of significant children, by themselves and for good, is the end of their supervisor.
 
-extern crate paraphym_supervision as supervision;
-
-mod common;
+use crate::common;
 
 use common::*;
 use supervision::{

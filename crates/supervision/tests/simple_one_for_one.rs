@@ -1,8 +1,6 @@
 //! Children of a template: started, found and stopped by id at run time, in no order, with nothing left behind.
 
-extern crate paraphym_supervision as supervision;
-
-mod common;
+use crate::common;
 
 use common::*;
 use supervision::{

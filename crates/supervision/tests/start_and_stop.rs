@@ -1,8 +1,6 @@
 //! A tree starts in order, each child awaited, and stops in reverse.
 
-extern crate paraphym_supervision as supervision;
-
-mod common;
+use crate::common;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,9 +8,7 @@
     reason = "a helper that fails fails its test"
 )]
 
-extern crate paraphym_supervision as supervision;
-
-mod common;
+use crate::common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

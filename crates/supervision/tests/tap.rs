@@ -1,8 +1,6 @@
 //! A look at the messages of one actor: what is shown, and that it ends by itself.
 
-extern crate paraphym_supervision as supervision;
-
-mod common;
+use crate::common;
 
 use common::*;
 use supervision::{

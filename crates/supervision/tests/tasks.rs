@@ -1,8 +1,6 @@
 //! Children that are plain async functions.
 
-extern crate paraphym_supervision as supervision;
-
-mod common;
+use crate::common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,8 +1,6 @@
 //! Races that only real threads have. No time is measured here, and nothing sleeps.
 
-extern crate paraphym_supervision as supervision;
-
-mod common;
+use crate::common;
 
 use common::*;
 use supervision::{AskError, ChildSpec};

@@ -6,9 +6,7 @@
     reason = "a test stops at the first surprise"
 )]
 
-extern crate paraphym_supervision as supervision;
-
-mod common;
+use crate::common;
 
 use common::*;
 use supervision::kameo::actor::{Actor, ActorRef};

@@ -3,6 +3,7 @@
 //! Each rule is a function from what was read to breaches. No rule reads a file, so each is tested on made-up sources.
 
 mod attributes;
+mod binaries;
 mod breach;
 mod code;
 mod cores;
@@ -37,6 +38,7 @@ pub(crate) fn tidy(workspace: &Metadata) -> Result<(), String> {
     breaches.extend(top_level::check(
         &source::top_level(root).map_err(|error| error.to_string())?,
     ));
+    breaches.extend(binaries::check(&sources));
     breaches.extend(stops::check(&sources));
     breaches.extend(promises::check(&sources));
     breaches.extend(defects::check(&sources));

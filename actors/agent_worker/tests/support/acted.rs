@@ -4,9 +4,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    dead_code,
     unreachable_pub,
-    reason = "helpers of tests; not every test file uses all of them"
+    reason = "helpers of tests: what is broken should fail the test at once"
 )]
 
 use std::collections::VecDeque;
@@ -28,7 +27,7 @@ use paraphym_agent_worker::tool_rack::ToolRack;
 use paraphym_agent_worker::{Agents, Approvals, Config, ToolFilter, TurnSettings, TurnStream};
 use serde_json::Value;
 use supervision::{Events, Handle, RootHandle, SupervisorSpec, start_root};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use toolbox::{Tool, ToolContext, ToolError, ToolFuture, ToolOutput, Toolbox};
 
 /// What the model says to one request; the number of the script's line is the number of results and answers it is shown of
@@ -175,7 +174,6 @@ pub enum Does {
 pub struct Played {
     spec: ToolSpec,
     does: Does,
-    read_only: bool,
     idempotent: bool,
     pub counts: Arc<Counts>,
 }
@@ -200,7 +198,6 @@ impl Played {
                 parameters: Arc::from(r#"{"type":"object"}"#),
             },
             does,
-            read_only: false,
             idempotent: false,
             counts: Arc::default(),
         }
@@ -213,11 +210,6 @@ impl Played {
 
     pub fn idempotent(mut self) -> Self {
         self.idempotent = true;
-        self
-    }
-
-    pub fn read_only(mut self) -> Self {
-        self.read_only = true;
         self
     }
 }
@@ -262,18 +254,17 @@ impl Tool for Played {
     }
 
     fn is_read_only(&self) -> bool {
-        self.read_only
+        false
     }
 
     fn is_idempotent(&self) -> bool {
-        self.idempotent || self.read_only
+        self.idempotent
     }
 }
 
 pub struct Play {
     pub agents: Agents,
     pub script: Script,
-    pub workers: paraphym_agent_worker::Workers,
     pub store: Option<Handle<ConversationStore>>,
     pub root: RootHandle,
 }
@@ -320,7 +311,7 @@ impl Play {
                 .map(|tool| Arc::new(tool) as Arc<dyn Tool>),
         )
         .unwrap();
-        let mut agents = Agents::answered_by(workers.clone(), Arc::new(script.clone()), config)
+        let mut agents = Agents::answered_by(workers, Arc::new(script.clone()), config)
             .with_tools(ToolRack::new(toolbox, Vec::new()));
         if let Some(store) = &store {
             agents = agents.with_store(store.clone(), Arc::new(move || epoch));
@@ -330,7 +321,6 @@ impl Play {
         Self {
             agents,
             script,
-            workers,
             store,
             root,
         }
@@ -397,9 +387,4 @@ pub fn text(events: &[TurnEvent]) -> String {
         _ => None,
     });
     texts.collect()
-}
-
-/// A place to wait at.
-pub fn gate() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(0))
 }

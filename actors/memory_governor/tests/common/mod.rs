@@ -1,10 +1,9 @@
 //! A governor in a tree, and a machine whose files and stalls the test writes.
 #![allow(
-    dead_code,
     unreachable_pub,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "each test binary uses a part of it; a test may stop at the first surprise"
+    reason = "a test may stop at the first surprise"
 )]
 
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@
     clippy::must_use_candidate,
     clippy::return_self_not_must_use,
     clippy::new_without_default,
-    reason = "each test binary uses a part of it; a broken fixture should fail the test at once"
+    reason = "a broken fixture should fail the test at once; another test binary shares it, and uses a part"
 )]
 
 use std::ffi::OsString;

@@ -1,8 +1,8 @@
 //! A server of the built binary in a home of its own. It ends with its test, whatever becomes of that.
 #![allow(
-    dead_code,
     unreachable_pub,
-    reason = "each test binary uses a part of it"
+    clippy::unwrap_used,
+    reason = "a broken fixture should fail the test at once"
 )]
 
 use std::fs::{self, File};

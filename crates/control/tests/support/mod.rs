@@ -4,9 +4,8 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    dead_code,
     unreachable_pub,
-    reason = "helpers of tests; not every test file uses all of them"
+    reason = "helpers of tests: what is broken should fail the test at once"
 )]
 
 use std::io;

@@ -7,7 +7,7 @@
     clippy::panic,
     dead_code,
     unreachable_pub,
-    reason = "helpers of tests; not every test file uses all of them"
+    reason = "helpers of tests: what is broken should fail the test at once; the benches and another test binary share it, each using a part"
 )]
 
 pub mod chance;
@@ -352,22 +352,6 @@ impl Scene {
                 .map(|model| model.waiting)
                 .sum::<usize>()
                 == waiting
-            {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// Until the model host has so many requests, answered or waiting.
-    pub async fn wait_until_accepted(&self, requests: usize) {
-        loop {
-            let status = self.host.ask(Status, Duration::from_secs(5)).await.unwrap();
-            let models = status.models.iter();
-            if models
-                .map(|model| model.active + model.waiting)
-                .sum::<usize>()
-                == requests
             {
                 return;
             }

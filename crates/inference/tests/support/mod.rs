@@ -1,10 +1,9 @@
 //! What the tests of this crate share: tiny models in temporary folders, and steps in few words.
 #![allow(
-    dead_code,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "each test uses some of it, and may fail loudly"
+    reason = "a test may stop at the first surprise"
 )]
 
 use std::ops::ControlFlow;

@@ -1,13 +1,12 @@
 //! One actor for all behaviour tests: it notes what happens to it and does what the test says.
 
 #![allow(
-    dead_code,
     unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "shared by several test files, each using a part; a helper that fails fails its test"
+    reason = "a helper that fails fails its test"
 )]
 
 pub mod four;

@@ -1,0 +1,21 @@
+//! The built binary, used as people use it: one file an idea, one binary, so that all is linked once.
+
+mod agents;
+mod audit_log;
+mod commands;
+mod common;
+mod config;
+mod config_dry_run;
+mod ctl;
+mod ending;
+mod history;
+mod logs;
+mod real_model;
+mod real_model_goes_on;
+mod real_model_openai;
+mod real_model_steered;
+#[path = "common/server.rs"]
+mod server;
+mod squeeze;
+mod token;
+mod top;

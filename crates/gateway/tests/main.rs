@@ -1,0 +1,23 @@
+//! The gateway over real sockets: one file an idea, one binary, so that all is linked once.
+
+extern crate paraphym_gateway as gateway;
+
+mod access;
+mod bad_clients;
+mod cancelling;
+mod completions;
+mod document;
+mod embeddings;
+mod fuzz_properties;
+mod http;
+mod kills;
+mod labels;
+mod leaving;
+mod memory_of_slow_readers;
+mod operating;
+mod ready;
+mod scrape;
+mod sixty_four_streams;
+mod support;
+mod tools;
+mod turns;

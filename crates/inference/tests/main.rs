@@ -1,0 +1,14 @@
+//! The engine, seen from outside: one file an idea, one binary, so that all is linked once.
+
+mod batching;
+mod bert;
+mod footprint;
+mod golden;
+mod hostile_files;
+mod likelihoods;
+mod pieces;
+mod prefixes;
+mod reference;
+mod structured;
+mod support;
+mod text;
