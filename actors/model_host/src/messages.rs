@@ -336,3 +336,17 @@ pub enum ModelState {
     /// Being stopped.
     Stopping,
 }
+
+impl ModelState {
+    /// Of one that is not tried for now: what was wrong, and when it is tried again, in words.
+    pub fn refusing(&self) -> Option<String> {
+        let (Self::LoadFailed { reason, retry_in } | Self::CircuitOpen { reason, retry_in }) = self
+        else {
+            return None;
+        };
+        Some(match retry_in.as_secs_f64().ceil() {
+            0.0 => format!("{reason}; the next request tries it again"),
+            seconds => format!("{reason}; the next try is due in {seconds} s"),
+        })
+    }
+}

@@ -182,7 +182,9 @@ pub(crate) fn failure(error: ClientError) -> Failure {
 fn refusal(refused: &RpcError) -> Failure {
     let hint = match refused.kind() {
         Some(Code::Params) => return Failure::usage(refused, "--help tells what each verb takes"),
-        Some(Code::Unavailable) => "`paraphym ctl tree` shows how it is; try again",
+        Some(Code::Unavailable) => {
+            "`paraphym ctl tree` shows how it is: `start` what was stopped, or try again"
+        }
         Some(Code::Method | Code::Protocol) => {
             "the server is of another version: `paraphym ctl status` tells which"
         }

@@ -11,6 +11,7 @@ mod choices;
 mod config;
 mod ctl;
 mod doctor;
+mod echo;
 mod equip;
 mod failure;
 mod fetch;

@@ -14,8 +14,10 @@ use paraphym_candle::signals::{Signal, Signals};
 use paraphym_candle::{Builder, DEFAULT_MODEL, NoAgent, Paraphym, Runtime};
 
 use telemetry::LogControl;
+use tokio::time::Instant;
 
 use crate::args::{Choices, Machine};
+use crate::echo::Echo;
 use crate::failure::Failure;
 use crate::out::{Out, note};
 use crate::presses::{Meaning, Presses};
@@ -31,6 +33,7 @@ pub(crate) struct Stage {
     pub(crate) out: Out,
     pub(crate) signals: Signals,
     pub(crate) presses: Presses,
+    echo: Echo,
     pub(crate) machine: Machine,
     /// The last ending left something undone.
     pub(crate) left_undone: bool,
@@ -80,6 +83,7 @@ impl Stage {
             out: Out::new(),
             signals,
             presses: Presses::default(),
+            echo: Echo::default(),
             machine,
             left_undone: false,
             settings,
@@ -176,7 +180,10 @@ impl Stage {
     /// A signal that ends the command.
     pub(crate) fn meaning_of(&mut self, signal: Signal) -> Failure {
         match signal {
-            Signal::Terminate => Failure::Terminated,
+            Signal::Terminate => {
+                self.echo.heard(Instant::now());
+                Failure::Terminated
+            }
             Signal::HangUp => Failure::HungUp,
             Signal::Interrupt { .. } => {
                 if self.presses.press() == Meaning::Leave {
@@ -206,9 +213,10 @@ impl Stage {
                 tokio::select! {
                     report = &mut stop => break report,
                     signal = self.signals.next() => {
+                        let is_echo = signal == Signal::Terminate && self.echo.repeats(Instant::now());
                         self.meaning_of(signal);
                         // A closed terminal may say so twice: once the kernel, once the shell.
-                        if signal != Signal::HangUp {
+                        if signal != Signal::HangUp && !is_echo {
                             note("in a hurry: answers are cut off, and the actors have a second");
                             host.hurry();
                         }

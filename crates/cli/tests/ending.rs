@@ -185,10 +185,15 @@ fn a_server_that_is_killed_is_not_taken_for_finished() {
 #[test]
 fn a_second_signal_cuts_off_what_the_first_one_waits_for_and_a_third_leaves_at_once() {
     let mut server = stalled();
+    // As GNU `timeout` says it.
+    server.signal(Signal::TERM);
     server.signal(Signal::TERM);
     server.hear("phase=\"actors\"");
-    server.signal(Signal::TERM);
+    server.insist();
     server.hear("in a hurry");
+    let said = server.said();
+    let hurries = said.matches("in a hurry").count();
+    assert_eq!(hurries, 1, "twice at once is once: {said}");
     let (code, killed) = killed(server);
     assert_eq!(code, Some(4));
     assert!(killed.contains(&GOVERNOR.to_owned()), "{killed:?}");

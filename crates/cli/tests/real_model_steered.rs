@@ -172,7 +172,7 @@ fn real_model_answers_to_one_who_never_reads_and_a_second_signal_ends_it() {
     let answer = begun(&server, 8000);
     server.signal(rustix::process::Signal::TERM);
     server.hear("phase=\"answers\"");
-    server.signal(rustix::process::Signal::TERM);
+    server.insist();
     server.hear("in a hurry");
     let (code, log) = server.ended();
     assert_eq!(code, Some(4), "{log}");

@@ -276,10 +276,6 @@ pub(crate) fn model(status: &ModelStatus, leases: usize) -> Model {
 }
 
 fn state(state: &ModelState) -> (&'static str, Option<String>) {
-    let again = |reason: &str, time: &Duration| {
-        let text = format!("{reason}; the next try is due in {} s", time.as_secs());
-        Some(text)
-    };
     match state {
         ModelState::Unloaded => ("unloaded", None),
         ModelState::Loading { fraction } => (
@@ -287,8 +283,8 @@ fn state(state: &ModelState) -> (&'static str, Option<String>) {
             Some(format!("{:.0} %", f64::from(*fraction) * 100.0)),
         ),
         ModelState::Ready => ("ready", None),
-        ModelState::LoadFailed { reason, retry_in } => ("load_failed", again(reason, retry_in)),
-        ModelState::CircuitOpen { reason, retry_in } => ("circuit_open", again(reason, retry_in)),
+        ModelState::LoadFailed { .. } => ("load_failed", state.refusing()),
+        ModelState::CircuitOpen { .. } => ("circuit_open", state.refusing()),
         ModelState::Stuck { elapsed } => {
             let text = format!("no progress for {} s", elapsed.as_secs());
             ("stuck", Some(text))

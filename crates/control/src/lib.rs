@@ -19,6 +19,7 @@ mod loud;
 mod past;
 pub mod place;
 pub mod protocol;
+mod seats;
 mod server;
 pub mod session;
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use supervision::{ChildSpec, Shutdown, TaskContext, TaskError};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Duration, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +16,7 @@ use crate::desk::Desk;
 use crate::place::{Place, PlaceError, own_uid};
 use crate::protocol::ending::Ending;
 use crate::protocol::rpc::{self, Code, RpcError};
+use crate::seats::Seats;
 
 /// The child's name.
 pub const CHILD_ID: &str = "control";
@@ -49,7 +49,7 @@ async fn serve(
     };
     context.ready();
     let mut connections = Connections {
-        seats: Arc::new(Semaphore::new(config.limits.connections)),
+        seats: Seats::new(config.limits.connections),
         started_ms: unix_ms((desk.deps.clock)()),
         desk: Arc::clone(&desk),
         config,
@@ -88,7 +88,7 @@ async fn keep_quiet(desk: &Desk) {
 struct Connections {
     config: ControlConfig,
     desk: Arc<Desk>,
-    seats: Arc<Semaphore>,
+    seats: Seats,
     started_ms: i64,
     closing: CancellationToken,
     tasks: JoinSet<()>,
@@ -120,12 +120,13 @@ impl Connections {
                 return;
             }
         };
-        let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() else {
-            let most = self.config.limits.connections;
-            let what = format!("{most} connections are open: close one of them");
-            self.tasks
-                .spawn(sent_away(stream, RpcError::new(Code::Busy, what)));
-            return;
+        let seat = match self.seats.sit(peer.pid) {
+            Ok(seat) => seat,
+            Err(full) => {
+                let why = RpcError::new(Code::Busy, full);
+                self.tasks.spawn(sent_away(stream, why));
+                return;
+            }
         };
         let connection = Connection::new(&self.config, &self.desk, peer, self.started_ms);
         let closing = self.closing.clone();

@@ -262,8 +262,16 @@ async fn a_fault_on_purpose_is_one_and_the_tree_mends_it() {
         dry_run: false,
     };
     let refused = client.ask(&chaos, FOR_EVER).await;
-    assert_refused(refused, Code::Params, "lasts");
+    assert_refused(
+        refused,
+        Code::Params,
+        "for_ms = 600001 is not accepted: use 1 to 600000",
+    );
     chaos.for_ms = Some(600_000);
+    chaos.actor = String::new();
+    let refused = client.ask(&chaos, FOR_EVER).await;
+    assert_refused(refused, Code::NotFound, r#"actor = "" is not in the tree"#);
+    chaos.actor = "memory_governor".to_owned();
     chaos.dry_run = true;
     let dry = ask(client, &chaos).await;
     assert!(

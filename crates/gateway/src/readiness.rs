@@ -65,13 +65,11 @@ impl Readiness {
             // A request waits for the load and is then answered.
             Some(ModelState::Loading { .. }) => Self::ready(model, "loading"),
             Some(ModelState::Unloaded) => Self::ready(model, "unloaded"),
-            Some(ModelState::LoadFailed { reason, retry_in }) => {
-                let reason = format!("{reason}; the next try is due in {} s", retry_in.as_secs());
-                Self::not(model, "load_failed", reason)
+            Some(state @ ModelState::LoadFailed { .. }) => {
+                Self::not(model, "load_failed", state.refusing().unwrap_or_default())
             }
-            Some(ModelState::CircuitOpen { reason, retry_in }) => {
-                let reason = format!("{reason}; the next try is due in {} s", retry_in.as_secs());
-                Self::not(model, "circuit_open", reason)
+            Some(state @ ModelState::CircuitOpen { .. }) => {
+                Self::not(model, "circuit_open", state.refusing().unwrap_or_default())
             }
             Some(ModelState::Stuck { elapsed }) => {
                 let reason = format!(

@@ -21,7 +21,7 @@ const STREAMS: u32 = 64;
 /// A second at 500 tokens a second.
 const TOKENS: u32 = 500;
 const STEP: Duration = Duration::from_millis(2);
-/// Steps that keep the pace: those of the answers, and as many as it takes until all have begun.
+/// Steps that keep the pace: those of the answers, and the few in which the last of them join.
 const STEPS: u64 = 700;
 
 #[tokio::test]
@@ -51,6 +51,8 @@ async fn sixty_four_streams_at_once_lose_and_reorder_nothing() {
         async move { (seed * 13, chat(address, &ask(&fields)).await) }
     });
     let pace = async {
+        // However late the last of them comes: until then the first step waits.
+        scene.wait_until_accepted(STREAMS as usize).await;
         let mut ticks = interval(STEP);
         for gate in gates {
             ticks.tick().await;

@@ -5,10 +5,6 @@ use std::time::Duration;
 
 use crate::admin::AdminError;
 
-/// The longest time a fault lasts: 10 min.
-const LONGEST: Duration = Duration::from_mins(10);
-/// The longest delay before one message: 10 s.
-const SLOWEST: Duration = Duration::from_secs(10);
 /// What an actor that stalls is shown to handle.
 pub(crate) const STALL: &str = "chaos stall";
 
@@ -34,20 +30,25 @@ pub enum Chaos {
 }
 
 impl Chaos {
+    /// The longest time a fault lasts: 10 min.
+    pub const LONGEST: Duration = Duration::from_mins(10);
+    /// The longest delay before one message: 10 s.
+    pub const SLOWEST: Duration = Duration::from_secs(10);
+
     pub(crate) fn check(&self) -> Result<(), AdminError> {
         let (lasts, delay) = match *self {
             Self::Crash => return Ok(()),
             Self::Stall { lasts } => (lasts, Duration::ZERO),
             Self::Slow { delay, lasts } => (lasts, delay),
         };
-        if lasts > LONGEST {
+        if lasts > Self::LONGEST {
             return Err(AdminError::Limit {
                 field: "lasts",
                 value: format!("{lasts:?}"),
                 allowed: "up to 10 min",
             });
         }
-        if delay > SLOWEST {
+        if delay > Self::SLOWEST {
             return Err(AdminError::Limit {
                 field: "delay",
                 value: format!("{delay:?}"),

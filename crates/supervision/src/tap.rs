@@ -37,6 +37,9 @@ impl Default for TapLimits {
 }
 
 impl TapLimits {
+    /// The longest look: 10 min.
+    pub const LONGEST: Duration = Duration::from_mins(10);
+
     pub(crate) fn check(&self) -> Result<(), AdminError> {
         let refuse = |field, value: String, allowed| {
             Err(AdminError::Limit {
@@ -45,8 +48,12 @@ impl TapLimits {
                 allowed,
             })
         };
-        if self.lasts.is_zero() || self.lasts > Duration::from_mins(10) {
-            return refuse("lasts", format!("{:?}", self.lasts), "up to 10 min");
+        if self.lasts.is_zero() || self.lasts > Self::LONGEST {
+            return refuse(
+                "lasts",
+                format!("{:?}", self.lasts),
+                "above 0, up to 10 min",
+            );
         }
         if !(1..=100_000).contains(&self.messages) {
             return refuse("messages", self.messages.to_string(), "1 to 100000");

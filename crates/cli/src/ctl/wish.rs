@@ -204,7 +204,14 @@ fn filter_of(words: &[String]) -> Result<Filter, Failure> {
 fn limit(what: Limited, value: &str, dry_run: bool) -> Result<Limit, Failure> {
     let (what, value) = match what {
         Limited::Memory if value == "off" => (act::Limited::Memory, None),
-        Limited::Memory => (act::Limited::Memory, Some(parse_size(value)?.0)),
+        Limited::Memory => {
+            let size = parse_size(value).map_err(|_| {
+                let what =
+                    format!("memory = {value} is not accepted: use a size such as 2GiB, or off");
+                Failure::usage(what, "off takes the limit away: then the machine bounds it")
+            })?;
+            (act::Limited::Memory, Some(size.0))
+        }
         Limited::Queue => {
             let hint = "so many requests may wait for each model";
             (act::Limited::Queue, Some(number("queue", value, hint)?))
@@ -345,7 +352,10 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_bad_usage() {
         for (line, part) in [
-            ("limit memory much", "much"),
+            (
+                "limit memory none",
+                "memory = none is not accepted: use a size such as 2GiB, or off",
+            ),
             ("limit queue many", "queue = many"),
             ("limit connections many", "connections = many"),
             ("log loud", "loud is no level"),

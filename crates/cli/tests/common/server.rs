@@ -23,6 +23,8 @@ use crate::common::{Home, Ran, signal};
 
 /// Between two looks at what a server has said.
 const GLANCE: Duration = Duration::from_millis(5);
+/// A little longer than two SIGTERMs may be apart that count as one.
+const INSISTENCE: Duration = Duration::from_millis(300);
 
 /// A process that ends with its test.
 pub struct Running(Child);
@@ -157,6 +159,12 @@ impl Server {
         signal(&self.child, what);
     }
 
+    /// SIGTERM once more, when that is not taken for the one before.
+    pub fn insist(&self) {
+        wait(INSISTENCE);
+        self.signal(Signal::TERM);
+    }
+
     /// Its status, once it has ended by itself, and all that it said.
     pub fn ended(mut self) -> (Option<i32>, String) {
         let status = self.child.wait().unwrap();
@@ -213,10 +221,14 @@ pub fn exchange(address: &str, head: &str, body: &str) -> String {
     whole
 }
 
-/// Waits a moment: nobody writes to that socket.
 fn glance() {
+    wait(GLANCE);
+}
+
+/// Waits: nobody writes to that socket.
+fn wait(time: Duration) {
     let (mut silent, _open) = UnixStream::pair().unwrap();
-    silent.set_read_timeout(Some(GLANCE)).unwrap();
+    silent.set_read_timeout(Some(time)).unwrap();
     let waited = silent.read(&mut [0]);
     assert!(waited.is_err(), "somebody wrote");
 }

@@ -36,6 +36,7 @@ impl Desk {
 
     /// Begins a look; whoever asked takes the messages.
     pub(crate) async fn tap(&self, wish: &tap::Tap, who: &Who) -> Result<Tap, RpcError> {
+        in_range("for_s", wish.for_s, TapLimits::LONGEST.as_secs().into())?;
         let usual = TapLimits::default();
         let limits = TapLimits {
             lasts: wish.for_s.map_or(usual.lasts, Duration::from_secs),
@@ -49,16 +50,27 @@ impl Desk {
     }
 }
 
+fn in_range(field: &str, value: Option<u64>, most: u128) -> Result<(), RpcError> {
+    match value {
+        Some(value) if value == 0 || u128::from(value) > most => {
+            let what = format!("{field} = {value} is not accepted: use 1 to {most}");
+            Err(RpcError::new(Code::Params, what))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn fault(wish: &act::Chaos) -> Result<Chaos, RpcError> {
     let idle = |field: &str, of: &str| {
         let what = format!("{field} = is not accepted here: only {of} takes it");
         Err(RpcError::new(Code::Params, what))
     };
-    for (field, value) in [("for_ms", wish.for_ms), ("delay_ms", wish.delay_ms)] {
-        if value == Some(0) {
-            let what = format!("{field} = 0 is not accepted: use at least 1 millisecond");
-            return Err(RpcError::new(Code::Params, what));
-        }
+    let fields = [
+        ("for_ms", wish.for_ms, Chaos::LONGEST),
+        ("delay_ms", wish.delay_ms, Chaos::SLOWEST),
+    ];
+    for (field, value, most) in fields {
+        in_range(field, value, most.as_millis())?;
     }
     let lasts = Duration::from_millis(wish.for_ms.unwrap_or(LASTS_MS));
     match wish.fault {

@@ -27,6 +27,7 @@ pub(super) fn find<'a>(topology: &'a Topology, name: &str) -> Result<&'a Topolog
     let end = format!("/{name}");
     let fits = |node: &&TopologyNode| !name.is_empty() && path(node).ends_with(&end);
     let found: Vec<&TopologyNode> = topology.nodes().filter(fits).collect();
+    let name = shown(name);
     match found.as_slice() {
         [one] => Ok(one),
         [] => {
@@ -40,6 +41,11 @@ pub(super) fn find<'a>(topology: &'a Topology, name: &str) -> Result<&'a Topolog
             Err(RpcError::new(Code::Params, what))
         }
     }
+}
+
+/// A name as an error shows it: nothing, too, is to be seen.
+pub(super) fn shown(name: &str) -> &str {
+    if name.is_empty() { "\"\"" } else { name }
 }
 
 fn listed(names: impl Iterator<Item = String>) -> String {

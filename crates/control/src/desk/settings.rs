@@ -3,6 +3,7 @@
 use chat_config::{Catalogue, Change, Changed, ConfigError, PlanError, Update, client};
 use serde_json::{Value, json};
 
+use super::parts::shown;
 use super::{Desk, Who, done, would};
 use crate::protocol::act::{Acted, ConfigSet};
 use crate::protocol::look::{ConfigAnswer, Setting};
@@ -113,7 +114,7 @@ fn known(catalogue: &Catalogue, key: &str) -> Result<(), RpcError> {
     }
     let meant = catalogue.nearest(key);
     let meant = meant.map_or_else(String::new, |meant| format!(": did you mean {meant}?"));
-    let what = format!("key = {key} is no setting{meant}");
+    let what = format!("key = {} is no setting{meant}", shown(key));
     Err(RpcError::new(Code::NotFound, what))
 }
 

@@ -359,6 +359,22 @@ impl Scene {
         }
     }
 
+    /// Until the model host has so many requests, answered or waiting.
+    pub async fn wait_until_accepted(&self, requests: usize) {
+        loop {
+            let status = self.host.ask(Status, Duration::from_secs(5)).await.unwrap();
+            let models = status.models.iter();
+            if models
+                .map(|model| model.active + model.waiting)
+                .sum::<usize>()
+                == requests
+            {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// What a stop of the gateway would wait for.
     pub async fn work(&self) -> Vec<String> {
         let children = self.root.supervisor().which_children().await;
