@@ -62,7 +62,10 @@ fn a_file_whose_writer_was_killed_can_be_read() {
     let file = folder.path().join("config.toml");
     for round in 0..ROUNDS {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_file_whose_writer_was_killed_can_be_read"])
+            .args([
+                "--exact",
+                "kill::a_file_whose_writer_was_killed_can_be_read",
+            ])
             .args(["--nocapture", "--test-threads=1"])
             .env(FOLDER, folder.path())
             .stdout(Stdio::piped())

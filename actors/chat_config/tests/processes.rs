@@ -69,7 +69,10 @@ async fn of_changes_by_eight_processes_none_is_lost() {
     let writers: Vec<_> = (0..WRITERS)
         .map(|_| {
             Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "of_changes_by_eight_processes_none_is_lost"])
+                .args([
+                    "--exact",
+                    "processes::of_changes_by_eight_processes_none_is_lost",
+                ])
                 .env(FOLDER, folder.path())
                 .stdout(Stdio::null())
                 .spawn()

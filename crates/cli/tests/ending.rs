@@ -11,6 +11,7 @@ use crate::common;
 use crate::server;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
@@ -172,13 +173,17 @@ fn a_server_that_its_deadline_cuts_off_is_not_taken_for_finished() {
 #[test]
 fn a_server_that_is_killed_is_not_taken_for_finished() {
     let server = stalled();
-    let ctl = server.home.paraphym(&["ctl", "shutdown"]).spawn().unwrap();
-    let mut server = server;
-    server.hear("phase=\"actors\"");
+    let mut ctl = server.home.paraphym(&["ctl", "shutdown"]).spawn().unwrap();
+    // Before it has heard that the end has begun, it knows nothing that could be cut off.
+    let mut heard = BufReader::new(ctl.stdout.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("actors: ") {
+        assert_ne!(heard.read_line(&mut said).unwrap(), 0, "{said}");
+    }
     server.signal(Signal::KILL);
+    heard.read_to_string(&mut said).unwrap();
     let told = common::finish(ctl);
-    assert_eq!(told.code, Some(4), "{}{}", told.out, told.err);
-    let said = told.out;
+    assert_eq!(told.code, Some(4), "{said}{}", told.err);
     assert!(said.contains("cut off before its last word: "), "{said}");
 }
 

@@ -266,7 +266,11 @@ fn real_model_one_of_the_crowd() {
 
 fn one_of_the_crowd(address: &str) -> Child {
     let mut process = Command::new(std::env::current_exe().unwrap());
-    process.args(["--exact", "real_model_one_of_the_crowd", "--nocapture"]);
+    process.args([
+        "--exact",
+        "real_model::real_model_one_of_the_crowd",
+        "--nocapture",
+    ]);
     process
         .env(CROWD, address)
         .process_group(0)

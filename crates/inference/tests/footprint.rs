@@ -39,7 +39,8 @@ fn model_of(test: &str, model: &TinyModel) -> Option<ModelSource> {
     }
     let written = on_disk(model);
     let second = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .args(["--exact", &format!("footprint::{test}")])
+        .args(["--nocapture", "--test-threads=1"])
         .env("FOOTPRINT_OF", &written.source.path)
         .env("MALLOC_MMAP_THRESHOLD_", "131072")
         .output()

@@ -39,7 +39,7 @@ fn plays_its_part() {
 
 /// The settings of a server that plays this part.
 fn playing(part: &str) -> Vec<String> {
-    let args = serde_json::to_string(&mcp_server::again("exec", "plays_its_part")).unwrap();
+    let args = serde_json::to_string(&mcp_server::again("exec", "agent::plays_its_part")).unwrap();
     vec![
         "tools.mcp.s.command=sh".to_owned(),
         format!("tools.mcp.s.args={args}"),

@@ -103,7 +103,7 @@ fn turn(request: &str) -> Span {
 
 /// What was logged with these words: the path of its spans, and the request.
 fn seen(spans: &Spans, words: &str) -> Vec<(String, String)> {
-    let ours = |event: &Logged| event.target == "turns" && event.message == words;
+    let ours = |event: &Logged| event.target == module_path!() && event.message == words;
     let events = spans.events().into_iter().filter(ours);
     let shown = |event: Logged| {
         let request = event.of_span("request_id").unwrap_or("nobody").to_owned();
