@@ -1,77 +1,73 @@
 //! Shell: the task that carries one answer from the conversation's worker into its room. It is a child of its own: whoever
 //! asked may go, crash or be killed, and the answer goes on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use agent_worker::{Agents, TurnSettings};
+use agent_worker::{Agents, TurnSettings, TurnStream};
 use domain::{ConversationId, RequestId, TurnEvent, UserId};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, OptionFuture};
 use supervision::{AskError, Handle, TaskContext, TaskError};
+use tokio::time::timeout;
 use typing::{Lend, Typing, TypingError, TypingLease};
 
 use crate::board::Carried;
+use crate::record::{EndedTurn, Record};
+use crate::room::Kept;
 
 /// The name by which the agent is seen typing.
 pub const AGENT: &str = "assistant";
 /// How long the typing actor may take to answer: it never waits for anything.
 const LENDING: Duration = Duration::from_secs(5);
+/// How long the worker of an answer that was stopped may take to end it: a step of the model, and a write.
+const ENDING: Duration = Duration::from_secs(15);
+/// How long it may take to read what was written down of an answer, behind whatever else waits for the disk.
+const KEEPING: Duration = Duration::from_secs(15);
 
 /// What is carried, by whom.
 pub(crate) struct Errand {
     pub(crate) carried: Carried,
     pub(crate) agents: Agents,
     pub(crate) typing: Handle<Typing>,
+    pub(crate) record: Option<Arc<dyn Record>>,
+    /// Who asked, and their client's name for it.
+    pub(crate) asker: (UserId, String),
     pub(crate) text: String,
     pub(crate) settings: TurnSettings,
 }
 
-/// Asks, and carries everything into the room until the answer has ended. A graceful stop waits for it; past the deadline
-/// it is dropped, and the answer ends with an error.
+/// Asks, carries everything into the room until the answer has ended, and then tells what was written down of it. A graceful
+/// stop waits for it; past the deadline it is dropped, and the answer ends with an error.
 pub(crate) async fn carry(errand: Errand, context: TaskContext) -> Result<(), TaskError> {
     let Errand {
         carried,
         agents,
         typing,
+        record,
+        asker,
         text,
         settings,
     } = errand;
     context.ready();
-    let conversation = carried.conversation.clone();
     let asked = agents
-        .ask_as(carried.turn.clone(), &conversation, text, settings)
+        .ask_as(
+            carried.turn.clone(),
+            &carried.conversation,
+            text,
+            settings,
+        )
         .await;
-    let mut answer = match asked {
-        Ok(answer) => answer,
-        Err(error) => {
-            carried.refused(error.to_string());
-            return Ok(());
-        }
-    };
-    let mut shown: Option<TypingLease> = None;
-    let mut lending = OptionFuture::from(None);
-    let mut writes = false;
-    loop {
-        tokio::select! {
-            Some(lent) = &mut lending, if writes && shown.is_none() => {
-                lending = OptionFuture::from(None);
-                match lent {
-                    Ok(lent) => shown = Some(lent),
-                    Err(error) => tracing::debug!(%error, "the agent is not shown as typing"),
-                }
-            }
-            event = answer.next() => {
-                let Some(event) = event else { return Ok(()) };
-                if matches!(event, TurnEvent::Text(_)) && !writes {
-                    writes = true;
-                    lending = OptionFuture::from(Some(lend(&typing, &conversation)));
-                }
-                if !carried.hear(event) {
-                    return Ok(());
-                }
+    match asked {
+        Ok(answer) => {
+            if let Some(rest) = carried.show(answer, &typing).await {
+                carried.see_off(rest, &agents).await;
             }
         }
+        Err(error) => carried.refused(error.to_string()),
     }
+    carried.written(record, asker).await;
+    Ok(())
 }
 
 type Lending = BoxFuture<'static, Result<TypingLease, AskError<TypingError>>>;
@@ -87,6 +83,81 @@ fn lend(typing: &Handle<Typing>, conversation: &ConversationId) -> Lending {
 }
 
 impl Carried {
+    /// Carries the answer into the room to its end; what is left of it, if the room wants it no more.
+    async fn show(&self, mut answer: TurnStream, typing: &Handle<Typing>) -> Option<TurnStream> {
+        let mut shown: Option<TypingLease> = None;
+        let mut lending = OptionFuture::from(None);
+        let (mut begun, mut writes) = (false, false);
+        loop {
+            tokio::select! {
+                Some(lent) = &mut lending, if writes && shown.is_none() => {
+                    lending = OptionFuture::from(None);
+                    match lent {
+                        Ok(lent) => shown = Some(lent),
+                        Err(error) => tracing::debug!(%error, "the agent is not shown as typing"),
+                    }
+                }
+                event = answer.next() => {
+                    let event = event?;
+                    // Nothing runs before it is written down that it begins.
+                    if !begun && !matches!(event, TurnEvent::Queued { .. }) {
+                        begun = true;
+                        self.board.wrote();
+                    }
+                    if matches!(event, TurnEvent::Text(_)) && !writes {
+                        writes = true;
+                        lending = OptionFuture::from(Some(lend(typing, &self.conversation)));
+                    }
+                    let last = event.is_terminal();
+                    if !self.hear(event) {
+                        return (!last).then_some(answer);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Somebody stopped it before its worker knew of it. What comes of it is not shown, but its end is waited for: then it
+    /// is known what was written down.
+    async fn see_off(&self, mut rest: TurnStream, agents: &Agents) {
+        let end = async {
+            if let Err(error) = agents.cancel(&self.conversation, &self.turn).await {
+                tracing::debug!(%error, "a stopped answer is dropped");
+                return;
+            }
+            while rest.next().await.is_some() {}
+        };
+        if timeout(ENDING, end).await.is_err() {
+            tracing::debug!(turn = %self.turn, "a stopped answer does not end, and is dropped");
+        }
+    }
+
+    /// Tells what was written down; nothing, where that is not known: then what was seen stays.
+    async fn written(&self, record: Option<Arc<dyn Record>>, (by, nonce): (UserId, String)) {
+        let kept = match record {
+            None => Kept::default(),
+            Some(record) => {
+                let turn = EndedTurn {
+                    conversation: self.conversation.clone(),
+                    turn: self.turn.clone(),
+                    by,
+                    nonce: nonce.clone(),
+                };
+                let read = timeout(KEEPING, record.ended(turn)).await;
+                let late = || Err(format!("nothing came within {KEEPING:?}"));
+                read.unwrap_or_else(|_| late()).unwrap_or_else(|reason| {
+                    let turn = &self.turn;
+                    tracing::warn!(%turn, reason, "what was written down of an answer is not shown");
+                    Kept::default()
+                })
+            }
+        };
+        self.board.turn(&self.conversation, |room| {
+            (room.kept(&self.turn, nonce, kept), ())
+        });
+        self.board.wrote();
+    }
+
     /// Whether the answer is still wanted: somebody may have stopped it before its worker knew of it.
     fn hear(&self, event: TurnEvent) -> bool {
         let turn: &RequestId = &self.turn;

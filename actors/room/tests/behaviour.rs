@@ -223,3 +223,88 @@ async fn a_graceful_stop_lets_answers_come_to_their_end() {
     );
     assert_eq!(control.counts().open_now(), 0);
 }
+
+/// Remembers what it was told of answers that ended, and says that as many were written down.
+#[derive(Default)]
+struct Book(std::sync::Mutex<Vec<room::record::EndedTurn>>);
+
+impl room::Record for Book {
+    fn ended(
+        &self,
+        turn: room::record::EndedTurn,
+    ) -> futures_util::future::BoxFuture<'static, Result<room::Kept, String>> {
+        let mut known = self.0.lock().unwrap();
+        known.push(turn);
+        let last = known.len() as u64;
+        Box::pin(async move {
+            Ok(room::Kept {
+                before: last - 1,
+                last,
+                entries: Vec::new(),
+            })
+        })
+    }
+}
+
+/// The next thing that was written down: its turn and its last number, and how many answers ended before it.
+async fn kept(seat: &mut room::Seat) -> (domain::RequestId, u64, usize) {
+    let mut ended = 0;
+    loop {
+        if let Heard::Event(event) = seat.next().await {
+            match &*event {
+                RoomEvent::Ended { .. } => ended += 1,
+                RoomEvent::Kept { turn, kept, .. } => return (turn.clone(), kept.last, ended),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_down_is_read_behind_the_end_of_each_answer_whole_stopped_or_refused() {
+    let book = std::sync::Arc::new(Book::default());
+    let mut stage = Stage::start(Answer::Counting).await;
+    stage.rooms = stage.rooms.with_record(book.clone());
+    let mut seat = stage.sit("1");
+    let written = stage.rooms.written();
+    let whole = stage.say("whole").await;
+    assert_eq!(kept(&mut seat).await, (whole.clone(), 1, 1));
+    assert!(written.has_changed().unwrap());
+    let step = stage.control.counts().steps + 5;
+    let gate = stage.control.gate_step(step);
+    let stopped = stage.say("stopped").await;
+    stage.control.wait_until(|counts| counts.steps >= step).await;
+    // One waits behind it, and is stopped, too, before its worker has begun it.
+    let waits = stage.say("waits").await;
+    assert_eq!(stage.rooms.stop(&conversation()).await.unwrap(), 2);
+    gate.release();
+    let mut seen = vec![kept(&mut seat).await, kept(&mut seat).await];
+    let mut ended: usize = seen.iter().map(|(_, _, ended)| ended).sum();
+    let mut wrong = say("wrong");
+    wrong.settings.sampling.temperature = 9.0;
+    let refused = stage.rooms.say(&conversation(), wrong).await.unwrap();
+    seen.push(kept(&mut seat).await);
+    ended += seen[2].2;
+    assert_eq!(ended, 3);
+    let known = book.0.lock().unwrap().clone();
+    let turns: Vec<_> = known.iter().map(|one| one.turn.clone()).collect();
+    let told: Vec<_> = seen.iter().map(|(turn, _, _)| turn.clone()).collect();
+    assert_eq!(turns[0], whole);
+    assert_eq!(turns[1..], told);
+    assert!(told.contains(&stopped) && told.contains(&waits) && told[2] == refused);
+    assert!(known.iter().all(|one| one.by.as_str() == "ann"));
+    assert_eq!((known[0].nonce.as_str(), known[3].nonce.as_str()), ("whole", "wrong"));
+    drop(seat);
+    stage.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_written_down_the_end_is_followed_by_nothing_once() {
+    let stage = Stage::start(hello()).await;
+    let mut seat = stage.sit("1");
+    let turn = stage.say("n").await;
+    assert_eq!(kept(&mut seat).await, (turn, 0, 1));
+    assert!(seat.ready().is_none());
+    drop(seat);
+    stage.end().await;
+}
