@@ -51,11 +51,7 @@ fn entry(number: u64, speaker: Speaker, text: &str) -> Entry {
 }
 
 impl History for Book {
-    fn messages(
-        &self,
-        _: ConversationId,
-        part: Part,
-    ) -> BoxFuture<'static, Result<Said, String>> {
+    fn messages(&self, _: ConversationId, part: Part) -> BoxFuture<'static, Result<Said, String>> {
         let inside = |entry: &&Entry| {
             entry.number > part.after && part.before.is_none_or(|before| entry.number < before)
         };
@@ -143,12 +139,27 @@ async fn what_was_written_down_is_told_to_everybody_behind_the_end() {
     );
     let [question, answer] = [0, 1].map(|at| &of_ann["messages"][at]);
     assert_eq!(
-        (&question["number"], &question["user"], &question["nonce"], &question["turn"]),
+        (
+            &question["number"],
+            &question["user"],
+            &question["nonce"],
+            &question["turn"]
+        ),
         (&4.into(), &"ann".into(), &"n".into(), &turn)
     );
     assert_eq!(
-        (&answer["number"], &answer["role"], &answer["html"], &answer["turn"]),
-        (&6.into(), &"assistant".into(), &"<p>Hello dear world</p>".into(), &turn)
+        (
+            &answer["number"],
+            &answer["role"],
+            &answer["html"],
+            &answer["turn"]
+        ),
+        (
+            &6.into(),
+            &"assistant".into(),
+            &"<p>Hello dear world</p>".into(),
+            &turn
+        )
     );
     drop((ann, bob));
     stage.end().await;
@@ -192,7 +203,11 @@ fn long() -> Vec<Entry> {
         text
     };
     let one = |number| {
-        let speaker = if number % 2 == 0 { Speaker::Agent } else { Speaker::Person };
+        let speaker = if number % 2 == 0 {
+            Speaker::Agent
+        } else {
+            Speaker::Person
+        };
         let mut one = entry(number, speaker, &text(number));
         one.html = one.html.filter(|_| number % 10 == 0);
         one
@@ -220,8 +235,10 @@ async fn a_conversation_of_five_mebibytes_is_joined_and_read_whole_by_pages() {
         let before = after + 1;
         // A person reads them, and a client may not ask faster.
         advance(Duration::from_secs(1)).await;
-        ann.say(&format!(r#"{{"op":"messages","conversation":"c","before":{before}}}"#))
-            .await;
+        ann.say(&format!(
+            r#"{{"op":"messages","conversation":"c","before":{before}}}"#
+        ))
+        .await;
         let page = ann.expect("messages").await;
         assert_eq!(page["before"], before);
         let least = page["after"].as_u64().unwrap();
@@ -241,7 +258,10 @@ async fn a_conversation_of_five_mebibytes_is_joined_and_read_whole_by_pages() {
         assert_eq!(read["number"], entry.number);
         assert_eq!(read["text"], *entry.text);
     }
-    println!("{bytes} bytes in {} frames, the largest of {largest:?}", pages.len());
+    println!(
+        "{bytes} bytes in {} frames, the largest of {largest:?}",
+        pages.len()
+    );
     drop(ann);
     stage.end().await;
 }
@@ -255,11 +275,18 @@ async fn who_knows_a_number_hears_what_is_behind_it_and_whether_something_was_le
     let (stage, _) = stage(book, true).await;
     let (mut ann, _) = stage.client("ann").await;
     for (known, after) in [(405, 405), (402, 402), (2, 400), (900, 400)] {
-        ann.say(&JOIN.replace('}', &format!(",\"after\":{known}}}"))).await;
+        ann.say(&JOIN.replace('}', &format!(",\"after\":{known}}}")))
+            .await;
         let room = ann.expect("room").await;
-        assert_eq!((&room["after"], &room["last"]), (&after.into(), &405.into()));
+        assert_eq!(
+            (&room["after"], &room["last"]),
+            (&after.into(), &405.into())
+        );
         let told = room["messages"].as_array().unwrap();
-        let numbers: Vec<u64> = told.iter().map(|one| one["number"].as_u64().unwrap()).collect();
+        let numbers: Vec<u64> = told
+            .iter()
+            .map(|one| one["number"].as_u64().unwrap())
+            .collect();
         assert_eq!(numbers, (after + 1..=405).collect::<Vec<u64>>());
     }
     ann.say(r#"{"op":"messages","conversation":"elsewhere","before":3}"#)
@@ -281,7 +308,8 @@ async fn who_watches_the_list_hears_it_anew_when_it_changes_and_not_more_than_on
     let list = ann.expect("conversations").await;
     assert_eq!(list["conversations"][0]["messages"], 1);
     for nonce in 0..5 {
-        ann.say(&SAY.replace("\"n\"", &format!("\"{nonce}\""))).await;
+        ann.say(&SAY.replace("\"n\"", &format!("\"{nonce}\"")))
+            .await;
         kept(&mut ann).await;
     }
     let list = ann.expect("conversations").await;
@@ -291,12 +319,12 @@ async fn who_watches_the_list_hears_it_anew_when_it_changes_and_not_more_than_on
     let asked = book.listed.load(Ordering::Relaxed);
     assert!(asked <= 3, "{asked}");
     ann.say(r#"{"op":"conversations","watch":false}"#).await;
-    let last = ann.expect("conversations").await["conversations"][0]["messages"].clone();
+    let known = ann.expect("conversations").await["conversations"][0]["messages"].clone();
     ann.say(&SAY.replace("\"n\"", "\"more\"")).await;
     kept(&mut ann).await;
     advance(Duration::from_secs(10)).await;
     let asked = book.listed.load(Ordering::Relaxed);
-    assert_eq!(last, asked, "nobody asks for who watches no more");
+    assert_eq!(known, asked, "nobody asks for who watches no more");
     drop(ann);
     stage.end().await;
 }

@@ -51,12 +51,7 @@ pub(crate) async fn carry(errand: Errand, context: TaskContext) -> Result<(), Ta
     } = errand;
     context.ready();
     let asked = agents
-        .ask_as(
-            carried.turn.clone(),
-            &carried.conversation,
-            text,
-            settings,
-        )
+        .ask_as(carried.turn.clone(), &carried.conversation, text, settings)
         .await;
     match asked {
         Ok(answer) => {

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::{ConnectionId, ConversationId, RequestId};
-use tokio::sync::{broadcast, watch};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{broadcast, watch};
 
 use crate::room::{Ending, Member, Room, RoomError, RoomEvent};
 

@@ -273,7 +273,10 @@ async fn what_was_written_down_is_read_behind_the_end_of_each_answer_whole_stopp
     let step = stage.control.counts().steps + 5;
     let gate = stage.control.gate_step(step);
     let stopped = stage.say("stopped").await;
-    stage.control.wait_until(|counts| counts.steps >= step).await;
+    stage
+        .control
+        .wait_until(|counts| counts.steps >= step)
+        .await;
     // One waits behind it, and is stopped, too, before its worker has begun it.
     let waits = stage.say("waits").await;
     assert_eq!(stage.rooms.stop(&conversation()).await.unwrap(), 2);
@@ -293,7 +296,10 @@ async fn what_was_written_down_is_read_behind_the_end_of_each_answer_whole_stopp
     assert_eq!(turns[1..], told);
     assert!(told.contains(&stopped) && told.contains(&waits) && told[2] == refused);
     assert!(known.iter().all(|one| one.by.as_str() == "ann"));
-    assert_eq!((known[0].nonce.as_str(), known[3].nonce.as_str()), ("whole", "wrong"));
+    assert_eq!(
+        (known[0].nonce.as_str(), known[3].nonce.as_str()),
+        ("whole", "wrong")
+    );
     drop(seat);
     stage.end().await;
 }

@@ -100,7 +100,7 @@ impl Said {
 
     async fn newest(&self, wish: ReadNewest) -> Result<Newest, String> {
         let asked = client::ask(&self.0.store, wish).await;
-        asked.map_err(words)
+        asked.map_err(|error| words(&error))
     }
 
     async fn list(self) -> Result<Vec<ConversationLine>, String> {
@@ -114,7 +114,8 @@ impl Said {
                 limit: LISTED,
                 before: None,
             };
-            let read = client::ask(&shared.store, wish).await.map_err(words);
+            let read = client::ask(&shared.store, wish).await;
+            let read = read.map_err(|error| words(&error));
             let lines = read.map(|list| list.conversations.into_iter().map(line).collect());
             *list = List { answers, lines };
         }
@@ -273,11 +274,15 @@ fn line(of: Overview) -> ConversationLine {
     }
 }
 
-fn words(error: StoreError) -> String {
+fn words(error: &StoreError) -> String {
     error.to_string()
 }
 
 async fn within<T>(reading: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    let late = || Err(format!("the conversation store did not answer within {READING:?}"));
+    let late = || {
+        Err(format!(
+            "the conversation store did not answer within {READING:?}"
+        ))
+    };
     timeout(READING, reading).await.unwrap_or_else(|_| late())
 }
