@@ -274,6 +274,7 @@ struct Process {
     control: Control,
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "as a connection asks for it")]
 fn settings(_: Option<&str>, _: Option<f32>) -> Result<TurnSettings, FieldError> {
     Ok(TurnSettings {
         sampling: Sampling {
@@ -372,11 +373,11 @@ impl Process {
             };
             connections.greet(transport, &admission).await;
         };
-        let _greeting = tokio::task::JoinSet::from_iter([greeting]);
+        let greeting = tokio::task::JoinSet::from_iter([greeting]);
         let mut client = Client {
             to,
             from,
-            _greeting,
+            _greeting: greeting,
         };
         client.expect("hello").await;
         client.say(json!({"op": "identify", "user": user})).await;
