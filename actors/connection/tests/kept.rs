@@ -8,15 +8,15 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::{ConversationId, UserId};
+use domain::{ConversationId, RequestId, UserId};
 use futures_util::future::BoxFuture;
 use paraphym_connection::wire::room::ConversationLine;
 use paraphym_connection::{History, Limits, Part, Said, Seats};
-use room::record::EndedTurn;
+use room::record::AskedTurn;
 use room::{Entry, Kept, Record, Speaker};
 use serde_json::Value;
 use support::{Client, JOIN, Stage};
@@ -34,6 +34,7 @@ fn hello() -> Answer {
 struct Book {
     entries: Vec<Entry>,
     listed: AtomicU64,
+    asked: Mutex<Option<AskedTurn>>,
     fails: bool,
 }
 
@@ -82,8 +83,17 @@ impl History for Book {
 }
 
 impl Record for Book {
-    fn ended(&self, turn: EndedTurn) -> BoxFuture<'static, Result<Kept, String>> {
-        let fails = self.fails;
+    fn begun(&self, asked: AskedTurn) -> BoxFuture<'static, Result<(), String>> {
+        *self.asked.lock().unwrap() = Some(asked);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn ended(
+        &self,
+        _: ConversationId,
+        turn: RequestId,
+    ) -> BoxFuture<'static, Result<Kept, String>> {
+        let (fails, asked) = (self.fails, self.asked.lock().unwrap().clone());
         Box::pin(async move {
             if fails {
                 return Err("the disk is gone".to_owned());
@@ -93,10 +103,11 @@ impl Record for Book {
                 entry(6, Speaker::Agent, "Hello dear world"),
             ];
             for one in &mut entries {
-                one.turn = Some(turn.turn.clone());
+                one.turn = Some(turn.clone());
             }
-            entries[0].nonce = Some(turn.nonce);
-            entries[0].by = Some(turn.by);
+            let asked = asked.filter(|asked| asked.turn == turn).unwrap();
+            entries[0].nonce = Some(asked.nonce);
+            entries[0].by = Some(asked.by);
             Ok(Kept {
                 before: 3,
                 last: 6,

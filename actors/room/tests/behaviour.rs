@@ -224,16 +224,28 @@ async fn a_graceful_stop_lets_answers_come_to_their_end() {
     assert_eq!(control.counts().open_now(), 0);
 }
 
-/// Remembers what it was told of answers that ended, and says that as many were written down.
+/// Remembers which answers began, by whom, and which ended; it says that as many were written down as ended.
 #[derive(Default)]
-struct Book(std::sync::Mutex<Vec<room::record::EndedTurn>>);
+struct Book {
+    begun: std::sync::Mutex<Vec<room::record::AskedTurn>>,
+    ended: std::sync::Mutex<Vec<domain::RequestId>>,
+}
 
 impl room::Record for Book {
+    fn begun(
+        &self,
+        asked: room::record::AskedTurn,
+    ) -> futures_util::future::BoxFuture<'static, Result<(), String>> {
+        self.begun.lock().unwrap().push(asked);
+        Box::pin(async { Ok(()) })
+    }
+
     fn ended(
         &self,
-        turn: room::record::EndedTurn,
+        _: domain::ConversationId,
+        turn: domain::RequestId,
     ) -> futures_util::future::BoxFuture<'static, Result<room::Kept, String>> {
-        let mut known = self.0.lock().unwrap();
+        let mut known = self.ended.lock().unwrap();
         known.push(turn);
         let last = known.len() as u64;
         Box::pin(async move {
@@ -289,17 +301,19 @@ async fn what_was_written_down_is_read_behind_the_end_of_each_answer_whole_stopp
     seen.push(kept(&mut seat).await);
     ended += seen[2].2;
     assert_eq!(ended, 3);
-    let known = book.0.lock().unwrap().clone();
-    let turns: Vec<_> = known.iter().map(|one| one.turn.clone()).collect();
+    let turns = book.ended.lock().unwrap().clone();
     let told: Vec<_> = seen.iter().map(|(turn, _, _)| turn.clone()).collect();
     assert_eq!(turns[0], whole);
     assert_eq!(turns[1..], told);
     assert!(told.contains(&stopped) && told.contains(&waits) && told[2] == refused);
-    assert!(known.iter().all(|one| one.by.as_str() == "ann"));
-    assert_eq!(
-        (known[0].nonce.as_str(), known[3].nonce.as_str()),
-        ("whole", "wrong")
-    );
+    // Who asked is written down of those that began: the one that waited did when the one before it was stopped.
+    let begun = book.begun.lock().unwrap().clone();
+    let asked: Vec<_> = begun
+        .iter()
+        .map(|one| (one.turn.clone(), one.by.as_str(), one.nonce.as_str()))
+        .collect();
+    let expected = [(whole, "whole"), (stopped, "stopped"), (waits, "waits")];
+    assert_eq!(asked, expected.map(|(turn, nonce)| (turn, "ann", nonce)));
     drop(seat);
     stage.end().await;
 }

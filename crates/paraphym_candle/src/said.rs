@@ -17,7 +17,7 @@ use conversation_store::messages::{
 use conversation_store::{ConversationStore, StoreError, client};
 use domain::{ConversationId, RequestId, Role};
 use futures_util::future::BoxFuture;
-use room::record::EndedTurn;
+use room::record::AskedTurn;
 use room::{Entry, Kept, Record, Speaker};
 use supervision::Handle;
 use tokio::sync::Mutex;
@@ -122,21 +122,16 @@ impl Said {
         list.lines.clone()
     }
 
-    async fn turn(self, ended: EndedTurn) -> Result<Kept, String> {
-        let EndedTurn {
-            conversation,
-            turn,
-            by,
-            nonce,
-        } = ended;
+    async fn name(self, asked: AskedTurn) -> Result<(), String> {
+        let AskedTurn {
+            turn, by, nonce, ..
+        } = asked;
         let asker = Asker { user: by, nonce };
-        let name = NameAsker {
-            turn: turn.clone(),
-            asker,
-        };
-        if let Err(error) = client::ask(&self.0.store, name).await {
-            tracing::warn!(%turn, %error, "who asked this turn is not written down");
-        }
+        let named = client::ask(&self.0.store, NameAsker { turn, asker }).await;
+        named.map(drop).map_err(|error| words(&error))
+    }
+
+    async fn turn(self, conversation: ConversationId, turn: RequestId) -> Result<Kept, String> {
         let (messages, before) = self.of_turn(conversation, &turn).await?;
         Ok(Kept {
             before,
@@ -216,8 +211,16 @@ impl History for Said {
 }
 
 impl Record for Said {
-    fn ended(&self, turn: EndedTurn) -> BoxFuture<'static, Result<Kept, String>> {
-        Box::pin(within(self.clone().turn(turn)))
+    fn begun(&self, asked: AskedTurn) -> BoxFuture<'static, Result<(), String>> {
+        Box::pin(within(self.clone().name(asked)))
+    }
+
+    fn ended(
+        &self,
+        conversation: ConversationId,
+        turn: RequestId,
+    ) -> BoxFuture<'static, Result<Kept, String>> {
+        Box::pin(within(self.clone().turn(conversation, turn)))
     }
 }
 

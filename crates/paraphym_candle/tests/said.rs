@@ -28,7 +28,7 @@ use futures_util::{StreamExt, stream};
 use memory_governor::{FileProbe, GovernorConfig};
 use model_host::{HostConfig, ModelHostDeps, ResolveModel};
 use paraphym_candle::Said;
-use room::record::EndedTurn;
+use room::record::AskedTurn;
 use room::{Record, Speaker};
 use runtime::CoarseClock;
 use serde_json::{Value, json};
@@ -88,13 +88,18 @@ async fn turn(store: &Handle<ConversationStore>, of: &str, turn: &str, rest: Vec
     client::ask(store, end).await.unwrap();
 }
 
-fn ended(turn: &str) -> EndedTurn {
-    EndedTurn {
+fn asked(turn: &str) -> AskedTurn {
+    AskedTurn {
         conversation: ConversationId::new("c"),
         turn: RequestId::new(turn),
         by: UserId::new("ann"),
         nonce: "n".into(),
     }
+}
+
+async fn ended(said: &Said, turn: &str) -> Result<room::Kept, String> {
+    said.ended(ConversationId::new("c"), RequestId::new(turn))
+        .await
 }
 
 fn part(after: u64, before: Option<u64>, bytes: usize) -> Part {
@@ -131,7 +136,8 @@ async fn a_turn_that_ended_is_read_back_with_who_asked_it_and_where_it_stands() 
         ("t3", 6, 8, vec![7, 8]),
         ("nowhere", 0, 0, vec![]),
     ] {
-        let kept = said.ended(ended(name)).await.unwrap();
+        said.begun(asked(name)).await.unwrap();
+        let kept = ended(&said, name).await.unwrap();
         let found: Vec<u64> = kept.entries.iter().map(|one| one.number).collect();
         assert_eq!(
             (kept.before, kept.last, found),
@@ -260,8 +266,9 @@ async fn a_store_that_is_gone_or_does_not_answer_is_an_error_in_words() {
         assert_eq!(begun.elapsed().as_secs(), seconds);
         let page = said.messages(ConversationId::new("c"), part(0, None, 100));
         assert!(page.await.unwrap_err().contains(word));
-        assert!(said.ended(ended("t")).await.unwrap_err().contains(word));
-        assert_eq!(begun.elapsed().as_secs(), 3 * seconds);
+        assert!(ended(&said, "t").await.unwrap_err().contains(word));
+        assert!(said.begun(asked("t")).await.unwrap_err().contains(word));
+        assert_eq!(begun.elapsed().as_secs(), 4 * seconds);
     }
     drop(spec);
 }
