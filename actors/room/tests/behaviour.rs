@@ -336,7 +336,7 @@ async fn one_stopped_before_its_worker_knew_of_it_ends_once_and_the_next_is_answ
     stage.rooms = stage.rooms.with_record(book);
     let mut seat = stage.sit("1");
     let here = conversation();
-    let (turn, stopped) = tokio::join!(stage.say("n"), stage.rooms.stop(&here));
+    let (turn, stopped) = tokio::join!(biased; stage.say("n"), stage.rooms.stop(&here));
     assert_eq!(stopped.unwrap(), 1);
     assert_eq!(kept(&mut seat).await, (turn, 1, 1));
     let mut viewer = Viewer::default();
