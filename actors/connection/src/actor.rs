@@ -73,6 +73,8 @@ pub struct Connection {
     /// Who looks into each room for it.
     pub(crate) joined: BTreeMap<ConversationId, AbortHandle>,
     pub(crate) watching: Option<AbortHandle>,
+    /// Who looks for changes of the list of conversations for it.
+    pub(crate) listing: Option<AbortHandle>,
     /// What runs beside the handlers. It ends with this life.
     pub(crate) tasks: JoinSet<()>,
 }
@@ -110,6 +112,7 @@ impl Actor for Connection {
             transports: 0,
             joined: BTreeMap::new(),
             watching: None,
+            listing: None,
             tasks: JoinSet::new(),
         };
         let first = transport
@@ -235,7 +238,10 @@ impl Connection {
         for (_, looking) in std::mem::take(&mut self.joined) {
             looking.abort();
         }
-        if let Some(watching) = self.watching.take() {
+        for watching in [self.watching.take(), self.listing.take()]
+            .into_iter()
+            .flatten()
+        {
             watching.abort();
         }
         acts::left(self);
@@ -290,7 +296,8 @@ impl Message<Heard> for Connection {
 
     async fn handle(&mut self, heard: Heard, _: &mut Context<Self, ()>) {
         if self.joined.contains_key(&heard.conversation) {
-            self.tell(translate::event(&heard.conversation, &heard.event));
+            let budget = self.deps.budget();
+            self.tell(translate::event(&heard.conversation, &heard.event, budget));
         }
     }
 }

@@ -9,7 +9,8 @@ use tokio::time::Duration;
 use typing::{Left, Stopped, Typed, Watch};
 
 use crate::actor::Connection;
-use crate::pumps::{self, Looked};
+use crate::pumps;
+use crate::translate;
 use crate::wire::{ClientFrame, ServerFrame};
 
 /// How long the typing actor may take: it never waits for anything.
@@ -22,6 +23,10 @@ pub(crate) fn act(connection: &mut Connection, frame: ClientFrame) {
             conversation,
             after,
         } => join(connection, ConversationId::new(conversation), after),
+        ClientFrame::Messages {
+            conversation,
+            before,
+        } => messages(connection, ConversationId::new(conversation), before),
         ClientFrame::Leave { conversation } => {
             let conversation = ConversationId::new(conversation);
             if let Some(looking) = connection.joined.remove(&conversation) {
@@ -34,7 +39,7 @@ pub(crate) fn act(connection: &mut Connection, frame: ClientFrame) {
             conversation,
             typing,
         } => self::typing(connection, ConversationId::new(conversation), typing),
-        ClientFrame::Conversations {} => conversations(connection),
+        ClientFrame::Conversations { watch } => conversations(connection, watch),
         ClientFrame::Tree { watch } => tree(connection, watch),
         // The session answers these itself.
         ClientFrame::Identify { .. }
@@ -51,7 +56,8 @@ fn join(connection: &mut Connection, conversation: ConversationId, after: Option
     let limit = connection.deps.joined;
     if connection.joined.len() >= limit {
         let message = format!("{limit} conversations are shown already: leave one first");
-        return connection.tell(crate::refused("too_many_conversations", "join", message));
+        let frame = crate::refused("too_many_conversations", "join", message);
+        return connection.tell(crate::within(frame, &conversation));
     }
     let member = Member {
         connection: connection.who.connection.clone(),
@@ -60,24 +66,44 @@ fn join(connection: &mut Connection, conversation: ConversationId, after: Option
     };
     let seat = match connection.deps.rooms.sit(conversation.clone(), member) {
         Ok(seat) => seat,
-        Err(error) => return connection.tell(crate::refused("full", "join", error.to_string())),
+        Err(error) => {
+            let frame = crate::refused("full", "join", error.to_string());
+            return connection.tell(crate::within(frame, &conversation));
+        }
     };
-    let (typing, history) = (
-        connection.deps.typing.clone(),
-        connection.deps.history.clone(),
-    );
+    let deps = connection.deps.clone();
     let (me, of) = (connection.me.clone(), conversation.clone());
     let looking = connection.tasks.spawn(async move {
-        let wish = Watch { conversation: of };
-        match typing.ask(wish, TYPING).await {
-            Ok(typists) => pumps::look(seat, history, after, typists, me).await,
+        let wish = Watch {
+            conversation: of.clone(),
+        };
+        match deps.typing.ask(wish, TYPING).await {
+            Ok(typists) => pumps::look(seat, deps, after, typists, me).await,
             Err(error) => {
                 let message = format!("the conversation cannot be shown: {error}; join again");
-                back(&me, crate::failed("join", message)).await;
+                back(&me, crate::within(crate::failed("join", message), &of)).await;
             }
         }
     });
     connection.joined.insert(conversation, looking);
+}
+
+fn messages(connection: &mut Connection, conversation: ConversationId, before: u64) {
+    if !connection.joined.contains_key(&conversation) {
+        return connection.tell(not_joined("messages", &conversation));
+    }
+    let (deps, me) = (connection.deps.clone(), connection.me.clone());
+    connection.tasks.spawn(async move {
+        let part = deps.part(0, Some(before));
+        let frame = match deps.history.messages(conversation.clone(), part).await {
+            Ok(said) => translate::older(&conversation, before, &said, deps.budget()),
+            Err(reason) => {
+                let message = format!("what was said cannot be read: {reason}; ask again");
+                crate::within(crate::failed("messages", message), &conversation)
+            }
+        };
+        pumps::looked(&me, Some(conversation), frame).await;
+    });
 }
 
 fn say(connection: &mut Connection, frame: ClientFrame) {
@@ -99,6 +125,7 @@ fn say(connection: &mut Connection, frame: ClientFrame) {
         Ok(settings) => settings,
         Err(error) => {
             let frame = crate::refused("wrong_value", "say", error.to_string());
+            let frame = crate::within(frame, &conversation);
             return connection.tell(with_nonce(frame, nonce));
         }
     };
@@ -117,10 +144,13 @@ fn say(connection: &mut Connection, frame: ClientFrame) {
                 nonce,
                 turn: turn.to_string(),
             },
-            Err(error @ SayError::Room(_)) => {
-                with_nonce(crate::refused("full", "say", error.to_string()), nonce)
+            Err(error) => {
+                let frame = match error {
+                    SayError::Room(full) => crate::refused("full", "say", full.to_string()),
+                    SayError::NotStarted(_) => crate::failed("say", error.to_string()),
+                };
+                with_nonce(crate::within(frame, &conversation), nonce)
             }
-            Err(error) => with_nonce(crate::failed("say", error.to_string()), nonce),
         };
         back(&me, frame).await;
     });
@@ -134,7 +164,8 @@ fn stop(connection: &mut Connection, conversation: ConversationId) {
     connection.tasks.spawn(async move {
         // What was stopped is heard in the room; nothing to stop is no error, it had just ended.
         if let Err(error) = rooms.stop(&conversation).await {
-            back(&me, crate::failed("stop", error.to_string())).await;
+            let frame = crate::failed("stop", error.to_string());
+            back(&me, crate::within(frame, &conversation)).await;
         }
     });
 }
@@ -165,19 +196,26 @@ fn typing(connection: &mut Connection, conversation: ConversationId, typing: boo
     }
 }
 
-fn conversations(connection: &mut Connection) {
-    let asked = connection.deps.history.conversations();
+fn conversations(connection: &mut Connection, watch: Option<bool>) {
+    if watch.is_some()
+        && let Some(listing) = connection.listing.take()
+    {
+        listing.abort();
+    }
+    let (history, changes) = (
+        connection.deps.history.clone(),
+        connection.deps.rooms.written(),
+    );
     let me = connection.me.clone();
-    connection.tasks.spawn(async move {
-        let frame = match asked.await {
-            Ok(conversations) => ServerFrame::Conversations { conversations },
-            Err(reason) => {
-                let message = format!("the conversations cannot be read: {reason}; ask again");
-                crate::failed("conversations", message)
-            }
-        };
-        back(&me, frame).await;
-    });
+    if watch == Some(true) {
+        let listing = pumps::list(history, changes, me);
+        connection.listing = Some(connection.tasks.spawn(listing));
+    } else {
+        connection.tasks.spawn(async move {
+            let frame = pumps::listed(&*history).await;
+            back(&me, frame).await;
+        });
+    }
 }
 
 fn tree(connection: &mut Connection, watch: bool) {
@@ -212,15 +250,12 @@ pub(crate) fn left(connection: &mut Connection) {
 }
 
 async fn back(me: &WeakActorRef<Connection>, frame: ServerFrame) -> bool {
-    let Some(me) = me.upgrade() else {
-        return false;
-    };
-    me.tell(Looked { of: None, frame }).send().await.is_ok()
+    pumps::looked(me, None, frame).await
 }
 
 fn not_joined(op: &str, conversation: &ConversationId) -> ServerFrame {
     let message = format!("{op}.conversation = {conversation} is not shown here: join it first");
-    crate::refused("not_joined", op, message)
+    crate::within(crate::refused("not_joined", op, message), conversation)
 }
 
 fn with_nonce(mut frame: ServerFrame, said: String) -> ServerFrame {

@@ -11,20 +11,20 @@ use supervision::Handle;
 use tokio::sync::watch;
 use typing::Typing;
 
+use crate::said::{Budget, Part, Said};
 use crate::session::Limits;
-use crate::translate::Said;
 use crate::wire::room::{ConversationLine, TreeNode};
 
 /// What was said, wherever it is kept.
 pub trait History: Send + Sync {
-    /// What was said in a conversation behind this number, at most what one page shows; an error in words.
+    /// The newest of a part of a conversation, without a gap; nothing of one that there is not. An error in words.
     fn messages(
         &self,
         conversation: ConversationId,
-        after: Option<u64>,
+        part: Part,
     ) -> BoxFuture<'static, Result<Said, String>>;
 
-    /// The conversations there are, newest first; an error in words.
+    /// The conversations there are, newest first, at most 200; an error in words.
     fn conversations(&self) -> BoxFuture<'static, Result<Vec<ConversationLine>, String>>;
 }
 
@@ -39,7 +39,7 @@ pub struct Deps {
     pub rooms: Rooms,
     /// Who types.
     pub typing: Handle<Typing>,
-    /// What was said.
+    /// What was said. It waits with a deadline of its own.
     pub history: Arc<dyn History>,
     /// What turns are run with.
     pub settings: Arc<Settings>,
@@ -51,4 +51,21 @@ pub struct Deps {
     pub limits: Limits,
     /// Conversations that one connection may show at once.
     pub joined: usize,
+}
+
+impl Deps {
+    /// How much goes into one frame.
+    pub(crate) fn budget(&self) -> Budget {
+        Budget::of(self.limits.waiting_bytes, self.joined)
+    }
+
+    /// The newest of what lies between two numbers, as much as goes into one frame.
+    pub(crate) fn part(&self, after: u64, before: Option<u64>) -> Part {
+        let bytes = self.budget().page.max(1);
+        Part {
+            after,
+            before,
+            bytes,
+        }
+    }
 }

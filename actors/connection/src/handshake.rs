@@ -115,6 +115,7 @@ fn not_yet(frame: &ClientFrame) -> ServerFrame {
         message: "the first frame has to be identify or resume".to_owned(),
         field: Some("op".to_owned()),
         about: Some(frame.op().to_owned()),
+        conversation: None,
         nonce: frame.nonce().map(str::to_owned),
         retry_after_ms: None,
     }

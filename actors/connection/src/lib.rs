@@ -22,6 +22,7 @@ pub mod pace;
 mod pumps;
 mod register;
 pub mod replay;
+mod said;
 pub mod session;
 mod translate;
 pub mod transport;
@@ -34,8 +35,8 @@ pub use client::{Admission, Connections, Refused, children};
 pub use deps::{Deps, History};
 pub use messages::{Close, ConnectionStatus, Status};
 pub use register::{NoPlace, Seats};
+pub use said::{Part, Said};
 pub use session::{Limits, State};
-pub use translate::Said;
 pub use transport::{Gone, Incoming, Outgoing, Transport};
 use wire::{FrameError, ServerFrame};
 
@@ -51,6 +52,7 @@ fn not_understood(error: &FrameError) -> ServerFrame {
         message: error.to_string(),
         field: error.field(),
         about: error.about().map(str::to_owned),
+        conversation: None,
         nonce: None,
         retry_after_ms: None,
     }
@@ -63,9 +65,18 @@ fn refused(code: &str, about: &str, message: String) -> ServerFrame {
         message,
         field: None,
         about: Some(about.to_owned()),
+        conversation: None,
         nonce: None,
         retry_after_ms: None,
     }
+}
+
+/// The same, where it is about one conversation.
+fn within(mut frame: ServerFrame, of: &domain::ConversationId) -> ServerFrame {
+    if let ServerFrame::Error { conversation, .. } = &mut frame {
+        *conversation = Some(of.to_string());
+    }
+    frame
 }
 
 /// What a client hears of what went wrong here.

@@ -1,7 +1,7 @@
 //! What waits to be written to one client, within a bound of bytes.
 //!
-//! Text of an answer that waits is joined with what comes behind it; of who types, of what the agent does and of the tree
-//! only the latest waits; what is about the connection itself goes first. So a slow reader gets fewer and larger frames,
+//! Text of an answer that waits is joined with what comes behind it; of who types, of what the agent does, of the list of
+//! conversations and of the tree only the latest waits; what is about the connection itself goes first. So a slow reader gets fewer and larger frames,
 //! and all of the text.
 //!
 //! Invariants: joined text is the text, character for character; nothing overtakes the end of its turn; past the bound
@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::wire::ServerFrame;
+use crate::wire::room::{ConversationLine, RoomMessage};
 
 #[cfg(test)]
 #[path = "outbox_tests.rs"]
@@ -36,6 +37,7 @@ enum Place {
     Text { conversation: String, turn: String },
     Activity { conversation: String },
     Typing { conversation: String },
+    Conversations,
     Tree,
 }
 
@@ -186,7 +188,7 @@ impl Outbox {
                 }
                 | Place::Activity { conversation: of }
                 | Place::Typing { conversation: of } => of != conversation,
-                Place::Tree => true,
+                Place::Conversations | Place::Tree => true,
             }),
             ServerFrame::Turn { conversation, .. } | ServerFrame::Ended { conversation, .. } => {
                 self.places.retain(|place, _| match place {
@@ -194,7 +196,7 @@ impl Outbox {
                         conversation: of, ..
                     }
                     | Place::Activity { conversation: of } => of != conversation,
-                    Place::Typing { .. } | Place::Tree => true,
+                    Place::Typing { .. } | Place::Conversations | Place::Tree => true,
                 });
             }
             _ => {}
@@ -223,6 +225,7 @@ fn place(frame: &ServerFrame) -> Option<Place> {
         } => Some(Place::Typing {
             conversation: conversation(of),
         }),
+        ServerFrame::Conversations { .. } => Some(Place::Conversations),
         ServerFrame::Tree { .. } => Some(Place::Tree),
         _ => None,
     }
@@ -247,13 +250,16 @@ fn weight(frame: &ServerFrame) -> usize {
             let live: usize = live.sum();
             said + typing + live + members.len() * FRAME_BYTES
         }
-        ServerFrame::Message { message: said, .. } => message(said),
+        ServerFrame::Messages { messages, .. } | ServerFrame::Kept { messages, .. } => {
+            messages.iter().map(message).sum()
+        }
         ServerFrame::Turn { turn, .. } => turn.text.len() + turn.asked.len(),
         ServerFrame::Typing { users, .. } => users.iter().map(String::len).sum(),
         ServerFrame::Presence { joins, leaves, .. } => (joins.len() + leaves.len()) * FRAME_BYTES,
         ServerFrame::Conversations { conversations } => {
             let lines = conversations.iter();
-            lines.map(|line| line.title.len() + FRAME_BYTES).sum()
+            let line = |line: &ConversationLine| line.title.len() + line.conversation.len();
+            lines.map(|one| line(one) + FRAME_BYTES).sum()
         }
         ServerFrame::Tree { nodes } => nodes.len() * FRAME_BYTES,
         ServerFrame::Error { message, .. } => message.len(),
@@ -262,7 +268,8 @@ fn weight(frame: &ServerFrame) -> usize {
     texts + FRAME_BYTES
 }
 
-fn message(message: &crate::wire::room::RoomMessage) -> usize {
+/// What a message weighs, in bytes, about.
+pub(crate) fn message(message: &RoomMessage) -> usize {
     let html = message.html.as_ref().map_or(0, String::len);
     message.text.len() + html + FRAME_BYTES
 }

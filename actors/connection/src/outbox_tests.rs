@@ -36,6 +36,7 @@ fn began(turn: &str) -> ServerFrame {
             turn: turn.into(),
             asked_by: "ann".into(),
             asked: "why?".into(),
+            nonce: "n".into(),
             at_ms: 0,
             model: "m".into(),
             text: String::new(),
@@ -101,11 +102,30 @@ fn of_states_only_the_latest_waits_behind_what_came_before_it() {
 }
 
 #[test]
+fn of_lists_of_conversations_only_the_latest_waits() {
+    let mut outbox = Outbox::new(WAITING_BYTES);
+    let list = |title: &str| ServerFrame::Conversations {
+        conversations: vec![ConversationLine {
+            conversation: "c".into(),
+            title: title.into(),
+            messages: 1,
+            changed_ms: 0,
+        }],
+    };
+    outbox.push(list("one")).unwrap();
+    outbox.push(ended("t")).unwrap();
+    outbox.push(list("two")).unwrap();
+    assert_eq!(drain(&mut outbox), [ended("t"), list("two")]);
+    assert_eq!(outbox.bytes(), 0);
+}
+
+#[test]
 fn nothing_is_joined_across_the_end_of_a_turn_or_a_whole_conversation() {
     let room = || ServerFrame::Room {
         conversation: "c".into(),
         messages: Vec::new(),
-        truncated: false,
+        after: 0,
+        last: 0,
         members: Vec::new(),
         typing: Vec::new(),
         turns: Vec::new(),

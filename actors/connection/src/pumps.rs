@@ -11,17 +11,20 @@ use kameo::message::Message;
 use room::{RoomEvent, Seat};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, sleep, timeout};
 use typing::TypingSet;
 
 use crate::actor::Connection;
-use crate::deps::History;
+use crate::deps::{Deps, History};
+use crate::said::Said;
 use crate::translate;
 use crate::transport::{Incoming as Came, Outgoing, Writer};
 use crate::wire::{CloseCode, ServerFrame};
 
 /// How long a client may take to read what is said last.
 const LAST: Duration = Duration::from_secs(5);
+/// The least time between two lists of conversations for one client: nobody reads faster.
+const LISTED: Duration = Duration::from_secs(1);
 
 /// Something came over the transport of that number; nothing if it is gone.
 pub(crate) struct Incoming {
@@ -117,37 +120,95 @@ pub(crate) fn last(tasks: &mut JoinSet<()>, me: WeakActorRef<Connection>) {
     });
 }
 
+/// Tells what was looked up, of a conversation if of one; whether somebody heard it.
+pub(crate) async fn looked(
+    me: &WeakActorRef<Connection>,
+    of: Option<ConversationId>,
+    frame: ServerFrame,
+) -> bool {
+    tell(me, Looked { of, frame }).await
+}
+
+/// Tells which conversations there are, and again when that has changed.
+pub(crate) async fn list(
+    history: Arc<dyn History>,
+    mut changes: watch::Receiver<u64>,
+    me: WeakActorRef<Connection>,
+) {
+    let mut told = None;
+    loop {
+        changes.mark_unchanged();
+        let frame = listed(&*history).await;
+        if told.as_ref() != Some(&frame) {
+            told = Some(frame.clone());
+            if !looked(&me, None, frame).await {
+                return;
+            }
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+        // Many changes, one list.
+        sleep(LISTED).await;
+    }
+}
+
+/// The conversations there are, or why they are not told.
+pub(crate) async fn listed(history: &dyn History) -> ServerFrame {
+    match history.conversations().await {
+        Ok(conversations) => ServerFrame::Conversations { conversations },
+        Err(reason) => {
+            let message = format!("the conversations cannot be read: {reason}; ask again");
+            crate::failed("conversations", message)
+        }
+    }
+}
+
 /// Shows a conversation: as it is, then each event.
 pub(crate) async fn look(
     mut seat: Seat,
-    history: Arc<dyn History>,
+    deps: Deps,
     after: Option<u64>,
     mut typing: watch::Receiver<TypingSet>,
     me: WeakActorRef<Connection>,
 ) {
     let conversation = seat.conversation().clone();
-    let mut after = after;
+    let mut after = after.unwrap_or(0);
     loop {
         // First the room, then what is written down: an answer that ends between the two is in one of them.
         let room = seat.look();
-        let said = match history.messages(conversation.clone(), after).await {
-            Ok(said) => said,
-            Err(reason) => {
-                tracing::warn!(%conversation, reason, "what was said is not shown");
-                let frame = crate::failed(
-                    "join",
-                    format!("what was said cannot be read: {reason}; join again"),
-                );
-                tell(&me, Looked { of: None, frame }).await;
-                translate::Said::default()
-            }
-        };
-        after = said.messages.last().map(|message| message.number).or(after);
+        let mut said = behind(after, &conversation, &deps, &me).await;
+        if said.last < after {
+            // What it knows was of another store, or of a conversation that was removed.
+            said = behind(0, &conversation, &deps, &me).await;
+        }
+        after = said.last;
         let types = names(&typing.borrow_and_update());
-        let frame = translate::room(&conversation, said, &room, types);
+        let frame = translate::room(&conversation, &said, deps.budget(), &room, types);
         let of = Some(conversation.clone());
-        if !tell(&me, Looked { of, frame }).await || !follow(&mut seat, &mut typing, &me).await {
+        if !looked(&me, of, frame).await || !follow(&mut seat, &mut typing, &me).await {
             return;
+        }
+    }
+}
+
+/// What was said behind that number; nothing, and an error that says so, where it cannot be read.
+async fn behind(
+    after: u64,
+    conversation: &ConversationId,
+    deps: &Deps,
+    me: &WeakActorRef<Connection>,
+) -> Said {
+    let part = deps.part(after, None);
+    let read = deps.history.messages(conversation.clone(), part).await;
+    match read {
+        Ok(said) => said,
+        Err(reason) => {
+            tracing::warn!(%conversation, reason, "what was said is not shown");
+            let message = format!("what was said cannot be read: {reason}; join again");
+            let frame = crate::within(crate::failed("join", message), conversation);
+            looked(me, None, frame).await;
+            Said::nothing(after)
         }
     }
 }
@@ -177,7 +238,7 @@ async fn follow(
                 let users = names(&typing.borrow_and_update());
                 let frame = ServerFrame::Typing { conversation: conversation.to_string(), users };
                 let of = Some(conversation.clone());
-                tell(me, Looked { of, frame }).await
+                looked(me, of, frame).await
             }
         };
         if !heard {

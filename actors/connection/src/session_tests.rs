@@ -25,17 +25,23 @@ fn session(now: Instant) -> Session {
 }
 
 fn message(number: u64) -> ServerFrame {
-    ServerFrame::Message {
+    ServerFrame::Kept {
         conversation: "c".into(),
-        message: crate::wire::room::RoomMessage {
+        turn: format!("turn {number}"),
+        nonce: "n".into(),
+        before: number - 1,
+        last: number,
+        messages: vec![crate::wire::room::RoomMessage {
             number,
             role: "user".into(),
             user: None,
             text: format!("text {number}"),
+            cut: false,
             html: None,
             at_ms: 0,
             turn: None,
-        },
+            nonce: None,
+        }],
     }
 }
 
@@ -126,10 +132,7 @@ fn a_client_that_was_cut_off_goes_on_where_it_was() {
         session.tell(message(number));
     }
     let first = read(&mut session, start);
-    assert_eq!(
-        ops(&first),
-        ["ready", "1 message", "2 message", "3 message"]
-    );
+    assert_eq!(ops(&first), ["ready", "1 kept", "2 kept", "3 kept"]);
     let cut = start + secs(3);
     assert_eq!(session.cut(cut), [changed(State::Connected, State::Away)]);
     assert!(session.cut(cut).is_empty());
@@ -140,10 +143,7 @@ fn a_client_that_was_cut_off_goes_on_where_it_was() {
     let back = session.resume(2, start + secs(100)).unwrap();
     assert_eq!(back, [changed(State::Away, State::Connected)]);
     let again = read(&mut session, start + secs(100));
-    assert_eq!(
-        ops(&again),
-        ["3 message", "resumed", "4 message", "5 message"]
-    );
+    assert_eq!(ops(&again), ["3 kept", "resumed", "4 kept", "5 kept"]);
     assert_eq!(again[0], first[3], "the very same frame");
     assert_eq!(again[1]["replayed"], 1);
     assert_eq!((session.tally().resumed, session.tally().replayed), (1, 1));
@@ -302,7 +302,7 @@ fn who_comes_back_before_its_old_transport_is_known_to_be_gone_goes_on_over_the_
     session.tell(message(1));
     read(&mut session, start);
     assert!(session.resume(0, start + secs(1)).unwrap().is_empty());
-    assert_eq!(ops(&read(&mut session, start)), ["1 message", "resumed"]);
+    assert_eq!(ops(&read(&mut session, start)), ["1 kept", "resumed"]);
 }
 
 #[test]
@@ -418,7 +418,7 @@ proptest! {
         for (index, frame) in counted.iter().enumerate() {
             prop_assert_eq!(frame["seq"].as_u64(), Some(index as u64 + 1));
         }
-        let messages = counted.iter().filter(|frame| frame["op"] == "message").count() as u64;
+        let messages = counted.iter().filter(|frame| frame["op"] == "kept").count() as u64;
         prop_assert_eq!(messages, told);
         let mut read = String::new();
         for frame in counted.iter().filter(|frame| frame["op"] == "delta") {

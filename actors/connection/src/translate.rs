@@ -1,49 +1,85 @@
 //! From what happens in a room to the frames that say it. Nothing is decided here.
 
-use domain::ConversationId;
-use room::{Activity, Ending, LiveTurn, Member, Room, RoomEvent};
+use domain::{ConversationId, RequestId};
+use room::{Activity, Ending, Kept, LiveTurn, Member, Room, RoomEvent};
 
+use crate::said::{Budget, Said, beginning};
 use crate::wire::ServerFrame;
 use crate::wire::room as wire;
+
+/// Of a long question only the beginning is shown while it is answered, in bytes: there may be many at once.
+const ASKED: usize = 16 << 10;
+/// The most connections that are listed of one room: their names are sent to each who comes.
+const MEMBERS: usize = 2_000;
 
 /// A conversation as it is.
 pub(crate) fn room(
     conversation: &ConversationId,
-    said: Said,
+    said: &Said,
+    budget: Budget,
     room: &Room,
     typing: Vec<String>,
 ) -> ServerFrame {
     // An answer that is written down already is not under way, though its end was not heard yet.
     let known = |live: &&LiveTurn| {
-        let turn = live.question.turn.as_str();
-        let written = said
-            .messages
-            .iter()
-            .filter_map(|message| message.turn.as_deref());
-        !written.into_iter().any(|of| of == turn)
+        let turn = &live.question.turn;
+        let mut written = said.entries.iter().filter_map(|one| one.turn.as_ref());
+        !written.any(|of| of == turn)
     };
     let turns = room.turns().iter().filter(known).map(live).collect();
+    let (messages, after) = budget.cut(&said.entries, said.after);
     ServerFrame::Room {
         conversation: conversation.to_string(),
-        truncated: said.truncated,
-        members: room.members().map(member).collect(),
+        messages,
+        after,
+        last: said.last,
+        members: room.members().take(MEMBERS).map(member).collect(),
         typing,
         turns,
-        messages: said.messages,
     }
 }
 
-/// What was said and is written down.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
-    /// Oldest first.
-    pub messages: Vec<wire::RoomMessage>,
-    /// Whether older ones were left out.
-    pub truncated: bool,
+/// Older messages.
+pub(crate) fn older(
+    conversation: &ConversationId,
+    before: u64,
+    said: &Said,
+    budget: Budget,
+) -> ServerFrame {
+    let (messages, after) = budget.cut(&said.entries, said.after);
+    ServerFrame::Messages {
+        conversation: conversation.to_string(),
+        before,
+        messages,
+        after,
+    }
+}
+
+/// What was written down of a turn. What does not fit is found by whoever sees that something stands before the rest.
+fn kept(
+    conversation: String,
+    turn: &RequestId,
+    nonce: &str,
+    kept: &Kept,
+    budget: Budget,
+) -> ServerFrame {
+    let (messages, before) = budget.cut(&kept.entries, kept.before);
+    ServerFrame::Kept {
+        conversation,
+        turn: turn.to_string(),
+        nonce: nonce.to_owned(),
+        before,
+        last: kept.last,
+        messages,
+    }
 }
 
 /// What happened.
-pub(crate) fn event(conversation: &ConversationId, event: &RoomEvent) -> ServerFrame {
+pub(crate) fn event(
+    conversation: &ConversationId,
+    event: &RoomEvent,
+    budget: Budget,
+) -> ServerFrame {
     let conversation = conversation.to_string();
     match event {
         RoomEvent::Joined(one) => ServerFrame::Presence {
@@ -76,6 +112,11 @@ pub(crate) fn event(conversation: &ConversationId, event: &RoomEvent) -> ServerF
             turn: turn.to_string(),
             ending: ended(ending),
         },
+        RoomEvent::Kept {
+            turn,
+            nonce,
+            kept: of,
+        } => kept(conversation, turn, nonce, of, budget),
     }
 }
 
@@ -92,7 +133,8 @@ fn live(live: &LiveTurn) -> wire::LiveTurn {
     wire::LiveTurn {
         turn: question.turn.to_string(),
         asked_by: question.by.to_string(),
-        asked: question.text.clone(),
+        asked: beginning(&question.text, ASKED).to_owned(),
+        nonce: question.nonce.clone(),
         model: question.model.to_string(),
         at_ms: u64::try_from(question.at_ms).unwrap_or(0),
         text: live.text.clone(),
@@ -118,7 +160,6 @@ fn ended(ending: &Ending) -> wire::Ending {
             reason: reason.as_str().to_owned(),
             prompt_tokens: usage.prompt_tokens.into(),
             answer_tokens: usage.completion_tokens.into(),
-            html: None,
         },
         Ending::Stopped => wire::Ending::Stopped,
         Ending::Failed(message) => wire::Ending::Failed {

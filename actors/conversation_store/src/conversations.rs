@@ -131,12 +131,12 @@ pub(crate) fn at_most(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-struct Read {
-    row: i64,
-    stored: StoredMessage,
+pub(crate) struct Read {
+    pub(crate) row: i64,
+    pub(crate) stored: StoredMessage,
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Read> {
+pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Read> {
     let role: String = row.get("role")?;
     let answers: Option<String> = row.get("answers")?;
     let turn: Option<String> = row.get("turn")?;
@@ -180,7 +180,7 @@ fn messages(
     Ok((taken, false))
 }
 
-fn calls(at: &Connection, message: i64) -> rusqlite::Result<Vec<ToolCall>> {
+pub(crate) fn calls(at: &Connection, message: i64) -> rusqlite::Result<Vec<ToolCall>> {
     let mut statement = at.prepare_cached(
         "SELECT call, name, arguments FROM tool_calls WHERE message = ?1 ORDER BY place",
     )?;

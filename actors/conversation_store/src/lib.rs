@@ -32,6 +32,7 @@ pub mod memories;
 pub mod messages;
 #[cfg(test)]
 mod model_tests;
+mod newest;
 mod process;
 #[cfg(test)]
 mod proving;

@@ -4,7 +4,9 @@
 //! turn (begin, step, end, resume) changes nothing when it is asked again just as it was, so whoever heard
 //! [`StoreError::Unknown`] may ask again; other writes may be done twice, so look first.
 
-use domain::{ConversationId, FinishReason, Message, RequestId, Role, ToolCall, ToolCallId, Usage};
+use domain::{
+    ConversationId, FinishReason, Message, RequestId, Role, ToolCall, ToolCallId, Usage, UserId,
+};
 
 #[allow(unused_imports, reason = "named by the documentation")]
 use crate::error::StoreError;
@@ -198,6 +200,60 @@ pub struct StoredMessage {
     pub turn: Option<RequestId>,
     /// When.
     pub said_ms: i64,
+}
+
+/// Asks for the newest messages of a part of a conversation. Answered with a [`Newest`]; an empty one if there is no such
+/// conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadNewest {
+    /// Which conversation.
+    pub conversation: ConversationId,
+    /// Only messages behind this number; 0 for all.
+    pub after: u64,
+    /// Only messages before this number; `None` for all.
+    pub before: Option<u64>,
+    /// How many at most: 1 to [`PAGE`].
+    pub limit: usize,
+    /// How many bytes of text at most: 1 to [`PAGE_BYTES`]; the newest message comes in any case.
+    pub bytes: usize,
+}
+
+/// The newest messages of a part of a conversation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Newest {
+    /// They, oldest first.
+    pub messages: Vec<Attributed>,
+    /// There are more in that part, before the first.
+    pub more: bool,
+    /// The highest number that was given in the conversation, in that part or not; 0 if none was.
+    pub last: u64,
+}
+
+/// A message, and who said it where that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attributed {
+    /// The message.
+    pub stored: StoredMessage,
+    /// As [`NameAsker`] wrote it down; of a user's messages alone.
+    pub asker: Option<Asker>,
+}
+
+/// Who asked a turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// Who.
+    pub user: UserId,
+    /// Their client's name for what they said.
+    pub nonce: String,
+}
+
+/// Writes down who asked a turn. Answered with whether there is such a turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameAsker {
+    /// Which turn.
+    pub turn: RequestId,
+    /// Who; names of at most 200 bytes.
+    pub asker: Asker,
 }
 
 /// Asks for a page of a conversation, oldest first. Answered with a [`Page`].

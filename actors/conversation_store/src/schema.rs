@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All of them. A file's `user_version` says how many it has been through.
-pub(crate) const MIGRATIONS: [Migration; 2] = [
+pub(crate) const MIGRATIONS: [Migration; 3] = [
     Migration {
         name: "conversations, turns and acts of control",
         sql: include_str!("schema/1_conversations.sql"),
@@ -21,6 +21,10 @@ pub(crate) const MIGRATIONS: [Migration; 2] = [
     Migration {
         name: "memories and documents",
         sql: include_str!("schema/2_memories.sql"),
+    },
+    Migration {
+        name: "who asked a turn",
+        sql: include_str!("schema/3_askers.sql"),
     },
 ];
 

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::{ConnectionId, ConversationId, RequestId};
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{broadcast, watch};
 
 use crate::room::{Ending, Member, Room, RoomError, RoomEvent};
 
@@ -41,11 +41,25 @@ struct Rooms {
 
 /// The rooms. Cloning gives another hold on the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Board(Arc<Mutex<Rooms>>);
+pub(crate) struct Board {
+    shared: Arc<Mutex<Rooms>>,
+    /// How often something was written down.
+    written: Arc<watch::Sender<u64>>,
+}
 
 impl Board {
     fn rooms(&self) -> MutexGuard<'_, Rooms> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is written down has changed, somewhere.
+    pub(crate) fn wrote(&self) {
+        self.written.send_modify(|count| *count += 1);
+    }
+
+    /// Changes whenever what is written down may have.
+    pub(crate) fn written(&self) -> watch::Receiver<u64> {
+        self.written.subscribe()
     }
 
     /// Changes a room; what changed is told to those who look.

@@ -7,10 +7,12 @@ use std::time::Duration;
 use agent_worker::{Agents, TurnSettings};
 use domain::{ConversationId, GenerationError, RequestId, UserId};
 use supervision::{ChildSpec, Handle, Shutdown, StartChildError, SupervisorHandle, SupervisorSpec};
+use tokio::sync::watch;
 use typing::Typing;
 
 use crate::answer::{Errand, carry};
 use crate::board::{Board, Carried, Seat};
+use crate::record::Record;
 use crate::room::{Asked, Ending, Member, Question, Room, RoomError};
 
 /// The supervisor of the answers, by its name in the tree.
@@ -51,6 +53,7 @@ pub struct Rooms {
     typing: Handle<Typing>,
     answers: SupervisorHandle,
     clock: WallClock,
+    record: Option<Arc<dyn Record>>,
     /// In the names of turns, so that no process takes a name that another has written down.
     epoch: i64,
     asked: Arc<AtomicU64>,
@@ -72,6 +75,7 @@ pub fn rooms(
         answers: spec.handle(),
         epoch: clock(),
         clock,
+        record: None,
         asked: Arc::default(),
     };
     let spec = ChildSpec::supervisor(spec).shutdown(Shutdown::Timeout(drain));
@@ -79,6 +83,19 @@ pub fn rooms(
 }
 
 impl Rooms {
+    /// What an answer came to is written down there. Without it nothing is known to be, and what was seen of an answer is
+    /// all there is.
+    #[must_use]
+    pub fn with_record(mut self, record: Arc<dyn Record>) -> Self {
+        self.record = Some(record);
+        self
+    }
+
+    /// Changes whenever a conversation may have begun, or ended with another message than before.
+    pub fn written(&self) -> watch::Receiver<u64> {
+        self.board.written()
+    }
+
     /// Comes into a room. Never waits.
     ///
     /// # Errors
@@ -109,6 +126,7 @@ impl Rooms {
         } = say;
         let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
         let turn = RequestId::new(format!("{conversation}/turn-{}-r{number}", self.epoch));
+        let whose = (by.clone(), nonce.clone());
         let question = Question {
             turn: turn.clone(),
             by,
@@ -136,6 +154,8 @@ impl Rooms {
             carried,
             agents: self.agents.clone(),
             typing: self.typing.clone(),
+            record: self.record.clone(),
+            asker: whose,
             text,
             settings,
         };

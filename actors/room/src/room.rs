@@ -2,10 +2,11 @@
 //!
 //! A room is a value. What changes in it is an event, and whoever has seen the room and every event since knows the room.
 //!
-//! Invariants: an answer that began ends, once; its pieces follow each other without a gap; what was said twice with one
-//! name is said once; nobody is there twice with one connection.
+//! Invariants: an answer that began ends, once; its pieces follow each other without a gap; what was written down of it is
+//! told behind its end; what was said twice with one name is said once; nobody is there twice with one connection.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use domain::{ConnectionId, ModelName, RequestId, TurnEvent, UserId};
 
@@ -92,6 +93,47 @@ pub enum Ending {
     Failed(String),
 }
 
+/// Whose words they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// A person.
+    Person,
+    /// The agent.
+    Agent,
+}
+
+/// A message as it is written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place in the conversation, ascending, from 1; there may be gaps.
+    pub number: u64,
+    /// Whose words.
+    pub speaker: Speaker,
+    /// Which person, where one is known.
+    pub by: Option<UserId>,
+    /// Their client's name for it, where one is known.
+    pub nonce: Option<String>,
+    /// What was said.
+    pub text: Arc<str>,
+    /// The same as safe HTML, where it was Markdown.
+    pub html: Option<Arc<str>>,
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// The turn that added it, if one did.
+    pub turn: Option<RequestId>,
+}
+
+/// What was written down of a turn; nothing, where nothing is kept or nothing was answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The number of whatever stands before the first; whoever knows less has missed something. 0 for nothing.
+    pub before: u64,
+    /// The number of the last, though it may not be one to be shown.
+    pub last: u64,
+    /// What is to be shown, oldest first.
+    pub entries: Vec<Entry>,
+}
+
 /// What changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RoomEvent {
@@ -125,6 +167,15 @@ pub enum RoomEvent {
         ending: Ending,
         /// All that it said.
         text: String,
+    },
+    /// What was written down of an answer that is over, once.
+    Kept {
+        /// Which turn.
+        turn: RequestId,
+        /// The name that its asker's client had for the question.
+        nonce: String,
+        /// It.
+        kept: Kept,
     },
 }
 
@@ -273,6 +324,12 @@ impl Room {
             ending,
             text: live.text,
         })
+    }
+
+    /// What was written down of an answer is known. Nothing while it is under way: it is not all yet.
+    pub fn kept(&self, turn: &RequestId, nonce: String, kept: Kept) -> Option<RoomEvent> {
+        let turn = turn.clone();
+        (!self.is_under_way(&turn)).then_some(RoomEvent::Kept { turn, nonce, kept })
     }
 
     fn live(&mut self, turn: &RequestId) -> Option<&mut LiveTurn> {

@@ -225,6 +225,12 @@ impl Seen {
                 assert_eq!(self.live(&turn).text, text);
                 self.turns.retain(|live| live.question.turn != turn);
             }
+            RoomEvent::Kept { turn, .. } => {
+                assert!(
+                    self.turns.iter().all(|live| live.question.turn != turn),
+                    "it is told behind the end"
+                );
+            }
         }
     }
 
@@ -245,6 +251,7 @@ enum Step {
     Text(u8, String),
     End(u8),
     Refused(u8),
+    Kept(u8),
     /// A viewer comes, and sees the room as it is.
     Look,
 }
@@ -258,6 +265,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         5 => (0u8..9, "[a-zé]{1,3}").prop_map(|(turn, text)| Step::Text(turn, text)),
         2 => (0u8..9).prop_map(Step::End),
         1 => (0u8..9).prop_map(Step::Refused),
+        2 => (0u8..9).prop_map(Step::Kept),
         1 => Just(Step::Look),
     ];
     proptest::collection::vec(step, 0..120)
@@ -291,6 +299,7 @@ proptest! {
                 Step::Text(one, text) => room.hear(&turn(&name(one)), TurnEvent::Text(text)),
                 Step::End(one) => room.hear(&turn(&name(one)), finished()),
                 Step::Refused(one) => room.refused(&turn(&name(one)), "no".into()),
+                Step::Kept(one) => room.kept(&turn(&name(one)), "n".into(), Kept::default()),
                 Step::Look => {
                     viewers.push(Seen::of(&room));
                     None

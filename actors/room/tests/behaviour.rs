@@ -223,3 +223,129 @@ async fn a_graceful_stop_lets_answers_come_to_their_end() {
     );
     assert_eq!(control.counts().open_now(), 0);
 }
+
+/// Remembers which answers began, by whom, and which ended; it says that as many were written down as ended.
+#[derive(Default)]
+struct Book {
+    begun: std::sync::Mutex<Vec<room::record::AskedTurn>>,
+    ended: std::sync::Mutex<Vec<domain::RequestId>>,
+}
+
+impl room::Record for Book {
+    fn begun(
+        &self,
+        asked: room::record::AskedTurn,
+    ) -> futures_util::future::BoxFuture<'static, Result<(), String>> {
+        self.begun.lock().unwrap().push(asked);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn ended(
+        &self,
+        _: domain::ConversationId,
+        turn: domain::RequestId,
+    ) -> futures_util::future::BoxFuture<'static, Result<room::Kept, String>> {
+        let mut known = self.ended.lock().unwrap();
+        known.push(turn);
+        let last = known.len() as u64;
+        Box::pin(async move {
+            Ok(room::Kept {
+                before: last - 1,
+                last,
+                entries: Vec::new(),
+            })
+        })
+    }
+}
+
+/// The next thing that was written down: its turn and its last number, and how many answers ended before it.
+async fn kept(seat: &mut room::Seat) -> (domain::RequestId, u64, usize) {
+    let mut ended = 0;
+    loop {
+        if let Heard::Event(event) = seat.next().await {
+            match &*event {
+                RoomEvent::Ended { .. } => ended += 1,
+                RoomEvent::Kept { turn, kept, .. } => return (turn.clone(), kept.last, ended),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_down_is_read_behind_the_end_of_each_answer_whole_stopped_or_refused() {
+    let book = std::sync::Arc::new(Book::default());
+    let mut stage = Stage::start(Answer::Counting).await;
+    stage.rooms = stage.rooms.with_record(book.clone());
+    let mut seat = stage.sit("1");
+    let written = stage.rooms.written();
+    let whole = stage.say("whole").await;
+    assert_eq!(kept(&mut seat).await, (whole.clone(), 1, 1));
+    assert!(written.has_changed().unwrap());
+    let step = stage.control.counts().steps + 5;
+    let gate = stage.control.gate_step(step);
+    let stopped = stage.say("stopped").await;
+    stage
+        .control
+        .wait_until(|counts| counts.steps >= step)
+        .await;
+    // One waits behind it, and is stopped, too, before its worker has begun it.
+    let waits = stage.say("waits").await;
+    assert_eq!(stage.rooms.stop(&conversation()).await.unwrap(), 2);
+    gate.release();
+    let mut seen = vec![kept(&mut seat).await, kept(&mut seat).await];
+    let mut ended: usize = seen.iter().map(|(_, _, ended)| ended).sum();
+    let mut wrong = say("wrong");
+    wrong.settings.sampling.temperature = 9.0;
+    let refused = stage.rooms.say(&conversation(), wrong).await.unwrap();
+    seen.push(kept(&mut seat).await);
+    ended += seen[2].2;
+    assert_eq!(ended, 3);
+    let turns = book.ended.lock().unwrap().clone();
+    let told: Vec<_> = seen.iter().map(|(turn, _, _)| turn.clone()).collect();
+    assert_eq!(turns[0], whole);
+    assert_eq!(turns[1..], told);
+    assert!(told.contains(&stopped) && told.contains(&waits) && told[2] == refused);
+    // Who asked is written down of those that began: the one that waited did when the one before it was stopped.
+    let begun = book.begun.lock().unwrap().clone();
+    let asked: Vec<_> = begun
+        .iter()
+        .map(|one| (one.turn.clone(), one.by.as_str(), one.nonce.as_str()))
+        .collect();
+    let expected = [(whole, "whole"), (stopped, "stopped"), (waits, "waits")];
+    assert_eq!(asked, expected.map(|(turn, nonce)| (turn, "ann", nonce)));
+    drop(seat);
+    stage.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_written_down_the_end_is_followed_by_nothing_once() {
+    let stage = Stage::start(hello()).await;
+    let mut seat = stage.sit("1");
+    let turn = stage.say("n").await;
+    assert_eq!(kept(&mut seat).await, (turn, 0, 1));
+    assert!(seat.ready().is_none());
+    drop(seat);
+    stage.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_stopped_as_soon_as_it_is_asked_ends_once_and_the_next_is_answered() {
+    let book = std::sync::Arc::new(Book::default());
+    let mut stage = Stage::start(Answer::Counting).await;
+    stage.rooms = stage.rooms.with_record(book);
+    let mut seat = stage.sit("1");
+    let here = conversation();
+    // However late its worker hears of it, the answer has not ended by itself.
+    let gate = stage.control.gate_step(3);
+    let (turn, stopped) = tokio::join!(biased; stage.say("n"), stage.rooms.stop(&here));
+    assert_eq!(stopped.unwrap(), 1);
+    assert_eq!(kept(&mut seat).await, (turn, 1, 1));
+    gate.release();
+    let mut viewer = Viewer::default();
+    stage.say("again").await;
+    viewer.until(&mut seat, 1).await;
+    assert!(matches!(viewer.ended[0], Ending::Finished { .. }));
+    drop(seat);
+    stage.end().await;
+}

@@ -14,6 +14,8 @@ export class Desk {
   tree = [];
   watching = false;
   #left = new Set();
+  /** Joined anew after a cut, and not seen yet. */
+  #unsure = new Set();
 
   get room() {
     return this.rooms[this.shown] ?? room.EMPTY;
@@ -31,7 +33,9 @@ export class Desk {
     const frames = id === null || this.rooms[id] ? [] : [this.#join(id)];
     if (id !== null) this.#left.delete(id);
     this.looked();
-    return [...(before === null ? [] : this.#leaveIfIdle(before)), ...frames, { op: "conversations" }];
+    const left = before === null ? [] : this.#leaveIfIdle(before);
+    // Its answer says that what stands before it was heard.
+    return [...left, ...frames, ...(left.length ? [{ op: "conversations" }] : [])];
   }
 
   /** Somebody looks at what is shown. */
@@ -50,14 +54,17 @@ export class Desk {
     this.me = user;
     this.#left.clear();
     const joins = Object.keys(this.rooms).map((id) => this.#join(id));
-    return [...joins, ...this.#standing(), ...this.#again()];
+    // What of my words was written down meanwhile is known when the room has come.
+    this.#unsure = new Set(Object.keys(this.rooms));
+    return [...joins, ...this.#standing()];
   }
 
   /** The old session: what was asked and not answered, in the moment of a cut or too fast, is asked again. */
   resumed() {
     const asked = Object.keys(this.rooms).filter((id) => this.rooms[id].asked);
     const leaves = [...this.#left].map((conversation) => ({ op: "leave", conversation }));
-    return [...leaves, ...asked.map((id) => this.#join(id)), ...this.#standing(), ...this.#again()];
+    const says = Object.entries(this.rooms).flatMap(([id, one]) => room.again(one, id));
+    return [...leaves, ...asked.map((id) => this.#join(id)), ...this.#standing(), ...says];
   }
 
   say(text, nonce, { model, temperature }) {
@@ -74,9 +81,16 @@ export class Desk {
   }
 
   stop() {
-    if (!this.room.turn) return [];
+    if (!this.room.turns.length) return [];
     this.rooms[this.shown] = { ...this.room, stopping: true };
     return [{ op: "stop", conversation: this.shown }];
+  }
+
+  /** Asks for older messages of what is shown. */
+  older() {
+    const [asked, frames] = room.older(this.room, this.shown);
+    if (frames.length) this.rooms[this.shown] = asked;
+    return frames;
   }
 
   frame(frame, looking) {
@@ -95,7 +109,8 @@ export class Desk {
     const after = room.reduce(before, frame, this.me, looking && id === this.shown);
     this.rooms[id] = after;
     if (after.lost && !before.lost) return [this.#join(id)];
-    return id === this.shown ? [] : this.#leaveIfIdle(id);
+    const says = frame.op === "room" && this.#unsure.delete(id) ? room.again(after, id) : [];
+    return [...says, ...(id === this.shown ? [] : this.#leaveIfIdle(id))];
   }
 
   #join(id) {
@@ -106,7 +121,7 @@ export class Desk {
 
   #leaveIfIdle(id) {
     const one = this.rooms[id];
-    if (!one || one.turn || one.pending.some(({ said, error }) => !said && !error)) return [];
+    if (!one || one.turns.length || one.pending.some(({ said, error }) => !said && !error)) return [];
     if (one.unread) return []; // until somebody has read it, it counts
     delete this.rooms[id];
     this.#left.add(id);
@@ -114,10 +129,6 @@ export class Desk {
   }
 
   #standing() {
-    return [{ op: "conversations" }, ...(this.watching ? [{ op: "tree", watch: true }] : [])];
-  }
-
-  #again() {
-    return Object.entries(this.rooms).flatMap(([id, one]) => room.again(one, id));
+    return [{ op: "conversations", watch: true }, ...(this.watching ? [{ op: "tree", watch: true }] : [])];
   }
 }

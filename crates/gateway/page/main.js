@@ -7,7 +7,6 @@ import { copied, id, setText, unique } from "./dom.js";
 import { panels } from "./panels.js";
 import { UNAUTHORISED } from "./policy.js";
 import { keep, keepToken, kept, keptToken } from "./prefs.js";
-import { last } from "./room.js";
 import { Socket } from "./socket.js";
 import { StatusView } from "./view_status.js";
 import { ChatView } from "./view_chat.js";
@@ -16,7 +15,6 @@ import { address, drawList, lines } from "./view_list.js";
 import { TreeView } from "./view_tree.js";
 import { Wire } from "./wire.js";
 
-const LIST_MS = 30_000;
 const NAME = /^[A-Za-z0-9\-_.:@]{1,128}$/;
 
 const desk = new Desk();
@@ -28,7 +26,7 @@ const looking = () => document.visibilityState === "visible";
 
 const status = new StatusView(wire);
 const tree = new TreeView(draw);
-const chat = new ChatView({ retry, edit });
+const chat = new ChatView({ retry, edit, older: () => send(desk.older()) });
 const composer = new Composer({ say, typing: (typing, conversation) => socket.send({ op: "typing", conversation, typing }) });
 const panel = panels({ onTree: (on) => send(desk.watch(on)), onChange: draw });
 
@@ -52,7 +50,6 @@ function heard(frame) {
   if (frame.op === "turn" && frame.conversation === desk.shown) status.speak("The model is answering");
   send(desk.frame(frame, looking()));
   if (frame.op === "conversations") chooseFirst();
-  if (frame.op === "message" || frame.op === "ended") listSoon();
 }
 
 async function stayed(why) {
@@ -72,12 +69,6 @@ async function models() {
   } catch {
     // names can be written by hand
   }
-}
-
-let listTimer = null;
-function listSoon() {
-  clearTimeout(listTimer);
-  listTimer = setTimeout(() => send([{ op: "conversations" }]), 400);
 }
 
 // --- what a person does
@@ -198,9 +189,9 @@ function drawNow() {
   const line = lines(desk).find((one) => one.conversation === desk.shown);
   setText(id("chat-title"), desk.shown === null ? "Conversation" : line?.title || "New conversation");
   setText(id("name-shown"), desk.me ?? (kept("name") || "no name"));
-  id("stop").hidden = !room.turn || room.turn.settled;
+  id("stop").hidden = !room.turns.length;
   id("stop").disabled = room.stopping;
-  id("link").hidden = desk.shown === null || !last(room);
+  id("link").hidden = desk.shown === null || !room.messages.length;
   document.title = desk.unread ? `(${desk.unread}) Paraphym` : "Paraphym";
 }
 
@@ -217,10 +208,8 @@ addEventListener("online", () => socket.step({ is: "hint" }));
 document.addEventListener("visibilitychange", () => {
   if (!looking()) return;
   socket.step({ is: "hint" });
-  send([{ op: "conversations" }]);
   draw();
 });
-setInterval(() => looking() && send([{ op: "conversations" }]), LIST_MS);
 visualViewport?.addEventListener("resize", () => document.documentElement.style.setProperty("--height", `${visualViewport.height}px`));
 
 const ALT = { KeyN: begin, ArrowUp: () => step(-1), ArrowDown: () => step(1), KeyT: panel.toggleTree, KeyM: () => composer.focus() };
@@ -228,7 +217,7 @@ addEventListener("keydown", (event) => {
   if (document.querySelector("dialog[open]")) return;
   const inField = event.target.closest?.("input, textarea, select");
   if (event.key === "Escape" && !event.isComposing) {
-    if (!panel.shut() && desk.room.turn) stop();
+    if (!panel.shut() && desk.room.turns.length) stop();
   } else if (event.altKey && !event.ctrlKey && !event.metaKey && ALT[event.code]) {
     event.preventDefault();
     ALT[event.code]();

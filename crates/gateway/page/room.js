@@ -1,7 +1,8 @@
 // Why: a conversation is what its frames say, one after the other: `(room, frame, me) → room`, and nothing else.
 //
-// Invariants: a message of a number is there once; the text of an answer grows only where `at` fits, else `lost` is set
-// and somebody joins again; what was said and not acknowledged is in `pending` until it is.
+// Invariants: a message of a number is there once; all between `after` and `last` are known; the text of an answer grows only
+// where `at` fits, and what is written down is taken only where nothing is missing before it, else `lost` is set and somebody
+// joins again; what was said and is not seen yet is in `pending` until it is.
 
 /** How many Unicode scalar values: what `at` counts. */
 export function scalars(text) {
@@ -17,34 +18,38 @@ export function scalars(text) {
 export const EMPTY = Object.freeze({
   known: false,
   messages: [],
-  truncated: false,
+  after: 0,
+  last: 0,
   members: [],
   typing: [],
-  turn: null,
+  turns: [],
   ended: null,
   stopping: false,
   pending: [],
   unread: 0,
   lost: false,
-  asked: null,
+  asked: false,
+  older: false,
 });
 
-/** The number of the last message that is known; 0 for none. */
-export function last(room) {
-  return room.messages.reduce((most, { number }) => Math.max(most, number ?? 0), 0);
-}
+const UNSEEN = { how: "failed", message: "it ended while this page was away, and nothing of it was written down" };
 
 /** The frame that joins, and the room that waits for its answer. */
 export function join(room, conversation) {
-  const after = room.known ? last(room) : 0;
-  const asked = { after };
-  return [{ ...room, asked, lost: false }, { op: "join", conversation, ...(after && { after }) }];
+  const after = room.known ? room.last : 0;
+  return [{ ...room, asked: true, lost: false }, { op: "join", conversation, ...(after && { after }) }];
+}
+
+/** The frame that asks for older messages, if there are any, and the room that waits for them. */
+export function older(room, conversation) {
+  if (!room.after || room.older) return [room, []];
+  return [{ ...room, older: true }, [{ op: "messages", conversation, before: room.after + 1 }]];
 }
 
 /** A `say` goes out; it is shown at once. */
 export function say(room, frame) {
   const { nonce, text } = frame;
-  return { ...room, pending: [...room.pending, { nonce, text, frame, behind: last(room), said: false, error: null }] };
+  return { ...room, pending: [...room.pending, { nonce, text, frame, said: false, error: null }] };
 }
 
 /** Takes back what was refused. */
@@ -55,35 +60,44 @@ export function discard(room, nonce) {
 /** What to say again after a reconnect: nobody knows whether it was heard, and the nonce keeps it from being said twice. */
 export function again(room, conversation) {
   const says = room.pending.filter((one) => !one.said && !one.error).map((one) => one.frame);
-  return room.stopping && room.turn ? [...says, { op: "stop", conversation }] : says;
+  return room.stopping && room.turns.length ? [...says, { op: "stop", conversation }] : says;
 }
 
 /** What a frame makes of a room. `me` is my own name as others see it; `looking` whether somebody sees the room. */
 export function reduce(room, frame, me, looking = true) {
   const how = FRAMES[frame.op];
-  return how ? settle(how(room, frame, me, looking), me) : room;
+  return how ? settle(how(room, frame, me, looking)) : room;
 }
 
+const grown = (turn) => ({ ...turn, chars: scalars(turn.text) });
+
 const FRAMES = {
-  room(room, { messages, truncated = false, members, typing, turns }) {
-    // The first runs, the others wait for it.
-    const turn = turns[0];
-    const after = room.asked?.after ?? 0;
-    // A gap cannot be shown as if nothing were missing.
-    const kept = after && !truncated ? room.messages.filter(({ number, ending }) => (number ?? 0) <= after && (number || ending?.how === "failed")) : [];
+  room(room, { messages, after, last, members, typing, turns }) {
+    // A gap cannot be shown as if nothing were missing, nor what another store had beside what this one has.
+    const reaches = room.known && room.last >= after && room.last <= last;
+    const here = new Set([...messages, ...turns].map((one) => one.turn));
+    const kept = room.messages.filter(({ number, turn }) => (number ? number <= after : !here.has(turn)));
+    const gone = room.turns.filter(({ turn }) => !here.has(turn)).flatMap((turn) => drafts(turn, UNSEEN));
     return {
       ...room,
       known: true,
-      messages: [...kept, ...messages],
-      truncated: truncated || (kept.length > 0 && room.truncated),
+      messages: reaches ? [...kept, ...gone, ...messages] : messages,
+      after: reaches ? Math.min(room.after, after) : after,
+      last,
       members,
       typing,
-      turn: turn ? { ...turn, chars: scalars(turn.text) } : null,
-      stopping: room.stopping && turn?.turn === room.turn?.turn,
+      turns: turns.map(grown),
+      stopping: room.stopping && turns[0]?.turn === room.turns[0]?.turn,
       pending: room.pending.filter((one) => !one.said),
       lost: false,
-      asked: null,
+      asked: false,
+      older: false,
     };
+  },
+
+  messages(room, { before, messages, after }) {
+    if (before !== room.after + 1) return room;
+    return { ...room, messages: [...messages, ...room.messages], after, older: false };
   },
 
   presence(room, { joins, leaves }) {
@@ -93,83 +107,76 @@ const FRAMES = {
 
   typing: (room, { users }) => ({ ...room, typing: users }),
 
-  message(room, { message }, me, looking) {
-    const answer = message.role === "assistant";
-    const at = room.messages.findIndex((one) => one.number === message.number || (answer && one.draft));
-    const known = room.messages[at];
-    const put = { ...message, ...(known?.key && { key: known.key }), ...(known?.ending && { ending: known.ending }) };
-    const messages = known ? room.messages.with(at, put) : [...room.messages, put];
-    const fresh = !known && !answer && !looking && message.user !== me;
-    return {
-      ...room,
-      messages,
-      unread: room.unread + (fresh ? 1 : 0),
-      turn: answer && room.turn ? { ...room.turn, settled: true } : room.turn,
-    };
+  said(room, { nonce, turn }) {
+    return { ...room, pending: room.pending.map((one) => (one.nonce === nonce ? { ...one, said: true, error: null, turn } : one)) };
   },
 
-  said(room, { nonce }) {
-    return { ...room, pending: room.pending.map((one) => (one.nonce === nonce ? { ...one, said: true, error: null } : one)) };
+  error(room, { nonce, message, about }) {
+    const pending = room.pending.map((one) => (one.nonce === nonce ? { ...one, error: message } : one));
+    return { ...room, pending, older: room.older && about !== "messages" };
   },
 
-  error(room, { nonce, message }) {
-    return { ...room, pending: room.pending.map((one) => (one.nonce === nonce ? { ...one, error: message } : one)) };
-  },
-
-  turn(room, { turn }) {
-    return { ...room, turn: { ...turn, chars: scalars(turn.text) }, stopping: false };
+  turn(room, { turn }, me, looking) {
+    const turns = [...room.turns.filter((one) => one.turn !== turn.turn), grown(turn)];
+    return { ...room, turns, unread: room.unread + (!looking && turn.asked_by !== me ? 1 : 0) };
   },
 
   activity(room, { turn, activity }) {
-    return room.turn?.turn === turn ? { ...room, turn: { ...room.turn, activity } } : room;
+    return { ...room, turns: room.turns.map((one) => (one.turn === turn ? { ...one, activity } : one)) };
   },
 
   delta(room, { turn, at, text }) {
-    const fits = room.turn?.turn === turn && room.turn.chars === at;
-    if (!fits) return room.ended === turn || room.asked ? room : { ...room, lost: true };
-    return { ...room, turn: { ...room.turn, text: room.turn.text + text, chars: at + scalars(text) } };
+    const live = room.turns.find((one) => one.turn === turn);
+    if (live?.chars !== at) return room.ended === turn || room.asked ? room : { ...room, lost: true };
+    const more = { ...live, text: live.text + text, chars: at + scalars(text) };
+    return { ...room, turns: room.turns.map((one) => (one === live ? more : one)) };
   },
 
   ended(room, { turn, ending }, _me, looking) {
-    const live = room.turn?.turn === turn ? room.turn : null;
+    const live = room.turns.find((one) => one.turn === turn);
     return {
       ...room,
-      messages: live ? closed(room.messages, live, ending) : room.messages,
-      turn: live ? null : room.turn,
+      messages: live ? [...room.messages, ...drafts(live, ending)] : room.messages,
+      turns: room.turns.filter((one) => one !== live),
       ended: turn,
-      stopping: false,
+      stopping: room.stopping && live !== room.turns[0],
       unread: room.unread + (live && !looking && ending.how !== "stopped" ? 1 : 0),
     };
   },
+
+  kept(room, { turn, before, last, messages }) {
+    if (before > room.last) return room.asked ? room : { ...room, lost: true };
+    const seen = { ...room, last: Math.max(room.last, last) };
+    if (!messages.length) return seen;
+    const [question, answer] = ["user", "assistant"].map((role) => room.messages.find((one) => one.draft && one.turn === turn && one.role === role));
+    const end = messages.findLastIndex((one) => one.role === "assistant");
+    const put = messages.map((one, at) => {
+      if (at === end) return { ...one, ...(answer && { key: answer.key, ending: answer.ending }) };
+      return one.role === "user" && question ? { ...one, key: question.key } : one;
+    });
+    // What failed before a word of it was written down still says why.
+    if (end < 0 && answer) put.push(answer);
+    const numbers = new Set(messages.map((one) => one.number));
+    const mine = (one) => (one.draft ? one.turn === turn : numbers.has(one.number));
+    const at = room.messages.findIndex((one) => mine(one) || one.number > messages[0].number);
+    const rest = (all) => all.filter((one) => !mine(one));
+    const split = at < 0 ? room.messages.length : at;
+    return { ...seen, messages: [...rest(room.messages.slice(0, split)), ...put, ...rest(room.messages.slice(split))] };
+  },
 };
 
-/** The answer takes its place among the messages: as the one that came, or as a draft until it comes. */
-function closed(messages, live, ending) {
-  if (live.settled) {
-    const at = messages.findLastIndex((one) => one.role === "assistant");
-    return messages.with(at, { ...messages[at], ending });
-  }
-  if (!live.text && ending.how === "stopped") return messages;
-  const draft = { draft: true, key: `turn ${live.turn}`, role: "assistant", text: live.text, html: ending.html, ending };
-  return [...messages.map((one) => (one.draft ? { ...one, draft: false } : one)), draft];
+/** What was seen of a turn takes its place among the messages, until what was written down of it comes, if that does. */
+function drafts({ turn, asked_by, asked, at_ms, nonce, text }, ending) {
+  const question = { draft: true, key: `${turn} asked`, turn, role: "user", user: asked_by, text: asked, at_ms, nonce };
+  if (!text && ending.how !== "failed") return [question];
+  return [question, { draft: true, key: `${turn} answer`, turn, role: "assistant", text, ending }];
 }
 
-/** Finds what is pending among the messages: by its nonce, or else by its text. */
-function settle(room, me) {
+/** What is seen in the room was heard: it is not on its way any more. */
+function settle(room) {
   if (!room.pending.length) return room;
-  const taken = new Set(room.pending.map((one) => one.number));
-  const pending = room.pending.map((one) => {
-    if (one.number) return one;
-    const found = room.messages.find(
-      ({ number, role, user, text, nonce }) =>
-        role === "user" && number > one.behind && !taken.has(number) && (nonce ? nonce === one.nonce : (user ?? me) === me && text.trim() === one.text.trim()),
-    );
-    if (!found) return one;
-    taken.add(found.number);
-    return { ...one, number: found.number };
-  });
-  // Those after it in the queue must not take the same message for theirs.
-  const most = Math.max(0, ...pending.map((one) => (one.said && one.number) || 0));
-  const open = pending.filter((one) => !(one.said && one.number));
-  return { ...room, pending: open.map((one) => (one.behind < most && !one.number ? { ...one, behind: most } : one)) };
+  const all = [...room.messages, ...room.turns];
+  const [nonces, turns] = [new Set(all.map((one) => one.nonce)), new Set(all.map((one) => one.turn))];
+  const pending = room.pending.filter((one) => !nonces.has(one.nonce) && !(one.turn && turns.has(one.turn)));
+  return pending.length === room.pending.length ? room : { ...room, pending };
 }

@@ -14,14 +14,17 @@ export class ChatView {
   #messages = null;
   #atEnd = true;
   #height = 0;
+  /** Where the first message is, while older ones are awaited. */
+  #after = 0;
 
-  /** `act` has `retry(nonce)` and `edit(nonce)`. */
+  /** `act` has `retry(nonce)`, `edit(nonce)` and `older()`. */
   constructor(act) {
     this.#act = act;
     const scroll = id("scroll");
     scroll.addEventListener("scroll", () => this.#moved(), { passive: true });
     new ResizeObserver(() => this.#atEnd && this.toEnd()).observe(scroll);
     id("to-end").addEventListener("click", () => this.toEnd());
+    id("older").addEventListener("click", () => act.older());
   }
 
   toEnd() {
@@ -38,37 +41,38 @@ export class ChatView {
       for (const name of ["log", "pending", "live"]) id(name).replaceChildren();
       this.#told = this.#messages = null;
     }
-    this.#drawLog(room, desk.me, other);
-    keyed(id("pending"), room.pending.filter((one) => !one.number), (one) => one.nonce, (one) => makePending(one, this.#act), (node, one) => fillPending(node, one, live));
-    this.#drawLive(room);
-    id("truncated").hidden = !room.truncated;
+    const longer = !other && room.after < this.#after;
+    this.#after = room.after;
+    const scroll = id("scroll");
+    const below = scroll.scrollHeight - scroll.scrollTop;
+    this.#drawLog(room, desk.me, other || longer);
+    keyed(id("pending"), room.pending, (one) => one.nonce, (one) => makePending(one, this.#act), (node, one) => fillPending(node, one, live));
+    keyed(id("live"), room.turns, (one) => one.turn, (one) => makeTurn(one, desk.me), fillTurn);
+    id("older").hidden = !room.after;
+    id("older").disabled = room.older || !live;
     this.#drawEmpty(desk, room);
     setText(id("typing"), typingWords(room.typing.filter((name) => name !== desk.me)));
     drawPresence(room.members, desk.me);
-    this.#follow(other);
+    if (longer) scroll.scrollTop = scroll.scrollHeight - below;
+    this.#follow(other, longer);
   }
 
-  #drawLog(room, me, other) {
+  #drawLog(room, me, old) {
     if (room.messages === this.#messages && room.known === this.#told) return;
     const log = id("log");
     // What was said before I came is there to be read, not to be read aloud.
-    if (other || !room.known || !this.#told) log.setAttribute("aria-live", "off");
+    const quiet = old || !room.known || !this.#told;
+    if (quiet) log.setAttribute("aria-live", "off");
     keyed(log, room.messages, (one) => one.key ?? one.number ?? "draft", (one) => makeMessage(one, me), fillMessage);
-    const first = room.known && !this.#told;
     this.#told = room.known;
     this.#messages = room.messages;
-    if (first) {
+    if (quiet && room.known) {
       setTimeout(() => log.setAttribute("aria-live", "polite"), 200);
     }
   }
 
-  #drawLive({ turn }) {
-    const turns = turn && !turn.settled ? [turn] : [];
-    keyed(id("live"), turns, (one) => one.turn, makeLive, fillLive);
-  }
-
   #drawEmpty(desk, room) {
-    const nothing = !room.messages.length && !room.pending.length && !room.turn;
+    const nothing = !room.messages.length && !room.pending.length && !room.turns.length;
     const words =
       desk.shown === null
         ? "Choose a conversation, or begin a new one with “New”."
@@ -86,12 +90,24 @@ export class ChatView {
   }
 
   /** Goes along with what grows only for who is at its end. */
-  #follow(other) {
+  #follow(other, longer) {
     const { scrollHeight } = id("scroll");
     if (other || this.#atEnd) this.toEnd();
-    else if (scrollHeight > this.#height) id("to-end").hidden = false;
+    else if (scrollHeight > this.#height && !longer) id("to-end").hidden = false;
     this.#height = scrollHeight;
   }
+}
+
+/** What was asked, and what is answered to it: several people may have asked at once. */
+function makeTurn(turn, me) {
+  const asked = { role: "user", user: turn.asked_by, text: turn.asked, at_ms: turn.at_ms };
+  const question = makeMessage(asked, me);
+  fillMessage(question, asked);
+  return el("div", { class: "turn" }, question, makeLive(turn));
+}
+
+function fillTurn(node, turn) {
+  fillLive(node.lastChild, turn);
 }
 
 function makeLive({ model, asked_by }) {

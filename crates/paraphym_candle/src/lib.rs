@@ -46,7 +46,9 @@ mod inspect;
 mod listing;
 mod observers;
 mod operated;
+mod rendered;
 mod resolve;
+mod said;
 mod servers;
 mod service_manager;
 mod settings;
@@ -94,6 +96,7 @@ pub use retrieval;
 pub use runtime::{
     Census, Role as ThreadRole, RunError, Runtime, RuntimeOptions, confine, run, signals,
 };
+pub use said::Said;
 pub use service_manager::ServiceManager;
 pub use supervision::{ChildInfo, ChildState, Lifecycle, LifecycleEvent};
 /// Tools: what one is, the toolbox, and how to write one's own.

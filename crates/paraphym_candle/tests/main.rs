@@ -9,4 +9,5 @@ mod operated;
 mod real_model;
 mod real_model_calls_a_tool;
 mod real_model_embeds;
+mod said;
 mod whole_tree;

@@ -38,9 +38,16 @@ pub enum ClientFrame {
     Join {
         /// Which; 1 to 128 bytes of letters, digits and `- _ . : @`.
         conversation: String,
-        /// Only messages behind this number; all that are kept if absent.
+        /// The `last` that is known: only messages behind this number come. The newest that fit one frame if absent.
         #[serde(skip_serializing_if = "Option::is_none")]
         after: Option<u64>,
+    },
+    /// Asks for older messages of a conversation that was joined: the newest before a number. Answered with `messages`.
+    Messages {
+        /// Where.
+        conversation: String,
+        /// Only messages of lower numbers; one more than the `after` of `room` or `messages`.
+        before: u64,
     },
     /// Shows it no more.
     Leave {
@@ -75,7 +82,11 @@ pub enum ClientFrame {
         typing: bool,
     },
     /// Asks for the conversations there are, newest first. Answered with `conversations`.
-    Conversations {},
+    Conversations {
+        /// With true it is answered again whenever the list changes, with false no more; as before if absent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        watch: Option<bool>,
+    },
     /// Shows the supervision tree from now on, or no more. Answered with `tree`, and again whenever it changes.
     Tree {
         /// Whether to show it.
@@ -85,11 +96,12 @@ pub enum ClientFrame {
 
 impl ClientFrame {
     /// Every `op` there is, as clients write them.
-    pub const OPS: [&'static str; 10] = [
+    pub const OPS: [&'static str; 11] = [
         "identify",
         "resume",
         "heartbeat",
         "join",
+        "messages",
         "leave",
         "say",
         "stop",
@@ -105,11 +117,12 @@ impl ClientFrame {
             Self::Resume { .. } => "resume",
             Self::Heartbeat { .. } => "heartbeat",
             Self::Join { .. } => "join",
+            Self::Messages { .. } => "messages",
             Self::Leave { .. } => "leave",
             Self::Say { .. } => "say",
             Self::Stop { .. } => "stop",
             Self::Typing { .. } => "typing",
-            Self::Conversations {} => "conversations",
+            Self::Conversations { .. } => "conversations",
             Self::Tree { .. } => "tree",
         }
     }
@@ -118,6 +131,19 @@ impl ClientFrame {
     pub fn nonce(&self) -> Option<&str> {
         match self {
             Self::Say { nonce, .. } => Some(nonce),
+            _ => None,
+        }
+    }
+
+    /// The conversation it is about, where it is about one.
+    pub fn conversation(&self) -> Option<&str> {
+        match self {
+            Self::Join { conversation, .. }
+            | Self::Messages { conversation, .. }
+            | Self::Leave { conversation }
+            | Self::Say { conversation, .. }
+            | Self::Stop { conversation }
+            | Self::Typing { conversation, .. } => Some(conversation),
             _ => None,
         }
     }

@@ -161,6 +161,10 @@ fn read(op: &'static str, fields: &mut Fields) -> Result<ClientFrame, FrameError
             conversation: fields.conversation()?,
             after: fields.optional_number("after")?,
         },
+        "messages" => ClientFrame::Messages {
+            conversation: fields.conversation()?,
+            before: fields.number("before")?,
+        },
         "leave" => ClientFrame::Leave {
             conversation: fields.conversation()?,
         },
@@ -183,7 +187,9 @@ fn read(op: &'static str, fields: &mut Fields) -> Result<ClientFrame, FrameError
         "tree" => ClientFrame::Tree {
             watch: fields.truth("watch")?,
         },
-        _ => ClientFrame::Conversations {},
+        _ => ClientFrame::Conversations {
+            watch: fields.optional_truth("watch")?,
+        },
     })
 }
 
@@ -294,12 +300,17 @@ impl Fields {
         found.ok_or_else(|| self.missing(field, NUMBER))
     }
 
-    fn truth(&mut self, field: &'static str) -> Result<bool, FrameError> {
+    fn optional_truth(&mut self, field: &'static str) -> Result<Option<bool>, FrameError> {
         match self.take(field) {
-            None => Err(self.missing(field, TRUTH)),
-            Some(Value::Bool(truth)) => Ok(truth),
+            None => Ok(None),
+            Some(Value::Bool(truth)) => Ok(Some(truth)),
             Some(other) => Err(self.wrong(field, &other, TRUTH)),
         }
+    }
+
+    fn truth(&mut self, field: &'static str) -> Result<bool, FrameError> {
+        let found = self.optional_truth(field)?;
+        found.ok_or_else(|| self.missing(field, TRUTH))
     }
 
     #[allow(
@@ -321,14 +332,10 @@ impl Fields {
         let Some(field) = self.map.keys().next() else {
             return Ok(());
         };
-        let known = match self.known.as_slice() {
-            [] => "none but op".to_owned(),
-            known => known.join(", "),
-        };
         Err(FrameError::Field {
             op: self.op,
             field: field.chars().take(SHOWN).collect(),
-            known,
+            known: self.known.join(", "),
         })
     }
 }

@@ -32,6 +32,10 @@ fn every_frame_is_read_as_it_was_meant() {
             conversation: c(),
             after: Some(3),
         },
+        ClientFrame::Messages {
+            conversation: c(),
+            before: 9,
+        },
         ClientFrame::Leave { conversation: c() },
         ClientFrame::Say {
             conversation: c(),
@@ -45,7 +49,8 @@ fn every_frame_is_read_as_it_was_meant() {
             conversation: c(),
             typing: true,
         },
-        ClientFrame::Conversations {},
+        ClientFrame::Conversations { watch: None },
+        ClientFrame::Conversations { watch: Some(true) },
         ClientFrame::Tree { watch: false },
     ] {
         let text = serde_json::to_string(&frame).unwrap();
@@ -166,7 +171,7 @@ fn a_text_that_is_missing_or_out_of_range_is_named_too() {
         (
             "{\"op\":\"conversations\",\"x\":1}",
             "unknown_field",
-            &["none but op"],
+            &["conversations.x", "watch"],
         ),
     ]);
 }
@@ -221,6 +226,7 @@ fn nearly() -> impl Strategy<Value = String> {
         "seq",
         "conversation",
         "after",
+        "before",
         "text",
         "nonce",
         "model",

@@ -26,6 +26,9 @@ pub struct RoomMessage {
     pub user: Option<String>,
     /// What, as it was said.
     pub text: String,
+    /// Whether that is only its beginning: it is longer than one frame takes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
     /// The same as safe HTML, made from Markdown: no script, no style, no event, no address but of http, https and mailto.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub html: Option<String>,
@@ -34,6 +37,9 @@ pub struct RoomMessage {
     /// The turn that added it: it takes the place of what was seen of that turn while it ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub turn: Option<String>,
+    /// The name that the `say` had which said it, where one is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
 }
 
 /// An answer that is being made.
@@ -43,8 +49,10 @@ pub struct LiveTurn {
     pub turn: String,
     /// Who asked.
     pub asked_by: String,
-    /// What was asked. It is not among the messages before the answer has ended.
+    /// What was asked; of a long question only the beginning. It is not among the messages before the answer has ended.
     pub asked: String,
+    /// The name that the `say` had which asked.
+    pub nonce: String,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
     /// Which model answers.
@@ -95,9 +103,6 @@ pub enum Ending {
         prompt_tokens: u64,
         /// Tokens of the answer.
         answer_tokens: u64,
-        /// The whole answer as safe HTML, as in a message.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        html: Option<String>,
     },
     /// Somebody stopped it, or nobody looked any more.
     Stopped,

@@ -74,6 +74,9 @@ pub enum ServerFrame {
         /// The `op` it is about.
         #[serde(skip_serializing_if = "Option::is_none")]
         about: Option<String>,
+        /// The conversation it is about.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        conversation: Option<String>,
         /// The `nonce` of the `say` it is about.
         #[serde(skip_serializing_if = "Option::is_none")]
         nonce: Option<String>,
@@ -82,16 +85,19 @@ pub enum ServerFrame {
         retry_after_ms: Option<u64>,
     },
     /// A conversation as it is: what was said, who is there, who types, what is being answered. It replaces all that was
-    /// known of it.
+    /// known of it, but for messages up to `after`, where whoever hears it knows all of those up to there.
     Room {
         /// Which.
         conversation: String,
-        /// What was said, oldest first; with `after`, what was said behind it.
+        /// The newest of what was said, oldest first: all that has a number behind `after`.
         messages: Vec<RoomMessage>,
-        /// Whether older messages were left out.
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        truncated: bool,
-        /// Who is there, one entry a connection.
+        /// All behind this number are there. 0: there are none before. Else those up to it are asked for with `messages`, or
+        /// are known, as `join` said.
+        after: u64,
+        /// The number of the last message there is, though it may not be one to be shown: what `join` takes next. Less than
+        /// what was known before: that was another conversation, and is to be forgotten.
+        last: u64,
+        /// Who is there, one entry a connection; of very many only some.
         members: Vec<Member>,
         /// Who types.
         typing: Vec<String>,
@@ -114,12 +120,16 @@ pub enum ServerFrame {
         /// Everybody who does.
         users: Vec<String>,
     },
-    /// Something was said, by a person or, at its end, by the agent.
-    Message {
+    /// Older messages, as `messages` asked for them.
+    Messages {
         /// Where.
         conversation: String,
-        /// What.
-        message: RoomMessage,
+        /// As it was asked: all of them have lower numbers.
+        before: u64,
+        /// The newest of those, oldest first: all that has a number behind `after`.
+        messages: Vec<RoomMessage>,
+        /// All behind this number, and before `before`, are there; 0: there are none before.
+        after: u64,
     },
     /// What a `say` came to.
     Said {
@@ -166,7 +176,25 @@ pub enum ServerFrame {
         /// How.
         ending: Ending,
     },
-    /// The conversations there are, newest first.
+    /// What was written down of a turn that has ended, behind its `ended`. It takes the place of all that was seen of the
+    /// turn while it ran, and has the numbers that `join` takes. Without messages nothing was written down, and what was
+    /// seen is all there is.
+    Kept {
+        /// Where.
+        conversation: String,
+        /// Which turn.
+        turn: String,
+        /// The name that the `say` had which asked.
+        nonce: String,
+        /// The number of what stands before the first of them. Who does not know all up to it has missed something, and
+        /// joins again.
+        before: u64,
+        /// The number of the last message of the turn, though it may not be one to be shown; 0 if there is none.
+        last: u64,
+        /// The question and what the agent said, oldest first.
+        messages: Vec<RoomMessage>,
+    },
+    /// The conversations there are, newest first: at most 200. Only the latest counts.
     Conversations {
         /// They.
         conversations: Vec<super::room::ConversationLine>,

@@ -20,12 +20,13 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use memory_governor::{FileProbe, GovernorConfig};
 use model_host::{HostConfig, ModelHostDeps, ResolveModel};
-use paraphym_connection::wire::room::{ConversationLine, RoomMessage, TreeNode};
+use paraphym_connection::wire::room::{ConversationLine, TreeNode};
 use paraphym_connection::wire::{CloseCode, client::ClientFrame};
 use paraphym_connection::{
-    Connections, Deps, Gone, History, Incoming, Limits, Outgoing, Refused, Said, Seats, Transport,
-    children,
+    Connections, Deps, Gone, History, Incoming, Limits, Outgoing, Part, Refused, Said, Seats,
+    Transport, children,
 };
+use room::{Entry, Record, Speaker};
 use serde_json::Value;
 use supervision::{Handle, SupervisorSpec};
 use testkit::scene::Scene;
@@ -53,28 +54,26 @@ impl History for OneMessage {
     fn messages(
         &self,
         conversation: ConversationId,
-        after: Option<u64>,
+        part: Part,
     ) -> BoxFuture<'static, Result<Said, String>> {
-        let said = RoomMessage {
+        let said = Entry {
             number: 1,
-            role: "user".into(),
-            user: None,
-            text: format!("welcome to {conversation}"),
+            speaker: Speaker::Person,
+            by: None,
+            nonce: None,
+            text: format!("welcome to {conversation}").into(),
             html: None,
             at_ms: 1,
             turn: None,
         };
-        let messages = (after.unwrap_or(0) < 1)
-            .then_some(said)
-            .into_iter()
-            .collect();
-        let truncated = false;
+        let entries = (part.after < 1).then_some(said).into_iter().collect();
         Box::pin(async move {
             match conversation.as_str() {
                 "broken" => Err("the disk is gone".to_owned()),
                 _ => Ok(Said {
-                    messages,
-                    truncated,
+                    entries,
+                    after: part.after,
+                    last: 1,
                 }),
             }
         })
@@ -105,6 +104,17 @@ impl Stage {
     }
 
     pub async fn with(answer: Answer, limits: Limits, seats: Seats) -> Self {
+        Self::over(answer, limits, seats, Arc::new(OneMessage), None).await
+    }
+
+    /// The same over what was said there, and what is written down of answers.
+    pub async fn over(
+        answer: Answer,
+        limits: Limits,
+        seats: Seats,
+        history: Arc<dyn History>,
+        record: Option<Arc<dyn Record>>,
+    ) -> Self {
         let loader = ScriptedLoader::new(answer).with_card(|card| card.context_tokens = 4096);
         let control = loader.control();
         let memory = GovernorConfig {
@@ -127,11 +137,15 @@ impl Stage {
         let keeper = agents.keeper(janitor.clone());
         let drain = Duration::from_secs(30);
         let (answers, rooms) = room::rooms(agents, typing.clone(), Arc::new(|| 1), drain);
+        let rooms = match record {
+            Some(record) => rooms.with_record(record),
+            None => rooms,
+        };
         let (tree, looked) = watch::channel::<Arc<[TreeNode]>>(Arc::new([]));
         let deps = Deps {
             rooms,
             typing: typing.clone(),
-            history: Arc::new(OneMessage),
+            history,
             settings: Arc::new(settings),
             tree: looked,
             clock: Arc::new(|| 1),
