@@ -1,9 +1,10 @@
 //! Shell: what runs beside a connection's handlers, because it waits: for the socket, for a room, for who types, for what was
 //! said. Each ends with the connection, or when nobody hears it any more.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::ConversationId;
+use domain::{ConversationId, RequestId};
 use futures_util::stream::BoxStream;
 use futures_util::{SinkExt, StreamExt};
 use kameo::actor::WeakActorRef;
@@ -174,6 +175,7 @@ pub(crate) async fn look(
 ) {
     let conversation = seat.conversation().clone();
     let mut after = after.unwrap_or(0);
+    let mut written = BTreeSet::new();
     loop {
         // First the room, then what is written down: an answer that ends between the two is in one of them.
         let room = seat.look();
@@ -189,18 +191,22 @@ pub(crate) async fn look(
             }
         };
         after = said.last;
+        // Whoever was told of it as written is not told of it again, though its events still come.
+        written.retain(|turn| room.is_under_way(turn));
+        written.extend(said.entries.iter().filter_map(|one| one.turn.clone()));
         let types = names(&typing.borrow_and_update());
-        let frame = translate::room(&conversation, &said, deps.budget(), &room, types);
+        let frame = translate::room(&conversation, &said, deps.budget(), &room, &written, types);
         let of = Some(conversation.clone());
-        if !looked(&me, of, frame).await || !follow(&mut seat, &mut typing, &me).await {
+        if !looked(&me, of, frame).await || !follow(&mut seat, &written, &mut typing, &me).await {
             return;
         }
     }
 }
 
-/// Tells each event until some were missed; false when nobody hears.
+/// Tells each event, but of these turns, until some were missed; false when nobody hears.
 async fn follow(
     seat: &mut Seat,
+    written: &BTreeSet<RequestId>,
     typing: &mut watch::Receiver<TypingSet>,
     me: &WeakActorRef<Connection>,
 ) -> bool {
@@ -209,6 +215,7 @@ async fn follow(
     loop {
         let heard = tokio::select! {
             heard = seat.next() => match heard {
+                room::Heard::Event(event) if event.turn().is_some_and(|turn| written.contains(turn)) => true,
                 room::Heard::Event(event) => {
                     let conversation = conversation.clone();
                     tell(me, Heard { conversation, event }).await
