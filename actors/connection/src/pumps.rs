@@ -179,17 +179,11 @@ pub(crate) async fn look(
     loop {
         // First the room, then what is written down: an answer that ends between the two is in one of them.
         let room = seat.look();
-        let part = deps.part(after, None);
-        let said = match deps.history.messages(conversation.clone(), part).await {
-            Ok(said) => said,
-            Err(reason) => {
-                tracing::warn!(%conversation, reason, "what was said is not shown");
-                let message = format!("what was said cannot be read: {reason}; join again");
-                let frame = crate::within(crate::failed("join", message), &conversation);
-                looked(&me, None, frame).await;
-                Said::nothing(after)
-            }
-        };
+        let mut said = behind(after, &conversation, &deps, &me).await;
+        if said.last < after {
+            // What it knows was of another store, or of a conversation that was removed.
+            said = behind(0, &conversation, &deps, &me).await;
+        }
         after = said.last;
         // Whoever was told of it as written is not told of it again, though its events still come.
         written.retain(|turn| room.is_under_way(turn));
@@ -199,6 +193,27 @@ pub(crate) async fn look(
         let of = Some(conversation.clone());
         if !looked(&me, of, frame).await || !follow(&mut seat, &written, &mut typing, &me).await {
             return;
+        }
+    }
+}
+
+/// What was said behind that number; nothing, and an error that says so, where it cannot be read.
+async fn behind(
+    after: u64,
+    conversation: &ConversationId,
+    deps: &Deps,
+    me: &WeakActorRef<Connection>,
+) -> Said {
+    let part = deps.part(after, None);
+    let read = deps.history.messages(conversation.clone(), part).await;
+    match read {
+        Ok(said) => said,
+        Err(reason) => {
+            tracing::warn!(%conversation, reason, "what was said is not shown");
+            let message = format!("what was said cannot be read: {reason}; join again");
+            let frame = crate::within(crate::failed("join", message), conversation);
+            looked(me, None, frame).await;
+            Said::nothing(after)
         }
     }
 }

@@ -31,7 +31,8 @@ pub struct Said {
     pub entries: Vec<Entry>,
     /// All behind this number are among them; `after` as it was asked, if nothing was left out.
     pub after: u64,
-    /// The number of the last message of the part, though it may not be one to be shown; at least `after`.
+    /// The highest number there is in the conversation, though it may not be one to be shown. Less than what was asked for:
+    /// whoever asks knows another conversation.
     pub last: u64,
 }
 

@@ -225,6 +225,8 @@ pub struct Newest {
     pub messages: Vec<Attributed>,
     /// There are more in that part, before the first.
     pub more: bool,
+    /// The highest number that was given in the conversation, in that part or not; 0 if none was.
+    pub last: u64,
 }
 
 /// A message, and who said it where that is known.

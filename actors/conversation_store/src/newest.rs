@@ -6,7 +6,7 @@ use domain::UserId;
 use rusqlite::{Row, params};
 
 use crate::archive::{Archive, Failure};
-use crate::conversations::{Read, at_most, calls, find, numbered, read};
+use crate::conversations::{Read, at_most, calls, counted, find, numbered, read};
 use crate::error::StoreError;
 use crate::limits;
 use crate::messages::{Asker, Attributed, NameAsker, Newest, PAGE, PAGE_BYTES, ReadNewest};
@@ -48,9 +48,13 @@ impl Work for ReadNewest {
             numbered(self.before.unwrap_or(u64::MAX)),
             at_most(self.limit.saturating_add(1))
         ];
+        let last = at
+            .prepare_cached("SELECT last_number FROM conversations WHERE id = ?1")?
+            .query_row([conversation], |row| row.get(0))?;
         let mut statement = at.prepare_cached(SQL)?;
         let mut rows = statement.query(given)?;
         let (mut newest, mut bytes) = (Newest::default(), 0);
+        newest.last = counted(last);
         while let Some(row) = rows.next()? {
             let (asker, Read { row, mut stored }) = (asker(row)?, read(row)?);
             stored.message.tool_calls = calls(at, row)?;
@@ -148,9 +152,10 @@ mod tests {
             let found = ask(&archive, wish.clone()).unwrap();
             let seen: Vec<u64> = found.messages.iter().map(|one| one.stored.number).collect();
             assert_eq!(seen, numbers.collect::<Vec<u64>>(), "{wish:?}");
-            assert_eq!(found.more, more, "{wish:?}");
+            assert_eq!((found.more, found.last), (more, 10), "{wish:?}");
         }
-        assert_eq!(ask(&archive, wish(10, None, 1, 1)).unwrap(), Newest::default());
+        let nothing = ask(&archive, wish(10, None, 1, 1)).unwrap();
+        assert_eq!((nothing.messages.len(), nothing.more, nothing.last), (0, false, 10));
         let mut nowhere = wish(0, None, 1, 1);
         nowhere.conversation = ConversationId::new("nowhere");
         assert_eq!(ask(&archive, nowhere).unwrap(), Newest::default());

@@ -46,8 +46,8 @@ pub(crate) async fn run(stage: &mut Stage, args: &Serve) -> Result<(), Failure> 
     }
     builder = steered(builder, args);
     if let Some(archive) = kept {
-        // Conversations are their askers', and not kept.
-        builder = builder.open_conversations(archive).forget_conversations();
+        // What is said in rooms lies there, too. Whoever asks over HTTP sends all of it along, and nothing of it is kept.
+        builder = builder.open_conversations(archive);
     }
     if let Some(manager) = ServiceManager::of_this_process() {
         builder = builder.service_manager(manager);

@@ -73,8 +73,8 @@ const grown = (turn) => ({ ...turn, chars: scalars(turn.text) });
 
 const FRAMES = {
   room(room, { messages, after, last, members, typing, turns }) {
-    // A gap cannot be shown as if nothing were missing.
-    const reaches = room.known && room.last >= after;
+    // A gap cannot be shown as if nothing were missing, nor what another store had beside what this one has.
+    const reaches = room.known && room.last >= after && room.last <= last;
     const here = new Set([...messages, ...turns].map((one) => one.turn));
     const kept = room.messages.filter(({ number, turn }) => (number ? number <= after : !here.has(turn)));
     const gone = room.turns.filter(({ turn }) => !here.has(turn)).flatMap((turn) => drafts(turn, UNSEEN));

@@ -21,7 +21,7 @@ export function drawList(desk, now) {
   keyed(id("list-items"), all, (line) => line.conversation, make, (node, line) => {
     const [link] = node.children;
     const [title, meta, unread] = link.children;
-    setText(title, line.title || "Untitled");
+    setText(title, line.title || (line.messages ? "Untitled" : "New conversation"));
     setText(meta, line.changed_ms ? `${ago(line.changed_ms, now)} · ${line.messages} ${line.messages === 1 ? "message" : "messages"}` : "");
     meta.title = line.changed_ms ? new Date(line.changed_ms).toLocaleString() : "";
     const one = desk.rooms[line.conversation];

@@ -54,6 +54,12 @@ test("a gap is not shown as if nothing were missing", () => {
   assert.deepEqual([numbers(room), room.after], [[9], 8]);
 });
 
+test("what another store had is forgotten", () => {
+  const [asked] = join(run(EMPTY, snapshot([user(8, "eight"), user(9, "nine")])), "a");
+  const room = run(asked, snapshot([user(1, "one"), user(2, "two")]));
+  assert.deepEqual([numbers(room), room.last], [[1, 2], 2]);
+});
+
 test("older messages come before the first, page by page, and a page that is late changes nothing", () => {
   const page = (before, messages, after) => ({ op: "messages", conversation: "a", before, messages, after });
   const [asked, [frame]] = older(run(EMPTY, snapshot([user(9, "nine")], { after: 7 })), "a");

@@ -84,12 +84,16 @@ impl Said {
             limit: MESSAGES,
             bytes: part.bytes.clamp(1, PAGE_BYTES),
         };
-        let Newest { messages, more } = self.newest(wish).await?;
+        let Newest {
+            messages,
+            more,
+            last,
+        } = self.newest(wish).await?;
         let number = |one: &Attributed| one.stored.number;
         let first = messages.first().map(number).filter(|_| more);
         Ok(connection::Said {
             after: first.map_or(part.after, |first| first.saturating_sub(1)),
-            last: messages.last().map_or(part.after, number),
+            last,
             entries: self.entries(messages).await,
         })
     }
@@ -156,7 +160,7 @@ impl Said {
                 limit: OF_TURN,
                 bytes: OF_TURN_BYTES,
             };
-            let Newest { messages, more } = self.newest(wish).await?;
+            let Newest { messages, more, .. } = self.newest(wish).await?;
             before = messages.first().map(|one| one.stored.number);
             looks += 1;
             for one in messages.into_iter().rev() {

@@ -173,8 +173,10 @@ async fn pages_of_any_size_go_back_to_the_beginning_without_a_gap_or_a_message_t
     let behind = behind.await.unwrap();
     assert_eq!(behind.entries, whole[31..]);
     assert_eq!(behind.after, whole[30].number);
+    assert_eq!(behind.last, whole[39].number);
     let nowhere = said.messages(ConversationId::new("nowhere"), part(3, None, 100));
-    assert_eq!(nowhere.await.unwrap(), connection::Said::nothing(3));
+    let nowhere = nowhere.await.unwrap();
+    assert_eq!((nowhere.entries.len(), nowhere.after, nowhere.last), (0, 3, 0));
     end(scene).await;
 }
 

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use paraphym_candle::conversation_store::messages::ListConversations;
+use paraphym_candle::conversation_store::{StoreConfig, client};
 use paraphym_candle::{
     Bytes, ConversationId, FinishReason, GenerationError, GenerationEvent, Lifecycle, ModelName,
     ModelState, Paraphym, StartError, TurnEvent, TurnSettings, chat_config,
@@ -385,6 +387,48 @@ async fn answers_over_http_are_by_the_settings_that_hold_now() {
         let said = format!("\"completion_tokens\":{max_tokens},");
         assert!(answer.contains(&said), "{answer}");
     }
+    assert!(host.shutdown().await.abandoned.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_asked_over_http_is_kept_nowhere_and_what_is_said_in_a_conversation_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("scripted.gguf");
+    std::fs::write(&path, b"the scripted loader reads no file").unwrap();
+    let host = Paraphym::builder()
+        .models_dir(dir.path())
+        .model(ModelName::new(path.to_str().unwrap()))
+        .conversations(StoreConfig::at(dir.path().join("server.db")))
+        .loader(Arc::new(ScriptedLoader::new(Answer::Counting)))
+        .serve("127.0.0.1:0".parse().unwrap())
+        .start()
+        .await
+        .unwrap();
+    let address = host.address().await.unwrap();
+    let listed = async || {
+        let wish = ListConversations {
+            limit: 10,
+            before: None,
+        };
+        let list = client::ask(host.conversations(), wish).await.unwrap();
+        list.conversations.len()
+    };
+    let answer = post(
+        address,
+        r#"{"messages":[{"role":"user","content":"count"}],"max_tokens":3}"#,
+    )
+    .await;
+    assert!(answer.contains("\"completion_tokens\":3"), "{answer}");
+    assert_eq!(listed().await, 0);
+    let mut settings = host.turn_settings();
+    settings.sampling.max_tokens = 3;
+    let mut turn = host
+        .agents()
+        .ask(&ConversationId::new("c"), "count", settings)
+        .await
+        .unwrap();
+    while turn.next().await.is_some() {}
+    assert_eq!(listed().await, 1);
     assert!(host.shutdown().await.abandoned.is_empty());
 }
 

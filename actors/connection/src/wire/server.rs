@@ -94,7 +94,8 @@ pub enum ServerFrame {
         /// All behind this number are there. 0: there are none before. Else those up to it are asked for with `messages`, or
         /// are known, as `join` said.
         after: u64,
-        /// The number of the last message there is, though it may not be one to be shown: what `join` takes next.
+        /// The number of the last message there is, though it may not be one to be shown: what `join` takes next. Less than
+        /// what was known before: that was another conversation, and is to be forgotten.
         last: u64,
         /// Who is there, one entry a connection; of very many only some.
         members: Vec<Member>,

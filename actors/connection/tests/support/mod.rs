@@ -73,7 +73,7 @@ impl History for OneMessage {
                 _ => Ok(Said {
                     entries,
                     after: part.after,
-                    last: part.after.max(1),
+                    last: 1,
                 }),
             }
         })
