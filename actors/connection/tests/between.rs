@@ -27,13 +27,15 @@ struct Slow {
     looks: Arc<Semaphore>,
 }
 
-impl History for Arc<Slow> {
+struct Shared(Arc<Slow>);
+
+impl History for Shared {
     fn messages(
         &self,
         _: ConversationId,
         part: Part,
     ) -> BoxFuture<'static, Result<Said, String>> {
-        let me = Self::clone(self);
+        let me = Arc::clone(&self.0);
         Box::pin(async move {
             me.looks.acquire().await.unwrap().forget();
             let entries = me.written.lock().unwrap().clone();
@@ -57,7 +59,7 @@ async fn an_answer_that_is_told_as_written_is_not_told_again_by_its_events() {
         looks: Arc::new(Semaphore::new(1)),
     });
     let answer = Answer::Text("Hello dear world".to_owned());
-    let history = Arc::new(disk.clone());
+    let history = Arc::new(Shared(disk.clone()));
     let (limits, seats) = (Limits::default(), Seats::default());
     let stage = Stage::over(answer, limits, seats, history, None).await;
     let (mut ann, _) = stage.viewer("ann").await;
