@@ -297,11 +297,7 @@ impl Message<Heard> for Connection {
     async fn handle(&mut self, heard: Heard, _: &mut Context<Self, ()>) {
         if self.joined.contains_key(&heard.conversation) {
             let budget = self.deps.budget();
-            self.tell(translate::event(
-                &heard.conversation,
-                &heard.event,
-                budget,
-            ));
+            self.tell(translate::event(&heard.conversation, &heard.event, budget));
         }
     }
 }

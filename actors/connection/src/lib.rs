@@ -35,8 +35,8 @@ pub use client::{Admission, Connections, Refused, children};
 pub use deps::{Deps, History};
 pub use messages::{Close, ConnectionStatus, Status};
 pub use register::{NoPlace, Seats};
-pub use session::{Limits, State};
 pub use said::{Part, Said};
+pub use session::{Limits, State};
 pub use transport::{Gone, Incoming, Outgoing, Transport};
 use wire::{FrameError, ServerFrame};
 

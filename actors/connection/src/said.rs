@@ -166,7 +166,10 @@ mod tests {
     fn whoever_comes_into_all_conversations_at_once_is_not_too_slow_for_it() {
         for joined in [1, 4, 8, 16, 32] {
             let budget = Budget::of(1 << 20, joined);
-            assert!(budget.page >= LEAST && budget.page * joined <= 1 << 19, "{joined}");
+            assert!(
+                budget.page >= LEAST && budget.page * joined <= 1 << 19,
+                "{joined}"
+            );
         }
         assert_eq!(Budget::of(1000, 4).page, 125);
         assert_eq!(beginning("aé", 2), "a");

@@ -444,9 +444,7 @@ fn too_fast(frame: Option<&ClientFrame>, long: Duration) -> ServerFrame {
         ),
         field: None,
         about: frame.map(|frame| frame.op().to_owned()),
-        conversation: frame
-            .and_then(ClientFrame::conversation)
-            .map(str::to_owned),
+        conversation: frame.and_then(ClientFrame::conversation).map(str::to_owned),
         nonce: frame.and_then(ClientFrame::nonce).map(str::to_owned),
         retry_after_ms: Some(wait_ms),
     }

@@ -132,10 +132,7 @@ fn a_client_that_was_cut_off_goes_on_where_it_was() {
         session.tell(message(number));
     }
     let first = read(&mut session, start);
-    assert_eq!(
-        ops(&first),
-        ["ready", "1 kept", "2 kept", "3 kept"]
-    );
+    assert_eq!(ops(&first), ["ready", "1 kept", "2 kept", "3 kept"]);
     let cut = start + secs(3);
     assert_eq!(session.cut(cut), [changed(State::Connected, State::Away)]);
     assert!(session.cut(cut).is_empty());
@@ -146,10 +143,7 @@ fn a_client_that_was_cut_off_goes_on_where_it_was() {
     let back = session.resume(2, start + secs(100)).unwrap();
     assert_eq!(back, [changed(State::Away, State::Connected)]);
     let again = read(&mut session, start + secs(100));
-    assert_eq!(
-        ops(&again),
-        ["3 kept", "resumed", "4 kept", "5 kept"]
-    );
+    assert_eq!(ops(&again), ["3 kept", "resumed", "4 kept", "5 kept"]);
     assert_eq!(again[0], first[3], "the very same frame");
     assert_eq!(again[1]["replayed"], 1);
     assert_eq!((session.tally().resumed, session.tally().replayed), (1, 1));

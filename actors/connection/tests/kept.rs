@@ -8,20 +8,20 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::{ConversationId, UserId};
+use domain::{ConversationId, RequestId, UserId};
 use futures_util::future::BoxFuture;
 use paraphym_connection::wire::room::ConversationLine;
 use paraphym_connection::{History, Limits, Part, Said, Seats};
-use room::record::EndedTurn;
+use room::record::AskedTurn;
 use room::{Entry, Kept, Record, Speaker};
 use serde_json::Value;
 use support::{Client, JOIN, Stage};
 use testkit::scripted::Answer;
-use tokio::time::advance;
+use tokio::time::{advance, sleep};
 
 const SAY: &str = r#"{"op":"say","conversation":"c","text":"hi","nonce":"n"}"#;
 
@@ -34,6 +34,7 @@ fn hello() -> Answer {
 struct Book {
     entries: Vec<Entry>,
     listed: AtomicU64,
+    asked: Mutex<Option<AskedTurn>>,
     fails: bool,
 }
 
@@ -51,11 +52,7 @@ fn entry(number: u64, speaker: Speaker, text: &str) -> Entry {
 }
 
 impl History for Book {
-    fn messages(
-        &self,
-        _: ConversationId,
-        part: Part,
-    ) -> BoxFuture<'static, Result<Said, String>> {
+    fn messages(&self, _: ConversationId, part: Part) -> BoxFuture<'static, Result<Said, String>> {
         let inside = |entry: &&Entry| {
             entry.number > part.after && part.before.is_none_or(|before| entry.number < before)
         };
@@ -64,7 +61,8 @@ impl History for Book {
         let all: Vec<&Entry> = self.entries.iter().filter(inside).collect();
         for entry in all.iter().rev() {
             bytes += entry.text.len();
-            if bytes > part.bytes && !said.entries.is_empty() {
+            // More than is of use: it is cut again.
+            if bytes > 3 * part.bytes && !said.entries.is_empty() {
                 said.after = entry.number;
                 break;
             }
@@ -78,7 +76,8 @@ impl History for Book {
         let line = ConversationLine {
             conversation: "c".into(),
             title: "welcome".into(),
-            messages: self.listed.fetch_add(1, Ordering::Relaxed) + 1,
+            // It changes once.
+            messages: (self.listed.fetch_add(1, Ordering::Relaxed) + 1).min(2),
             changed_ms: 1,
         };
         Box::pin(async move { Ok(vec![line]) })
@@ -86,8 +85,17 @@ impl History for Book {
 }
 
 impl Record for Book {
-    fn ended(&self, turn: EndedTurn) -> BoxFuture<'static, Result<Kept, String>> {
-        let fails = self.fails;
+    fn begun(&self, asked: AskedTurn) -> BoxFuture<'static, Result<(), String>> {
+        *self.asked.lock().unwrap() = Some(asked);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn ended(
+        &self,
+        _: ConversationId,
+        turn: RequestId,
+    ) -> BoxFuture<'static, Result<Kept, String>> {
+        let (fails, asked) = (self.fails, self.asked.lock().unwrap().clone());
         Box::pin(async move {
             if fails {
                 return Err("the disk is gone".to_owned());
@@ -97,10 +105,11 @@ impl Record for Book {
                 entry(6, Speaker::Agent, "Hello dear world"),
             ];
             for one in &mut entries {
-                one.turn = Some(turn.turn.clone());
+                one.turn = Some(turn.clone());
             }
-            entries[0].nonce = Some(turn.nonce);
-            entries[0].by = Some(turn.by);
+            let asked = asked.filter(|asked| asked.turn == turn).unwrap();
+            entries[0].nonce = Some(asked.nonce);
+            entries[0].by = Some(asked.by);
             Ok(Kept {
                 before: 3,
                 last: 6,
@@ -143,12 +152,27 @@ async fn what_was_written_down_is_told_to_everybody_behind_the_end() {
     );
     let [question, answer] = [0, 1].map(|at| &of_ann["messages"][at]);
     assert_eq!(
-        (&question["number"], &question["user"], &question["nonce"], &question["turn"]),
+        (
+            &question["number"],
+            &question["user"],
+            &question["nonce"],
+            &question["turn"]
+        ),
         (&4.into(), &"ann".into(), &"n".into(), &turn)
     );
     assert_eq!(
-        (&answer["number"], &answer["role"], &answer["html"], &answer["turn"]),
-        (&6.into(), &"assistant".into(), &"<p>Hello dear world</p>".into(), &turn)
+        (
+            &answer["number"],
+            &answer["role"],
+            &answer["html"],
+            &answer["turn"]
+        ),
+        (
+            &6.into(),
+            &"assistant".into(),
+            &"<p>Hello dear world</p>".into(),
+            &turn
+        )
     );
     drop((ann, bob));
     stage.end().await;
@@ -192,7 +216,11 @@ fn long() -> Vec<Entry> {
         text
     };
     let one = |number| {
-        let speaker = if number % 2 == 0 { Speaker::Agent } else { Speaker::Person };
+        let speaker = if number % 2 == 0 {
+            Speaker::Agent
+        } else {
+            Speaker::Person
+        };
         let mut one = entry(number, speaker, &text(number));
         one.html = one.html.filter(|_| number % 10 == 0);
         one
@@ -220,8 +248,10 @@ async fn a_conversation_of_five_mebibytes_is_joined_and_read_whole_by_pages() {
         let before = after + 1;
         // A person reads them, and a client may not ask faster.
         advance(Duration::from_secs(1)).await;
-        ann.say(&format!(r#"{{"op":"messages","conversation":"c","before":{before}}}"#))
-            .await;
+        ann.say(&format!(
+            r#"{{"op":"messages","conversation":"c","before":{before}}}"#
+        ))
+        .await;
         let page = ann.expect("messages").await;
         assert_eq!(page["before"], before);
         let least = page["after"].as_u64().unwrap();
@@ -241,7 +271,10 @@ async fn a_conversation_of_five_mebibytes_is_joined_and_read_whole_by_pages() {
         assert_eq!(read["number"], entry.number);
         assert_eq!(read["text"], *entry.text);
     }
-    println!("{bytes} bytes in {} frames, the largest of {largest:?}", pages.len());
+    println!(
+        "{bytes} bytes in {} frames, the largest of {largest:?}",
+        pages.len()
+    );
     drop(ann);
     stage.end().await;
 }
@@ -255,11 +288,18 @@ async fn who_knows_a_number_hears_what_is_behind_it_and_whether_something_was_le
     let (stage, _) = stage(book, true).await;
     let (mut ann, _) = stage.client("ann").await;
     for (known, after) in [(405, 405), (402, 402), (2, 400), (900, 400)] {
-        ann.say(&JOIN.replace('}', &format!(",\"after\":{known}}}"))).await;
+        ann.say(&JOIN.replace('}', &format!(",\"after\":{known}}}")))
+            .await;
         let room = ann.expect("room").await;
-        assert_eq!((&room["after"], &room["last"]), (&after.into(), &405.into()));
+        assert_eq!(
+            (&room["after"], &room["last"]),
+            (&after.into(), &405.into())
+        );
         let told = room["messages"].as_array().unwrap();
-        let numbers: Vec<u64> = told.iter().map(|one| one["number"].as_u64().unwrap()).collect();
+        let numbers: Vec<u64> = told
+            .iter()
+            .map(|one| one["number"].as_u64().unwrap())
+            .collect();
         assert_eq!(numbers, (after + 1..=405).collect::<Vec<u64>>());
     }
     ann.say(r#"{"op":"messages","conversation":"elsewhere","before":3}"#)
@@ -281,22 +321,36 @@ async fn who_watches_the_list_hears_it_anew_when_it_changes_and_not_more_than_on
     let list = ann.expect("conversations").await;
     assert_eq!(list["conversations"][0]["messages"], 1);
     for nonce in 0..5 {
-        ann.say(&SAY.replace("\"n\"", &format!("\"{nonce}\""))).await;
+        ann.say(&SAY.replace("\"n\"", &format!("\"{nonce}\"")))
+            .await;
         kept(&mut ann).await;
     }
     let list = ann.expect("conversations").await;
     assert_eq!(list["conversations"][0]["messages"], 2);
-    advance(Duration::from_secs(10)).await;
+    sleep(Duration::from_secs(10)).await;
     // Five answers began and ended: one list, or two if they took longer than a second.
     let asked = book.listed.load(Ordering::Relaxed);
     assert!(asked <= 3, "{asked}");
+    // What did not change is not told again.
+    ann.say(&SAY.replace("\"n\"", "\"same\"")).await;
+    kept(&mut ann).await;
+    sleep(Duration::from_secs(10)).await;
+    let asked = book.listed.load(Ordering::Relaxed);
+    ann.say(r#"{"op":"heartbeat","seq":0}"#).await;
+    loop {
+        let frame = ann.next().await.unwrap().unwrap();
+        assert_ne!(frame["op"], "conversations");
+        if frame["op"] == "heartbeat_ack" {
+            break;
+        }
+    }
     ann.say(r#"{"op":"conversations","watch":false}"#).await;
-    let last = ann.expect("conversations").await["conversations"][0]["messages"].clone();
+    ann.expect("conversations").await;
     ann.say(&SAY.replace("\"n\"", "\"more\"")).await;
     kept(&mut ann).await;
-    advance(Duration::from_secs(10)).await;
-    let asked = book.listed.load(Ordering::Relaxed);
-    assert_eq!(last, asked, "nobody asks for who watches no more");
+    sleep(Duration::from_secs(10)).await;
+    let known = book.listed.load(Ordering::Relaxed);
+    assert_eq!(known, asked + 1, "nobody asks for who watches no more");
     drop(ann);
     stage.end().await;
 }

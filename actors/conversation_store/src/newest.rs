@@ -155,7 +155,10 @@ mod tests {
             assert_eq!((found.more, found.last), (more, 10), "{wish:?}");
         }
         let nothing = ask(&archive, wish(10, None, 1, 1)).unwrap();
-        assert_eq!((nothing.messages.len(), nothing.more, nothing.last), (0, false, 10));
+        assert_eq!(
+            (nothing.messages.len(), nothing.more, nothing.last),
+            (0, false, 10)
+        );
         let mut nowhere = wish(0, None, 1, 1);
         nowhere.conversation = ConversationId::new("nowhere");
         assert_eq!(ask(&archive, nowhere).unwrap(), Newest::default());
@@ -179,7 +182,9 @@ mod tests {
         };
         assert!(ask(&archive, name("t2")).unwrap());
         assert!(!ask(&archive, name("nowhere")).unwrap());
-        let found = ask(&archive, wish(0, None, 10, PAGE_BYTES)).unwrap().messages;
+        let found = ask(&archive, wish(0, None, 10, PAGE_BYTES))
+            .unwrap()
+            .messages;
         let askers: Vec<Option<Asker>> = found.into_iter().map(|one| one.asker).collect();
         assert_eq!(askers, [None, None, Some(asker.clone()), None]);
         let long = NameAsker {

@@ -9,11 +9,12 @@ use domain::{ConversationId, RequestId, TurnEvent, UserId};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, OptionFuture};
 use supervision::{AskError, Handle, TaskContext, TaskError};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use typing::{Lend, Typing, TypingError, TypingLease};
 
 use crate::board::Carried;
-use crate::record::{EndedTurn, Record};
+use crate::record::{AskedTurn, Record};
 use crate::room::Kept;
 
 /// The name by which the agent is seen typing.
@@ -51,22 +52,23 @@ pub(crate) async fn carry(errand: Errand, context: TaskContext) -> Result<(), Ta
     } = errand;
     context.ready();
     let asked = agents
-        .ask_as(
-            carried.turn.clone(),
-            &carried.conversation,
-            text,
-            settings,
-        )
+        .ask_as(carried.turn.clone(), &carried.conversation, text, settings)
         .await;
+    let record = record.as_deref();
     match asked {
         Ok(answer) => {
-            if let Some(rest) = carried.show(answer, &typing).await {
+            let (begun, begins) = oneshot::channel();
+            let showing = carried.show(answer, &typing, begun);
+            let naming = carried.name(begins, record, &asker);
+            let (rest, ()) = tokio::join!(showing, naming);
+            if let Some(rest) = rest {
                 carried.see_off(rest, &agents).await;
             }
         }
         Err(error) => carried.refused(error.to_string()),
     }
-    carried.written(record, asker).await;
+    let (_, nonce) = asker;
+    carried.written(record, nonce).await;
     Ok(())
 }
 
@@ -83,11 +85,18 @@ fn lend(typing: &Handle<Typing>, conversation: &ConversationId) -> Lending {
 }
 
 impl Carried {
-    /// Carries the answer into the room to its end; what is left of it, if the room wants it no more.
-    async fn show(&self, mut answer: TurnStream, typing: &Handle<Typing>) -> Option<TurnStream> {
+    /// Carries the answer into the room to its end, and says when it has begun; what is left of it, if the room wants it no
+    /// more.
+    async fn show(
+        &self,
+        mut answer: TurnStream,
+        typing: &Handle<Typing>,
+        begun: oneshot::Sender<()>,
+    ) -> Option<TurnStream> {
+        let mut begun = Some(begun);
         let mut shown: Option<TypingLease> = None;
         let mut lending = OptionFuture::from(None);
-        let (mut begun, mut writes) = (false, false);
+        let mut writes = false;
         loop {
             tokio::select! {
                 Some(lent) = &mut lending, if writes && shown.is_none() => {
@@ -100,9 +109,12 @@ impl Carried {
                 event = answer.next() => {
                     let event = event?;
                     // Nothing runs before it is written down that it begins.
-                    if !begun && !matches!(event, TurnEvent::Queued { .. }) {
-                        begun = true;
+                    if !matches!(event, TurnEvent::Queued { .. } | TurnEvent::Failed(_))
+                        && let Some(begun) = begun.take()
+                    {
                         self.board.wrote();
+                        // Fails only when nobody wants to know.
+                        let _ = begun.send(());
                     }
                     if matches!(event, TurnEvent::Text(_)) && !writes {
                         writes = true;
@@ -132,18 +144,37 @@ impl Carried {
         }
     }
 
+    /// Writes down who asked, once there is something to write it beside.
+    async fn name(
+        &self,
+        begins: oneshot::Receiver<()>,
+        record: Option<&dyn Record>,
+        (by, nonce): &(UserId, String),
+    ) {
+        let (Some(record), Ok(())) = (record, begins.await) else {
+            return;
+        };
+        let asked = AskedTurn {
+            conversation: self.conversation.clone(),
+            turn: self.turn.clone(),
+            by: by.clone(),
+            nonce: nonce.clone(),
+        };
+        let turn = &self.turn;
+        match timeout(KEEPING, record.begun(asked)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => tracing::warn!(%turn, reason, "who asked is not written down"),
+            Err(_) => tracing::warn!(%turn, "who asked is not known to be written down"),
+        }
+    }
+
     /// Tells what was written down; nothing, where that is not known: then what was seen stays.
-    async fn written(&self, record: Option<Arc<dyn Record>>, (by, nonce): (UserId, String)) {
+    async fn written(&self, record: Option<&dyn Record>, nonce: String) {
         let kept = match record {
             None => Kept::default(),
             Some(record) => {
-                let turn = EndedTurn {
-                    conversation: self.conversation.clone(),
-                    turn: self.turn.clone(),
-                    by,
-                    nonce: nonce.clone(),
-                };
-                let read = timeout(KEEPING, record.ended(turn)).await;
+                let ended = record.ended(self.conversation.clone(), self.turn.clone());
+                let read = timeout(KEEPING, ended).await;
                 let late = || Err(format!("nothing came within {KEEPING:?}"));
                 read.unwrap_or_else(|_| late()).unwrap_or_else(|reason| {
                     let turn = &self.turn;

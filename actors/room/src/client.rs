@@ -126,7 +126,7 @@ impl Rooms {
         } = say;
         let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
         let turn = RequestId::new(format!("{conversation}/turn-{}-r{number}", self.epoch));
-        let asker = (by.clone(), nonce.clone());
+        let whose = (by.clone(), nonce.clone());
         let question = Question {
             turn: turn.clone(),
             by,
@@ -155,7 +155,7 @@ impl Rooms {
             agents: self.agents.clone(),
             typing: self.typing.clone(),
             record: self.record.clone(),
-            asker,
+            asker: whose,
             text,
             settings,
         };

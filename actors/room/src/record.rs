@@ -5,9 +5,9 @@ use futures_util::future::BoxFuture;
 
 use crate::room::Kept;
 
-/// A turn that has ended, and who asked it.
+/// A turn, and who asked it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndedTurn {
+pub struct AskedTurn {
     /// Where.
     pub conversation: ConversationId,
     /// Which.
@@ -20,7 +20,14 @@ pub struct EndedTurn {
 
 /// Where turns are written down.
 pub trait Record: Send + Sync {
-    /// Writes down who asked, and reads what is written down of the turn: its worker has ended it there before its stream
-    /// ended. An error in words; it has a deadline of its own.
-    fn ended(&self, turn: EndedTurn) -> BoxFuture<'static, Result<Kept, String>>;
+    /// Writes down who asked. It is written down already that the turn has begun. An error in words, within a deadline.
+    fn begun(&self, asked: AskedTurn) -> BoxFuture<'static, Result<(), String>>;
+
+    /// What is written down of the turn: its worker has ended it there before its stream ended. An error in words, within a
+    /// deadline.
+    fn ended(
+        &self,
+        conversation: ConversationId,
+        turn: RequestId,
+    ) -> BoxFuture<'static, Result<Kept, String>>;
 }

@@ -224,16 +224,28 @@ async fn a_graceful_stop_lets_answers_come_to_their_end() {
     assert_eq!(control.counts().open_now(), 0);
 }
 
-/// Remembers what it was told of answers that ended, and says that as many were written down.
+/// Remembers which answers began, by whom, and which ended; it says that as many were written down as ended.
 #[derive(Default)]
-struct Book(std::sync::Mutex<Vec<room::record::EndedTurn>>);
+struct Book {
+    begun: std::sync::Mutex<Vec<room::record::AskedTurn>>,
+    ended: std::sync::Mutex<Vec<domain::RequestId>>,
+}
 
 impl room::Record for Book {
+    fn begun(
+        &self,
+        asked: room::record::AskedTurn,
+    ) -> futures_util::future::BoxFuture<'static, Result<(), String>> {
+        self.begun.lock().unwrap().push(asked);
+        Box::pin(async { Ok(()) })
+    }
+
     fn ended(
         &self,
-        turn: room::record::EndedTurn,
+        _: domain::ConversationId,
+        turn: domain::RequestId,
     ) -> futures_util::future::BoxFuture<'static, Result<room::Kept, String>> {
-        let mut known = self.0.lock().unwrap();
+        let mut known = self.ended.lock().unwrap();
         known.push(turn);
         let last = known.len() as u64;
         Box::pin(async move {
@@ -273,7 +285,10 @@ async fn what_was_written_down_is_read_behind_the_end_of_each_answer_whole_stopp
     let step = stage.control.counts().steps + 5;
     let gate = stage.control.gate_step(step);
     let stopped = stage.say("stopped").await;
-    stage.control.wait_until(|counts| counts.steps >= step).await;
+    stage
+        .control
+        .wait_until(|counts| counts.steps >= step)
+        .await;
     // One waits behind it, and is stopped, too, before its worker has begun it.
     let waits = stage.say("waits").await;
     assert_eq!(stage.rooms.stop(&conversation()).await.unwrap(), 2);
@@ -286,14 +301,19 @@ async fn what_was_written_down_is_read_behind_the_end_of_each_answer_whole_stopp
     seen.push(kept(&mut seat).await);
     ended += seen[2].2;
     assert_eq!(ended, 3);
-    let known = book.0.lock().unwrap().clone();
-    let turns: Vec<_> = known.iter().map(|one| one.turn.clone()).collect();
+    let turns = book.ended.lock().unwrap().clone();
     let told: Vec<_> = seen.iter().map(|(turn, _, _)| turn.clone()).collect();
     assert_eq!(turns[0], whole);
     assert_eq!(turns[1..], told);
     assert!(told.contains(&stopped) && told.contains(&waits) && told[2] == refused);
-    assert!(known.iter().all(|one| one.by.as_str() == "ann"));
-    assert_eq!((known[0].nonce.as_str(), known[3].nonce.as_str()), ("whole", "wrong"));
+    // Who asked is written down of those that began: the one that waited did when the one before it was stopped.
+    let begun = book.begun.lock().unwrap().clone();
+    let asked: Vec<_> = begun
+        .iter()
+        .map(|one| (one.turn.clone(), one.by.as_str(), one.nonce.as_str()))
+        .collect();
+    let expected = [(whole, "whole"), (stopped, "stopped"), (waits, "waits")];
+    assert_eq!(asked, expected.map(|(turn, nonce)| (turn, "ann", nonce)));
     drop(seat);
     stage.end().await;
 }
@@ -305,6 +325,21 @@ async fn where_nothing_is_written_down_the_end_is_followed_by_nothing_once() {
     let turn = stage.say("n").await;
     assert_eq!(kept(&mut seat).await, (turn, 0, 1));
     assert!(seat.ready().is_none());
+    drop(seat);
+    stage.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_stopped_before_its_worker_knew_of_it_has_ended_there_when_it_is_read_back() {
+    let book = std::sync::Arc::new(Book::default());
+    let mut stage = Stage::start(Answer::Counting).await;
+    stage.rooms = stage.rooms.with_record(book);
+    let mut seat = stage.sit("1");
+    let here = conversation();
+    let (turn, stopped) = tokio::join!(stage.say("n"), stage.rooms.stop(&here));
+    assert_eq!(stopped.unwrap(), 1);
+    assert_eq!(kept(&mut seat).await, (turn, 1, 1));
+    assert_eq!(stage.control.counts().open_now(), 0);
     drop(seat);
     stage.end().await;
 }

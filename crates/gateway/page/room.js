@@ -107,8 +107,8 @@ const FRAMES = {
 
   typing: (room, { users }) => ({ ...room, typing: users }),
 
-  said(room, { nonce }) {
-    return { ...room, pending: room.pending.map((one) => (one.nonce === nonce ? { ...one, said: true, error: null } : one)) };
+  said(room, { nonce, turn }) {
+    return { ...room, pending: room.pending.map((one) => (one.nonce === nonce ? { ...one, said: true, error: null, turn } : one)) };
   },
 
   error(room, { nonce, message, about }) {
@@ -175,7 +175,8 @@ function drafts({ turn, asked_by, asked, at_ms, nonce, text }, ending) {
 /** What is seen in the room was heard: it is not on its way any more. */
 function settle(room) {
   if (!room.pending.length) return room;
-  const seen = new Set([...room.messages, ...room.turns].map((one) => one.nonce));
-  const pending = room.pending.filter((one) => !seen.has(one.nonce));
+  const all = [...room.messages, ...room.turns];
+  const [nonces, turns] = [new Set(all.map((one) => one.nonce)), new Set(all.map((one) => one.turn))];
+  const pending = room.pending.filter((one) => !nonces.has(one.nonce) && !(one.turn && turns.has(one.turn)));
   return pending.length === room.pending.length ? room : { ...room, pending };
 }

@@ -173,6 +173,8 @@ test("what I said is shown once: on its way, as a question under way, or as a me
     assert.equal(room.pending.length, 0);
   }
   assert.equal(shown(run(sent, turn("", "t9", "another"))), 2, "another's is not mine");
+  // Whose it is may not have been written down; the turn that answers says it, too.
+  assert.deepEqual(run(sent, snapshot([{ ...message, nonce: undefined }]), said).pending, []);
 });
 
 test("what was acknowledged is not on its way any more once the room was read anew", () => {

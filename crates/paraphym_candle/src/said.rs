@@ -17,7 +17,7 @@ use conversation_store::messages::{
 use conversation_store::{ConversationStore, StoreError, client};
 use domain::{ConversationId, RequestId, Role};
 use futures_util::future::BoxFuture;
-use room::record::EndedTurn;
+use room::record::AskedTurn;
 use room::{Entry, Kept, Record, Speaker};
 use supervision::Handle;
 use tokio::sync::Mutex;
@@ -100,7 +100,7 @@ impl Said {
 
     async fn newest(&self, wish: ReadNewest) -> Result<Newest, String> {
         let asked = client::ask(&self.0.store, wish).await;
-        asked.map_err(words)
+        asked.map_err(|error| words(&error))
     }
 
     async fn list(self) -> Result<Vec<ConversationLine>, String> {
@@ -114,28 +114,24 @@ impl Said {
                 limit: LISTED,
                 before: None,
             };
-            let read = client::ask(&shared.store, wish).await.map_err(words);
+            let read = client::ask(&shared.store, wish).await;
+            let read = read.map_err(|error| words(&error));
             let lines = read.map(|list| list.conversations.into_iter().map(line).collect());
             *list = List { answers, lines };
         }
         list.lines.clone()
     }
 
-    async fn turn(self, ended: EndedTurn) -> Result<Kept, String> {
-        let EndedTurn {
-            conversation,
-            turn,
-            by,
-            nonce,
-        } = ended;
+    async fn name(self, asked: AskedTurn) -> Result<(), String> {
+        let AskedTurn {
+            turn, by, nonce, ..
+        } = asked;
         let asker = Asker { user: by, nonce };
-        let name = NameAsker {
-            turn: turn.clone(),
-            asker,
-        };
-        if let Err(error) = client::ask(&self.0.store, name).await {
-            tracing::warn!(%turn, %error, "who asked this turn is not written down");
-        }
+        let named = client::ask(&self.0.store, NameAsker { turn, asker }).await;
+        named.map(drop).map_err(|error| words(&error))
+    }
+
+    async fn turn(self, conversation: ConversationId, turn: RequestId) -> Result<Kept, String> {
         let (messages, before) = self.of_turn(conversation, &turn).await?;
         Ok(Kept {
             before,
@@ -215,8 +211,16 @@ impl History for Said {
 }
 
 impl Record for Said {
-    fn ended(&self, turn: EndedTurn) -> BoxFuture<'static, Result<Kept, String>> {
-        Box::pin(within(self.clone().turn(turn)))
+    fn begun(&self, asked: AskedTurn) -> BoxFuture<'static, Result<(), String>> {
+        Box::pin(within(self.clone().name(asked)))
+    }
+
+    fn ended(
+        &self,
+        conversation: ConversationId,
+        turn: RequestId,
+    ) -> BoxFuture<'static, Result<Kept, String>> {
+        Box::pin(within(self.clone().turn(conversation, turn)))
     }
 }
 
@@ -273,11 +277,15 @@ fn line(of: Overview) -> ConversationLine {
     }
 }
 
-fn words(error: StoreError) -> String {
+fn words(error: &StoreError) -> String {
     error.to_string()
 }
 
 async fn within<T>(reading: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    let late = || Err(format!("the conversation store did not answer within {READING:?}"));
+    let late = || {
+        Err(format!(
+            "the conversation store did not answer within {READING:?}"
+        ))
+    };
     timeout(READING, reading).await.unwrap_or_else(|_| late())
 }
