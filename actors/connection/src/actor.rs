@@ -259,6 +259,7 @@ impl Message<Incoming> for Connection {
             Some(crate::transport::Incoming::NotUtf8) => self.session.close(CloseCode::NotUtf8),
             Some(crate::transport::Incoming::TooLarge) => self.session.close(CloseCode::TooLarge),
             Some(crate::transport::Incoming::Left) => self.session.left(),
+            Some(crate::transport::Incoming::Kicked) => self.session.close(CloseCode::Kicked),
             None => {
                 self.detach();
                 self.session.cut(now)

@@ -21,3 +21,4 @@ mod sixty_four_streams;
 mod support;
 mod tools;
 mod turns;
+mod ws;
