@@ -70,15 +70,13 @@ async fn a_client_says_who_it_is_asks_reads_the_answer_and_stops_the_next() {
 
 #[tokio::test]
 async fn a_ping_is_answered_and_a_long_text_comes_whole() {
-    let long = "word ".repeat(40_000);
-    let bounds = Bounds {
-        tokens: Some(100_000),
-        ..Bounds::default()
-    };
-    let scene = Scene::live(Answer::Text(long.clone()), bounds, |_| {}).await;
+    // Words of many frames each.
+    let long = format!("{} ", "☃".repeat(9_000)).repeat(20);
+    let scene = scene(Answer::Text(long.clone())).await;
     let (mut ann, _) = Client::viewer(scene.address, "ann").await;
     ann.say(&say("n")).await;
-    let (text, _) = ann.answer("").await;
+    let (text, ended) = ann.answer("").await;
+    assert_eq!(ended["ending"]["how"], "finished", "{ended}");
     assert_eq!(text.len(), long.len());
     assert_eq!(text, long);
     ann.send(Message::Ping(b"mark".to_vec().into())).await;
@@ -143,10 +141,8 @@ async fn who_says_that_it_leaves_is_gone_at_once_and_who_does_not_may_come_back(
         });
         client.send(Message::Close(close)).await;
         // The farewell is answered with the same.
-        match (client.next().await, code) {
-            (Some(Err((answered, _))), Some(code)) => assert_eq!(answered, code),
-            (heard, code) => assert!(heard.is_none() && code.is_none(), "{heard:?}"),
-        }
+        let answered = client.next().await.unwrap().unwrap_err().0;
+        assert_eq!(answered, code.unwrap_or(1005));
         drop(client);
         until_open(&scene, 0).await;
         until_sessions(&scene, sessions).await;
@@ -236,10 +232,13 @@ async fn a_gateway_that_restarts_cuts_its_sockets_and_the_sessions_go_on() {
     let delta = ann.expect("delta").await;
     let known = delta["text"].as_str().unwrap().to_owned();
     let admin = scene.root.administration();
-    admin.restart("root/gateway", FOR_EVER).await.unwrap();
-    assert_eq!(ann.closed().await, 4000);
-    assert_eq!(nobody.closed().await, 4000);
     let seq = ann.seq;
+    let restarted = admin.restart("root/gateway", FOR_EVER);
+    let (restarted, closes) = tokio::join!(restarted, async {
+        [ann.closed().await, nobody.closed().await]
+    });
+    restarted.unwrap();
+    assert_eq!(closes, [4000, 4000]);
     let mut back = Client::connect(scene.listens().await).await;
     back.expect("hello").await;
     back.seq = seq;
@@ -255,10 +254,10 @@ async fn who_reads_nothing_is_closed_as_slow_and_nobody_waits_for_them() {
     let metrics = Metrics::install().unwrap();
     let bounds = Bounds {
         limits: Limits {
-            waiting_bytes: 32 << 10,
+            waiting_bytes: 8 << 10,
             ..Limits::default()
         },
-        tokens: Some(120_000),
+        tokens: Some(12_000),
         ..Bounds::default()
     };
     let scene = Scene::live(Answer::Counting, bounds, |_| {}).await;
@@ -268,8 +267,9 @@ async fn who_reads_nothing_is_closed_as_slow_and_nobody_waits_for_them() {
     slow.expect("room").await;
     let (mut ann, _) = Client::viewer(scene.address, "ann").await;
     ann.say(&say("n")).await;
-    let (text, _) = ann.answer("").await;
-    assert_eq!(text.len(), Answer::counting(0, 120_000).len());
+    let (text, ended) = ann.answer("").await;
+    assert_eq!(ended["ending"]["how"], "finished", "{ended}");
+    assert_eq!(text.len(), Answer::counting(0, 12_000).len());
     let closes = "paraphym_realtime_closes_total{reason=\"slow\"} 1\n";
     assert!(metrics.render().contains(closes), "{}", metrics.render());
     let mut heard = slow.next().await;
@@ -278,6 +278,7 @@ async fn who_reads_nothing_is_closed_as_slow_and_nobody_waits_for_them() {
     }
     // Whoever reads on within a few seconds hears why.
     assert_eq!(heard, Some(Err((4001, "slow".to_owned()))));
+    assert_eq!(slow.next().await, None);
     until_sessions(&scene, 1).await;
     drop((slow, ann));
     scene.end().await;

@@ -11,8 +11,11 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 pub(crate) enum Read {
     /// Something for the connection.
     Came(Incoming),
-    /// The client says that it leaves. Its farewell is still to be answered.
-    Leaves,
+    /// The client closes, which is still to be answered; for good, or not.
+    Closes {
+        /// It does not come back.
+        for_good: bool,
+    },
     /// It speaks another language than RFC 6455.
     Broken,
     /// Nothing of interest: what answers itself, and an end that the stream will show.
@@ -24,10 +27,10 @@ pub(crate) fn read(what: Result<Message, Error>) -> Read {
     match what {
         Ok(Message::Text(text)) => Read::Came(Incoming::Text(text.as_str().to_owned())),
         Ok(Message::Binary(_)) => Read::Came(Incoming::Binary),
-        Ok(Message::Close(Some(close))) if is_farewell(close.code) => Read::Leaves,
-        Ok(Message::Close(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {
-            Read::Nothing
-        }
+        Ok(Message::Close(close)) => Read::Closes {
+            for_good: close.is_some_and(|close| is_farewell(close.code)),
+        },
+        Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Read::Nothing,
         Err(Error::Utf8(_)) => Read::Came(Incoming::NotUtf8),
         Err(Error::Capacity(_)) => Read::Came(Incoming::TooLarge),
         Err(Error::Protocol(what)) if !is_end(&what) => Read::Broken,
@@ -94,11 +97,11 @@ mod tests {
             (Ok(Message::binary(vec![1])), Read::Came(Incoming::Binary)),
             (Ok(Message::Ping(vec![].into())), Read::Nothing),
             (Ok(Message::Pong(vec![].into())), Read::Nothing),
-            (Ok(closed(1000)), Read::Leaves),
-            (Ok(closed(1001)), Read::Leaves),
-            (Ok(closed(3001)), Read::Nothing),
-            (Ok(closed(1011)), Read::Nothing),
-            (Ok(Message::Close(None)), Read::Nothing),
+            (Ok(closed(1000)), Read::Closes { for_good: true }),
+            (Ok(closed(1001)), Read::Closes { for_good: true }),
+            (Ok(closed(3001)), Read::Closes { for_good: false }),
+            (Ok(closed(1011)), Read::Closes { for_good: false }),
+            (Ok(Message::Close(None)), Read::Closes { for_good: false }),
             (
                 Err(Error::Utf8("x".into())),
                 Read::Came(Incoming::NotUtf8),

@@ -16,6 +16,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -39,6 +40,8 @@ struct Line {
     closing: CancellationToken,
     /// The client does not speak the protocol.
     broken: AtomicBool,
+    /// The client has closed.
+    parted: AtomicBool,
     /// Given back when the socket is closed: it stands behind it.
     seat: Seat,
 }
@@ -68,6 +71,7 @@ pub(crate) async fn over(
         socket: Mutex::new(socket),
         closing,
         broken: AtomicBool::new(false),
+        parted: AtomicBool::new(false),
         seat,
     });
     Transport {
@@ -105,7 +109,10 @@ impl Reader {
             };
             match frames::read(what) {
                 Read::Came(came) => return Poll::Ready(Some(came)),
-                Read::Leaves => self.leaves = true,
+                Read::Closes { for_good } => {
+                    self.leaves = for_good;
+                    self.line.parted.store(true, Ordering::Relaxed);
+                }
                 Read::Broken => self.line.broken.store(true, Ordering::Relaxed),
                 Read::Nothing => {}
             }
@@ -183,25 +190,31 @@ impl Writer {
         let _ = self.line.socket().start_send_unpin(word);
     }
 
-    /// Until nothing more is to be read, or enough was.
-    fn poll_rubbish(&mut self, mut left: usize, cx: &mut Context<'_>) -> Poll<()> {
+    /// Until the client has closed, too, or enough was read. What is behind a frame that was not understood is only bytes.
+    fn poll_parted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut socket = self.line.socket();
-        let mut piece = [0; 4096];
-        while left > 0 {
-            let mut rubbish = ReadBuf::new(&mut piece);
-            match Pin::new(socket.get_mut()).poll_read(cx, &mut rubbish) {
-                Poll::Ready(Ok(())) if !rubbish.filled().is_empty() => {
-                    left = left.saturating_sub(rubbish.filled().len());
-                }
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => {
-                    self.end = End::Shut(left);
-                    return Poll::Pending;
-                }
-            }
+        while let End::Shut(left) = self.end
+            && left > 0
+            && !self.line.parted.load(Ordering::Relaxed)
+        {
+            let read = match ready!(socket.poll_next_unpin(cx)) {
+                Some(Ok(Message::Close(_))) => return Poll::Ready(()),
+                Some(Ok(message)) => message.len().max(1),
+                Some(Err(_)) | None => ready!(poll_rubbish(&mut socket, cx)),
+            };
+            let left = if read == 0 { 0 } else { left.saturating_sub(read) };
+            self.end = End::Shut(left);
         }
         Poll::Ready(())
     }
+}
+
+/// So many bytes were read and thrown away; none at the end.
+fn poll_rubbish(socket: &mut Socket, cx: &mut Context<'_>) -> Poll<usize> {
+    let mut piece = [0; 4096];
+    let mut rubbish = ReadBuf::new(&mut piece);
+    let read = ready!(Pin::new(socket.get_mut()).poll_read(cx, &mut rubbish));
+    Poll::Ready(read.map_or(0, |()| rubbish.filled().len()))
 }
 
 impl Sink<Outgoing> for Writer {
@@ -240,12 +253,10 @@ impl Sink<Outgoing> for Writer {
             let mut socket = self.line.socket();
             ready!(Pin::new(socket.get_mut()).poll_shutdown(cx)).map_err(|_| Gone)?;
             drop(socket);
-            self.end = End::Shut(RUBBISH_BYTES);
+            // Whoever ends the listener does not wait for clients.
+            let is_ending = self.line.closing.is_cancelled();
+            self.end = End::Shut(if is_ending { 0 } else { RUBBISH_BYTES });
         }
-        if let End::Shut(left) = self.end {
-            ready!(self.poll_rubbish(left, cx));
-            self.end = End::Shut(0);
-        }
-        Poll::Ready(Ok(()))
+        self.poll_parted(cx).map(Ok)
     }
 }

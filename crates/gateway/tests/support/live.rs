@@ -191,6 +191,8 @@ impl Client {
                     return Some(Err((close.code.into(), close.reason.to_string())));
                 }
                 Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                // RFC 6455, 7.1.5: a close without a code is 1005.
+                Ok(Message::Close(None)) => return Some(Err((1005, String::new()))),
                 Ok(other) => panic!("{other:?}"),
                 Err(_) => return None,
             }
