@@ -206,7 +206,10 @@ impl Server {
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut address = String::new();
         output.read_line(&mut address).unwrap();
-        let address = address.trim().parse().expect("the server says where it listens");
+        let address = address
+            .trim()
+            .parse()
+            .expect("the server says where it listens");
         Self {
             child,
             input,
@@ -232,7 +235,10 @@ impl Server {
         let stat = self.file("stat");
         let (_, fields) = stat.rsplit_once(") ").unwrap();
         let times = fields.split(' ').skip(11).take(2);
-        times.map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / TICKS
+        times
+            .map(|ticks| ticks.parse::<f64>().unwrap())
+            .sum::<f64>()
+            / TICKS
     }
 
     /// Ends it; when it said each token.

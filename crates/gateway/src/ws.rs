@@ -41,7 +41,7 @@ pub(crate) async fn ws(
 ) -> Result<Response, Refused> {
     let answer = match accepted(&request) {
         Ok(answer) => answer,
-        Err(why) => return Ok(not_an_upgrade(why)),
+        Err(why) => return Ok(not_an_upgrade(&why)),
     };
     if shared.deps.serving.is_draining() {
         return Err(ApiError::draining().into());

@@ -17,7 +17,8 @@ async fn scene() -> Scene {
 
 /// A request without a body, with these headers.
 async fn bare(scene: &Scene, line: &str, headers: &str) -> Response {
-    let request = format!("{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
+    let request =
+        format!("{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
     exchange(scene.address, &request).await
 }
 

@@ -103,7 +103,10 @@ async fn a_cut_socket_loses_and_doubles_nothing() {
     let mut known = String::new();
     let mut held = 6;
     for gate in gates {
-        scene.control.wait_until(|counts| counts.steps == held).await;
+        scene
+            .control
+            .wait_until(|counts| counts.steps == held)
+            .await;
         held = 12;
         let delta = client.expect("delta").await;
         assert_eq!(delta["at"].as_u64(), Some(known.chars().count() as u64));
@@ -128,12 +131,7 @@ async fn a_cut_socket_loses_and_doubles_nothing() {
 async fn who_says_that_it_leaves_is_gone_at_once_and_who_does_not_may_come_back() {
     use tokio_tungstenite::tungstenite::protocol::CloseFrame;
     let scene = scene(hello()).await;
-    for (code, sessions) in [
-        (Some(1000), 0),
-        (Some(1001), 0),
-        (Some(3001), 1),
-        (None, 2),
-    ] {
+    for (code, sessions) in [(Some(1000), 0), (Some(1001), 0), (Some(3001), 1), (None, 2)] {
         let (mut client, _) = Client::named(scene.address, "ann").await;
         let close = code.map(|code: u16| CloseFrame {
             code: code.into(),

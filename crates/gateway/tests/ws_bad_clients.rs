@@ -32,7 +32,10 @@ fn wrong_texts() -> [(String, &'static str); 8] {
         ("[]".to_owned(), "not_an_object"),
         (r#"{"op":"dance"}"#.to_owned(), "unknown_op"),
         (r#"{"op":"heartbeat"}"#.to_owned(), "missing_field"),
-        (r#"{"op":"heartbeat","seq":"one"}"#.to_owned(), "wrong_value"),
+        (
+            r#"{"op":"heartbeat","seq":"one"}"#.to_owned(),
+            "wrong_value",
+        ),
         (r#"{"op":"heartbeat","seq":99}"#.to_owned(), "wrong_value"),
     ]
 }
@@ -50,11 +53,7 @@ fn wrong_frames() -> Vec<(&'static str, Vec<Message>, u16)> {
     vec![
         ("binary", vec![Message::binary(vec![1, 2, 3])], 1003),
         ("not UTF-8", vec![frame(text, vec![0xff, 0xfe], true)], 1007),
-        (
-            "2 MiB",
-            vec![Message::text("x".repeat(2 << 20))],
-            1009,
-        ),
+        ("2 MiB", vec![Message::text("x".repeat(2 << 20))], 1009),
         (
             "too large in two pieces",
             vec![

@@ -117,7 +117,10 @@ async fn where_a_token_is_needed_the_first_frame_brings_it() {
         client.expect(answer).await;
     }
     // By which page somebody comes is looked at here, too; by which name this server was reached is not.
-    for (origin, admitted) in [("https://chat.example", true), ("https://evil.example", false)] {
+    for (origin, admitted) in [
+        ("https://chat.example", true),
+        ("https://evil.example", false),
+    ] {
         let headers = [("host", "chat.example"), ("origin", origin)];
         assert_eq!(opened(&scene, &headers).await.is_ok(), admitted, "{origin}");
     }
@@ -133,9 +136,15 @@ async fn where_none_is_needed_somebody_is_who_they_say_or_a_guest() {
     let scene = scene(|_| {}).await;
     let mut guests = Vec::new();
     for (said, user) in [
-        (r#"{"op":"identify","user":"Ännchen von Tharau"}"#, Some("Ännchen von Tharau")),
+        (
+            r#"{"op":"identify","user":"Ännchen von Tharau"}"#,
+            Some("Ännchen von Tharau"),
+        ),
         // What was kept from another day does not keep anybody out.
-        (r#"{"op":"identify","user":"ann","token":"old"}"#, Some("ann")),
+        (
+            r#"{"op":"identify","user":"ann","token":"old"}"#,
+            Some("ann"),
+        ),
         (r#"{"op":"identify"}"#, None),
         (r#"{"op":"identify"}"#, None),
     ] {

@@ -23,8 +23,8 @@ use model_host::{HostConfig, ModelHostDeps, ResolveModel};
 use paraphym_connection::wire::room::{ConversationLine, RoomMessage, TreeNode};
 use paraphym_connection::wire::{CloseCode, client::ClientFrame};
 use paraphym_connection::{
-    Admitted, Connections, Deps, Gone, History, Incoming, Limits, Outgoing, Refused, Said, Seats, Transport,
-    children,
+    Admitted, Connections, Deps, Gone, History, Incoming, Limits, Outgoing, Refused, Said, Seats,
+    Transport, children,
 };
 use serde_json::Value;
 use supervision::{Handle, SupervisorSpec};

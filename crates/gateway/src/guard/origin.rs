@@ -162,19 +162,59 @@ mod tests {
         let named = ["https://app.example".to_owned()];
         let any = ["*".to_owned()];
         for (hosts, origin, origins, admitted) in [
-            (vec!["chat.example:7007"], Some("http://chat.example:7007"), &[][..], true),
-            (vec!["Chat.example"], Some("https://chat.example"), &[], true),
+            (
+                vec!["chat.example:7007"],
+                Some("http://chat.example:7007"),
+                &[][..],
+                true,
+            ),
+            (
+                vec!["Chat.example"],
+                Some("https://chat.example"),
+                &[],
+                true,
+            ),
             (vec!["chat.example"], None, &[], true),
-            (vec!["chat.example"], Some("https://evil.example"), &[], false),
-            (vec!["chat.example"], Some("https://chat.example:444"), &[], false),
+            (
+                vec!["chat.example"],
+                Some("https://evil.example"),
+                &[],
+                false,
+            ),
+            (
+                vec!["chat.example"],
+                Some("https://chat.example:444"),
+                &[],
+                false,
+            ),
             (vec!["chat.example"], Some("null"), &[], false),
             (vec!["chat.example"], Some(""), &[], false),
             (vec!["chat.example"], Some("chat.example"), &[], false),
             (vec![], Some("http://chat.example"), &[], false),
-            (vec!["chat.example", "evil.example"], Some("http://evil.example"), &[], false),
-            (vec!["chat.example"], Some("https://app.example"), &named, true),
-            (vec!["chat.example"], Some("http://app.example"), &named, false),
-            (vec!["chat.example"], Some("https://evil.example"), &any, true),
+            (
+                vec!["chat.example", "evil.example"],
+                Some("http://evil.example"),
+                &[],
+                false,
+            ),
+            (
+                vec!["chat.example"],
+                Some("https://app.example"),
+                &named,
+                true,
+            ),
+            (
+                vec!["chat.example"],
+                Some("http://app.example"),
+                &named,
+                false,
+            ),
+            (
+                vec!["chat.example"],
+                Some("https://evil.example"),
+                &any,
+                true,
+            ),
         ] {
             let mut headers = HeaderMap::new();
             for host in &hosts {

@@ -30,11 +30,10 @@ pub(crate) fn read(what: Result<Message, Error>) -> Read {
         Ok(Message::Close(close)) => Read::Closes {
             for_good: close.is_some_and(|close| is_farewell(close.code)),
         },
-        Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Read::Nothing,
         Err(Error::Utf8(_)) => Read::Came(Incoming::NotUtf8),
         Err(Error::Capacity(_)) => Read::Came(Incoming::TooLarge),
         Err(Error::Protocol(what)) if !is_end(&what) => Read::Broken,
-        Err(_) => Read::Nothing,
+        Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) | Err(_) => Read::Nothing,
     }
 }
 
@@ -102,10 +101,7 @@ mod tests {
             (Ok(closed(3001)), Read::Closes { for_good: false }),
             (Ok(closed(1011)), Read::Closes { for_good: false }),
             (Ok(Message::Close(None)), Read::Closes { for_good: false }),
-            (
-                Err(Error::Utf8("x".into())),
-                Read::Came(Incoming::NotUtf8),
-            ),
+            (Err(Error::Utf8("x".into())), Read::Came(Incoming::NotUtf8)),
             (
                 Err(Error::Capacity(too_long)),
                 Read::Came(Incoming::TooLarge),

@@ -202,7 +202,11 @@ impl Writer {
                 Some(Ok(message)) => message.len().max(1),
                 Some(Err(_)) | None => ready!(poll_rubbish(&mut socket, cx)),
             };
-            let left = if read == 0 { 0 } else { left.saturating_sub(read) };
+            let left = if read == 0 {
+                0
+            } else {
+                left.saturating_sub(read)
+            };
             self.end = End::Shut(left);
         }
         Poll::Ready(())

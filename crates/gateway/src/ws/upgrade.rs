@@ -42,8 +42,8 @@ pub(crate) fn accepted(request: &Request) -> Result<Response, String> {
 }
 
 /// 426, with what to ask for (RFC 9110, 15.5.22).
-pub(crate) fn not_an_upgrade(why: String) -> Response {
-    let mut response = Refused(ApiError::upgrade_required(&why)).into_response();
+pub(crate) fn not_an_upgrade(why: &str) -> Response {
+    let mut response = Refused(ApiError::upgrade_required(why)).into_response();
     let headers = response.headers_mut();
     for (name, value) in [
         (UPGRADE, "websocket"),
@@ -105,7 +105,7 @@ mod tests {
             ("sec-websocket-key", Some("short")),
         ] {
             let why = accepted(&request(change)).unwrap_err();
-            let refused = not_an_upgrade(why.clone());
+            let refused = not_an_upgrade(&why);
             assert_eq!(refused.status(), 426, "{change:?}");
             assert_eq!(refused.headers()[UPGRADE], "websocket", "{why}");
             assert_eq!(refused.headers()[SEC_WEBSOCKET_VERSION], "13");

@@ -9,7 +9,7 @@ use agent_worker::{Agents, Config, TurnSettings, Window};
 use cache_janitor::CacheJanitor;
 use connection::wire::room::{ConversationLine, TreeNode};
 use connection::{Connections, Deps, History, Limits, Said, Seats};
-use domain::{ConversationId, FieldError, ModelName, Sampling};
+use domain::{ConversationId, ModelName, Sampling};
 use futures_util::future::BoxFuture;
 use futures_util::{SinkExt, StreamExt};
 use model_host::ModelHost;
@@ -73,7 +73,7 @@ pub fn children(
         rooms,
         typing,
         history: Arc::new(Nothing),
-        settings: Arc::new(move |_: Option<&str>, _: Option<f32>| settings(tokens)),
+        settings: Arc::new(move |_: Option<&str>, _: Option<f32>| Ok(settings(tokens))),
         tree,
         clock: Arc::new(|| 1),
         limits: bounds.limits,
@@ -88,8 +88,8 @@ pub fn children(
     (specs.collect(), connections)
 }
 
-fn settings(tokens: u32) -> Result<TurnSettings, FieldError> {
-    Ok(TurnSettings {
+fn settings(tokens: u32) -> TurnSettings {
+    TurnSettings {
         sampling: Sampling {
             seed: 0,
             max_tokens: tokens,
@@ -97,7 +97,7 @@ fn settings(tokens: u32) -> Result<TurnSettings, FieldError> {
         },
         context: Window::Refuse,
         ..TurnSettings::new(ModelName::new("tiny"))
-    })
+    }
 }
 
 /// One that speaks WebSocket.

@@ -18,10 +18,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use connection::Connections;
 use domain::generation::ContextPolicy;
 use domain::{Message, ModelName, Prompt, RequestId, Sampling, Tools};
 use engine::{ModelLoader, ModelSource};
-use connection::Connections;
 use memory_governor::MemoryGovernor;
 use model_host::{HostConfig, ModelHost, ModelHostDeps, ResolveModel, Status};
 use paraphym_gateway::{Check, GatewayConfig, GatewayDeps, Serving};
