@@ -15,6 +15,7 @@ use support::live::{Bounds, Client, JOIN, resume, say};
 use support::{FOR_EVER, Scene, hello};
 use telemetry::Metrics;
 use testkit::scripted::Answer;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -203,7 +204,7 @@ async fn a_server_that_drains_takes_no_upgrade_and_invites_to_come_again() {
         clients.push(Client::named(scene.address, &format!("user-{n}")).await.0);
     }
     scene.serving.drain();
-    let stream = tokio::net::TcpStream::connect(scene.address).await.unwrap();
+    let stream = TcpStream::connect(scene.address).await.unwrap();
     let refused = Client::over(stream, &[]).await.err().unwrap();
     assert_eq!(refused.0, 503);
     assert!(refused.1.contains(r#""code":"draining""#), "{refused:?}");
@@ -241,6 +242,60 @@ async fn a_gateway_that_restarts_cuts_its_sockets_and_the_sessions_go_on() {
     back.expect("hello").await;
     back.seq = seq;
     back.say(&resume(&ready, seq)).await;
+    gate.release();
+    assert_eq!(back.answer(&known).await.0, Answer::counting(0, 50));
+    drop(back);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_killed_cuts_its_sockets_and_the_sessions_go_on() {
+    let scene = scene(hello()).await;
+    let (mut ann, ready) = Client::viewer(scene.address, "ann").await;
+    let admin = scene.root.administration();
+    admin.kill("root/gateway", FOR_EVER).await.unwrap();
+    assert_eq!(ann.closed().await, 4000);
+    // Its next life listens where the last one did, in a moment.
+    let listens = async {
+        loop {
+            match TcpStream::connect(scene.address).await {
+                Ok(stream) => return stream,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let stream = timeout(FOR_EVER, listens).await.unwrap();
+    let mut back = Client::over(stream, &[]).await.unwrap();
+    back.expect("hello").await;
+    back.seq = ann.seq;
+    back.say(&resume(&ready, ann.seq)).await;
+    assert_eq!(back.expect("resumed").await["replayed"], 0);
+    back.say(&say("n")).await;
+    assert_eq!(back.answer("").await.0, "Hello dear world");
+    drop(back);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_killed_says_so_and_its_client_begins_anew_with_nothing_missing() {
+    let scene = scene(Answer::Counting).await;
+    let gate = scene.control.gate_step(6);
+    let (mut ann, ready) = Client::viewer(scene.address, "ann").await;
+    ann.say(&say("n")).await;
+    scene.control.wait_until(|counts| counts.steps == 6).await;
+    let admin = scene.root.administration();
+    let path = "root/connection_supervisor/connection-1";
+    admin.kill(path, FOR_EVER).await.unwrap();
+    assert_eq!(ann.closed().await, 4003);
+    let mut back = Client::connect(scene.address).await;
+    back.expect("hello").await;
+    back.say(&resume(&ready, ann.seq)).await;
+    assert_eq!(back.expect("invalid_session").await["resumable"], false);
+    back.say(r#"{"op":"identify","user":"ann"}"#).await;
+    back.expect("ready").await;
+    back.say(JOIN).await;
+    let room = back.expect("room").await;
+    let known = room["turns"][0]["text"].as_str().unwrap().to_owned();
     gate.release();
     assert_eq!(back.answer(&known).await.0, Answer::counting(0, 50));
     drop(back);

@@ -139,6 +139,8 @@ impl Stream for Reader {
 struct Writer {
     line: Arc<Line>,
     text: Option<Pieces>,
+    /// Whoever has it closes it, and does not only let go of it.
+    closes: bool,
     end: End,
 }
 
@@ -157,6 +159,7 @@ impl Writer {
         Self {
             line,
             text: None,
+            closes: false,
             end: End::NotYet,
         }
     }
@@ -176,18 +179,20 @@ impl Writer {
         socket.poll_ready_unpin(cx).map_err(|_| Gone)
     }
 
-    /// What nobody else said: why the transport ends.
-    fn say_last(&mut self) {
+    /// What nobody else said: why the transport ends; for want of another reason, `else_`.
+    fn say_last(&mut self, else_: Option<CloseCode>) {
         self.end = End::Said;
         let word = if self.line.broken.load(Ordering::Relaxed) {
-            frames::close_broken()
+            Some(frames::close_broken())
         } else if self.line.closing.is_cancelled() {
-            frames::close(CloseCode::GoingAway)
+            Some(frames::close(CloseCode::GoingAway))
         } else {
-            return;
+            else_.map(frames::close)
         };
-        // It may be gone already, or have said the last word itself.
-        let _ = self.line.socket().start_send_unpin(word);
+        if let Some(word) = word {
+            // It may be gone already, or have said the last word itself.
+            let _ = self.line.socket().start_send_unpin(word);
+        }
     }
 
     /// Until the client has closed, too, or enough was read. What is behind a frame that was not understood is only bytes.
@@ -248,9 +253,10 @@ impl Sink<Outgoing> for Writer {
 
     /// Says the last word if nobody did, ends what is written, and waits until the client has closed, too.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        self.closes = true;
         if self.end == End::NotYet {
             ready!(self.poll_text(cx))?;
-            self.say_last();
+            self.say_last(None);
         }
         if self.end == End::Said {
             ready!(self.as_mut().poll_flush(cx))?;
@@ -262,5 +268,14 @@ impl Sink<Outgoing> for Writer {
             self.end = End::Shut(if is_ending { 0 } else { RUBBISH_BYTES });
         }
         self.poll_parted(cx).map(Ok)
+    }
+}
+
+/// Who lets go of it crashed, or was killed. It is said if the kernel takes it at once.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !self.closes && self.end == End::NotYet {
+            self.say_last(Some(CloseCode::Crashed));
+        }
     }
 }
