@@ -52,8 +52,10 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 const PART: &str = "PARAPHYM_BENCH_PART";
 /// How long the idle are looked at.
 const LOOK: Duration = Duration::from_secs(30);
+/// Before they are looked at.
+const SETTLE: Duration = Duration::from_secs(10);
 /// As `hello` has it.
-const BEAT: Duration = Duration::from_secs(15);
+const BEAT: Duration = Duration::from_secs(25);
 /// Clients that connect at the same time.
 const AT_ONCE: usize = 200;
 /// Tokens of the answer that is looked at.
@@ -325,8 +327,8 @@ async fn idle(many: usize, joined: bool) {
     for (number, socket) in some.into_iter().enumerate() {
         beating.spawn(beat(socket, (number as f64 + 0.5) / many as f64));
     }
-    // A first beat of each, before it is looked at.
-    sleep(BEAT).await;
+    // What follows from their coming is over.
+    sleep(SETTLE).await;
     let (spent, begun) = (server.processor(), Instant::now());
     sleep(LOOK).await;
     let share = (server.processor() - spent) / begun.elapsed().as_secs_f64() * 100.0;
