@@ -31,8 +31,8 @@ use crate::guard::patience::Patient;
 use crate::guard::seating::Seat;
 use crate::guard::seats::{Kind, NoSeat};
 use crate::http::{Shared, router};
-use crate::meters;
-use crate::ws::{self, upgrade::Promise};
+use crate::{meters, ws};
+use crate::ws::upgrade::{Line, Promise};
 
 /// How long accepting rests after the system refused it (out of file descriptors): hammering would not free any.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -276,7 +276,7 @@ async fn requests(
         Counted::new(writer, seat.traffic()),
     );
     let (reader, hangup) = listen(reader, answering.clone());
-    let stream = Patient::new(join(reader, writer), limits.write_time, limits.write_bytes);
+    let stream: Line = Patient::new(join(reader, writer), limits.write_time, limits.write_bytes);
     let router = TowerToHyperService::new(router);
     let sitter = seat.sitter().clone();
     let service = service_fn(move |mut request: hyper::Request<_>| {

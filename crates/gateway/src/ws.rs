@@ -27,7 +27,7 @@ use crate::error::ApiError;
 use crate::guard::seating::Seat;
 use crate::guard::seats::Kind;
 use crate::http::{Refused, Shared};
-use crate::ws::upgrade::{Promise, accepted, not_an_upgrade};
+use crate::ws::upgrade::{Promise, accepted, bare, not_an_upgrade};
 
 /// Where it is.
 pub(crate) const PATH: &str = "/ws";
@@ -71,7 +71,11 @@ pub(crate) async fn go_on(
         }
         Err(_) => return,
     };
-    let transport = transport::over(upgraded, seat, closing, live.frame_bytes()).await;
+    let Some((stream, ahead)) = bare(upgraded) else {
+        tracing::error!("a connection was upgraded over something else than its socket");
+        return;
+    };
+    let transport = transport::over(stream, ahead, seat, closing, live.frame_bytes()).await;
     let admission = move |token: Option<&str>, user: Option<&str>| {
         let guest = || format!("guest-{}", shared.ids.number());
         shared.door.admission(token, user, guest)

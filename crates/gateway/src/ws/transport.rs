@@ -12,14 +12,14 @@ use std::task::{Context, Poll, ready};
 use connection::wire::CloseCode;
 use connection::{Gone, Incoming, Outgoing, Transport};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use crate::guard::counted::Counted;
 use crate::guard::seating::Seat;
 use crate::ws::frames::{self, Read};
 use crate::ws::pieces::{PIECE_BYTES, Pieces};
@@ -32,7 +32,7 @@ const WRITE_BYTES: usize = 4 * PIECE_BYTES;
 /// the last word with it. 4 MiB: a frame that was too large. Whoever closes it waits for so long, and no longer.
 const RUBBISH_BYTES: usize = 4 << 20;
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type Socket = WebSocketStream<Counted<TcpStream>>;
 
 /// What both halves have.
 struct Line {
@@ -52,9 +52,10 @@ impl Line {
     }
 }
 
-/// The transport over this socket, until `closing`, for frames of at most so many bytes.
+/// The transport over this socket, of which `ahead` was read already, until `closing`, for frames of at most so many bytes.
 pub(crate) async fn over(
-    upgraded: Upgraded,
+    stream: TcpStream,
+    ahead: Vec<u8>,
     seat: Seat,
     closing: CancellationToken,
     frame_bytes: usize,
@@ -65,8 +66,9 @@ pub(crate) async fn over(
         .max_write_buffer_size(WRITE_BYTES)
         .max_message_size(Some(frame_bytes))
         .max_frame_size(Some(frame_bytes));
-    let io = TokioIo::new(upgraded);
-    let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+    let stream = Counted::new(stream, seat.traffic());
+    let socket =
+        WebSocketStream::from_partially_read(stream, ahead, Role::Server, Some(config)).await;
     let line = Arc::new(Line {
         socket: Mutex::new(socket),
         closing,

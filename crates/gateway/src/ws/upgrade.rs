@@ -1,4 +1,5 @@
-//! How a request says that it would go on as a WebSocket (RFC 6455, 4.2), and what it hears if it says it wrong.
+//! How a request says that it would go on as a WebSocket (RFC 6455, 4.2), what it hears if it says it wrong, and how the bare
+//! socket comes out of what HTTP was spoken through.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,12 +8,35 @@ use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::http::header::{CONNECTION, SEC_WEBSOCKET_VERSION, UPGRADE};
 use axum::response::{IntoResponse, Response};
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use crate::error::ApiError;
+use crate::guard::counted::Counted;
+use crate::guard::hangup;
+use crate::guard::patience::Patient;
 use crate::http::Refused;
+
+/// What HTTP is spoken through. Of a socket that lasts for hours each part of it would be memory, and a detour for every byte.
+pub(crate) type Line = Patient<tokio::io::Join<HttpReader, Counted<OwnedWriteHalf>>>;
+/// Its reading side.
+pub(crate) type HttpReader = hangup::Reader<Counted<OwnedReadHalf>>;
+
+/// The socket alone, and what was read from it already; nothing if it was something else.
+pub(crate) fn bare(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
+    let parts = upgraded.downcast::<TokioIo<Line>>().ok()?;
+    let (reader, writer) = parts.io.into_inner().into_inner().into_inner();
+    let (reader, mut ahead) = reader.into_inner()?;
+    let stream = reader.into_inner().reunite(writer.into_inner()).ok()?;
+    // Hyper took its part first.
+    let mut read = parts.read_buf.to_vec();
+    read.append(&mut ahead);
+    Some((stream, read))
+}
 
 /// Where a handler leaves the socket that will be, for whoever serves the connection: the task that owns it.
 #[derive(Clone, Default)]
