@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use domain::{ConversationId, RequestId};
 use futures_util::stream::BoxStream;
@@ -35,6 +36,29 @@ pub(crate) struct Incoming {
 
 /// There is room for another frame.
 pub(crate) struct Wrote;
+
+/// Whether frames wait for room. To say each time that there is some would wake a connection twice for each frame.
+#[derive(Debug, Default)]
+pub(crate) struct Hunger(AtomicBool);
+
+impl Hunger {
+    /// Said before room is looked for: who makes room in between sees it.
+    pub(crate) fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Nothing waits.
+    pub(crate) fn end(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether somebody is to be told, once.
+    fn is_to_be_told(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
 
 /// Something happened in a room that is looked at.
 pub(crate) struct Heard {
@@ -76,10 +100,11 @@ pub(crate) async fn read(
     tell(&me, Incoming { number, what }).await;
 }
 
-/// Writes what is given, and says when there is room again.
+/// Writes what is given, and says when there is room again for who waits for it.
 pub(crate) async fn write(
     mut outgoing: Writer,
     mut frames: mpsc::Receiver<Outgoing>,
+    hunger: Arc<Hunger>,
     number: u64,
     me: WeakActorRef<Connection>,
 ) {
@@ -93,7 +118,7 @@ pub(crate) async fn write(
         if last {
             break;
         }
-        if frames.is_empty() && !tell(&me, Wrote).await {
+        if frames.is_empty() && hunger.is_to_be_told() && !tell(&me, Wrote).await {
             break;
         }
     }

@@ -15,7 +15,7 @@ use futures_util::{StreamExt, stream};
 use memory_governor::{FileProbe, GovernorConfig};
 use model_host::{HostConfig, ModelHost, ModelHostDeps, Request, ResolveModel};
 use paraphym_connection::{
-    Connections, Deps, Gone, Incoming, Limits, Outgoing, Refused, Seats, Transport, children,
+    Admitted, Connections, Deps, Gone, Incoming, Limits, Outgoing, Refused, Seats, Transport, children,
 };
 use room::Rooms;
 use supervision::{Handle, SupervisorSpec};
@@ -162,8 +162,10 @@ pub fn wire() -> (Transport, mpsc::Sender<Incoming>, mpsc::Receiver<Outgoing>) {
 }
 
 /// Everybody is let in.
-pub fn admission(_: Option<&str>, user: Option<&str>) -> Result<UserId, Refused> {
-    Ok(UserId::new(user.unwrap_or("guest")))
+pub fn admission(_: Option<&str>, user: Option<&str>) -> Result<Admitted, Refused> {
+    let user = UserId::new(user.unwrap_or("guest"));
+    let proven = false;
+    Ok(Admitted { user, proven })
 }
 
 /// What an answer says follows from its temperature: where it begins to count, and how far it goes.

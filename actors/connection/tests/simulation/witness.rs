@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::{ConnectionId, ConversationId, UserId};
+use domain::{ConnectionId, ConversationId, RequestId, UserId};
 use futures_util::future::BoxFuture;
 use paraphym_connection::wire::room::ConversationLine;
 use paraphym_connection::{History, Part, Said};
-use room::record::EndedTurn;
+use room::record::AskedTurn;
 use room::{Ending, Entry, Heard, Kept, LiveTurn, Member, Record, RoomEvent, Rooms, Seat, Speaker};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -127,13 +127,13 @@ impl Witness {
         said
     }
 
-    fn of_turn(&self, ended: &EndedTurn) -> Kept {
+    fn of_turn(&self, conversation: &ConversationId, turn: &RequestId) -> Kept {
         let mut books = self.books.lock().unwrap();
-        let Some(book) = books.get_mut(ended.conversation.as_str()) else {
+        let Some(book) = books.get_mut(conversation.as_str()) else {
             return Kept::default();
         };
         book.look();
-        let of = |one: &&Entry| one.turn.as_ref() == Some(&ended.turn);
+        let of = |one: &&Entry| one.turn.as_ref() == Some(turn);
         let entries: Vec<Entry> = book.entries.iter().filter(of).cloned().collect();
         Kept {
             before: entries.first().map_or(0, |one| one.number - 1),
@@ -238,11 +238,19 @@ impl History for Store {
 }
 
 impl Record for Store {
-    fn ended(&self, turn: EndedTurn) -> BoxFuture<'static, Result<Kept, String>> {
+    fn begun(&self, _: AskedTurn) -> BoxFuture<'static, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn ended(
+        &self,
+        conversation: ConversationId,
+        turn: RequestId,
+    ) -> BoxFuture<'static, Result<Kept, String>> {
         let (me, waits) = (Arc::clone(&self.0), self.0.waits());
         Box::pin(async move {
             sleep(waits[0]).await;
-            let kept = me.of_turn(&turn);
+            let kept = me.of_turn(&conversation, &turn);
             sleep(waits[1]).await;
             Ok(kept)
         })
