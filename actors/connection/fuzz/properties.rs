@@ -54,7 +54,10 @@ pub fn frames_are_understood_or_refused(bytes: &[u8]) {
         });
         closed = end.is_some();
         // A pace is kept, too: more than that is refused, and closed in the end.
-        let known = matches!(end, None | Some(CloseCode::Malformed | CloseCode::RateLimited));
+        let known = matches!(
+            end,
+            None | Some(CloseCode::Malformed | CloseCode::RateLimited)
+        );
         assert!(known, "{end:?} by {line:?}");
         assert!(end != Some(CloseCode::Malformed) || wrong > 1, "{line:?}");
         while let Some(said) = session.next(now) {
