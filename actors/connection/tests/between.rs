@@ -30,11 +30,7 @@ struct Slow {
 struct Shared(Arc<Slow>);
 
 impl History for Shared {
-    fn messages(
-        &self,
-        _: ConversationId,
-        part: Part,
-    ) -> BoxFuture<'static, Result<Said, String>> {
+    fn messages(&self, _: ConversationId, part: Part) -> BoxFuture<'static, Result<Said, String>> {
         let me = Arc::clone(&self.0);
         Box::pin(async move {
             me.looks.acquire().await.unwrap().forget();

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::stage::{admission, wire};
 use crate::view::View;
 
-/// As `hello` says it.
+/// More often than `hello` wants it.
 const BEAT: Duration = Duration::from_secs(15);
 /// A transport that nobody has closed yet, though nobody reads it: a phone that changed its network.
 const GHOST: Duration = Duration::from_secs(7);

@@ -15,7 +15,8 @@ use futures_util::{StreamExt, stream};
 use memory_governor::{FileProbe, GovernorConfig};
 use model_host::{HostConfig, ModelHost, ModelHostDeps, Request, ResolveModel};
 use paraphym_connection::{
-    Admitted, Connections, Deps, Gone, Incoming, Limits, Outgoing, Refused, Seats, Transport, children,
+    Admitted, Connections, Deps, Gone, Incoming, Limits, Outgoing, Refused, Seats, Transport,
+    children,
 };
 use room::Rooms;
 use supervision::{Handle, SupervisorSpec};
