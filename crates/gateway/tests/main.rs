@@ -25,3 +25,4 @@ mod turns;
 mod ws;
 mod ws_bad_clients;
 mod ws_entry;
+mod ws_examples;

@@ -41,11 +41,7 @@ pub struct Bounds {
 struct Nothing;
 
 impl History for Nothing {
-    fn messages(
-        &self,
-        _: ConversationId,
-        _: Part,
-    ) -> BoxFuture<'static, Result<Said, String>> {
+    fn messages(&self, _: ConversationId, _: Part) -> BoxFuture<'static, Result<Said, String>> {
         Box::pin(async { Ok(Said::default()) })
     }
 
