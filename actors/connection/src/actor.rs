@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::deps::Deps;
 use crate::messages::{Close, ConnectionStatus, NotResumable, Status, TakeOver};
-use crate::pumps::{self, Heard, Incoming, Looked, Wrote};
+use crate::pumps::{self, Heard, Hunger, Incoming, Looked, Wrote};
 use crate::register::Place;
 use crate::session::{Effect, Session, State};
 use crate::transport::{Outgoing, Transport};
@@ -53,6 +53,7 @@ pub struct Seed {
 struct Attached {
     number: u64,
     writer: mpsc::Sender<Outgoing>,
+    hunger: Arc<Hunger>,
     reading: AbortHandle,
 }
 
@@ -140,11 +141,13 @@ impl Connection {
         let Transport { incoming, outgoing } = transport;
         let reading = pumps::read(incoming, number, self.me.clone());
         let reading = self.tasks.spawn(reading);
-        self.tasks
-            .spawn(pumps::write(outgoing, frames, number, self.me.clone()));
+        let hunger = Arc::<Hunger>::default();
+        let writing = pumps::write(outgoing, frames, hunger.clone(), number, self.me.clone());
+        self.tasks.spawn(writing);
         self.attached = Some(Attached {
             number,
             writer,
+            hunger,
             reading,
         });
     }
@@ -190,8 +193,10 @@ impl Connection {
     fn flush(&mut self) {
         let now = Instant::now();
         if let Some(attached) = &self.attached {
+            attached.hunger.begin();
             while let Ok(place) = attached.writer.try_reserve() {
                 let Some(frame) = self.session.next(now) else {
+                    attached.hunger.end();
                     break;
                 };
                 place.send(Outgoing::Text(frame));
@@ -265,6 +270,7 @@ impl Message<Incoming> for Connection {
             Some(crate::transport::Incoming::NotUtf8) => self.session.close(CloseCode::NotUtf8),
             Some(crate::transport::Incoming::TooLarge) => self.session.close(CloseCode::TooLarge),
             Some(crate::transport::Incoming::Left) => self.session.left(),
+            Some(crate::transport::Incoming::Kicked) => self.session.close(CloseCode::Kicked),
             None => {
                 self.detach();
                 self.session.cut(now)

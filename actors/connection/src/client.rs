@@ -48,8 +48,17 @@ pub struct Refused(
     pub String,
 );
 
+/// Somebody who is let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// Who it is.
+    pub user: UserId,
+    /// Whether a token says so. Then a session is gone on with by its owner alone; without, by whoever knows its name.
+    pub proven: bool,
+}
+
 /// Who somebody is, by their token and the name they would have.
-pub type Admission = dyn Fn(Option<&str>, Option<&str>) -> Result<UserId, Refused> + Send + Sync;
+pub type Admission = dyn Fn(Option<&str>, Option<&str>) -> Result<Admitted, Refused> + Send + Sync;
 
 /// All connections of a tree. Cloning gives another handle to the same ones; make one per tree.
 #[derive(Clone)]
@@ -98,7 +107,8 @@ impl Connections {
             let heard = timeout_at(handshake.deadline(), transport.incoming.next()).await;
             let step = match heard {
                 Err(_) => Step::Close(None, CloseCode::NotIdentified),
-                Ok(None | Some(Incoming::Left)) => return,
+                Ok(None | Some(Incoming::Left)) => return hang_up(transport).await,
+                Ok(Some(Incoming::Kicked)) => Step::Close(None, CloseCode::Kicked),
                 Ok(Some(Incoming::Binary)) => Step::Close(None, CloseCode::Unsupported),
                 Ok(Some(Incoming::NotUtf8)) => Step::Close(None, CloseCode::NotUtf8),
                 Ok(Some(Incoming::TooLarge)) => Step::Close(None, CloseCode::TooLarge),
@@ -138,8 +148,8 @@ impl Connections {
                 close(transport, Some(frame), CloseCode::Unauthorised).await;
                 None
             }
-            (Wish::New { .. }, Ok(user)) => {
-                self.begin(transport, user).await;
+            (Wish::New { .. }, Ok(admitted)) => {
+                self.begin(transport, admitted.user).await;
                 None
             }
             (
@@ -147,11 +157,11 @@ impl Connections {
                     session,
                     epoch,
                     seq,
-                    token,
+                    ..
                 },
-                Ok(user),
+                Ok(Admitted { user, proven }),
             ) => {
-                let of = token.is_some().then_some(user);
+                let of = proven.then_some(user);
                 self.resume(transport, &session, &epoch, seq, of).await
             }
         }
@@ -206,7 +216,7 @@ impl Connections {
             .await
     }
 
-    /// Goes on with a session. `of`, where a token was needed, has to be whose it is.
+    /// Goes on with a session. `of`, where a token said who comes, has to be whose it is.
     async fn resume(
         &self,
         transport: Transport,
@@ -242,6 +252,11 @@ impl Connections {
         let asked = asked.map(|handle| async move { handle.ask(Status, ANSWER).await.ok() });
         let answers = futures_util::future::join_all(asked).await;
         answers.into_iter().flatten().collect()
+    }
+
+    /// The most bytes of one frame of a client.
+    pub fn frame_bytes(&self) -> usize {
+        self.frame_bytes
     }
 
     /// Sessions there are, with those that may be resumed.
@@ -288,9 +303,11 @@ async fn close(mut transport: Transport, frame: Option<ServerFrame>, code: Close
         return;
     }
     // It may be gone already, or not read.
-    let closing = async {
-        let _ = transport.outgoing.send(Outgoing::Close(code)).await;
-        let _ = transport.outgoing.close().await;
-    };
-    let _ = timeout(WRITE, closing).await;
+    let _ = timeout(WRITE, transport.outgoing.send(Outgoing::Close(code))).await;
+    hang_up(transport).await;
+}
+
+/// What its protocol says last is said, if somebody is there.
+async fn hang_up(mut transport: Transport) {
+    let _ = timeout(WRITE, transport.outgoing.close()).await;
 }

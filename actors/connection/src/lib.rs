@@ -31,7 +31,7 @@ pub mod wire;
 use std::time::Duration;
 
 pub use actor::{Connection, Seed, Who};
-pub use client::{Admission, Connections, Refused, children};
+pub use client::{Admission, Admitted, Connections, Refused, children};
 pub use deps::{Deps, History};
 pub use messages::{Close, ConnectionStatus, Status};
 pub use register::{NoPlace, Seats};

@@ -1,9 +1,11 @@
 //! Shell: what runs beside a connection's handlers, because it waits: for the socket, for a room, for who types, for what was
 //! said. Each ends with the connection, or when nobody hears it any more.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
-use domain::ConversationId;
+use domain::{ConversationId, RequestId};
 use futures_util::stream::BoxStream;
 use futures_util::{SinkExt, StreamExt};
 use kameo::actor::WeakActorRef;
@@ -34,6 +36,29 @@ pub(crate) struct Incoming {
 
 /// There is room for another frame.
 pub(crate) struct Wrote;
+
+/// Whether frames wait for room. To say each time that there is some would wake a connection twice for each frame.
+#[derive(Debug, Default)]
+pub(crate) struct Hunger(AtomicBool);
+
+impl Hunger {
+    /// Said before room is looked for: who makes room in between sees it.
+    pub(crate) fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Nothing waits.
+    pub(crate) fn end(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether somebody is to be told, once.
+    fn is_to_be_told(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
 
 /// Something happened in a room that is looked at.
 pub(crate) struct Heard {
@@ -75,10 +100,11 @@ pub(crate) async fn read(
     tell(&me, Incoming { number, what }).await;
 }
 
-/// Writes what is given, and says when there is room again.
+/// Writes what is given, and says when there is room again for who waits for it.
 pub(crate) async fn write(
     mut outgoing: Writer,
     mut frames: mpsc::Receiver<Outgoing>,
+    hunger: Arc<Hunger>,
     number: u64,
     me: WeakActorRef<Connection>,
 ) {
@@ -92,7 +118,7 @@ pub(crate) async fn write(
         if last {
             break;
         }
-        if frames.is_empty() && !tell(&me, Wrote).await {
+        if frames.is_empty() && hunger.is_to_be_told() && !tell(&me, Wrote).await {
             break;
         }
     }
@@ -174,6 +200,7 @@ pub(crate) async fn look(
 ) {
     let conversation = seat.conversation().clone();
     let mut after = after.unwrap_or(0);
+    let mut written = BTreeSet::new();
     loop {
         // First the room, then what is written down: an answer that ends between the two is in one of them.
         let room = seat.look();
@@ -183,10 +210,13 @@ pub(crate) async fn look(
             said = behind(0, &conversation, &deps, &me).await;
         }
         after = said.last;
+        // Whoever was told of it as written is not told of it again, though its events still come.
+        written.retain(|turn| room.is_under_way(turn));
+        written.extend(said.entries.iter().filter_map(|one| one.turn.clone()));
         let types = names(&typing.borrow_and_update());
-        let frame = translate::room(&conversation, &said, deps.budget(), &room, types);
+        let frame = translate::room(&conversation, &said, deps.budget(), &room, &written, types);
         let of = Some(conversation.clone());
-        if !looked(&me, of, frame).await || !follow(&mut seat, &mut typing, &me).await {
+        if !looked(&me, of, frame).await || !follow(&mut seat, &written, &mut typing, &me).await {
             return;
         }
     }
@@ -213,9 +243,10 @@ async fn behind(
     }
 }
 
-/// Tells each event until some were missed; false when nobody hears.
+/// Tells each event, but of these turns, until some were missed; false when nobody hears.
 async fn follow(
     seat: &mut Seat,
+    written: &BTreeSet<RequestId>,
     typing: &mut watch::Receiver<TypingSet>,
     me: &WeakActorRef<Connection>,
 ) -> bool {
@@ -224,6 +255,7 @@ async fn follow(
     loop {
         let heard = tokio::select! {
             heard = seat.next() => match heard {
+                room::Heard::Event(event) if event.turn().is_some_and(|turn| written.contains(turn)) => true,
                 room::Heard::Event(event) => {
                     let conversation = conversation.clone();
                     tell(me, Heard { conversation, event }).await

@@ -1,5 +1,7 @@
 //! From what happens in a room to the frames that say it. Nothing is decided here.
 
+use std::collections::BTreeSet;
+
 use domain::{ConversationId, RequestId};
 use room::{Activity, Ending, Kept, LiveTurn, Member, Room, RoomEvent};
 
@@ -18,15 +20,12 @@ pub(crate) fn room(
     said: &Said,
     budget: Budget,
     room: &Room,
+    written: &BTreeSet<RequestId>,
     typing: Vec<String>,
 ) -> ServerFrame {
     // An answer that is written down already is not under way, though its end was not heard yet.
-    let known = |live: &&LiveTurn| {
-        let turn = &live.question.turn;
-        let mut written = said.entries.iter().filter_map(|one| one.turn.as_ref());
-        !written.any(|of| of == turn)
-    };
-    let turns = room.turns().iter().filter(known).map(live).collect();
+    let runs = |live: &&LiveTurn| !written.contains(&live.question.turn);
+    let turns = room.turns().iter().filter(runs).map(live).collect();
     let (messages, after) = budget.cut(&said.entries, said.after);
     ServerFrame::Room {
         conversation: conversation.to_string(),

@@ -21,6 +21,8 @@ pub enum Incoming {
     TooLarge,
     /// The client says that it leaves, and will not come back.
     Left,
+    /// An operator has it closed.
+    Kicked,
 }
 
 /// Something that goes.

@@ -3,7 +3,10 @@
 pub mod client;
 pub mod codes;
 pub mod decode;
+pub mod examples;
+pub mod page;
 pub mod room;
+pub mod schema;
 pub mod server;
 
 pub use client::ClientFrame;

@@ -20,6 +20,8 @@ const IDLE: usize = 1024;
 #[derive(Debug)]
 struct Open {
     room: Room,
+    /// Seats of each connection: for a moment it has two, when it comes anew before its old seat was left.
+    seats: BTreeMap<ConnectionId, usize>,
     events: broadcast::Sender<Arc<RoomEvent>>,
 }
 
@@ -27,6 +29,7 @@ impl Default for Open {
     fn default() -> Self {
         Self {
             room: Room::default(),
+            seats: BTreeMap::new(),
             events: broadcast::Sender::new(BEHIND),
         }
     }
@@ -92,6 +95,7 @@ impl Board {
         if let Some(event) = open.room.join(member)? {
             let _ = open.events.send(Arc::new(event));
         }
+        *open.seats.entry(connection.clone()).or_default() += 1;
         let events = open.events.subscribe();
         drop(rooms);
         Ok(Seat {
@@ -195,11 +199,30 @@ impl Seat {
     }
 }
 
+impl Open {
+    /// One seat fewer; who has none is there no more.
+    fn leave(&mut self, connection: &ConnectionId) {
+        let Some(seats) = self.seats.get_mut(connection) else {
+            return;
+        };
+        *seats -= 1;
+        if *seats > 0 {
+            return;
+        }
+        self.seats.remove(connection);
+        if let Some(event) = self.room.leave(connection) {
+            // Fails only when nobody looks.
+            let _ = self.events.send(Arc::new(event));
+        }
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.board.turn(&self.conversation, |room| {
-            (room.leave(&self.connection), ())
-        });
+        // It is kept as long as somebody sits in it.
+        if let Some(open) = self.board.rooms().open.get_mut(&self.conversation) {
+            open.leave(&self.connection);
+        }
     }
 }
 
@@ -250,6 +273,21 @@ mod tests {
         let left = RoomEvent::Left(ConnectionId::new("2"));
         assert_eq!(first.next().await, Heard::Event(Arc::new(left)));
         assert_eq!(first.ready(), None);
+    }
+
+    #[tokio::test]
+    async fn who_comes_anew_before_the_old_seat_was_left_is_there_until_the_last_is() {
+        let board = Board::default();
+        let mut other = sit(&board, "c", "other");
+        let old = sit(&board, "c", "1");
+        let new = sit(&board, "c", "1");
+        assert!(matches!(other.ready(), Some(Heard::Event(_))));
+        drop(old);
+        assert_eq!(other.ready(), None, "nobody came or went");
+        assert_eq!(other.look().members().count(), 2);
+        drop(new);
+        let left = RoomEvent::Left(ConnectionId::new("1"));
+        assert_eq!(other.ready(), Some(Heard::Event(Arc::new(left))));
     }
 
     #[tokio::test]

@@ -179,6 +179,20 @@ pub enum RoomEvent {
     },
 }
 
+impl RoomEvent {
+    /// The turn it is about, if about one.
+    pub fn turn(&self) -> Option<&RequestId> {
+        match self {
+            Self::Joined(_) | Self::Left(_) => None,
+            Self::Began(live) => Some(&live.question.turn),
+            Self::Does { turn, .. }
+            | Self::Text { turn, .. }
+            | Self::Ended { turn, .. }
+            | Self::Kept { turn, .. } => Some(turn),
+        }
+    }
+}
+
 /// What came of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use connection::Connections;
 use domain::{ModelName, Sampling};
 use futures_util::future::BoxFuture;
 use model_host::{HostConfig, ModelHost};
@@ -123,6 +124,8 @@ pub struct GatewayDeps {
     pub checks: Vec<Check>,
     /// How whoever ends the process closes the edge first.
     pub serving: Serving,
+    /// Connections in real time; without them neither `/ws` nor the page is served.
+    pub live: Option<Connections>,
 }
 
 /// A part that must be well for this server to be ready.

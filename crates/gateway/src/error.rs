@@ -215,6 +215,21 @@ impl ApiError {
         Self::new(415, Some("unsupported_media_type"), message)
     }
 
+    /// 426: this path is for connections in real time.
+    pub fn upgrade_required(why: &str) -> Self {
+        let message = format!(
+            "this path speaks WebSocket, and the request is no upgrade to it: {why}; use a WebSocket client, version 13"
+        );
+        Self::new(426, Some("upgrade_required"), message)
+    }
+
+    /// 403: a page of another place.
+    pub fn foreign_page() -> Self {
+        let message = "the Origin header must name the place that the Host header does: open the page of this server, or \
+                       name the other one in server.cors_origins";
+        Self::new(403, Some("foreign_origin"), message)
+    }
+
     /// 503: more requests at once than are let in.
     pub fn too_many(limit: usize) -> Self {
         let message = format!(

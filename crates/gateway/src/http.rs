@@ -51,7 +51,7 @@ impl Shared {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Self {
-            door: Door::new(&config, Instant::now()),
+            door: Door::new(&config, deps.live.is_some(), Instant::now()),
             slots: Arc::new(Semaphore::new(config.limits.answers)),
             ids: Ids::new(u64::try_from(now.as_micros()).unwrap_or(u64::MAX)),
             started: now.as_secs(),
@@ -128,7 +128,7 @@ impl Shared {
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let cors = cors::layer(&shared.config.access.cors_origins);
-    let routes = routes::router()
+    let routes = routes::router(shared.deps.live.is_some())
         .method_not_allowed_fallback(async |method: Method| {
             Refused(ApiError::method_not_allowed(method.as_str()))
         })

@@ -1,9 +1,11 @@
 //! The HTTP edge: the OpenAI API (chats, completions, embeddings, models), cancelling by name, a description of itself,
-//! health, readiness and metrics, on the one runtime, under a supervisor.
+//! health, readiness and metrics; connections in real time and the page that speaks over them; on the one runtime, under a
+//! supervisor.
 //!
 //! ```text
 //!  TcpListener ─> connection (hyper) ─> guard ─> api ─> request (JSON -> domain) ─> model_host
 //!                                                        answer (events -> bytes) <───┘
+//!                                              └─> ws (101) ─> connection*
 //! ```
 //!
 //! Invariants: a closed connection drops its stream, and compute stops within one step; nothing is read without a limit
@@ -19,11 +21,13 @@ mod guard;
 mod http;
 mod ids;
 mod meters;
+mod page;
 pub mod readiness;
 pub mod request;
 mod routes;
 mod server;
 mod serving;
+mod ws;
 
 pub use config::{Check, GatewayConfig, GatewayDeps, GatewayError, Limits};
 pub use guard::access::{Access, Auth, Tokens};

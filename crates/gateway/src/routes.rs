@@ -13,6 +13,7 @@ use utoipa::openapi::path::Operation;
 use crate::api::{cancel, chat, completions, embeddings, models, openapi, probes};
 use crate::document::operations;
 use crate::http::Shared;
+use crate::{page, ws};
 
 /// One path, for one method.
 pub(crate) struct Route {
@@ -75,11 +76,19 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// The routes, without what stands before them.
-pub(crate) fn router() -> Router<Arc<Shared>> {
-    routes().into_iter().fold(Router::new(), |router, route| {
+/// The routes, without what stands before them. Those that are `live` are no part of the API, and the document is silent
+/// about them.
+pub(crate) fn router(live: bool) -> Router<Arc<Shared>> {
+    let router = routes().into_iter().fold(Router::new(), |router, route| {
         router.route(route.pattern, route.handler)
-    })
+    });
+    if !live {
+        return router;
+    }
+    router
+        .route(ws::PATH, routing::get(ws::ws))
+        .route(page::ROOT, routing::get(page::root))
+        .route(page::PART, routing::get(page::part))
 }
 
 /// What metrics call the path of a request: its pattern. Clients make no labels: what is not served shares one.

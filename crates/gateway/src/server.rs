@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config::{GatewayConfig, GatewayDeps, GatewayError, Limits};
 use crate::guard::counted::Counted;
@@ -31,7 +31,8 @@ use crate::guard::patience::Patient;
 use crate::guard::seating::Seat;
 use crate::guard::seats::{Kind, NoSeat};
 use crate::http::{Shared, router};
-use crate::meters;
+use crate::{meters, ws};
+use crate::ws::upgrade::{Line, Promise};
 
 /// How long accepting rests after the system refused it (out of file descriptors): hammering would not free any.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -138,16 +139,20 @@ struct Connections {
     router: Router,
     goodbyes: Arc<Semaphore>,
     closing: CancellationToken,
+    /// However this life ends, the transports that are not among the tasks any more end with it.
+    _ends: DropGuard,
     tasks: JoinSet<()>,
 }
 
 impl Connections {
     fn new(shared: Arc<Shared>) -> Self {
+        let closing = CancellationToken::new();
         Self {
             router: router(Arc::clone(&shared)),
             goodbyes: Arc::new(Semaphore::new(GOODBYES)),
             shared,
-            closing: CancellationToken::new(),
+            _ends: closing.clone().drop_guard(),
+            closing,
             tasks: JoinSet::new(),
         }
     }
@@ -167,10 +172,10 @@ impl Connections {
         match seating.sit(Kind::Http, peer, Instant::now()) {
             Ok(seat) => {
                 let router = self.router.clone();
-                let limits = self.shared.config.limits;
+                let shared = Arc::clone(&self.shared);
                 let closing = self.closing.clone();
                 self.tasks
-                    .spawn(connection(stream, seat, router, limits, closing));
+                    .spawn(connection(stream, seat, router, shared, closing));
             }
             Err(no_seat) => self.send_away(stream, no_seat),
         }
@@ -218,6 +223,10 @@ fn report(ended: Result<(), JoinError>) {
     }
 }
 
+fn is_the_last_over_http<B>(answer: &hyper::Response<B>) -> bool {
+    answer.status() == hyper::StatusCode::SWITCHING_PROTOCOLS
+}
+
 /// The next connection, and who is at its other end.
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
@@ -231,12 +240,31 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
+/// Requests, and what they may become.
 async fn connection(
     stream: TcpStream,
     seat: Seat,
     router: Router,
-    limits: Limits,
+    shared: Arc<Shared>,
     closing: CancellationToken,
+) {
+    let promise = Promise::default();
+    let limits = shared.config.limits;
+    requests(stream, &seat, router, limits, &closing, promise.clone()).await;
+    if let Some(live) = shared.deps.live.clone()
+        && let Some(upgraded) = promise.take()
+    {
+        ws::go_on(shared, live, upgraded, seat, closing).await;
+    }
+}
+
+async fn requests(
+    stream: TcpStream,
+    seat: &Seat,
+    router: Router,
+    limits: Limits,
+    closing: &CancellationToken,
+    promise: Promise,
 ) {
     // Small pieces of text must not wait for each other.
     let _ = stream.set_nodelay(true);
@@ -248,7 +276,7 @@ async fn connection(
         Counted::new(writer, seat.traffic()),
     );
     let (reader, hangup) = listen(reader, answering.clone());
-    let stream = Patient::new(join(reader, writer), limits.write_time, limits.write_bytes);
+    let stream: Line = Patient::new(join(reader, writer), limits.write_time, limits.write_bytes);
     let router = TowerToHyperService::new(router);
     let sitter = seat.sitter().clone();
     let service = service_fn(move |mut request: hyper::Request<_>| {
@@ -256,9 +284,14 @@ async fn connection(
         sitter.asks();
         request.extensions_mut().insert(answering.clone());
         request.extensions_mut().insert(sitter.clone());
+        request.extensions_mut().insert(promise.clone());
         let answered = router.call(request);
         async move {
             let answer = answered.await;
+            // Who goes on as a WebSocket has yet to say who they are.
+            if answer.as_ref().is_ok_and(is_the_last_over_http) {
+                return answer;
+            }
             sitter.spoke();
             answer
         }
@@ -267,7 +300,8 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)
         .max_header_size(limits.head_bytes)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let mut serving = pin!(serving);
     let served = async {
         let ended = tokio::select! {

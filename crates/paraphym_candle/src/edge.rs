@@ -76,6 +76,7 @@ impl Edges<'_> {
             models: listing.chat(),
             embedders: listing.embedding(),
             clock: self.clock,
+            live: None,
         };
         let mut config = GatewayConfig::new(bind, self.model.clone());
         let first = &self.settings.current().settings;

@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 use super::client::ClientFrame;
 
 /// The longest name of a conversation, in bytes.
-const NAME_BYTES: usize = 128;
+pub(crate) const NAME_BYTES: usize = 128;
 /// The longest name of a person, in characters.
-const USER_CHARS: usize = 64;
+pub(crate) const USER_CHARS: usize = 64;
 /// The longest name that a client makes up, in bytes.
-const NONCE_BYTES: usize = 64;
+pub(crate) const NONCE_BYTES: usize = 64;
 /// The most of a wrong value that is said back, in characters.
 const SHOWN: usize = 60;
 
@@ -202,7 +202,7 @@ const NUMBER: &str = "a whole number from 0 to 9007199254740991";
 const TEMPERATURE: &str = "a number from 0 to 2";
 const TRUTH: &str = "true or false";
 /// The largest whole number that every JSON parser reads exactly: 2^53 − 1.
-const LARGEST: u64 = (1 << 53) - 1;
+pub(crate) const LARGEST: u64 = (1 << 53) - 1;
 
 fn is_short(text: &str) -> bool {
     (1..=NAME_BYTES).contains(&text.len())

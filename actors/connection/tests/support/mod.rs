@@ -23,8 +23,8 @@ use model_host::{HostConfig, ModelHostDeps, ResolveModel};
 use paraphym_connection::wire::room::{ConversationLine, TreeNode};
 use paraphym_connection::wire::{CloseCode, client::ClientFrame};
 use paraphym_connection::{
-    Connections, Deps, Gone, History, Incoming, Limits, Outgoing, Part, Refused, Said, Seats,
-    Transport, children,
+    Admitted, Connections, Deps, Gone, History, Incoming, Limits, Outgoing, Part, Refused, Said,
+    Seats, Transport, children,
 };
 use room::{Entry, Record, Speaker};
 use serde_json::Value;
@@ -228,9 +228,12 @@ impl Stage {
 }
 
 /// A name lets in; a token has to be the right one.
-fn admission(token: Option<&str>, user: Option<&str>) -> Result<UserId, Refused> {
+fn admission(token: Option<&str>, user: Option<&str>) -> Result<Admitted, Refused> {
     match token {
-        None | Some("right") => Ok(UserId::new(user.unwrap_or("guest"))),
+        None | Some("right") => Ok(Admitted {
+            user: UserId::new(user.unwrap_or("guest")),
+            proven: token.is_some(),
+        }),
         Some(_) => Err(Refused("this token is not known: make one".to_owned())),
     }
 }

@@ -31,7 +31,7 @@ pub struct ConnectionsAnswer {
 pub struct Connection {
     /// Its number; no other of this process has it.
     pub id: u64,
-    /// What it is for: `http`. There may be more kinds later.
+    /// What it is for: `http` or `websocket`. There may be more kinds later.
     pub kind: String,
     /// Who is at the other end: the address of the client, or of the proxy before it.
     pub peer: String,

@@ -22,6 +22,10 @@ impl<S> Counted<S> {
         Self { stream, traffic }
     }
 
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
+    }
+
     fn written(&self, taken: usize) {
         let taken = u64::try_from(taken).unwrap_or(u64::MAX);
         self.traffic

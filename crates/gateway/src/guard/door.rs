@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bearer::{Grant, Grants};
+use connection::Admitted;
 use tokio::time::Instant;
 
 use crate::config::GatewayConfig;
@@ -21,6 +22,7 @@ use crate::guard::origin;
 use crate::guard::tokens::bearer_of;
 use crate::guard::underway::Owner;
 use crate::http::{Refused, Shared};
+use crate::{page, ws};
 
 /// The path that anyone may ask: it says nothing but that we live.
 const OPEN: &str = "/healthz";
@@ -32,6 +34,8 @@ pub(crate) struct Door {
     allowances: Allowances,
     /// Whether there was a token in this life.
     begun: AtomicBool,
+    /// Whether there are connections in real time, and a page.
+    live: bool,
 }
 
 /// Somebody who was let in.
@@ -42,23 +46,29 @@ struct Guest {
 }
 
 impl Door {
-    pub(crate) fn new(config: &GatewayConfig, now: Instant) -> Self {
+    pub(crate) fn new(config: &GatewayConfig, live: bool, now: Instant) -> Self {
         Self {
             access: config.access.clone(),
             bind: config.bind,
             allowances: Allowances::new(&config.access, now),
             begun: AtomicBool::new(false),
+            live,
         }
     }
 
     fn let_in(&self, uri: &Uri, headers: &HeaderMap, now: Instant) -> Result<Guest, ApiError> {
+        let nobody = Guest {
+            owner: None,
+            allowance: None,
+        };
         if uri.path() == OPEN {
-            return Ok(Guest {
-                owner: None,
-                allowance: None,
-            });
+            return Ok(nobody);
         }
         let grants = self.access.tokens.now();
+        if self.live && (page::is_part(uri.path()) || uri.path() == ws::PATH) {
+            self.let_in_unnamed(uri, headers, &grants)?;
+            return Ok(nobody);
+        }
         let grant = self.known(uri, headers, &grants)?;
         // Only what can compute has its limit.
         let limited = uri.path().starts_with("/v1/");
@@ -67,6 +77,37 @@ impl Door {
             owner: grant.map(|grant| Owner(Arc::clone(&grant.id))),
             allowance: allowance.flatten(),
         })
+    }
+
+    /// A browser sends no token with a page, nor with an upgrade: the first frame brings it.
+    fn let_in_unnamed(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        grants: &Grants,
+    ) -> Result<(), ApiError> {
+        let origins = &self.access.cors_origins;
+        match (self.needs_token(grants), uri.path() == ws::PATH) {
+            (false, _) => origin::admit(uri, headers, origins),
+            (true, true) => origin::admit_upgrade(headers, origins),
+            // The page itself says nothing.
+            (true, false) => Ok(()),
+        }
+    }
+
+    /// Who somebody is who is connected in real time.
+    ///
+    /// # Errors
+    /// A token is needed, and there is none that is valid.
+    pub(crate) fn admission(
+        &self,
+        token: Option<&str>,
+        user: Option<&str>,
+        guest: impl FnOnce() -> String,
+    ) -> Result<Admitted, connection::Refused> {
+        let grants = self.access.tokens.now();
+        let needs_token = self.needs_token(&grants);
+        ws::admission::admit(&grants, needs_token, token, user, guest)
     }
 
     /// Whose token came with it; nobody's, where none is needed.

@@ -70,6 +70,15 @@ pub(crate) fn listen<R>(reader: R, answering: Answering) -> (Reader<R>, Hangup<R
     (Reader(Arc::clone(&line)), Hangup { line, answering })
 }
 
+impl<R> Reader<R> {
+    /// What is read from, and what was read ahead of who takes it; nothing while somebody listens for the end.
+    pub(crate) fn into_inner(self) -> Option<(R, Vec<u8>)> {
+        let line = Arc::into_inner(self.0)?;
+        let line = line.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Some((line.reader, line.ahead.into()))
+    }
+}
+
 /// Never waits: one task polls both views.
 fn of<R>(line: &Mutex<Line<R>>) -> MutexGuard<'_, Line<R>> {
     line.lock().unwrap_or_else(PoisonError::into_inner)
@@ -154,9 +163,15 @@ mod tests {
         assert!(now(hangup.happened()).is_pending());
         let _busy = answering.begin();
         assert!(now(hangup.happened()).is_ready());
+        let mut first = [0; 2];
+        reader.read_exact(&mut first).await.unwrap();
+        drop(hangup);
+        // What it had ahead goes on with whoever takes its place.
+        let (mut near, ahead) = reader.into_inner().unwrap();
+        assert_eq!((&first, ahead.as_slice()), (b"th", &b"ree"[..]));
         let mut rest = String::new();
-        reader.read_to_string(&mut rest).await.unwrap();
-        assert_eq!(rest, "three");
+        near.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "");
     }
 
     #[tokio::test]

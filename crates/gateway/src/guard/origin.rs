@@ -31,6 +31,28 @@ pub(crate) fn admit(uri: &Uri, headers: &HeaderMap, origins: &[String]) -> Resul
     Ok(())
 }
 
+/// Whether an upgrade comes from a page of this server, or of one of `origins`, where `*` is any; from no page it may come. By
+/// whichever name this server was reached: off this machine there is no list of them.
+///
+/// # Errors
+/// 403.
+pub(crate) fn admit_upgrade(headers: &HeaderMap, origins: &[String]) -> Result<(), ApiError> {
+    let mut hosts = texts(headers, HOST);
+    // Of two, which one counts would be a guess.
+    let host = hosts.next().filter(|_| hosts.next().is_none());
+    let known = |origin: &str| {
+        let page = origin.split_once("://").map(|(_, host)| host);
+        let same = page
+            .zip(host)
+            .is_some_and(|(page, host)| page.eq_ignore_ascii_case(host));
+        same || origins.iter().any(|one| one == origin || one == "*")
+    };
+    if texts(headers, ORIGIN).all(known) {
+        return Ok(());
+    }
+    Err(ApiError::foreign_page())
+}
+
 /// Whether the body says that it is JSON.
 ///
 /// # Errors
@@ -132,6 +154,77 @@ mod tests {
         ] {
             let uri: Uri = uri.parse().unwrap();
             assert_eq!(admit(&uri, &headers, &[]).is_ok(), admitted, "{uri}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_comes_from_the_own_page_a_named_one_or_none() {
+        let named = ["https://app.example".to_owned()];
+        let any = ["*".to_owned()];
+        for (hosts, origin, origins, admitted) in [
+            (
+                vec!["chat.example:7007"],
+                Some("http://chat.example:7007"),
+                &[][..],
+                true,
+            ),
+            (
+                vec!["Chat.example"],
+                Some("https://chat.example"),
+                &[],
+                true,
+            ),
+            (vec!["chat.example"], None, &[], true),
+            (
+                vec!["chat.example"],
+                Some("https://evil.example"),
+                &[],
+                false,
+            ),
+            (
+                vec!["chat.example"],
+                Some("https://chat.example:444"),
+                &[],
+                false,
+            ),
+            (vec!["chat.example"], Some("null"), &[], false),
+            (vec!["chat.example"], Some(""), &[], false),
+            (vec!["chat.example"], Some("chat.example"), &[], false),
+            (vec![], Some("http://chat.example"), &[], false),
+            (
+                vec!["chat.example", "evil.example"],
+                Some("http://evil.example"),
+                &[],
+                false,
+            ),
+            (
+                vec!["chat.example"],
+                Some("https://app.example"),
+                &named,
+                true,
+            ),
+            (
+                vec!["chat.example"],
+                Some("http://app.example"),
+                &named,
+                false,
+            ),
+            (
+                vec!["chat.example"],
+                Some("https://evil.example"),
+                &any,
+                true,
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            for host in &hosts {
+                headers.append(HOST, host.parse().unwrap());
+            }
+            if let Some(origin) = origin {
+                headers.insert(ORIGIN, origin.parse().unwrap());
+            }
+            let found = admit_upgrade(&headers, origins);
+            assert_eq!(found.is_ok(), admitted, "{hosts:?} {origin:?}");
         }
     }
 

@@ -28,6 +28,10 @@ impl<S> Patient<S> {
         }
     }
 
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
+    }
+
     fn within_patience<T>(
         &mut self,
         written: Poll<io::Result<T>>,

@@ -177,6 +177,19 @@ fn shown(number: u64, taken: &Taken<Kept>, now: Instant) -> OpenConnection {
 }
 
 impl Seat {
+    /// It is for something else from now on.
+    pub(crate) fn becomes(&self, kind: Kind) {
+        let Sitter {
+            number, seating, ..
+        } = &self.sitter;
+        seating.seats().becomes(*number, kind);
+    }
+
+    /// Cancelled when somebody says that this connection is to be closed.
+    pub(crate) fn kick(&self) -> CancellationToken {
+        self.kicked.clone()
+    }
+
     /// Until somebody says that this connection is to be closed.
     pub(crate) async fn kicked(&self) {
         self.kicked.cancelled().await;
@@ -236,9 +249,10 @@ mod tests {
         first.traffic().read_bytes.fetch_add(7, Ordering::Relaxed);
         assert!(seating.get(1).unwrap().silent);
         first.sitter().spoke();
+        first.becomes(Kind::WebSocket);
         let shown = OpenConnection {
             number: 1,
-            kind: Kind::Http,
+            kind: Kind::WebSocket,
             peer,
             open_for: Duration::from_secs(3),
             silent: false,

@@ -16,6 +16,8 @@ const SHARE: usize = 4;
 pub enum Kind {
     /// Requests over HTTP/1.1, one after the other.
     Http,
+    /// A session in real time, or who is about to begin one.
+    WebSocket,
 }
 
 impl Kind {
@@ -23,6 +25,7 @@ impl Kind {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::WebSocket => "websocket",
         }
     }
 }
@@ -95,6 +98,13 @@ impl<T> Seats<T> {
         };
         self.taken.insert(number, taken);
         Ok(number)
+    }
+
+    /// It is for something else from now on.
+    pub(crate) fn becomes(&mut self, number: u64, kind: Kind) {
+        if let Some(taken) = self.taken.get_mut(&number) {
+            taken.kind = kind;
+        }
     }
 
     /// It has sent a whole request.

@@ -11,12 +11,14 @@
 )]
 
 pub mod chance;
+pub mod live;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use connection::Connections;
 use domain::generation::ContextPolicy;
 use domain::{Message, ModelName, Prompt, RequestId, Sampling, Tools};
 use engine::{ModelLoader, ModelSource};
@@ -209,6 +211,8 @@ pub struct Scene {
     pub governor: Handle<MemoryGovernor>,
     pub serving: Serving,
     pub root: RootHandle,
+    /// In real time, where they are served.
+    pub live: Option<Connections>,
     listens: watch::Receiver<Option<SocketAddr>>,
 }
 
@@ -257,7 +261,7 @@ impl Scene {
         let loader = ScriptedLoader::new(Answer::Counting);
         let control = loader.control();
         let host = HostConfig::default();
-        let scene = Self::start_tree(Arc::new(loader), control, host, checks, |config| {
+        let scene = Self::start_tree(Arc::new(loader), control, host, checks, None, |config| {
             config.limits.probe_time = Duration::from_millis(100);
         });
         scene.await.unwrap()
@@ -269,7 +273,34 @@ impl Scene {
         control: Control,
         host: HostConfig,
     ) -> Result<Self, String> {
-        Self::start_tree(Arc::new(loader), control, host, Vec::new(), |_| {}).await
+        Self::start_tree(Arc::new(loader), control, host, Vec::new(), None, |_| {}).await
+    }
+
+    /// With connections in real time, and the page.
+    pub async fn live(
+        answer: Answer,
+        bounds: live::Bounds,
+        change: impl FnOnce(&mut GatewayConfig),
+    ) -> Self {
+        let loader = ScriptedLoader::new(answer).with_card(|card| {
+            card.context_tokens = 1 << 20;
+            card.kv_bytes_per_token = domain::Bytes(1);
+        });
+        let (control, host) = (loader.control(), HostConfig::default());
+        Self::live_with(loader, control, host, bounds, change).await
+    }
+
+    /// The same for any loader, whose engines `control` knows.
+    pub async fn live_with(
+        loader: impl ModelLoader,
+        control: Control,
+        host: HostConfig,
+        bounds: live::Bounds,
+        change: impl FnOnce(&mut GatewayConfig),
+    ) -> Self {
+        let live = Some(bounds);
+        let scene = Self::start_tree(Arc::new(loader), control, host, Vec::new(), live, change);
+        scene.await.unwrap()
     }
 
     async fn with_loader(
@@ -278,7 +309,7 @@ impl Scene {
         change: impl FnOnce(&mut GatewayConfig),
     ) -> Result<Self, String> {
         let control = loader.control();
-        Self::start_tree(Arc::new(loader), control, host, Vec::new(), change).await
+        Self::start_tree(Arc::new(loader), control, host, Vec::new(), None, change).await
     }
 
     async fn start_tree(
@@ -286,6 +317,7 @@ impl Scene {
         control: Control,
         host: HostConfig,
         checks: Vec<Check>,
+        live: Option<live::Bounds>,
         change: impl FnOnce(&mut GatewayConfig),
     ) -> Result<Self, String> {
         let serving = Serving::default();
@@ -295,9 +327,16 @@ impl Scene {
             loader,
             resolve: Arc::new(Anywhere),
             governor: memory.clone(),
-            janitor,
+            janitor: janitor.clone(),
         };
         let ([lanes, embedding, host], handle) = model_host::children(host, deps);
+        let (between, connections) = match live {
+            Some(bounds) => {
+                let (specs, connections) = live::children(handle.clone(), janitor, bounds);
+                (specs, Some(connections))
+            }
+            None => (Vec::new(), None),
+        };
         let mut config = GatewayConfig::new("127.0.0.1:0".parse().unwrap(), ModelName::new("tiny"));
         change(&mut config);
         let deps = GatewayDeps {
@@ -309,6 +348,7 @@ impl Scene {
             clock: Arc::new(|| UNIX_EPOCH + Duration::from_secs(CREATED)),
             checks,
             serving: serving.clone(),
+            live: connections.clone(),
         };
         let gateway = paraphym_gateway::child(config, deps).unwrap();
         let spec = SupervisorSpec::new("root")
@@ -316,8 +356,9 @@ impl Scene {
             .child(sweeping)
             .child(lanes)
             .child(embedding)
-            .child(host)
-            .child(gateway.spec);
+            .child(host);
+        let spec = between.into_iter().fold(spec, SupervisorSpec::child);
+        let spec = spec.child(gateway.spec);
         let root = start_root(spec, Events::with_seed(1)).await;
         let root = root.map_err(|error| error.to_string())?;
         let address = gateway
@@ -331,6 +372,7 @@ impl Scene {
             governor: memory,
             serving,
             root,
+            live: connections,
             listens: gateway.address,
         })
     }

@@ -178,7 +178,10 @@ const FOREIGN: [(&[&str], &[&str]); 23] = [
     ),
     (&["text-splitter", "glob"], &["retrieval"]),
     (&["pulldown-cmark", "ammonia"], &["markup"]),
-    (&["axum*", "hyper*", "tower*"], &["gateway"]),
+    (
+        &["axum*", "hyper*", "tower*", "tokio-tungstenite"],
+        &["gateway"],
+    ),
     (
         &[
             "metrics-exporter-prometheus",
@@ -445,6 +448,8 @@ mod tests {
             ("agent_worker", "paraphym_model_host", true),
             ("model_host", "paraphym_agent_worker", false),
             ("gateway", "paraphym_model_host", true),
+            ("gateway", "paraphym_connection", true),
+            ("connection", "paraphym_gateway", false),
             ("gateway", "paraphym_root", false),
             ("root", "paraphym_gateway", true),
             ("paraphym_candle", "paraphym_inference", true),
