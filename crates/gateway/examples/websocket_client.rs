@@ -12,7 +12,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     loop {
         // Silence for 20 s, less than `heartbeat_ms`, is time for a beat.
         let heard = tokio::time::timeout(std::time::Duration::from_secs(20), socket.next()).await;
-        let heard = heard.map_or(Ok(Message::text(r#"{"op":"beat"}"#)), |heard| heard.ok_or("cut off")?.map_err(Box::new))?;
+        let heard = match heard { Ok(heard) => heard.ok_or("cut off")??, Err(_) => Message::text(r#"{"op":"beat"}"#) };
         let frame: Value = serde_json::from_str(heard.to_text()?).map_err(|_| format!("closed: {heard}"))?;
         seq = frame.get("seq").cloned().unwrap_or(seq);
         let say = match frame["op"].as_str().unwrap_or_default() {
