@@ -21,8 +21,6 @@ use crate::room::Kept;
 pub const AGENT: &str = "assistant";
 /// How long the typing actor may take to answer: it never waits for anything.
 const LENDING: Duration = Duration::from_secs(5);
-/// How long the worker of an answer that was stopped may take to end it: a step of the model, and a write.
-const ENDING: Duration = Duration::from_secs(15);
 /// How long it may take to read what was written down of an answer, behind whatever else waits for the disk.
 const KEEPING: Duration = Duration::from_secs(15);
 
@@ -60,10 +58,7 @@ pub(crate) async fn carry(errand: Errand, context: TaskContext) -> Result<(), Ta
             let (begun, begins) = oneshot::channel();
             let showing = carried.show(answer, &typing, begun);
             let naming = carried.name(begins, record, &asker);
-            let (rest, ()) = tokio::join!(showing, naming);
-            if let Some(rest) = rest {
-                carried.see_off(rest, &agents).await;
-            }
+            tokio::join!(showing, naming);
         }
         Err(error) => carried.refused(error.to_string()),
     }
@@ -85,14 +80,14 @@ fn lend(typing: &Handle<Typing>, conversation: &ConversationId) -> Lending {
 }
 
 impl Carried {
-    /// Carries the answer into the room to its end, and says when it has begun; what is left of it, if the room wants it no
-    /// more.
+    /// Carries the answer into the room to its end, and says when it has begun. One that the room wants no more was stopped
+    /// before its worker knew of it: it is dropped, and nothing of it was said.
     async fn show(
         &self,
         mut answer: TurnStream,
         typing: &Handle<Typing>,
         begun: oneshot::Sender<()>,
-    ) -> Option<TurnStream> {
+    ) {
         let mut begun = Some(begun);
         let mut shown: Option<TypingLease> = None;
         let mut lending = OptionFuture::from(None);
@@ -107,7 +102,7 @@ impl Carried {
                     }
                 }
                 event = answer.next() => {
-                    let event = event?;
+                    let Some(event) = event else { return };
                     // Nothing runs before it is written down that it begins.
                     if !matches!(event, TurnEvent::Queued { .. } | TurnEvent::Failed(_))
                         && let Some(begun) = begun.take()
@@ -120,27 +115,11 @@ impl Carried {
                         writes = true;
                         lending = OptionFuture::from(Some(lend(typing, &self.conversation)));
                     }
-                    let last = event.is_terminal();
                     if !self.hear(event) {
-                        return (!last).then_some(answer);
+                        return;
                     }
                 }
             }
-        }
-    }
-
-    /// Somebody stopped it before its worker knew of it. What comes of it is not shown, but its end is waited for: then it
-    /// is known what was written down.
-    async fn see_off(&self, mut rest: TurnStream, agents: &Agents) {
-        let end = async {
-            if let Err(error) = agents.cancel(&self.conversation, &self.turn).await {
-                tracing::debug!(%error, "a stopped answer is dropped");
-                return;
-            }
-            while rest.next().await.is_some() {}
-        };
-        if timeout(ENDING, end).await.is_err() {
-            tracing::debug!(turn = %self.turn, "a stopped answer does not end, and is dropped");
         }
     }
 

@@ -330,16 +330,22 @@ async fn where_nothing_is_written_down_the_end_is_followed_by_nothing_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_stopped_before_its_worker_knew_of_it_has_ended_there_when_it_is_read_back() {
+async fn one_stopped_as_soon_as_it_is_asked_ends_once_and_the_next_is_answered() {
     let book = std::sync::Arc::new(Book::default());
     let mut stage = Stage::start(Answer::Counting).await;
     stage.rooms = stage.rooms.with_record(book);
     let mut seat = stage.sit("1");
     let here = conversation();
-    let (turn, stopped) = tokio::join!(stage.say("n"), stage.rooms.stop(&here));
+    // However late its worker hears of it, the answer has not ended by itself.
+    let gate = stage.control.gate_step(3);
+    let (turn, stopped) = tokio::join!(biased; stage.say("n"), stage.rooms.stop(&here));
     assert_eq!(stopped.unwrap(), 1);
     assert_eq!(kept(&mut seat).await, (turn, 1, 1));
-    assert_eq!(stage.control.counts().open_now(), 0);
+    gate.release();
+    let mut viewer = Viewer::default();
+    stage.say("again").await;
+    viewer.until(&mut seat, 1).await;
+    assert!(matches!(viewer.ended[0], Ending::Finished { .. }));
     drop(seat);
     stage.end().await;
 }

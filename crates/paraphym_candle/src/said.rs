@@ -126,8 +126,11 @@ impl Said {
         let AskedTurn {
             turn, by, nonce, ..
         } = asked;
-        let asker = Asker { user: by, nonce };
-        let named = client::ask(&self.0.store, NameAsker { turn, asker }).await;
+        let name = NameAsker {
+            turn,
+            asker: Asker { user: by, nonce },
+        };
+        let named = client::ask(&self.0.store, name).await;
         named.map(drop).map_err(|error| words(&error))
     }
 
