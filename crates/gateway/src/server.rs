@@ -31,8 +31,8 @@ use crate::guard::patience::Patient;
 use crate::guard::seating::Seat;
 use crate::guard::seats::{Kind, NoSeat};
 use crate::http::{Shared, router};
-use crate::{meters, ws};
 use crate::ws::upgrade::{Line, Promise};
+use crate::{meters, ws};
 
 /// How long accepting rests after the system refused it (out of file descriptors): hammering would not free any.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
