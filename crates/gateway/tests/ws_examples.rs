@@ -37,8 +37,8 @@ fn short(path: &str) {
 /// Built with the tests, or now where only some of them were.
 fn example() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
-    let built = tests.parent().unwrap().with_file_name("examples");
-    let example = built.join("websocket_client");
+    let beside = tests.parent().unwrap().with_file_name("examples");
+    let example = beside.join("websocket_client");
     if !example.exists() {
         let build = ["build", "--locked", "-p", "paraphym_gateway", "--example"];
         let cargo = Command::new(env!("CARGO"))

@@ -63,7 +63,8 @@ pub fn server() -> Vec<Numbered> {
     let about_itself = control()
         .into_iter()
         .map(|frame| Numbered { seq: None, frame });
-    let numbered = (42..).zip(told()).map(|(seq, frame)| Numbered {
+    let told = shown().into_iter().chain(answered()).chain(listed());
+    let numbered = (42..).zip(told).map(|(seq, frame)| Numbered {
         seq: Some(seq),
         frame,
     });
@@ -105,10 +106,13 @@ fn control() -> Vec<ServerFrame> {
     ]
 }
 
-fn told() -> Vec<ServerFrame> {
+fn turn() -> String {
+    TURN.to_owned()
+}
+
+fn shown() -> Vec<ServerFrame> {
     let of = conversation;
-    let turn = || TURN.to_owned();
-    let mut all = vec![
+    vec![
         ServerFrame::Room {
             conversation: of(),
             messages: vec![asked()],
@@ -133,6 +137,12 @@ fn told() -> Vec<ServerFrame> {
             messages: vec![asked()],
             after: 0,
         },
+    ]
+}
+
+fn answered() -> Vec<ServerFrame> {
+    let of = conversation;
+    vec![
         ServerFrame::Said {
             conversation: of(),
             nonce: "q-1".to_owned(),
@@ -153,8 +163,6 @@ fn told() -> Vec<ServerFrame> {
             at: 8,
             text: "Lisbon".to_owned(),
         },
-    ];
-    all.extend([
         ServerFrame::Ended {
             conversation: of(),
             turn: turn(),
@@ -172,9 +180,14 @@ fn told() -> Vec<ServerFrame> {
             last: 4,
             messages: vec![asked()],
         },
+    ]
+}
+
+fn listed() -> Vec<ServerFrame> {
+    vec![
         ServerFrame::Conversations {
             conversations: vec![ConversationLine {
-                conversation: of(),
+                conversation: conversation(),
                 title: "Where to in May?".to_owned(),
                 messages: 2,
                 changed_ms: NOW,
@@ -190,8 +203,7 @@ fn told() -> Vec<ServerFrame> {
                 leased_bytes: 0,
             }],
         },
-    ]);
-    all
+    ]
 }
 
 fn member() -> Member {

@@ -18,6 +18,11 @@ use crate::{Limits, Seats};
 /// The front of the page.
 const FRONT: &str = include_str!("page.md");
 
+/// What lies beside the page; its links are from there.
+const BESIDE: &str = "The same as JSON Schema: [`websocket.schema.json`](websocket.schema.json).
+Two clients of thirty lines: [`client.mjs`](client.mjs) for node and browsers, and
+[`websocket_client.rs`](../../crates/gateway/examples/websocket_client.rs).";
+
 /// The whole page.
 pub fn page() -> String {
     let schema = schema::schema();
@@ -80,6 +85,7 @@ fn front() -> String {
     let secs = |time: std::time::Duration| time.as_secs().to_string();
     let given_up = rhythm.silence + rhythm.attempt * rhythm.attempts;
     [
+        ("beside", BESIDE.to_owned()),
         ("protocol", PROTOCOL.to_string()),
         ("identify", secs(IDENTIFY)),
         ("heartbeat", secs(rhythm.heartbeat())),

@@ -16,6 +16,7 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,
+    clippy::unnecessary_wraps,
     reason = "a helper that fails fails its test"
 )]
 

@@ -215,7 +215,7 @@ impl Player {
     }
 
     fn closed(&mut self, code: CloseCode) {
-        let mute = self.mute_until + Duration::from_secs(60) > Instant::now();
+        let mute = self.mute_until + Duration::from_mins(1) > Instant::now();
         let expected = match code {
             CloseCode::Slow | CloseCode::NotIdentified => self.stalled,
             CloseCode::Silent => mute,
@@ -393,7 +393,6 @@ impl Player {
                 // Until it is told to come back.
                 self.return_at = None;
             }
-            Order::Cut => {}
             Order::Return => self.connect(),
             Order::Forget => self.key = None,
             Order::Join(conversation) if is_ready => self.join(conversation).await,
@@ -429,7 +428,7 @@ impl Player {
             Order::Mute(long) => self.mute_until = now + long,
             Order::Settle(all, reply) => self.calm_down(all, reply, is_ready).await,
             Order::Look(reply) => drop(reply.send(self.view.clone())),
-            Order::Leave(_) | Order::Stop(_) | Order::Type(..) | Order::End(_) => {}
+            Order::Cut | Order::Leave(_) | Order::Stop(_) | Order::Type(..) | Order::End(_) => {}
         }
     }
 
