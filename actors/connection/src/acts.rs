@@ -147,6 +147,7 @@ fn say(connection: &mut Connection, frame: ClientFrame) {
             Err(error) => {
                 let frame = match error {
                     SayError::Room(full) => crate::refused("full", "say", full.to_string()),
+                    SayError::Draining => crate::refused("draining", "say", error.to_string()),
                     SayError::NotStarted(_) => crate::failed("say", error.to_string()),
                 };
                 with_nonce(crate::within(frame, &conversation), nonce)
@@ -225,7 +226,7 @@ fn tree(connection: &mut Connection, watch: bool) {
     if !watch {
         return;
     }
-    let (mut tree, me) = (connection.deps.tree.clone(), connection.me.clone());
+    let (mut tree, me) = (connection.deps.tree.watch(), connection.me.clone());
     connection.watching = Some(connection.tasks.spawn(async move {
         loop {
             let nodes = tree.borrow_and_update().to_vec();

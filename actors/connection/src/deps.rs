@@ -8,7 +8,7 @@ use domain::{ConversationId, FieldError};
 use futures_util::future::BoxFuture;
 use room::Rooms;
 use supervision::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use typing::Typing;
 
 use crate::said::{Budget, Part, Said};
@@ -32,6 +32,49 @@ pub trait History: Send + Sync {
 pub type Settings =
     dyn Fn(Option<&str>, Option<f32>) -> Result<TurnSettings, FieldError> + Send + Sync;
 
+/// The supervision tree as it was last looked at, for those who watch it. Cloning gives another hold on the same.
+#[derive(Clone, Debug)]
+pub struct TreeFeed {
+    shown: watch::Sender<Arc<[TreeNode]>>,
+    wanted: Arc<Notify>,
+}
+
+impl Default for TreeFeed {
+    fn default() -> Self {
+        Self {
+            shown: watch::Sender::new(Arc::new([])),
+            wanted: Arc::default(),
+        }
+    }
+}
+
+impl TreeFeed {
+    /// Watches: what was shown last, and whatever is shown from now on.
+    pub fn watch(&self) -> watch::Receiver<Arc<[TreeNode]>> {
+        let watch = self.shown.subscribe();
+        self.wanted.notify_one();
+        watch
+    }
+
+    /// Waits until somebody watches.
+    pub async fn wanted(&self) {
+        while self.shown.receiver_count() == 0 {
+            self.wanted.notified().await;
+        }
+    }
+
+    /// Shows it to those who watch, if it is another one.
+    pub fn show(&self, nodes: Vec<TreeNode>) {
+        self.shown.send_if_modified(|shown| {
+            let is_other = **shown != *nodes;
+            if is_other {
+                *shown = nodes.into();
+            }
+            is_other
+        });
+    }
+}
+
 /// What every connection of a tree shares.
 #[derive(Clone)]
 pub struct Deps {
@@ -44,7 +87,7 @@ pub struct Deps {
     /// What turns are run with.
     pub settings: Arc<Settings>,
     /// The supervision tree as it was last looked at. Nobody looks while nobody watches.
-    pub tree: watch::Receiver<Arc<[TreeNode]>>,
+    pub tree: TreeFeed,
     /// The wall clock, in milliseconds since 1970.
     pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
     /// The bounds of each session.

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 pub use actor::{Connection, Seed, Who};
 pub use client::{Admission, Admitted, Connections, Refused, children};
-pub use deps::{Deps, History};
+pub use deps::{Deps, History, TreeFeed};
 pub use messages::{Close, ConnectionStatus, Status};
 pub use register::{NoPlace, Seats};
 pub use said::{Part, Said};

@@ -378,9 +378,7 @@ async fn the_tree_is_shown_to_who_watches_and_only_the_latest() {
         leased_bytes: 0,
     };
     for restarts in 1..=3 {
-        stage
-            .tree
-            .send_replace(std::sync::Arc::new([node(restarts)]));
+        stage.tree.show(vec![node(restarts)]);
     }
     assert_eq!(ann.expect("tree").await["nodes"][0]["restarts"], 3);
     ann.say(r#"{"op":"tree","watch":false}"#).await;
@@ -389,7 +387,7 @@ async fn the_tree_is_shown_to_who_watches_and_only_the_latest() {
         ann.expect("conversations").await["conversations"][0]["title"],
         "welcome"
     );
-    stage.tree.send_replace(std::sync::Arc::new([node(4)]));
+    stage.tree.show(vec![node(4)]);
     advance(Duration::from_secs(1)).await;
     ann.say(r#"{"op":"conversations"}"#).await;
     loop {

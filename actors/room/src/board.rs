@@ -48,6 +48,8 @@ pub(crate) struct Board {
     shared: Arc<Mutex<Rooms>>,
     /// How often something was written down.
     written: Arc<watch::Sender<u64>>,
+    /// How many answers have ended.
+    ended: Arc<watch::Sender<u64>>,
 }
 
 impl Board {
@@ -76,10 +78,25 @@ impl Board {
         let open = rooms.open.entry(conversation.clone()).or_default();
         let (event, result) = act(&mut open.room);
         if let Some(event) = event {
+            if matches!(event, RoomEvent::Ended { .. }) {
+                self.ended.send_modify(|count| *count += 1);
+            }
             // Fails only when nobody looks.
             let _ = open.events.send(Arc::new(event));
         }
         result
+    }
+
+    /// The answers under way, of all rooms.
+    pub(crate) fn under_way(&self) -> Vec<RequestId> {
+        let rooms = self.rooms();
+        let turns = rooms.open.values().flat_map(|open| open.room.turns());
+        turns.map(|live| live.question.turn.clone()).collect()
+    }
+
+    /// Changes whenever an answer ends.
+    pub(crate) fn ended(&self) -> watch::Receiver<u64> {
+        self.ended.subscribe()
     }
 
     /// Whoever sits down sees the room and hears each event since.

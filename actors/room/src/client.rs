@@ -1,7 +1,7 @@
 //! Shell: how everyone else comes into a room, says something there, and stops an answer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use agent_worker::{Agents, TurnSettings};
@@ -40,6 +40,9 @@ pub enum SayError {
     /// The room does not take it.
     #[error(transparent)]
     Room(#[from] RoomError),
+    /// The server is ending, or does not take anything new for now.
+    #[error("this server takes no more questions: it is ending; ask again when it is back")]
+    Draining,
     /// Nobody can carry the answer.
     #[error("the answer could not be begun: {0}; say it again")]
     NotStarted(StartChildError),
@@ -57,6 +60,7 @@ pub struct Rooms {
     /// In the names of turns, so that no process takes a name that another has written down.
     epoch: i64,
     asked: Arc<AtomicU64>,
+    draining: Arc<AtomicBool>,
 }
 
 /// The rooms, and the supervisor of their answers. Put it behind `typing` and the agents' supervisor: it stops before them.
@@ -77,6 +81,7 @@ pub fn rooms(
         clock,
         record: None,
         asked: Arc::default(),
+        draining: Arc::default(),
     };
     let spec = ChildSpec::supervisor(spec).shutdown(Shutdown::Timeout(drain));
     (spec, rooms)
@@ -118,6 +123,9 @@ impl Rooms {
         conversation: &ConversationId,
         say: Say,
     ) -> Result<RequestId, SayError> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(SayError::Draining);
+        }
         let Say {
             by,
             text,
@@ -192,6 +200,27 @@ impl Rooms {
             stopped += usize::from(event);
         }
         Ok(stopped)
+    }
+
+    /// From now on nothing new is taken; answers under way go on. There is no way back.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// The answers under way, of all rooms.
+    pub fn under_way(&self) -> Vec<RequestId> {
+        self.board.under_way()
+    }
+
+    /// Waits until fewer answers than so many are under way.
+    pub async fn fewer_than(&self, many: usize) {
+        let mut ended = self.board.ended();
+        while self.board.under_way().len() >= many {
+            // The board holds its sender.
+            if ended.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Rooms that are kept, with those in which nobody is.

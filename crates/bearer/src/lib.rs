@@ -15,8 +15,10 @@
 mod file;
 mod grants;
 mod hex;
+mod names;
 mod secret;
 
 pub use file::{FILE, TokenError, TokenFile};
 pub use grants::{Grant, GrantError, Grants, MOST, Terms};
+pub use names::Names;
 pub use secret::{NoChance, PREFIX, Secret};

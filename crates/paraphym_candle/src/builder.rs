@@ -3,18 +3,18 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent_worker::settings::Config;
-use bearer::{TokenError, TokenFile};
-use chat_config::Refusals;
+use bearer::TokenFile;
 use chat_config::settings::Settings;
 use control::protocol::ending::Ending;
 use conversation_store::Archive;
 use domain::{Bytes, ModelName};
 use engine::ModelLoader;
-use gateway::{GatewayError, Serving};
+use gateway::Serving;
 use inference::GgufLoader;
-use mcp_client::{McpServers, ServerConfig, ServersError};
+use mcp_client::{McpServers, ServerConfig};
 use memory_governor::FileProbe;
 use model_host::HostConfig;
 use model_store::{DEFAULT_MODEL, Store, StoreConfig, StoreError};
@@ -23,66 +23,22 @@ use runtime::{Clock, CoarseClock, RunError, Runtime};
 use supervision::{ChildPath, ChildSpec, Events, StartTreeError, SupervisorSpec, start_root};
 use telemetry::{LogControl, Metrics, MetricsError};
 use tokio::sync::watch;
-use toolbox::{Tool, Toolbox, ToolboxError};
+use toolbox::{Tool, Toolbox};
 
 use crate::chronicle::Chronicle;
 use crate::edge::{Edge, Edges};
 use crate::history::now_ms;
 use crate::host::{Paraphym, Parts};
+use crate::live::Live;
 use crate::observers::{self, Observers};
 use crate::resolve::FromStore;
 use crate::servers::Servers;
 use crate::service_manager::ServiceManager;
 use crate::settings::{self, Source};
 use crate::shelf::Shelf;
+use crate::start_error::StartError;
 use crate::steering::{Steering, Wanted};
 use crate::{applier, tools, upkeep};
-
-/// Why the host did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// There is no runtime to start on.
-    #[error(transparent)]
-    Runtime(#[from] RunError),
-    /// The models' folder cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The file of conversations cannot be used.
-    #[error(transparent)]
-    Conversations(#[from] conversation_store::StoreError),
-    /// Settings that are not accepted, or a file that cannot be read.
-    #[error(transparent)]
-    Settings(#[from] Refusals),
-    /// The file of tokens cannot be used.
-    #[error(transparent)]
-    Tokens(#[from] TokenError),
-    /// A setting of the HTTP edge is not accepted.
-    #[error(transparent)]
-    Gateway(#[from] GatewayError),
-    /// A tool of the app's own is not accepted.
-    #[error(transparent)]
-    Tools(#[from] ToolboxError),
-    /// An MCP server is not accepted.
-    #[error(transparent)]
-    Servers(#[from] ServersError),
-    /// HTTP cannot be served there: the address is taken, or not of this machine.
-    #[error("{reason}")]
-    NotServed {
-        /// The address asked for.
-        bind: SocketAddr,
-        /// What the HTTP edge said, naming the address.
-        reason: String,
-    },
-    /// Control cannot listen there.
-    #[error("{reason}")]
-    NotControlled {
-        /// What control said, naming the socket.
-        reason: String,
-    },
-    /// A part of the tree did not start.
-    #[error(transparent)]
-    Tree(#[from] StartTreeError),
-}
 
 /// Chooses, then starts. Everything has a default.
 ///
@@ -299,7 +255,7 @@ impl Builder {
         let loader = self.loader.unwrap_or_else(|| Arc::new(GgufLoader::new()));
         let metrics = installed();
         let servers = Servers::new(self.servers, !self.without_servers);
-        let clock: chat_config::Clock = Arc::new(|| CoarseClock::default().stamp().system_time());
+        let clock = clock();
         let from = (store.clone(), settings.clone(), tools.clone());
         let archive = Shelf::opened(self.conversations).await?;
         let opened = (archive, mcp_client::children(servers.at_first(&first))?);
@@ -313,6 +269,7 @@ impl Builder {
         let upkeep = upkeep::child(runtime.clone(), metrics.clone());
         tree.spec = tree.spec.child(applier).child(upkeep);
         let edges = Edges {
+            live: Live::where_served(self.bind, &mut tree, &settings, &model)?,
             bind: self.bind,
             max_models,
             model: &model,
@@ -332,11 +289,10 @@ impl Builder {
         let ((stop, asked_to_stop), ending) = (watch::channel(None), watch::Sender::new(None));
         let seen = (edge.as_ref(), ending.subscribe());
         managed(self.service_manager, &mut tree, seen, &model);
-        let steered = self.control.map(|wanted| {
-            let shared = (events.clone(), settings.clone(), runtime.clone());
-            let ends = (stop, ending.subscribe(), edge.as_ref());
-            Steering::new((wanted, self.chaos), shared, log, clock, ends).add_to(&mut tree)
-        });
+        let wanted = self.control.map(|wanted| (wanted, self.chaos));
+        let shared = (events.clone(), settings.clone(), runtime.clone());
+        let ends = (stop, ending.subscribe(), edge.as_ref());
+        let steered = steered(wanted, &mut tree, shared, (log, clock), ends);
         let root = start_root(observers::add_to(tree.spec, self.observers), events).await;
         let root = root.map_err(|error| not_started(error, edge.as_ref(), steered.as_ref()))?;
         Ok(Paraphym::new(Parts {
@@ -360,6 +316,14 @@ impl Builder {
         }))
     }
 }
+
+/// The wall clock.
+fn clock() -> chat_config::Clock {
+    Arc::new(|| CoarseClock::default().stamp().system_time())
+}
+
+/// How long an ending that was asked for may take.
+type Stop = watch::Sender<Option<Duration>>;
 
 /// What the tree needs from outside.
 fn parts(
@@ -418,6 +382,18 @@ fn managed(
     let Some(manager) = manager else { return };
     let spec = std::mem::replace(&mut tree.spec, SupervisorSpec::new("root"));
     tree.spec = manager.add_to(spec, seen, (tree.models.clone(), model));
+}
+
+/// Adds control, where it is wanted. Which child it is.
+fn steered(
+    wanted: Option<(Wanted, bool)>,
+    tree: &mut Tree,
+    shared: (Events, chat_config::Store, Runtime),
+    (log, clock): (Option<LogControl>, chat_config::Clock),
+    ends: (Stop, watch::Receiver<Option<Ending>>, Option<&Edge>),
+) -> Option<ChildPath> {
+    let wanted = wanted?;
+    Some(Steering::new(wanted, shared, log, clock, ends).add_to(tree))
 }
 
 /// The process's metrics, where they are ours to render.

@@ -14,8 +14,9 @@ use supervision::{ChildPath, Handle, SupervisorSpec};
 use telemetry::Metrics;
 use tokio::sync::watch;
 
-use crate::builder::StartError;
 use crate::listing::Listing;
+use crate::live::Live;
+use crate::start_error::StartError;
 use crate::{checks, settings, tokens};
 
 /// What the edge is made of.
@@ -36,6 +37,8 @@ pub(crate) struct Edges<'a> {
     pub(crate) clock: chat_config::Clock,
     /// How it is operated and ended.
     pub(crate) serving: Serving,
+    /// Who is connected in real time.
+    pub(crate) live: Option<Live>,
     /// Who may ask; nobody has a token, if not said.
     pub(crate) tokens: Option<TokenFile>,
 }
@@ -50,6 +53,59 @@ pub(crate) struct Edge {
     pub(crate) address: watch::Receiver<Option<SocketAddr>>,
     /// How it is closed before the tree stops.
     pub(crate) serving: Serving,
+    /// Who is connected in real time, and what is answered there.
+    pub(crate) live: Option<Live>,
+}
+
+impl Edge {
+    /// Takes nothing new.
+    pub(crate) fn drain(&self) {
+        self.serving.drain();
+        if let Some(live) = &self.live {
+            live.rooms.drain();
+        }
+    }
+
+    /// The answers under way, as people are told of them.
+    pub(crate) fn under_way(&self) -> Vec<String> {
+        let rooms = self.live.iter().flat_map(|live| live.rooms.under_way());
+        let mut all = self.serving.under_way();
+        all.extend(rooms.map(|turn| format!("room {turn}")));
+        all
+    }
+
+    /// Waits until one of those that are under way now has ended.
+    pub(crate) async fn fewer_than_now(&self) {
+        let requests = self.serving.under_way().len();
+        let rooms = self.live.as_ref().map(|live| &live.rooms);
+        let in_rooms = rooms.map_or(0, |rooms| rooms.under_way().len());
+        let fewer_in_rooms = async {
+            match rooms {
+                Some(rooms) if in_rooms > 0 => rooms.fewer_than(in_rooms).await,
+                _ => std::future::pending().await,
+            }
+        };
+        let fewer_requests = async {
+            if requests == 0 {
+                std::future::pending::<()>().await;
+            }
+            self.serving.fewer_than(requests).await;
+        };
+        if requests == 0 && in_rooms == 0 {
+            return;
+        }
+        tokio::select! {
+            () = fewer_requests => {}
+            () = fewer_in_rooms => {}
+        }
+    }
+
+    /// Tells those who are connected to come again.
+    pub(crate) async fn send_away(&self) {
+        if let Some(live) = &self.live {
+            live.send_away().await;
+        }
+    }
 }
 
 impl Edges<'_> {
@@ -76,7 +132,7 @@ impl Edges<'_> {
             models: listing.chat(),
             embedders: listing.embedding(),
             clock: self.clock,
-            live: None,
+            live: self.live.as_ref().map(|live| live.connections.clone()),
         };
         let mut config = GatewayConfig::new(bind, self.model.clone());
         let first = &self.settings.current().settings;
@@ -92,6 +148,7 @@ impl Edges<'_> {
             path: ChildPath::root(spec.id()).join(gateway.spec.id()),
             address: gateway.address,
             serving,
+            live: self.live,
         };
         Ok((spec.child(listing_spec).child(gateway.spec), Some(edge)))
     }

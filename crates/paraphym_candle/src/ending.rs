@@ -65,18 +65,19 @@ struct Progress<'a> {
 impl Progress<'_> {
     /// Takes nothing new, and lets what runs finish.
     async fn answers(&mut self, edge: &Edge, within: Duration) {
-        let serving = &edge.serving;
-        serving.drain();
-        self.enters(Phase::Draining, serving.under_way());
-        self.enters(Phase::Answers, serving.under_way());
+        edge.drain();
+        self.enters(Phase::Draining, edge.under_way());
+        self.enters(Phase::Answers, edge.under_way());
         let enough = self.by - RESERVE.min(within / 2);
-        let mut seen = serving.under_way();
+        let mut seen = edge.under_way();
         let finished = async {
             while !seen.is_empty() {
-                serving.fewer_than(seen.len()).await;
-                seen = serving.under_way();
+                edge.fewer_than_now().await;
+                seen = edge.under_way();
                 self.tell(Phase::Answers, seen.clone());
             }
+            // Whoever is connected has heard the last word, and comes again when another process is there.
+            edge.send_away().await;
         };
         let in_time = tokio::select! {
             biased;
@@ -84,11 +85,11 @@ impl Progress<'_> {
             () = self.told.hurry.cancelled() => false,
         };
         if !in_time {
-            for what in serving.under_way() {
+            for what in edge.under_way() {
                 let child = edge.path.clone();
                 self.cut.push(Abandoned { child, what });
             }
-            serving.end();
+            edge.serving.end();
         }
     }
 

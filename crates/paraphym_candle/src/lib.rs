@@ -44,8 +44,10 @@ mod history;
 mod host;
 mod inspect;
 mod listing;
+mod live;
 mod observers;
 mod operated;
+mod picture;
 mod rendered;
 mod resolve;
 mod said;
@@ -53,6 +55,7 @@ mod servers;
 mod service_manager;
 mod settings;
 mod shelf;
+mod start_error;
 mod steering;
 mod tokens;
 mod tools;
@@ -65,7 +68,7 @@ pub use agent_worker::stream::TurnStream;
 pub use agents::NoAgent;
 /// Bearer tokens: the file they are kept in.
 pub use bearer;
-pub use builder::{Builder, StartError};
+pub use builder::Builder;
 pub use cache_janitor::{CacheStatus, JanitorStatus};
 /// Settings: their catalogue, revisions, and how to change them.
 pub use chat_config;
@@ -98,6 +101,7 @@ pub use runtime::{
 };
 pub use said::Said;
 pub use service_manager::ServiceManager;
+pub use start_error::StartError;
 pub use supervision::{ChildInfo, ChildState, Lifecycle, LifecycleEvent};
 /// Tools: what one is, the toolbox, and how to write one's own.
 pub use toolbox;

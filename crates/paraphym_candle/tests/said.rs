@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use agent_worker::{Agents, Config, TurnSettings, Window};
 use connection::{
-    Connections, Deps, Gone, History, Incoming, Limits, Outgoing, Part, Refused, Seats, Transport,
+    Admitted, Connections, Deps, Gone, History, Incoming, Limits, Outgoing, Part, Refused, Seats,
+    Transport,
 };
 use conversation_store::messages::{BeginTurn, EndTurn, ReadNewest, TurnState};
 use conversation_store::{Archive, ConversationStore, StoreConfig, client};
@@ -35,7 +36,7 @@ use serde_json::{Value, json};
 use supervision::{Handle, SupervisorSpec};
 use testkit::scene::Scene;
 use testkit::scripted::{Answer, Control, ScriptedLoader};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 const ANSWER: &str = "Hello *dear* world";
@@ -324,13 +325,12 @@ impl Process {
         let drain = Duration::from_secs(30);
         let (answers, rooms) = room::rooms(agents, typing.clone(), wall.clone(), drain);
         let said = Arc::new(Said::new(store.clone()));
-        let (_, looked) = watch::channel::<Arc<[connection::wire::room::TreeNode]>>(Arc::new([]));
         let deps = Deps {
             rooms: rooms.with_record(said.clone()),
             typing,
             history: said,
             settings: Arc::new(settings),
-            tree: looked,
+            tree: connection::TreeFeed::default(),
             clock: wall,
             limits: Limits::default(),
             joined: 4,
@@ -375,8 +375,11 @@ impl Process {
         };
         let connections = self.connections.clone();
         let greeting = async move {
-            let admission = |_: Option<&str>, user: Option<&str>| -> Result<UserId, Refused> {
-                Ok(UserId::new(user.unwrap_or("guest")))
+            let admission = |_: Option<&str>, user: Option<&str>| -> Result<Admitted, Refused> {
+                Ok(Admitted {
+                    user: UserId::new(user.unwrap_or("guest")),
+                    proven: false,
+                })
             };
             connections.greet(transport, &admission).await;
         };

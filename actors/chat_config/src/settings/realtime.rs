@@ -27,6 +27,12 @@ pub struct Realtime {
     /// How long a graceful stop waits for running answers. 1s to 10m; 3s by default.
     #[garde(range(min = 1000, max = 600_000))]
     pub drain: Span,
+    /// How long a session waits for its client to come back. 1s to 10m; 2m by default.
+    #[garde(range(min = 1000, max = 600_000))]
+    pub resume: Span,
+    /// Who has typed nothing for so long is not shown as typing. 1s to 2m; 10s by default.
+    #[garde(range(min = 1000, max = 120_000))]
+    pub typing: Span,
     /// So long before the end of the drain, answers that still run are ended with an error. 0 to 900ms; 500ms by default.
     #[garde(range(min = 0, max = 900))]
     pub last_word: Span,
@@ -39,6 +45,8 @@ impl Default for Realtime {
             write_time: Span::from_secs(60),
             ping: Span::from_secs(15),
             drain: Span::from_secs(3),
+            resume: Span::from_secs(120),
+            typing: Span::from_secs(10),
             last_word: Span::from_millis(500),
         }
     }

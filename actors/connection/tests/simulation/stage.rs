@@ -16,13 +16,13 @@ use memory_governor::{FileProbe, GovernorConfig};
 use model_host::{HostConfig, ModelHost, ModelHostDeps, Request, ResolveModel};
 use paraphym_connection::{
     Admitted, Connections, Deps, Gone, Incoming, Limits, Outgoing, Refused, Seats, Transport,
-    children,
+    TreeFeed, children,
 };
 use room::Rooms;
 use supervision::{Handle, SupervisorSpec};
 use testkit::scene::Scene;
 use testkit::scripted::{Answer, Control, ScriptedLoader};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use typing::Typing;
@@ -112,7 +112,7 @@ impl Stage {
             typing: typing.clone(),
             history: Arc::new(Store(witness.clone())),
             settings: Arc::new(settings),
-            tree: watch::channel::<Arc<[_]>>(Arc::new([])).1,
+            tree: TreeFeed::default(),
             clock: Arc::new(|| 1),
             limits,
             joined: 4,

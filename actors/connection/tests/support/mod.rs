@@ -20,18 +20,18 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use memory_governor::{FileProbe, GovernorConfig};
 use model_host::{HostConfig, ModelHostDeps, ResolveModel};
-use paraphym_connection::wire::room::{ConversationLine, TreeNode};
+use paraphym_connection::wire::room::ConversationLine;
 use paraphym_connection::wire::{CloseCode, client::ClientFrame};
 use paraphym_connection::{
     Admitted, Connections, Deps, Gone, History, Incoming, Limits, Outgoing, Part, Refused, Said,
-    Seats, Transport, children,
+    Seats, Transport, TreeFeed, children,
 };
 use room::{Entry, Record, Speaker};
 use serde_json::Value;
 use supervision::{Handle, SupervisorSpec};
 use testkit::scene::Scene;
 use testkit::scripted::{Answer, Control, ScriptedLoader};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use typing::Typing;
 
 pub const JOIN: &str = r#"{"op":"join","conversation":"c"}"#;
@@ -95,7 +95,7 @@ pub struct Stage {
     pub connections: Connections,
     pub typing: Handle<Typing>,
     pub control: Control,
-    pub tree: watch::Sender<Arc<[TreeNode]>>,
+    pub tree: TreeFeed,
 }
 
 impl Stage {
@@ -141,13 +141,13 @@ impl Stage {
             Some(record) => rooms.with_record(record),
             None => rooms,
         };
-        let (tree, looked) = watch::channel::<Arc<[TreeNode]>>(Arc::new([]));
+        let tree = TreeFeed::default();
         let deps = Deps {
             rooms,
             typing: typing.clone(),
             history,
             settings: Arc::new(settings),
-            tree: looked,
+            tree: tree.clone(),
             clock: Arc::new(|| 1),
             limits,
             joined: 4,

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use agent_worker::{Agents, Config, TurnSettings, Window};
 use cache_janitor::CacheJanitor;
-use connection::wire::room::{ConversationLine, TreeNode};
-use connection::{Connections, Deps, History, Limits, Part, Said, Seats};
+use connection::wire::room::ConversationLine;
+use connection::{Connections, Deps, History, Limits, Part, Said, Seats, TreeFeed};
 use domain::{ConversationId, ModelName, Sampling};
 use futures_util::future::BoxFuture;
 use futures_util::{SinkExt, StreamExt};
@@ -64,13 +64,12 @@ pub fn children(
     let drain = Duration::from_secs(30);
     let (answers, rooms) = room::rooms(agents, typing.clone(), Arc::new(|| 1), drain);
     let tokens = bounds.tokens.unwrap_or(50);
-    let (_, tree) = tokio::sync::watch::channel::<Arc<[TreeNode]>>(Arc::new([]));
     let deps = Deps {
         rooms,
         typing,
         history: Arc::new(Nothing),
         settings: Arc::new(move |_: Option<&str>, _: Option<f32>| Ok(settings(tokens))),
-        tree,
+        tree: TreeFeed::default(),
         clock: Arc::new(|| 1),
         limits: bounds.limits,
         joined: 4,

@@ -1,0 +1,128 @@
+//! Conversations in real time, as children of the tree: who types, the rooms and their answers, those who are connected,
+//! and the picture of the tree that they may watch. They stand before the server for requests, which brings clients.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bearer::Names;
+use connection::{Connections, Deps, Limits, Seats, TreeFeed};
+use domain::{FieldError, ModelName, Sampling};
+use room::Rooms;
+use root::Tree;
+use supervision::SupervisorSpec;
+
+use crate::history::now_ms;
+use crate::said::Said;
+use crate::start_error::StartError;
+use crate::{agents, picture};
+
+/// Conversations that one connection may show at once: as many as a person has windows.
+const JOINED: usize = 16;
+/// Clients that are told at once to come again, and how long it is until the next ones are: so they do not all come together.
+const AT_ONCE: usize = 200;
+const BETWEEN: Duration = Duration::from_millis(50);
+
+/// What is live, as whoever ends the host sees it.
+#[derive(Clone)]
+pub(crate) struct Live {
+    pub(crate) rooms: Rooms,
+    pub(crate) connections: Connections,
+}
+
+impl Live {
+    /// Adds the children behind all others that are there, where anything is served.
+    ///
+    /// # Errors
+    /// The system gives no random bytes for the names of sessions.
+    pub(crate) fn where_served(
+        bind: Option<SocketAddr>,
+        tree: &mut Tree,
+        settings: &chat_config::Store,
+        model: &ModelName,
+    ) -> Result<Option<Self>, StartError> {
+        let served = bind.map(|_| Self::add_to(tree, settings, model));
+        served.transpose()
+    }
+
+    fn add_to(
+        tree: &mut Tree,
+        settings: &chat_config::Store,
+        model: &ModelName,
+    ) -> Result<Self, StartError> {
+        let first = Arc::clone(&settings.current().settings);
+        let (typing_spec, typing) = typing::child(first.realtime.typing.duration())?;
+        let said = Said::new(tree.store.clone());
+        let drain = first.chat.drain.duration();
+        let clock: Arc<dyn Fn() -> i64 + Send + Sync> = Arc::new(now_ms);
+        let (rooms_spec, rooms) = room::rooms(
+            tree.agents.clone(),
+            typing.clone(),
+            Arc::clone(&clock),
+            drain,
+        );
+        let rooms = rooms.with_record(Arc::new(said.clone()));
+        let feed = TreeFeed::default();
+        let deps = Deps {
+            rooms: rooms.clone(),
+            typing,
+            history: Arc::new(said),
+            settings: turns(settings.clone(), model.clone()),
+            tree: feed.clone(),
+            clock,
+            limits: limits(&first),
+            joined: JOINED,
+        };
+        let seats = Seats {
+            in_all: crate::settings::count(first.limits.sessions),
+            of_one: crate::settings::count(first.limits.sessions_of_one),
+        };
+        let (connections_spec, instances) = connection::children();
+        let names = Names::fresh()?;
+        let ids = Arc::new(move || names.next());
+        let frame_bytes = first.limits.frame_bytes.as_bytes();
+        let frame_bytes = usize::try_from(frame_bytes).unwrap_or(usize::MAX);
+        let connections = Connections::new(instances, deps, seats, ids, frame_bytes);
+        let spec = std::mem::replace(&mut tree.spec, SupervisorSpec::new("root"));
+        let watched = picture::child(spec.handle(), tree.governor.clone(), feed);
+        tree.spec = spec
+            .child(typing_spec)
+            .child(rooms_spec)
+            .child(watched)
+            .child(connections_spec);
+        Ok(Self { rooms, connections })
+    }
+
+    /// Tells all clients to come again, when another process is there.
+    pub(crate) async fn send_away(&self) {
+        self.connections.drain(AT_ONCE, BETWEEN).await;
+    }
+}
+
+/// The bounds of each session.
+fn limits(settings: &chat_config::settings::Settings) -> Limits {
+    let mut limits = Limits::default();
+    limits.replay.time = settings.realtime.resume.duration();
+    limits.pace.per_second = settings.limits.frames_per_second;
+    limits.pace.at_once = settings.limits.frames_per_second.saturating_mul(3);
+    limits
+}
+
+/// What a turn is run with: the settings as they are then, and what its asker chose.
+fn turns(settings: chat_config::Store, usual: ModelName) -> Arc<connection::deps::Settings> {
+    Arc::new(move |model, temperature| {
+        let now = Arc::clone(&settings.current().settings);
+        let model = model.map_or_else(|| usual.clone(), ModelName::new);
+        let agent = chat_config::settings::DEFAULT_AGENT;
+        let mut turn = agents::turn_of(&now, agent, &model)
+            .map_err(|_| FieldError::new("agent", agent, "an agent of the settings"))?;
+        if let Some(temperature) = temperature {
+            turn.sampling = Sampling {
+                temperature,
+                ..turn.sampling
+            };
+            turn.sampling.validate()?;
+        }
+        Ok(turn)
+    })
+}
