@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bearer::Names;
-use connection::{Connections, Deps, Limits, Seats, TreeFeed};
+use connection::{Connections, Deps, TreeFeed};
 use domain::{FieldError, ModelName, Sampling};
 use room::Rooms;
 use root::Tree;
@@ -15,7 +15,7 @@ use supervision::SupervisorSpec;
 use crate::history::now_ms;
 use crate::said::Said;
 use crate::start_error::StartError;
-use crate::{agents, picture};
+use crate::{agents, picture, settings};
 
 /// Conversations that one connection may show at once: as many as a person has windows.
 const JOINED: usize = 16;
@@ -38,20 +38,21 @@ impl Live {
     pub(crate) fn where_served(
         bind: Option<SocketAddr>,
         tree: &mut Tree,
-        settings: &chat_config::Store,
+        store: &chat_config::Store,
         model: &ModelName,
     ) -> Result<Option<Self>, StartError> {
-        let served = bind.map(|_| Self::add_to(tree, settings, model));
+        let served = bind.map(|_| Self::add_to(tree, store, model));
         served.transpose()
     }
 
     fn add_to(
         tree: &mut Tree,
-        settings: &chat_config::Store,
+        store: &chat_config::Store,
         model: &ModelName,
     ) -> Result<Self, StartError> {
-        let first = Arc::clone(&settings.current().settings);
-        let (typing_spec, typing) = typing::child(first.realtime.typing.duration())?;
+        let first = Arc::clone(&store.current().settings);
+        let bounds = settings::live(&first);
+        let (typing_spec, typing) = typing::child(bounds.typing)?;
         let said = Said::new(tree.store.clone());
         let drain = first.chat.drain.duration();
         let clock: Arc<dyn Fn() -> i64 + Send + Sync> = Arc::new(now_ms);
@@ -67,22 +68,16 @@ impl Live {
             rooms: rooms.clone(),
             typing,
             history: Arc::new(said),
-            settings: turns(settings.clone(), model.clone()),
+            settings: turns(store.clone(), model.clone()),
             tree: feed.clone(),
             clock,
-            limits: limits(&first),
+            limits: bounds.limits,
             joined: JOINED,
-        };
-        let seats = Seats {
-            in_all: crate::settings::count(first.limits.sessions),
-            of_one: crate::settings::count(first.limits.sessions_of_one),
         };
         let (connections_spec, instances) = connection::children();
         let names = Names::fresh()?;
         let ids = Arc::new(move || names.next());
-        let frame_bytes = first.limits.frame_bytes.as_bytes();
-        let frame_bytes = usize::try_from(frame_bytes).unwrap_or(usize::MAX);
-        let connections = Connections::new(instances, deps, seats, ids, frame_bytes);
+        let connections = Connections::new(instances, deps, bounds.seats, ids, bounds.frame_bytes);
         let spec = std::mem::replace(&mut tree.spec, SupervisorSpec::new("root"));
         let watched = picture::child(spec.handle(), tree.governor.clone(), feed);
         tree.spec = spec
@@ -97,15 +92,6 @@ impl Live {
     pub(crate) async fn send_away(&self) {
         self.connections.drain(AT_ONCE, BETWEEN).await;
     }
-}
-
-/// The bounds of each session.
-fn limits(settings: &chat_config::settings::Settings) -> Limits {
-    let mut limits = Limits::default();
-    limits.replay.time = settings.realtime.resume.duration();
-    limits.pace.per_second = settings.limits.frames_per_second;
-    limits.pace.at_once = settings.limits.frames_per_second.saturating_mul(3);
-    limits
 }
 
 /// What a turn is run with: the settings as they are then, and what its asker chose.

@@ -196,6 +196,32 @@ pub(crate) fn edge(settings: &Settings, max_models: usize, config: &mut GatewayC
     };
 }
 
+/// The bounds of what is live.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LiveBounds {
+    pub(crate) typing: Duration,
+    pub(crate) limits: connection::Limits,
+    pub(crate) seats: connection::Seats,
+    pub(crate) frame_bytes: usize,
+}
+
+pub(crate) fn live(settings: &Settings) -> LiveBounds {
+    let (limits, realtime) = (&settings.limits, &settings.realtime);
+    let mut session = connection::Limits::default();
+    session.replay.time = realtime.resume.duration();
+    session.pace.per_second = limits.frames_per_second;
+    session.pace.at_once = limits.frames_per_second.saturating_mul(3);
+    LiveBounds {
+        typing: realtime.typing.duration(),
+        limits: session,
+        seats: connection::Seats {
+            in_all: count(limits.sessions),
+            of_one: count(limits.sessions_of_one),
+        },
+        frame_bytes: usize::try_from(limits.frame_bytes.as_bytes()).unwrap_or(usize::MAX),
+    }
+}
+
 pub(crate) fn count(n: u32) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
@@ -210,6 +236,10 @@ mod tests {
     fn every_part_has_the_same_defaults_as_the_settings() {
         let settings = Settings::default();
         assert_eq!(sampling(&settings), Sampling::default());
+        let bounds = live(&settings);
+        assert_eq!(bounds.typing, typing::EXPIRY);
+        assert_eq!(bounds.limits, connection::Limits::default());
+        assert_eq!(bounds.seats, connection::Seats::default());
         let model = ModelName::new("m");
         assert_eq!(
             turn(&settings, model.clone()),
@@ -236,7 +266,8 @@ mod tests {
             let mut config = GatewayConfig::new(settings.realtime.bind, model.clone());
             edge(settings, config.max_models, &mut config);
             format!(
-                "{:?}{:?}{:?}{config:?}{:?}{:?}",
+                "{:?}{:?}{:?}{:?}{config:?}{:?}{:?}",
+                live(settings),
                 turn(settings, model),
                 host(settings),
                 agents(settings),
