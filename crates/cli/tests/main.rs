@@ -2,6 +2,7 @@
 
 mod agents;
 mod audit_log;
+mod browser;
 mod commands;
 mod common;
 mod config;

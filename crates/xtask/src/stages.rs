@@ -24,8 +24,8 @@ pub(crate) enum Model {
 }
 
 /// What is in the name of every test that needs something brought: a real model (`.config/nextest.toml` knows those by it,
-/// too), or Prometheus' own tool.
-const NEED_MORE: [&str; 3] = ["golden", "real_model", "promtool"];
+/// too), Prometheus' own tool, or a browser.
+const NEED_MORE: [&str; 4] = ["golden", "real_model", "real_browser", "promtool"];
 
 /// The stages so far and how long they took.
 #[derive(Debug, Default)]
@@ -135,7 +135,7 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
     run.summary();
     if model == Model::None {
         println!(
-            "without the tests that need a real model or promtool: `cargo xtask test` runs them too"
+            "without the tests that need a real model, a browser or promtool: `cargo xtask test` runs them too"
         );
     }
     Ok(())
@@ -276,13 +276,14 @@ mod tests {
         assert_eq!(line(true, Model::Real), all);
         assert_eq!(
             line(true, Model::None),
-            format!("{all} -E not (test(~golden) | test(~real_model) | test(~promtool))")
+            format!(
+                "{all} -E not (test(~golden) | test(~real_model) | test(~real_browser) | test(~promtool))"
+            )
         );
         assert!(line(false, Model::Real).ends_with("--examples"));
-        assert!(
-            line(false, Model::None)
-                .ends_with("--examples -- --skip=golden --skip=real_model --skip=promtool")
-        );
+        assert!(line(false, Model::None).ends_with(
+            "--examples -- --skip=golden --skip=real_model --skip=real_browser --skip=promtool"
+        ));
     }
 
     #[test]
