@@ -94,6 +94,12 @@ impl Board {
         turns.map(|live| live.question.turn.clone()).collect()
     }
 
+    /// Whether every viewer has heard all that was told so far.
+    pub(crate) fn is_heard(&self) -> bool {
+        let rooms = self.rooms();
+        rooms.open.values().all(|open| open.events.is_empty())
+    }
+
     /// Changes whenever an answer ends.
     pub(crate) fn ended(&self) -> watch::Receiver<u64> {
         self.ended.subscribe()
@@ -283,7 +289,9 @@ mod tests {
         let board = Board::default();
         let mut first = sit(&board, "c", "1");
         assert_eq!(first.look().members().count(), 1);
+        assert!(board.is_heard());
         let second = sit(&board, "c", "2");
+        assert!(!board.is_heard(), "the first has yet to hear of the second");
         let joined = RoomEvent::Joined(member("2"));
         assert_eq!(first.next().await, Heard::Event(Arc::new(joined)));
         drop(second);

@@ -223,6 +223,11 @@ impl Rooms {
         }
     }
 
+    /// Whether every viewer has heard all that was told so far.
+    pub fn is_heard(&self) -> bool {
+        self.board.is_heard()
+    }
+
     /// Rooms that are kept, with those in which nobody is.
     pub fn count(&self) -> usize {
         self.board.len()

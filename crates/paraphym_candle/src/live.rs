@@ -22,6 +22,10 @@ const JOINED: usize = 16;
 /// Clients that are told at once to come again, and how long it is until the next ones are: so they do not all come together.
 const AT_ONCE: usize = 200;
 const BETWEEN: Duration = Duration::from_millis(50);
+/// How often it is looked whether all have heard the last words.
+const GLANCE: Duration = Duration::from_millis(20);
+/// How long those last words may take: whoever is slower hears them when it comes again.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What is live, as whoever ends the host sees it.
 #[derive(Clone)]
@@ -88,8 +92,16 @@ impl Live {
         Ok(Self { rooms, connections })
     }
 
-    /// Tells all clients to come again, when another process is there.
+    /// Tells all clients to come again, when another process is there; the last words of an answer come before that.
     pub(crate) async fn send_away(&self) {
+        let heard = async {
+            while !self.rooms.is_heard() {
+                tokio::time::sleep(GLANCE).await;
+            }
+            // What was heard is on its way to the client.
+            tokio::time::sleep(GLANCE).await;
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, heard).await;
         self.connections.drain(AT_ONCE, BETWEEN).await;
     }
 }

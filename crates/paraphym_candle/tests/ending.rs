@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Bytes;
+use futures_util::{SinkExt, StreamExt};
 use paraphym_candle::control::protocol::ending::Phase;
 use paraphym_candle::{ModelName, Paraphym};
 use testkit::scripted::{Answer, ScriptedLoader};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, client_async};
 
 #[tokio::test]
 async fn an_answer_that_does_not_finish_in_time_is_listed_by_its_request() {
@@ -75,4 +78,79 @@ async fn an_answer_that_does_not_finish_in_time_is_listed_by_its_request() {
     let mut said = String::new();
     client.read_to_string(&mut said).await.unwrap();
     assert!(said.contains("error") && !said.contains("[DONE]"), "{said}");
+}
+
+/// Hears until a frame of this op, and says what it is.
+async fn hear(socket: &mut WebSocketStream<TcpStream>, op: &str) -> String {
+    let part = format!("\"op\":\"{op}\"");
+    loop {
+        let frame = tokio::time::timeout(Duration::from_mins(1), socket.next());
+        let frame = frame.await.unwrap().unwrap().unwrap();
+        let text = frame.to_text().unwrap();
+        if text.contains(&part) {
+            return text.to_owned();
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_in_a_room_ends_whole_before_its_client_is_told_to_come_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tiny.gguf");
+    std::fs::write(&file, b"GGUF").unwrap();
+    let loader = ScriptedLoader::new(Answer::Counting);
+    let control = loader.control();
+    let host = Paraphym::builder()
+        .models_dir(dir.path())
+        .model(ModelName::new(file.to_str().unwrap()))
+        .memory_limit(Bytes::mib(64))
+        .loader(Arc::new(loader))
+        .serve("127.0.0.1:0".parse().unwrap())
+        .start()
+        .await
+        .unwrap();
+    let gate = control.gate_step(3);
+    let stream = TcpStream::connect(host.address().await.unwrap())
+        .await
+        .unwrap();
+    let (mut socket, _) = client_async("ws://localhost/ws", stream).await.unwrap();
+    for (said, heard) in [
+        (r#"{"op":"identify","user":"ann"}"#, "ready"),
+        (r#"{"op":"join","conversation":"c"}"#, "room"),
+        (
+            r#"{"op":"say","conversation":"c","text":"one","nonce":"1"}"#,
+            "said",
+        ),
+    ] {
+        socket.send(Message::text(said)).await.unwrap();
+        hear(&mut socket, heard).await;
+    }
+    control.wait_until(|c| c.steps == 3).await;
+    let mut ending = host.ending();
+    let go_on = async {
+        let answers =
+            ending.wait_for(|now| now.as_ref().is_some_and(|e| e.phase == Phase::Answers));
+        let under_way = answers.await.unwrap().clone().unwrap().under_way;
+        assert!(under_way[0].starts_with("room c/turn-"), "{under_way:?}");
+        // Nothing new is taken, and it is said why.
+        let late = r#"{"op":"say","conversation":"c","text":"two","nonce":"2"}"#;
+        socket.send(Message::text(late)).await.unwrap();
+        let refused = hear(&mut socket, "error").await;
+        assert!(refused.contains(r#""code":"draining""#), "{refused}");
+        drop(gate);
+        let ended = hear(&mut socket, "ended").await;
+        while let Some(Ok(frame)) = socket.next().await {
+            if let Message::Close(close) = frame {
+                return (ended, close.unwrap().code);
+            }
+        }
+        panic!("it was cut off without a word");
+    };
+    let (report, (ended, code)) = tokio::join!(host.shutdown_within(Duration::from_mins(1)), go_on);
+    assert!(
+        report.abandoned.is_empty() && report.killed.is_empty(),
+        "{report:?}"
+    );
+    assert!(ended.contains(r#""how":"finished""#), "{ended}");
+    assert_eq!(u16::from(code), 4000, "going away: come again");
 }
