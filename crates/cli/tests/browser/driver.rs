@@ -1,4 +1,4 @@
-//! A headless Chromium, told what to do over the W3C's WebDriver protocol by the chromedriver beside it.
+//! A headless Chromium, told what to do over the W3C's `WebDriver` protocol by the chromedriver beside it.
 //!
 //! By hand, because eight calls are used: the clients there are would bring second copies of http, cookie and icu, or of
 //! reqwest, into the tree of everything.
@@ -30,7 +30,7 @@ const FLAGS: [&str; 10] = [
     "--disable-sync",
 ];
 
-/// What WebDriver calls an element in JSON.
+/// What `WebDriver` calls an element in JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A browser with one window; gone with the test.
@@ -76,7 +76,10 @@ impl Driver {
             "goog:loggingPrefs": {"browser": "ALL"},
         }}});
         let made = driver.call("POST", "/session", &wanted);
-        driver.session = made["sessionId"].as_str().unwrap().to_owned();
+        made["sessionId"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut driver.session);
         driver
     }
 
@@ -86,7 +89,7 @@ impl Driver {
         self.call("POST", &format!("/session/{}/{path}", self.session), body)
     }
 
-    /// A command of the DevTools protocol.
+    /// A command of the `DevTools` protocol.
     #[track_caller]
     pub(super) fn devtools(&self, cmd: &str, params: &Value) -> Value {
         self.post("goog/cdp/execute", &json!({"cmd": cmd, "params": params}))
