@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use paraphym_chat_config as chat_config;
 
-use chat_config::file::RealDisk;
+use chat_config::file::{FileError, RealDisk};
 use chat_config::{
     Author, Catalogue, Cause, Change, ConfigError, Layers, PlanError, Store, Wish, patience,
 };
@@ -54,6 +54,8 @@ async fn count_up(file: &Path) {
                 Ok(_) => break,
                 // The look at the file that refused it has brought what is new.
                 Err(ConfigError::Plan(PlanError::Conflict { .. })) => {}
+                // Seven others were quicker for all of its patience: it hears so, and asks again.
+                Err(ConfigError::File(FileError::Locked { .. })) => {}
                 Err(other) => panic!("{other}"),
             }
         }
