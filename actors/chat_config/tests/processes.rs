@@ -52,10 +52,12 @@ async fn count_up(file: &Path) {
             let wish = seed(Some(now.number), now.settings.model.seed + 1);
             match patience::perform(&store, author("writer"), wish).await {
                 Ok(_) => break,
-                // The look at the file that refused it has brought what is new.
-                Err(ConfigError::Plan(PlanError::Conflict { .. })) => {}
-                // Seven others were quicker for all of its patience: it hears so, and asks again.
-                Err(ConfigError::File(FileError::Locked { .. })) => {}
+                // The look at the file that refused it has brought what is new; or seven others were quicker for all of its
+                // patience, and it asks again.
+                Err(
+                    ConfigError::Plan(PlanError::Conflict { .. })
+                    | ConfigError::File(FileError::Locked { .. }),
+                ) => {}
                 Err(other) => panic!("{other}"),
             }
         }
