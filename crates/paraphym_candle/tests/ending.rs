@@ -1,4 +1,10 @@
 //! How a host that serves ends: what is told of each phase, and what is listed when an answer does not finish in time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
