@@ -94,6 +94,16 @@ impl Board {
         turns.map(|live| live.question.turn.clone()).collect()
     }
 
+    /// The rooms in which an answer is under way.
+    pub(crate) fn answering(&self) -> Vec<ConversationId> {
+        let rooms = self.rooms();
+        let answering = rooms.open.iter();
+        let answering = answering.filter(|(_, open)| !open.room.turns().is_empty());
+        answering
+            .map(|(conversation, _)| conversation.clone())
+            .collect()
+    }
+
     /// Whether every viewer has heard all that was told so far.
     pub(crate) fn is_heard(&self) -> bool {
         let rooms = self.rooms();

@@ -44,6 +44,7 @@ pub(crate) struct Edges<'a> {
 }
 
 /// The server, as others see it.
+#[derive(Clone)]
 pub(crate) struct Edge {
     /// Where it was to listen.
     pub(crate) bind: SocketAddr,
@@ -97,6 +98,14 @@ impl Edge {
         tokio::select! {
             () = fewer_requests => {}
             () = fewer_in_rooms => {}
+        }
+    }
+
+    /// Answers that still run end at once.
+    pub(crate) async fn end(&self) {
+        self.serving.end();
+        if let Some(live) = &self.live {
+            live.end().await;
         }
     }
 

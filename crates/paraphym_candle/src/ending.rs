@@ -89,7 +89,7 @@ impl Progress<'_> {
                 let child = edge.path.clone();
                 self.cut.push(Abandoned { child, what });
             }
-            edge.serving.end();
+            edge.end().await;
         }
     }
 

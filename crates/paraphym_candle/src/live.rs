@@ -92,6 +92,12 @@ impl Live {
         Ok(Self { rooms, connections })
     }
 
+    /// Answers that still run end as stopped; what they said so far is kept.
+    pub(crate) async fn end(&self) {
+        // Whose worker does not answer is stopped with the tree.
+        let _ = tokio::time::timeout(LAST_WORDS, self.rooms.end()).await;
+    }
+
     /// Tells all clients to come again, when another process is there; the last words of an answer come before that.
     pub(crate) async fn send_away(&self) {
         let heard = async {

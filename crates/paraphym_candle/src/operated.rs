@@ -3,23 +3,35 @@
 use control::edge::Called;
 use control::protocol::connections::{Connection, ConnectionsAnswer, LISTED};
 use domain::RequestId;
-use gateway::{NamedAnswer, OpenConnection, Serving};
+use gateway::{NamedAnswer, OpenConnection};
+
+use crate::edge::Edge;
 
 /// Shown to control.
-pub(crate) struct Operated(pub(crate) Serving);
+pub(crate) struct Operated(pub(crate) Edge);
 
 impl control::edge::Edge for Operated {
     fn called(&self, name: &str) -> Vec<Called> {
-        self.0.called(name).into_iter().map(called).collect()
+        self.0
+            .serving
+            .called(name)
+            .into_iter()
+            .map(called)
+            .collect()
     }
 
     fn cancel(&self, name: &str) -> Vec<Called> {
-        self.0.cancel(name).into_iter().map(called).collect()
+        self.0
+            .serving
+            .cancel(name)
+            .into_iter()
+            .map(called)
+            .collect()
     }
 
     fn connections(&self) -> ConnectionsAnswer {
-        let listed = self.0.connections(LISTED);
-        let seats = self.0.occupancy();
+        let listed = self.0.serving.connections(LISTED);
+        let seats = self.0.serving.occupancy();
         ConnectionsAnswer {
             limit: seats.limit,
             open: seats.open,
@@ -30,15 +42,15 @@ impl control::edge::Edge for Operated {
     }
 
     fn connection(&self, id: u64) -> Option<Connection> {
-        self.0.connection(id).map(connection)
+        self.0.serving.connection(id).map(connection)
     }
 
     fn kick(&self, id: u64) -> Option<Connection> {
-        self.0.kick(id).map(connection)
+        self.0.serving.kick(id).map(connection)
     }
 
     fn limit_connections(&self, most: usize) -> usize {
-        self.0.limit_connections(most).open
+        self.0.serving.limit_connections(most).open
     }
 
     fn drain(&self) {
@@ -46,7 +58,7 @@ impl control::edge::Edge for Operated {
     }
 
     fn is_draining(&self) -> bool {
-        self.0.is_draining()
+        self.0.serving.is_draining()
     }
 
     fn under_way(&self) -> usize {

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use control::protocol::ending::Ending;
 use control::{ControlConfig, ControlDeps, place};
-use gateway::Serving;
 use root::Tree;
 use runtime::Runtime;
 use supervision::{ChildPath, Events};
@@ -46,7 +45,7 @@ pub(crate) struct Steering {
     stop: watch::Sender<Option<Duration>>,
     chaos: bool,
     ending: watch::Receiver<Option<Ending>>,
-    edge: Option<Serving>,
+    edge: Option<Edge>,
 }
 
 impl Steering {
@@ -72,7 +71,7 @@ impl Steering {
             stop,
             chaos,
             ending,
-            edge: edge.map(|edge| edge.serving.clone()),
+            edge: edge.cloned(),
         }
     }
 
@@ -87,7 +86,7 @@ impl Steering {
             conversations: tree.store.clone(),
             settings: (tree.settings.clone(), self.settings),
             agents: tree.agents.clone(),
-            edge: self.edge.map(|serving| Arc::new(Operated(serving)) as _),
+            edge: self.edge.map(|edge| Arc::new(Operated(edge)) as _),
             log: self.log,
             threads: Arc::new(move || runtime.census()),
             clock: self.clock,

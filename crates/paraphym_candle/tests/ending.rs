@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use domain::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use paraphym_candle::control::Client;
+use paraphym_candle::control::protocol::act::Drain;
 use paraphym_candle::control::protocol::ending::Phase;
 use paraphym_candle::{ModelName, Paraphym};
-use testkit::scripted::{Answer, ScriptedLoader};
+use testkit::scripted::{Answer, Gate, ScriptedLoader};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -99,8 +101,15 @@ async fn hear(socket: &mut WebSocketStream<TcpStream>, op: &str) -> String {
     }
 }
 
-#[tokio::test]
-async fn an_answer_in_a_room_ends_whole_before_its_client_is_told_to_come_again() {
+/// A host with a client whose answer in the room `c` is held at its third step.
+struct Held {
+    host: Paraphym,
+    socket: WebSocketStream<TcpStream>,
+    gate: Gate,
+    dir: tempfile::TempDir,
+}
+
+async fn held() -> Held {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("tiny.gguf");
     std::fs::write(&file, b"GGUF").unwrap();
@@ -112,6 +121,7 @@ async fn an_answer_in_a_room_ends_whole_before_its_client_is_told_to_come_again(
         .memory_limit(Bytes::mib(64))
         .loader(Arc::new(loader))
         .serve("127.0.0.1:0".parse().unwrap())
+        .control(dir.path().join("control.sock"))
         .start()
         .await
         .unwrap();
@@ -132,6 +142,22 @@ async fn an_answer_in_a_room_ends_whole_before_its_client_is_told_to_come_again(
         hear(&mut socket, heard).await;
     }
     control.wait_until(|c| c.steps == 3).await;
+    Held {
+        host,
+        socket,
+        gate,
+        dir,
+    }
+}
+
+#[tokio::test]
+async fn an_answer_in_a_room_ends_whole_before_its_client_is_told_to_come_again() {
+    let Held {
+        host,
+        mut socket,
+        gate,
+        dir: _dir,
+    } = held().await;
     let mut ending = host.ending();
     let go_on = async {
         let answers =
@@ -159,4 +185,48 @@ async fn an_answer_in_a_room_ends_whole_before_its_client_is_told_to_come_again(
     );
     assert!(ended.contains(r#""how":"finished""#), "{ended}");
     assert_eq!(u16::from(code), 4000, "going away: come again");
+}
+
+#[tokio::test]
+async fn an_answer_in_a_room_that_does_not_finish_in_time_is_listed_and_nobody_is_killed_for_it() {
+    let Held {
+        host,
+        socket: _socket,
+        gate,
+        dir: _dir,
+    } = held().await;
+    let mut ending = host.ending();
+    let go_on = async {
+        let cut = ending.wait_for(|now| now.as_ref().is_some_and(|e| !e.abandoned.is_empty()));
+        cut.await.unwrap();
+        // The step that is computed can go on now: its answer is over.
+        drop(gate);
+    };
+    let (report, ()) = tokio::join!(host.shutdown_within(Duration::from_secs(2)), go_on);
+    let what: Vec<&str> = report.abandoned.iter().map(|one| &*one.what).collect();
+    assert!(what[0].starts_with("room c/turn-"), "{report:?}");
+    assert!(report.killed.is_empty(), "{report:?}");
+}
+
+#[tokio::test]
+async fn to_drain_by_control_holds_for_rooms_too_and_counts_their_answers() {
+    let Held {
+        host,
+        mut socket,
+        gate,
+        dir,
+    } = held().await;
+    let place = dir.path().join("control.sock");
+    let mut control = Client::connect(&place, "a test", None).await.unwrap();
+    let drain = Drain { dry_run: false };
+    let told = control.ask(&drain, Duration::from_mins(1)).await.unwrap();
+    assert!(told.what.contains("1 answer"), "{told:?}");
+    let late = r#"{"op":"say","conversation":"c","text":"two","nonce":"2"}"#;
+    socket.send(Message::text(late)).await.unwrap();
+    let refused = hear(&mut socket, "error").await;
+    assert!(refused.contains(r#""code":"draining""#), "{refused}");
+    drop(gate);
+    let ended = hear(&mut socket, "ended").await;
+    assert!(ended.contains(r#""how":"finished""#), "{ended}");
+    host.shutdown().await;
 }
