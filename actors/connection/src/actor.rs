@@ -11,21 +11,18 @@ use kameo::actor::{Actor, ActorRef, WeakActorRef};
 use kameo::error::Infallible;
 use kameo::message::{Context, Message};
 use supervision::{AlarmDue, Birth, Inbox};
-use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::deps::Deps;
 use crate::messages::{Close, ConnectionStatus, NotResumable, Status, TakeOver};
-use crate::pumps::{self, Heard, Hunger, Incoming, Looked, Wrote};
+use crate::outlet::{Outlet, Wrote};
+use crate::pumps::{self, Heard, Incoming, Looked};
 use crate::register::Place;
 use crate::session::{Effect, Session, State};
-use crate::transport::{Outgoing, Transport};
+use crate::transport::Transport;
 use crate::wire::{CloseCode, ServerFrame, decode};
 use crate::{acts, meters, translate};
-
-/// Frames that were taken from the session and wait for the socket. Few: what waits in the session can still be joined.
-pub(crate) const WRITING: usize = 2;
 
 /// Who a connection is. Every event says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +49,7 @@ pub struct Seed {
 /// What carries the session now.
 struct Attached {
     number: u64,
-    writer: mpsc::Sender<Outgoing>,
-    hunger: Arc<Hunger>,
+    outlet: Outlet,
     reading: AbortHandle,
 }
 
@@ -137,17 +133,13 @@ impl Connection {
     fn attach(&mut self, transport: Transport) {
         self.transports += 1;
         let number = self.transports;
-        let (writer, frames) = mpsc::channel(WRITING);
         let Transport { incoming, outgoing } = transport;
         let reading = pumps::read(incoming, number, self.me.clone());
         let reading = self.tasks.spawn(reading);
-        let hunger = Arc::<Hunger>::default();
-        let writing = pumps::write(outgoing, frames, hunger.clone(), number, self.me.clone());
-        self.tasks.spawn(writing);
+        let outlet = Outlet::new(outgoing, number, self.me.clone(), &mut self.tasks);
         self.attached = Some(Attached {
             number,
-            writer,
-            hunger,
+            outlet,
             reading,
         });
     }
@@ -193,14 +185,7 @@ impl Connection {
     fn flush(&mut self) {
         let now = Instant::now();
         if let Some(attached) = &self.attached {
-            attached.hunger.begin();
-            while let Ok(place) = attached.writer.try_reserve() {
-                let Some(frame) = self.session.next(now) else {
-                    attached.hunger.end();
-                    break;
-                };
-                place.send(Outgoing::Text(frame));
-            }
+            attached.outlet.feed(|| self.session.next(now));
         }
         let merged = self.session.joined();
         meters::merged(merged - self.merged);
@@ -226,15 +211,8 @@ impl Connection {
             return;
         };
         meters::closed(code);
-        let room = attached.writer.capacity();
-        for _ in 1..room {
-            let Some(word) = self.session.last_word() else {
-                break;
-            };
-            // There is room.
-            let _ = attached.writer.try_send(Outgoing::Text(word));
-        }
-        pumps::close(&attached.writer, code, &mut self.tasks);
+        let word = || self.session.last_word();
+        attached.outlet.close(word, code, &mut self.tasks);
         self.detach();
     }
 
@@ -330,7 +308,8 @@ impl Message<TakeOver> for Connection {
         match self.session.resume(seq, Instant::now()) {
             Ok(effects) => {
                 if let Some(old) = &self.attached {
-                    pumps::close(&old.writer, CloseCode::Replaced, &mut self.tasks);
+                    let word = || None;
+                    old.outlet.close(word, CloseCode::Replaced, &mut self.tasks);
                 }
                 self.detach();
                 self.attach(transport);

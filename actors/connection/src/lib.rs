@@ -18,6 +18,7 @@ pub mod liveness;
 pub mod messages;
 mod meters;
 pub mod outbox;
+mod outlet;
 pub mod pace;
 mod pumps;
 mod register;

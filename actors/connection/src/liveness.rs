@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// When a client counts as silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rhythm {
-    /// Without a word for so long it is asked. 30 s: a heartbeat, and 5 s for it to come.
+    /// Without a word for so long it is asked. 30 s: a heartbeat, and 3 s for it to come.
     pub silence: Duration,
     /// How long each attempt waits. 5 s: a phone that wakes needs two or three.
     pub attempt: Duration,
@@ -29,11 +29,11 @@ impl Default for Rhythm {
 }
 
 impl Rhythm {
-    /// How often a client says that it is there: five sixths of the silence that is borne. A transport loses no beat while it
-    /// lives, and who is late is asked; each beat wakes two threads, which ten thousand idle clients should do as seldom as
+    /// How often a client says that it is there: nine tenths of the silence that is borne. A transport loses no beat while it
+    /// lives, and who is late is only asked; each beat wakes a thread, which ten thousand idle clients should do as seldom as
     /// they can.
     pub fn heartbeat(&self) -> Duration {
-        self.silence * 5 / 6
+        self.silence * 9 / 10
     }
 }
 

@@ -3,15 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use domain::{ConversationId, RequestId};
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use futures_util::{SinkExt, StreamExt};
 use kameo::actor::WeakActorRef;
 use kameo::message::Message;
 use room::{RoomEvent, Seat};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, sleep, timeout};
 use typing::TypingSet;
@@ -20,11 +19,11 @@ use crate::actor::Connection;
 use crate::deps::{Deps, History};
 use crate::said::Said;
 use crate::translate;
-use crate::transport::{Incoming as Came, Outgoing, Writer};
-use crate::wire::{CloseCode, ServerFrame};
+use crate::transport::Incoming as Came;
+use crate::wire::ServerFrame;
 
 /// How long a client may take to read what is said last.
-const LAST: Duration = Duration::from_secs(5);
+pub(crate) const LAST: Duration = Duration::from_secs(5);
 /// The least time between two lists of conversations for one client: nobody reads faster.
 const LISTED: Duration = Duration::from_secs(1);
 
@@ -32,32 +31,6 @@ const LISTED: Duration = Duration::from_secs(1);
 pub(crate) struct Incoming {
     pub(crate) number: u64,
     pub(crate) what: Option<Came>,
-}
-
-/// There is room for another frame.
-pub(crate) struct Wrote;
-
-/// Whether frames wait for room. To say each time that there is some would wake a connection twice for each frame.
-#[derive(Debug, Default)]
-pub(crate) struct Hunger(AtomicBool);
-
-impl Hunger {
-    /// Said before room is looked for: who makes room in between sees it.
-    pub(crate) fn begin(&self) {
-        self.0.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-    }
-
-    /// Nothing waits.
-    pub(crate) fn end(&self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether somebody is to be told, once.
-    fn is_to_be_told(&self) -> bool {
-        fence(Ordering::SeqCst);
-        self.0.swap(false, Ordering::Relaxed)
-    }
 }
 
 /// Something happened in a room that is looked at.
@@ -73,7 +46,7 @@ pub(crate) struct Looked {
 }
 
 /// Whether somebody heard it.
-async fn tell<M>(connection: &WeakActorRef<Connection>, message: M) -> bool
+pub(crate) async fn tell<M>(connection: &WeakActorRef<Connection>, message: M) -> bool
 where
     Connection: Message<M>,
     M: Send + 'static,
@@ -98,40 +71,6 @@ pub(crate) async fn read(
     }
     let what = None;
     tell(&me, Incoming { number, what }).await;
-}
-
-/// Writes what is given, and says when there is room again for who waits for it.
-pub(crate) async fn write(
-    mut outgoing: Writer,
-    mut frames: mpsc::Receiver<Outgoing>,
-    hunger: Arc<Hunger>,
-    number: u64,
-    me: WeakActorRef<Connection>,
-) {
-    while let Some(frame) = frames.recv().await {
-        let last = matches!(frame, Outgoing::Close(_));
-        if outgoing.send(frame).await.is_err() {
-            let what = None;
-            tell(&me, Incoming { number, what }).await;
-            return;
-        }
-        if last {
-            break;
-        }
-        if frames.is_empty() && hunger.is_to_be_told() && !tell(&me, Wrote).await {
-            break;
-        }
-    }
-    // It may be gone already.
-    let _ = timeout(LAST, outgoing.close()).await;
-}
-
-/// Says why it ends, when there is room for it.
-pub(crate) fn close(writer: &mpsc::Sender<Outgoing>, code: CloseCode, tasks: &mut JoinSet<()>) {
-    let writer = writer.clone();
-    tasks.spawn(async move {
-        let _ = timeout(LAST, writer.send(Outgoing::Close(code))).await;
-    });
 }
 
 /// Ends the connection when nothing is on its way any more, or its client does not read it.

@@ -398,7 +398,7 @@ async fn the_tree_is_shown_to_who_watches_and_only_the_latest() {
         }
     }
     let rhythm = Rhythm::default();
-    assert_eq!(rhythm.heartbeat(), Duration::from_secs(25));
+    assert_eq!(rhythm.heartbeat(), Duration::from_secs(27));
     drop(ann);
     stage.end().await;
 }

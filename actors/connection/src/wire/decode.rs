@@ -112,6 +112,9 @@ impl FrameError {
 /// # Errors
 /// [`FrameError`], which names what is wrong and what would be accepted.
 pub fn decode(text: &str) -> Result<ClientFrame, FrameError> {
+    if let Some(beat) = beat(text) {
+        return Ok(beat);
+    }
     let value: Value = serde_json::from_str(text).map_err(|error| FrameError::NotJson {
         why: error.to_string(),
     })?;
@@ -140,6 +143,21 @@ pub fn decode(text: &str) -> Result<ClientFrame, FrameError> {
     let frame = read(op, &mut fields)?;
     fields.end()?;
     Ok(frame)
+}
+
+/// A heartbeat as nearly all of them are, without the detour: most of what ten thousand idle clients say. What is odd about
+/// one is said by the detour.
+fn beat(text: &str) -> Option<ClientFrame> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Beat<'a> {
+        op: &'a str,
+        seq: u64,
+    }
+    // To the parser a list would be one, too.
+    let object = text.starts_with('{').then_some(text)?;
+    let Beat { op, seq } = serde_json::from_str(object).ok()?;
+    (op == "heartbeat" && seq <= LARGEST).then_some(ClientFrame::Heartbeat { seq })
 }
 
 fn read(op: &'static str, fields: &mut Fields) -> Result<ClientFrame, FrameError> {

@@ -272,3 +272,39 @@ proptest! {
         holds(&text);
     }
 }
+
+#[test]
+fn a_beat_is_read_the_short_way_or_refused_as_ever() {
+    for (text, seq) in [
+        (r#"{"op":"heartbeat","seq":0}"#, 0),
+        (r#"{ "seq" : 7, "op" : "heartbeat" }"#, 7),
+        (r#"{"op":"heartbeat","seq":9007199254740991}"#, LARGEST),
+    ] {
+        let read = ClientFrame::Heartbeat { seq };
+        assert_eq!(beat(text), Some(read.clone()), "{text}");
+        assert_eq!(decode(text), Ok(read), "{text}");
+    }
+    for odd in [
+        r#"["heartbeat",7]"#,
+        r#"{"op":"heartbeat","seq":7,"x":1}"#,
+        r#"{"op":"heartbeat","seq":9007199254740992}"#,
+        r#"{"op":"heartbeat"}"#,
+        r#"{"op":"leave","seq":7}"#,
+    ] {
+        assert_eq!(beat(odd), None, "{odd}");
+        assert!(decode(odd).is_err(), "{odd}");
+    }
+    // Those the detour alone understands.
+    for rare in [
+        r#" {"op":"heartbeat","seq":7}"#,
+        r#"{"op":"heart\u0062eat","seq":7}"#,
+        r#"{"op":"heartbeat","seq":1,"seq":7}"#,
+    ] {
+        assert_eq!(beat(rare), None, "{rare}");
+        assert_eq!(
+            decode(rare),
+            Ok(ClientFrame::Heartbeat { seq: 7 }),
+            "{rare}"
+        );
+    }
+}

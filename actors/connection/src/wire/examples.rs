@@ -75,7 +75,7 @@ fn control() -> Vec<ServerFrame> {
     vec![
         ServerFrame::Hello {
             protocol: PROTOCOL,
-            heartbeat_ms: 25_000,
+            heartbeat_ms: 27_000,
             identify_ms: 10_000,
             frame_bytes: 1 << 18,
         },
