@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use cargo_metadata::Metadata;
 
 use crate::official_client;
+use crate::programs;
 use crate::promtool;
 use crate::test_model::{self, TestModels};
 use crate::tidy;
@@ -153,6 +154,7 @@ struct Brought {
 
 fn bring(run: &mut Run, workspace: &Metadata) -> Result<Brought, String> {
     let target = workspace.target_directory.as_std_path();
+    run.stage("programs that tests run", programs::install)?;
     let models = run.stage("test models", || {
         test_model::fetch(&target.join("debug").join("paraphym"))
     })?;
