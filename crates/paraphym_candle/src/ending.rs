@@ -10,7 +10,7 @@ use control::protocol::ending::{Ending, Phase};
 use supervision::{Abandoned, ChildPath, Lifecycle, LifecycleEvent, RootHandle};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::edge::Edge;
@@ -94,7 +94,12 @@ impl Progress<'_> {
                 let child = edge.path.clone();
                 self.cut.push(Abandoned { child, what });
             }
-            edge.end().await;
+            // Whoever reads hears how it ended, and that they may come again.
+            let last_words = async {
+                edge.end().await;
+                edge.send_away().await;
+            };
+            let _ = timeout(RESERVE.min(within / 2) / 2, last_words).await;
         }
     }
 
