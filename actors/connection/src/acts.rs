@@ -9,6 +9,7 @@ use tokio::time::Duration;
 use typing::{Left, Stopped, Typed, Watch};
 
 use crate::actor::Connection;
+use crate::deps::Deps;
 use crate::pumps;
 use crate::translate;
 use crate::wire::{ClientFrame, ServerFrame};
@@ -77,6 +78,7 @@ fn join(connection: &mut Connection, conversation: ConversationId, after: Option
         let wish = Watch {
             conversation: of.clone(),
         };
+        go_on(&deps, &of).await;
         match deps.typing.ask(wish, TYPING).await {
             Ok(typists) => pumps::look(seat, deps, after, typists, me).await,
             Err(error) => {
@@ -86,6 +88,19 @@ fn join(connection: &mut Connection, conversation: ConversationId, after: Option
         }
     });
     connection.joined.insert(conversation, looking);
+}
+
+/// An answer that a dead process left is gone on with, for whoever looks.
+async fn go_on(deps: &Deps, conversation: &ConversationId) {
+    let begun = match (deps.settings)(None, None) {
+        Ok(settings) => deps.rooms.go_on(conversation, settings).await,
+        Err(error) => Err(error.to_string()),
+    };
+    match begun {
+        Ok(None) => {}
+        Ok(Some(turn)) => tracing::info!(%turn, "an answer that a former process left goes on"),
+        Err(reason) => tracing::warn!(%conversation, reason, "what was left is not gone on with"),
+    }
 }
 
 fn messages(connection: &mut Connection, conversation: ConversationId, before: u64) {

@@ -154,6 +154,8 @@ pub struct TurnRecord {
     pub conversation: ConversationId,
     /// What was said.
     pub user: Message,
+    /// By whom, where [`NameAsker`] wrote it down.
+    pub asker: Option<Asker>,
     /// Where it stands.
     pub state: TurnState,
     /// When it began.

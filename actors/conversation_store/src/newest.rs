@@ -18,7 +18,7 @@ const SQL: &str = "SELECT m.id AS id, m.number AS number, m.role AS role, m.cont
     WHERE m.conversation = ?1 AND m.number > ?2 AND m.number < ?3
     ORDER BY m.number DESC LIMIT ?4";
 
-fn asker(row: &Row<'_>) -> rusqlite::Result<Option<Asker>> {
+pub(crate) fn asker(row: &Row<'_>) -> rusqlite::Result<Option<Asker>> {
     let user: Option<String> = row.get("asker")?;
     let nonce: Option<String> = row.get("nonce")?;
     Ok(user.map(|user| Asker {

@@ -14,6 +14,7 @@ use crate::messages::{
     Appended, BeginTurn, EndTurn, OPEN_TURNS, OpenTurns, ReadTurn, RecordStep, ResumeTurn, Step,
     StepRecord, TurnRecord, TurnState,
 };
+use crate::newest::asker;
 use crate::wire;
 use crate::work::Work;
 
@@ -349,7 +350,7 @@ impl Work for OpenTurns {
 fn record(at: &Connection, turn: i64) -> rusqlite::Result<TurnRecord> {
     let steps = steps(at, turn)?;
     at.prepare_cached(
-        "SELECT t.request, c.name, t.user, t.state, t.begun_ms, t.ended_ms
+        "SELECT t.request, c.name, t.user, t.state, t.begun_ms, t.ended_ms, t.asker AS asker, t.nonce AS nonce
          FROM turns t JOIN conversations c ON c.id = t.conversation WHERE t.id = ?1",
     )?
     .query_row([turn], |row| {
@@ -359,6 +360,7 @@ fn record(at: &Connection, turn: i64) -> rusqlite::Result<TurnRecord> {
             turn: RequestId::new(request),
             conversation: ConversationId::new(name),
             user: wire::message_in(&user)?,
+            asker: asker(row)?,
             state: state_in(&state),
             begun_ms: row.get(4)?,
             ended_ms: row.get(5)?,

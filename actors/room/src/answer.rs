@@ -32,8 +32,16 @@ pub(crate) struct Errand {
     pub(crate) record: Option<Arc<dyn Record>>,
     /// Who asked, and their client's name for it.
     pub(crate) asker: (UserId, String),
-    pub(crate) text: String,
+    pub(crate) begin: Begin,
     pub(crate) settings: TurnSettings,
+}
+
+/// How an answer begins.
+pub(crate) enum Begin {
+    /// This is asked.
+    Ask(String),
+    /// A dead process had begun it.
+    GoOn,
 }
 
 /// Asks, carries everything into the room until the answer has ended, and then tells what was written down of it. A graceful
@@ -45,16 +53,23 @@ pub(crate) async fn carry(errand: Errand, context: TaskContext) -> Result<(), Ta
         typing,
         record,
         asker,
-        text,
+        begin,
         settings,
     } = errand;
     context.ready();
-    let asked = agents
-        .ask_as(carried.turn.clone(), &carried.conversation, text, settings)
-        .await;
+    let (turn, conversation) = (carried.turn.clone(), &carried.conversation);
+    let asked = match begin {
+        Begin::Ask(text) => {
+            let asked = agents.ask_as(turn, conversation, text, settings).await;
+            asked.map(Some)
+        }
+        // The oldest that was left: the one that was found.
+        Begin::GoOn => agents.continue_turn(conversation, settings).await,
+    };
     let record = record.as_deref();
     match asked {
-        Ok(answer) => {
+        Ok(None) => carried.refused("it was gone on with elsewhere; look again".to_owned()),
+        Ok(Some(answer)) => {
             let (begun, begins) = oneshot::channel();
             let showing = carried.show(answer, &typing, begun);
             let naming = carried.name(begins, record, &asker);

@@ -10,9 +10,9 @@ use supervision::{ChildSpec, Handle, Shutdown, StartChildError, SupervisorHandle
 use tokio::sync::watch;
 use typing::Typing;
 
-use crate::answer::{Errand, carry};
+use crate::answer::{Begin, Errand, carry};
 use crate::board::{Board, Carried, Seat};
-use crate::record::Record;
+use crate::record::{LeftTurn, Record};
 use crate::room::{Asked, Ending, Member, Question, Room, RoomError};
 
 /// The supervisor of the answers, by its name in the tree.
@@ -134,15 +134,70 @@ impl Rooms {
         } = say;
         let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
         let turn = RequestId::new(format!("{conversation}/turn-{}-r{number}", self.epoch));
-        let whose = (by.clone(), nonce.clone());
         let question = Question {
-            turn: turn.clone(),
+            turn,
             by,
             text: text.clone(),
             nonce,
             model: settings.model.clone(),
             at_ms: (self.clock)(),
         };
+        self.answer(conversation, number, question, Begin::Ask(text), settings)
+            .await
+    }
+
+    /// Goes on with the answer that a dead process left in this conversation, if nothing was said since: whoever looks sees
+    /// it. The turn, if there is one.
+    ///
+    /// # Errors
+    /// In words; then it stands as it was left.
+    pub async fn go_on(
+        &self,
+        conversation: &ConversationId,
+        settings: TurnSettings,
+    ) -> Result<Option<RequestId>, String> {
+        let Some(record) = &self.record else {
+            return Ok(None);
+        };
+        if self.draining.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        let Some(left) = record.left(conversation.clone()).await? else {
+            return Ok(None);
+        };
+        let LeftTurn {
+            turn,
+            by,
+            nonce,
+            text,
+            at_ms,
+        } = left;
+        let question = Question {
+            turn,
+            by,
+            text,
+            nonce,
+            model: settings.model.clone(),
+            at_ms,
+        };
+        let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let begun = self
+            .answer(conversation, number, question, Begin::GoOn, settings)
+            .await;
+        begun.map(Some).map_err(|error| error.to_string())
+    }
+
+    /// Has it answered, unless it is known; the turn that answers it.
+    async fn answer(
+        &self,
+        conversation: &ConversationId,
+        number: u64,
+        question: Question,
+        begin: Begin,
+        settings: TurnSettings,
+    ) -> Result<RequestId, SayError> {
+        let turn = question.turn.clone();
+        let asker = (question.by.clone(), question.nonce.clone());
         let asked = self
             .board
             .turn(conversation, |room| match room.ask(question) {
@@ -163,8 +218,8 @@ impl Rooms {
             agents: self.agents.clone(),
             typing: self.typing.clone(),
             record: self.record.clone(),
-            asker: whose,
-            text,
+            asker,
+            begin,
             settings,
         };
         match self.start(number, errand).await {

@@ -12,12 +12,13 @@ use std::time::Duration;
 use connection::wire::room::ConversationLine;
 use connection::{History, Part};
 use conversation_store::messages::{
-    Asker, Attributed, ListConversations, NameAsker, Newest, Overview, PAGE_BYTES, ReadNewest,
+    Asker, Attributed, ListConversations, NameAsker, Newest, OpenTurns, Overview, PAGE_BYTES,
+    ReadNewest, TurnState,
 };
 use conversation_store::{ConversationStore, StoreError, client};
 use domain::{ConversationId, RequestId, Role};
 use futures_util::future::BoxFuture;
-use room::record::AskedTurn;
+use room::record::{AskedTurn, LeftTurn};
 use room::{Entry, Kept, Record, Speaker};
 use supervision::Handle;
 use tokio::sync::Mutex;
@@ -143,6 +144,41 @@ impl Said {
         })
     }
 
+    /// What a dead process left, if it is the last thing that was said.
+    async fn left(self, conversation: ConversationId) -> Result<Option<LeftTurn>, String> {
+        let wish = OpenTurns {
+            conversation: conversation.clone(),
+        };
+        let open = client::ask(&self.0.store, wish).await;
+        let open = open.map_err(|error| words(&error))?;
+        let Some(left) = open
+            .first()
+            .filter(|turn| turn.state == TurnState::Interrupted)
+        else {
+            return Ok(None);
+        };
+        let wish = ReadNewest {
+            conversation,
+            after: 0,
+            before: None,
+            limit: 1,
+            bytes: 1,
+        };
+        let last = self.newest(wish).await?;
+        let last = last.messages.last();
+        let since = last.is_some_and(|one| one.stored.said_ms > left.begun_ms);
+        let Some(asker) = left.asker.as_ref().filter(|_| !since && open.len() == 1) else {
+            return Ok(None);
+        };
+        Ok(Some(LeftTurn {
+            turn: left.turn.clone(),
+            by: asker.user.clone(),
+            nonce: asker.nonce.clone(),
+            text: left.user.content.clone(),
+            at_ms: left.begun_ms,
+        }))
+    }
+
     /// The messages of a turn, oldest first, and the number of the one before them. They are among the newest: only what was
     /// said since stands behind them.
     async fn of_turn(
@@ -224,6 +260,13 @@ impl Record for Said {
         turn: RequestId,
     ) -> BoxFuture<'static, Result<Kept, String>> {
         Box::pin(within(self.clone().turn(conversation, turn)))
+    }
+
+    fn left(
+        &self,
+        conversation: ConversationId,
+    ) -> BoxFuture<'static, Result<Option<LeftTurn>, String>> {
+        Box::pin(within(self.clone().left(conversation)))
     }
 }
 

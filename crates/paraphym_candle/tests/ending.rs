@@ -81,7 +81,11 @@ async fn an_answer_that_does_not_finish_in_time_is_listed_by_its_request() {
         ["root/gateway: POST /v1/chat/completions mine"]
     );
     // Others may have ended before this was read; the lane is held by the step.
-    assert!(actors.under_way.contains(&"root/lane_supervisor".to_owned()));
+    assert!(
+        actors
+            .under_way
+            .contains(&"root/lane_supervisor".to_owned())
+    );
     let last = host.ending().borrow().clone().unwrap();
     assert_eq!((last.phase, last.under_way.len()), (Phase::Runtime, 0));
     let mut said = String::new();

@@ -576,3 +576,79 @@ async fn two_see_the_same_then_the_same_numbers_and_after_a_restart_nothing_is_m
     drop((ann, bob, carl));
     process.end().await;
 }
+
+/// A process takes a question, and dies before it is answered; what was said since then, if anything.
+async fn dies_with_a_question(file: &Path, since: &[&str]) {
+    let archive = opened(Some(file)).await;
+    let (spec, store) = conversation_store::child(archive, None, Arc::new(CoarseClock::default()));
+    let scene = Scene::start(SupervisorSpec::new("root").child(spec)).await;
+    let left = BeginTurn {
+        conversation: ConversationId::new("c"),
+        turn: RequestId::new("c/turn-500-r1"),
+        user: Message::user("why?"),
+        now_ms: 5,
+    };
+    client::ask(&store, left).await.unwrap();
+    let said = Said::new(store.clone());
+    said.begun(asked("c/turn-500-r1")).await.unwrap();
+    for later in since {
+        turn(&store, "c", later, vec![Message::assistant("Yes.")]).await;
+    }
+    end(scene.unwrap()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_a_dead_process_left_is_answered_once_for_who_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("server.db");
+    dies_with_a_question(&file, &[]).await;
+
+    let process = Process::start(&file, 2_000).await;
+    let gate = process.control.gate_step(1);
+    let (mut ann, room) = process.viewer("ann", None).await;
+    let shown = &room["turns"][0];
+    assert_eq!(
+        (&shown["asked_by"], &shown["asked"]),
+        (&json!("ann"), &json!("why?"))
+    );
+    assert_eq!(
+        (&shown["at_ms"], &room["messages"]),
+        (&json!(5), &json!([]))
+    );
+    // Who comes later sees the same, and who says it again because nothing was heard hears that it is known.
+    let (mut bob, room) = process.viewer("bob", None).await;
+    assert_eq!(room["turns"].as_array().unwrap().len(), 1);
+    ann.say(json!({"op": "say", "conversation": "c", "text": "why?", "nonce": "n"}))
+        .await;
+    assert_eq!(ann.expect("said").await["turn"], "c/turn-500-r1");
+    gate.release();
+    let (mut of_ann, mut of_bob) = (Seen::default(), Seen::default());
+    let (how, _) = tokio::join!(ann.look(&mut of_ann), bob.look(&mut of_bob));
+    assert_eq!(how["how"], "finished");
+    let all = [(1, "why?".to_owned()), (2, ANSWER.to_owned())];
+    assert_eq!((&of_ann.kept[..], &of_bob.kept[..]), (&all[..], &all[..]));
+    assert_eq!(process.control.counts().opened, 1);
+    drop((ann, bob));
+    process.end().await;
+
+    // It is over: another process finds nothing to go on with.
+    let process = Process::start(&file, 3_000).await;
+    let (ann, room) = process.viewer("ann", None).await;
+    assert_eq!((&room["turns"], &room["last"]), (&json!([]), &json!(2)));
+    assert_eq!(process.control.counts().opened, 0);
+    drop(ann);
+    process.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_behind_which_more_was_said_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("server.db");
+    dies_with_a_question(&file, &["c/turn-600-r1"]).await;
+    let process = Process::start(&file, 2_000).await;
+    let (ann, room) = process.viewer("ann", None).await;
+    assert_eq!((&room["turns"], &room["last"]), (&json!([]), &json!(2)));
+    assert_eq!(process.control.counts().opened, 0);
+    drop(ann);
+    process.end().await;
+}
