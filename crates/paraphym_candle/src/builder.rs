@@ -265,11 +265,14 @@ impl Builder {
         let max_models = config.models.max_models;
         let mut tree = Tree::new(config, parts);
         let log = self.log.as_ref().map(|(control, _)| control.clone());
-        let (applier, serving) = applied(&tree, &settings, servers, fixed, self.log);
+        // Who is told of settings stands before whoever tells them.
+        let live = Live::where_served(self.bind, &mut tree, &settings, &model)?;
+        let told = (&tree, live.as_ref());
+        let (applier, serving) = applied(told, &settings, servers, fixed, self.log);
         let upkeep = upkeep::child(runtime.clone(), metrics.clone());
         tree.spec = tree.spec.child(applier).child(upkeep);
         let edges = Edges {
-            live: Live::where_served(self.bind, &mut tree, &settings, &model)?,
+            live,
             bind: self.bind,
             max_models,
             model: &model,
@@ -350,7 +353,7 @@ fn parts(
 /// The child that tells changed settings, and the hold on the server for requests that it tells; `fixed` says whether the app
 /// chose the memory limit, and the bounds of models.
 fn applied(
-    tree: &Tree,
+    (tree, live): (&Tree, Option<&Live>),
     settings: &chat_config::Store,
     servers: Servers,
     fixed: (bool, bool),
@@ -364,6 +367,7 @@ fn applied(
         governor: tree.governor.clone(),
         models: tree.models.clone(),
         serving: serving.clone(),
+        typing: live.map(|live| live.typing.clone()),
         servers: (servers, tree.servers.clone()),
         limit_is_fixed,
         models_are_fixed,
