@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use typing::{Lend, Typing, TypingError, TypingLease};
 
 use crate::board::Carried;
+use crate::client::Held;
 use crate::record::{AskedTurn, Record};
 use crate::room::Kept;
 
@@ -34,6 +35,8 @@ pub(crate) struct Errand {
     pub(crate) asker: (UserId, String),
     pub(crate) text: String,
     pub(crate) settings: TurnSettings,
+    /// Given back when the answer has ended, before anybody hears of it: whoever asks then has room.
+    pub(crate) held: Option<Held>,
 }
 
 /// Asks, carries everything into the room until the answer has ended, and then tells what was written down of it. A graceful
@@ -47,6 +50,7 @@ pub(crate) async fn carry(errand: Errand, context: TaskContext) -> Result<(), Ta
         asker,
         text,
         settings,
+        held,
     } = errand;
     context.ready();
     let asked = agents
@@ -56,11 +60,14 @@ pub(crate) async fn carry(errand: Errand, context: TaskContext) -> Result<(), Ta
     match asked {
         Ok(answer) => {
             let (begun, begins) = oneshot::channel();
-            let showing = carried.show(answer, &typing, begun);
+            let showing = carried.show(answer, &typing, begun, held);
             let naming = carried.name(begins, record, &asker);
             tokio::join!(showing, naming);
         }
-        Err(error) => carried.refused(error.to_string()),
+        Err(error) => {
+            drop(held);
+            carried.refused(error.to_string());
+        }
     }
     let (_, nonce) = asker;
     carried.written(record, nonce).await;
@@ -87,6 +94,7 @@ impl Carried {
         mut answer: TurnStream,
         typing: &Handle<Typing>,
         begun: oneshot::Sender<()>,
+        mut held: Option<Held>,
     ) {
         let mut begun = Some(begun);
         let mut shown: Option<TypingLease> = None;
@@ -114,6 +122,9 @@ impl Carried {
                     if matches!(event, TurnEvent::Text(_)) && !writes {
                         writes = true;
                         lending = OptionFuture::from(Some(lend(typing, &self.conversation)));
+                    }
+                    if matches!(event, TurnEvent::Finished { .. } | TurnEvent::Failed(_)) {
+                        drop(held.take());
                     }
                     if !self.hear(event) {
                         return;
