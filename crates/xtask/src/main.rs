@@ -9,6 +9,7 @@
 )]
 
 mod official_client;
+mod page_tests;
 mod promtool;
 mod stages;
 mod test_model;

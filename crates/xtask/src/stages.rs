@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use cargo_metadata::Metadata;
 
 use crate::official_client;
+use crate::page_tests;
 use crate::promtool;
 use crate::test_model::{self, TestModels};
 use crate::tidy;
@@ -76,6 +77,7 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
     let mut run = Run::default();
     run.stage("format", || cargo(&["fmt", "--all", "--check"], None))?;
     run.stage("tidy", || tidy::tidy(workspace))?;
+    run.stage("the page's own tests", || page_tests::test(workspace))?;
     run.stage("lints", || {
         cargo(
             &[
