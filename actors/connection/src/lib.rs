@@ -36,6 +36,7 @@ pub use actor::{Connection, Seed, Who};
 pub use client::{Admission, Admitted, Connections, Refused, children};
 pub use deps::{Deps, History, TreeFeed};
 pub use messages::{Close, ConnectionStatus, Status};
+pub use meters::closed;
 pub use pass::{Free, Pass, TooMuch};
 pub use register::{NoPlace, Seats};
 pub use room::Held;
