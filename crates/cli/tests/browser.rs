@@ -184,6 +184,54 @@ fn a_real_browser_comes_back_to_a_server_that_was_restarted_and_the_real_model_g
     server.end();
 }
 
+#[test]
+fn a_real_browser_recovers_from_a_server_that_was_killed_while_the_real_model_answered() {
+    let server = server("120");
+    let page = Page::open(&server.address, "murdered", "Ann");
+    page.say(GRAVITY);
+    let before = page.complete(2);
+    page.say(STORY);
+    page.streams(40);
+
+    let Server {
+        home,
+        mut child,
+        address,
+        ..
+    } = server;
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().code(), None, "it had no last word");
+    page.until("document.querySelector('#status-words').textContent.startsWith('Reconnecting')");
+    let command = home.paraphym(&["serve", "--bind", &address]);
+    let server = Server::spawn(home, command);
+    page.until("/^Connected again/.test(document.querySelector('#status-words').textContent)");
+
+    // What the store holds, once, and behind it what was seen of the answer that broke off, which says so.
+    let log = page.complete(4);
+    assert_eq!(kept(&log[..2]), kept(&before));
+    let [asked, broken] = &log[2..] else {
+        unreachable!("there are four");
+    };
+    assert_eq!((asked.agent, asked.text.as_str()), (false, STORY));
+    assert_eq!(broken.text, *page.grown().last().unwrap());
+    assert!(broken.agent && broken.text.len() >= 40, "{broken:?}");
+    let says = "nothing of it was written down";
+    assert!(broken.foot.contains(says), "{broken:?}");
+    let late = Page::open(&server.address, "murdered", "Ben");
+    assert_eq!(kept(&late.complete(2)), kept(&before));
+
+    page.say(GRAVITY);
+    let all = page.complete(6);
+    assert_eq!(all[..4], log[..]);
+    assert_eq!(all[4].text, GRAVITY);
+    assert!(all[5].agent && !all[5].text.is_empty(), "{all:?}");
+    let stored: Vec<_> = [&all[..2], &all[4..]].concat();
+    assert_eq!(kept(&late.complete(4)), kept(&stored));
+    late.assert_clean();
+    page.assert_clean_but(|line| line.contains("WebSocket connection to"));
+    server.end();
+}
+
 /// The actors of those who are connected, as `ctl` names them.
 fn connections(server: &Server) -> Vec<String> {
     let mut found = Vec::new();
