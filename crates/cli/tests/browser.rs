@@ -20,6 +20,8 @@ use page::{Page, kept};
 use rustix::process::Signal;
 
 const GRAVITY: &str = "What is gravity?";
+/// What is served where nothing else is said.
+const MODEL: &str = "smollm2-135m-instruct";
 const STORY: &str =
     "Write a very long story about a dragon, a princess and a castle, in twenty chapters.";
 
@@ -229,6 +231,57 @@ fn a_real_browser_recovers_from_a_server_that_was_killed_while_the_real_model_an
     assert_eq!(kept(&late.complete(4)), kept(&stored));
     late.assert_clean();
     page.assert_clean_but(|line| line.contains("WebSocket connection to"));
+    server.end();
+}
+
+#[test]
+fn a_real_browser_chooses_the_real_model_and_how_freely_it_answers() {
+    const WORDS: &str = "document.querySelector('#tuning-words').textContent";
+    let server = server("30");
+    let page = Page::open(&server.address, "one", "Ann");
+    page.until(&format!(
+        "[...document.querySelectorAll('#models option')].some((one) => one.value === '{MODEL}')"
+    ));
+    page.driver.click("#tuning-words");
+    page.driver.keys("#model", MODEL);
+    page.driver.keys("#temperature", "5");
+    let odd = "document.querySelector('#temperature').getAttribute('aria-invalid') === 'true'";
+    page.until(&format!(
+        "{odd} && {WORDS} === '{MODEL} · default temperature'"
+    ));
+    page.driver.keys("#temperature", "\u{E003}0"); // Backspace.
+    page.until(&format!("{WORDS} === '{MODEL} · temperature 0'"));
+
+    // Without chance the same is answered to the same, also by who comes anew: the choice is kept.
+    page.say(GRAVITY);
+    page.until(&format!(
+        "document.querySelector('#live .model')?.textContent === '{MODEL}'"
+    ));
+    let first = page.complete(2);
+    page.driver.post("refresh", &serde_json::json!({}));
+    page.until(&format!("{WORDS} === '{MODEL} · temperature 0'"));
+    page.driver.value("location.hash = '#c=two'");
+    page.until(
+        "!document.querySelector('#log article') && !document.querySelector('#empty').hidden",
+    );
+    page.say(GRAVITY);
+    assert_eq!(kept(&page.complete(2)), kept(&first));
+
+    // A model that is not there is named, and the choice is taken back with one press.
+    page.driver.click("#tuning-words");
+    page.driver.keys("#model", "-of-another-kind");
+    page.say(GRAVITY);
+    let log = page.complete(4);
+    let wrong = format!("{MODEL}-of-another-kind");
+    assert!(log[3].foot.contains(&wrong), "{log:?}");
+    page.driver.click("#tuning-reset");
+    page.until(&format!(
+        "{WORDS} === 'Default model · default temperature'"
+    ));
+    page.say(GRAVITY);
+    let log = page.complete(6);
+    assert!(log[5].agent && !log[5].text.is_empty(), "{log:?}");
+    page.assert_clean();
     server.end();
 }
 
