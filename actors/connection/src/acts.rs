@@ -137,7 +137,7 @@ fn say(connection: &mut Connection, frame: ClientFrame) {
     let held = match asks(connection) {
         Ok(held) => held,
         Err(refused) => {
-            let frame = crate::within(refused, &conversation);
+            let frame = crate::within(too_much(refused), &conversation);
             return connection.tell(with_nonce(frame, nonce));
         }
     };
@@ -167,22 +167,24 @@ fn say(connection: &mut Connection, frame: ClientFrame) {
 }
 
 /// One more answer, if its client may ask for one. What was said before, and is said again, was counted then.
-fn asks(connection: &Connection) -> Result<Option<Held>, ServerFrame> {
-    let Some(pass) = connection.place.pass() else {
-        return Ok(None);
-    };
-    pass.ask(Instant::now()).map_err(|refused| {
-        let TooMuch {
-            code,
-            message,
-            retry_after,
-        } = refused;
-        let mut frame = crate::refused(code, "say", message);
-        if let ServerFrame::Error { retry_after_ms, .. } = &mut frame {
-            *retry_after_ms = Some(crate::ms(retry_after).max(1));
-        }
-        frame
-    })
+fn asks(connection: &Connection) -> Result<Option<Held>, TooMuch> {
+    match connection.place.pass() {
+        Some(pass) => pass.ask(Instant::now()),
+        None => Ok(None),
+    }
+}
+
+fn too_much(refused: TooMuch) -> ServerFrame {
+    let TooMuch {
+        code,
+        message,
+        retry_after,
+    } = refused;
+    let mut frame = crate::refused(code, "say", message);
+    if let ServerFrame::Error { retry_after_ms, .. } = &mut frame {
+        *retry_after_ms = Some(crate::ms(retry_after).max(1));
+    }
+    frame
 }
 
 fn said(conversation: &ConversationId, nonce: String, turn: &RequestId) -> ServerFrame {

@@ -266,6 +266,10 @@ fn a_real_browser_chooses_the_real_model_and_how_freely_it_answers() {
     );
     page.say(GRAVITY);
     assert_eq!(kept(&page.complete(2)), kept(&first));
+    // Said freely it would be another one: the seed is the same each time.
+    let other = Page::open(&server.address, "three", "Ben");
+    other.say(GRAVITY);
+    assert_ne!(kept(&other.complete(2)), kept(&first));
 
     // A model that is not there is named, and the choice is taken back with one press.
     page.driver.click("#tuning-words");

@@ -341,7 +341,7 @@ mod tests {
             typing.tell(typed.clone()).await.unwrap();
             let expiry = Duration::from_secs(seconds);
             for (wait, types) in [
-                (expiry - Duration::from_millis(50), 1),
+                (expiry.saturating_sub(Duration::from_millis(50)), 1),
                 (Duration::from_millis(60), 0),
             ] {
                 tokio::time::sleep(wait).await;

@@ -50,7 +50,7 @@ impl Tokens {
     /// Until there are others than this hold has heard of; for ever, if there never will be.
     pub(crate) async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
