@@ -169,7 +169,10 @@ impl Connection {
                 Effect::Act(frame) => acts::act(self, frame),
                 Effect::Close(code) => self.say_last(code),
                 Effect::Gone(over) => {
-                    tracing::debug!(who = ?self.who, ?over, "a session is over");
+                    let Who {
+                        connection, user, ..
+                    } = &self.who;
+                    tracing::debug!(%connection, %user, ?over, "a session is over");
                     meters::over(over);
                     self.end();
                 }
@@ -214,7 +217,7 @@ impl Connection {
             return;
         };
         meters::closed(code);
-        let word = || self.session.last_word();
+        let word = self.session.last_word();
         attached.outlet.close(word, code, &mut self.tasks);
         self.detach();
     }
@@ -247,6 +250,7 @@ impl Message<Incoming> for Connection {
         let now = Instant::now();
         let effects = match what {
             Some(crate::transport::Incoming::Text(text)) => self.session.heard(decode(&text), now),
+            Some(crate::transport::Incoming::Ping) => self.session.pinged(now),
             Some(crate::transport::Incoming::Binary) => self.session.close(CloseCode::Unsupported),
             Some(crate::transport::Incoming::NotUtf8) => self.session.close(CloseCode::NotUtf8),
             Some(crate::transport::Incoming::TooLarge) => self.session.close(CloseCode::TooLarge),
@@ -311,8 +315,7 @@ impl Message<TakeOver> for Connection {
         match self.session.resume(seq, Instant::now()) {
             Ok(effects) => {
                 if let Some(old) = &self.attached {
-                    let word = || None;
-                    old.outlet.close(word, CloseCode::Replaced, &mut self.tasks);
+                    old.outlet.close(None, CloseCode::Replaced, &mut self.tasks);
                 }
                 self.detach();
                 self.attach(transport);

@@ -126,11 +126,20 @@ impl Connections {
                 Ok(Some(Incoming::NotUtf8)) => Step::Close(None, CloseCode::NotUtf8),
                 Ok(Some(Incoming::TooLarge)) => Step::Close(None, CloseCode::TooLarge),
                 Ok(Some(Incoming::Text(text))) => handshake.heard(decode(&text)),
+                Ok(Some(Incoming::Ping)) => match handshake.pinged() {
+                    Some(code) => Step::Close(None, code),
+                    None => continue,
+                },
             };
             match step {
                 Step::Wish(wish) => match self.admit(transport, wish, admission).await {
                     // It may try again over the same transport, and has the same deadline for it.
-                    Some(back) => transport = back,
+                    Some(back) => {
+                        transport = back;
+                        if let Some(code) = handshake.in_vain() {
+                            return close(transport, None, code).await;
+                        }
+                    }
                     None => return,
                 },
                 Step::Say(frame) => {

@@ -11,8 +11,10 @@ use crate::wire::{ClientFrame, CloseCode, FrameError, PROTOCOL, ServerFrame};
 
 /// How long a client may take to say who it is, as in centrifugo.
 pub const IDENTIFY: Duration = Duration::from_secs(10);
-/// Wrong frames that are answered before the connection is closed.
+/// Wrong frames, and sessions that are not there, that are answered before the connection is closed.
 const WRONG: u32 = 3;
+/// Questions whether anybody is there before the connection is closed: two a second.
+const PINGS: u32 = 20;
 
 /// Who a connection wants to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +55,7 @@ pub enum Step {
 pub struct Handshake {
     deadline: Instant,
     wrong: u32,
+    pings: u32,
 }
 
 impl Handshake {
@@ -61,6 +64,7 @@ impl Handshake {
         Self {
             deadline: now + IDENTIFY,
             wrong: 0,
+            pings: 0,
         }
     }
 
@@ -106,6 +110,20 @@ impl Handshake {
             return Step::Close(Some(error), CloseCode::Malformed);
         }
         Step::Say(error)
+    }
+}
+
+impl Handshake {
+    /// The session it wanted was not there, and it was told so; whether it has tried often enough.
+    pub fn in_vain(&mut self) -> Option<CloseCode> {
+        self.wrong += 1;
+        (self.wrong > WRONG).then_some(CloseCode::NotIdentified)
+    }
+
+    /// It asked its transport whether anybody is there; whether it has often enough.
+    pub fn pinged(&mut self) -> Option<CloseCode> {
+        self.pings += 1;
+        (self.pings > PINGS).then_some(CloseCode::RateLimited)
     }
 }
 
@@ -168,6 +186,19 @@ mod tests {
         }
         let over = step(&mut handshake, "garbage");
         assert!(matches!(over, Step::Close(Some(_), CloseCode::Malformed)));
+        assert_eq!(handshake.in_vain(), Some(CloseCode::NotIdentified));
         assert_eq!(handshake.deadline(), start + Duration::from_secs(10));
+    }
+
+    #[test]
+    fn who_wants_sessions_that_are_not_there_or_pings_without_end_is_closed() {
+        let mut handshake = Handshake::new(Instant::now());
+        let tries: Vec<_> = (0..4).map(|_| handshake.in_vain()).collect();
+        assert_eq!(tries, [None, None, None, Some(CloseCode::NotIdentified)]);
+        let pings = (0..PINGS).filter_map(|_| handshake.pinged()).count();
+        assert_eq!(
+            (pings, handshake.pinged()),
+            (0, Some(CloseCode::RateLimited))
+        );
     }
 }

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::wire::ServerFrame;
-use crate::wire::room::{ConversationLine, RoomMessage};
+use crate::wire::room::{ConversationLine, Member, RoomMessage};
 
 #[cfg(test)]
 #[path = "outbox_tests.rs"]
@@ -20,6 +20,9 @@ mod tests;
 pub const WAITING_BYTES: usize = 1 << 20;
 /// What a frame costs beside its texts, in bytes: its op, the names of its fields, its place here.
 const FRAME_BYTES: usize = 96;
+
+/// Empty places beyond half of all before they are closed up.
+const EMPTY: usize = 16;
 
 /// The client reads too slowly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,8 +49,9 @@ enum Place {
 pub struct Outbox {
     limit: usize,
     control: VecDeque<ServerFrame>,
-    /// A place whose frame was replaced is empty.
+    /// A place whose frame was replaced is empty. There are not more of them than of the others, and a few.
     waiting: VecDeque<Option<ServerFrame>>,
+    empty: usize,
     /// How many were taken from the front since the beginning: places count from there.
     taken: u64,
     places: BTreeMap<Place, u64>,
@@ -62,6 +66,7 @@ impl Outbox {
             limit,
             control: VecDeque::new(),
             waiting: VecDeque::new(),
+            empty: 0,
             taken: 0,
             places: BTreeMap::new(),
             bytes: 0,
@@ -145,7 +150,9 @@ impl Outbox {
                 let before = old.take();
                 self.bytes = self.bytes.saturating_sub(before.as_ref().map_or(0, weight));
                 self.joined += u64::from(before.is_some());
+                self.empty += usize::from(before.is_some());
                 self.append(place, frame);
+                self.close_up();
             }
             (None, frame) => self.append(place, frame),
         }
@@ -158,6 +165,34 @@ impl Outbox {
         self.waiting.push_back(Some(frame));
     }
 
+    /// Who reads nothing while the latest is replaced again and again would have a row of empty places.
+    fn close_up(&mut self) {
+        if self.empty <= self.waiting.len() / 2 + EMPTY {
+            return;
+        }
+        let before = self.taken;
+        let mut full = 0;
+        let moved: Vec<u64> = self
+            .waiting
+            .iter()
+            .map(|slot| {
+                let at = full;
+                full += u64::from(slot.is_some());
+                before + at
+            })
+            .collect();
+        for at in self.places.values_mut() {
+            let index = at
+                .checked_sub(before)
+                .and_then(|at| usize::try_from(at).ok());
+            if let Some(now) = index.and_then(|index| moved.get(index)) {
+                *at = *now;
+            }
+        }
+        self.waiting.retain(Option::is_some);
+        self.empty = 0;
+    }
+
     fn slot(&mut self, at: u64) -> Option<&mut Option<ServerFrame>> {
         let index = usize::try_from(at.checked_sub(self.taken)?).ok()?;
         self.waiting.get_mut(index)
@@ -167,6 +202,7 @@ impl Outbox {
         loop {
             let slot = self.waiting.pop_front()?;
             self.taken += 1;
+            self.empty -= usize::from(slot.is_none());
             if let Some(frame) = slot {
                 let own = self.taken - 1;
                 if let Some(place) = place(&frame)
@@ -246,16 +282,18 @@ fn weight(frame: &ServerFrame) -> usize {
             let typing: usize = typing.iter().map(String::len).sum();
             let live = turns
                 .iter()
-                .map(|turn| turn.text.len() + turn.asked.len() + FRAME_BYTES);
+                .map(|turn| turn.text.len() + turn.asked.len() + turn.asked_by.len() + FRAME_BYTES);
             let live: usize = live.sum();
-            said + typing + live + members.len() * FRAME_BYTES
+            said + typing + live + members.iter().map(member).sum::<usize>()
         }
         ServerFrame::Messages { messages, .. } | ServerFrame::Kept { messages, .. } => {
             messages.iter().map(message).sum()
         }
         ServerFrame::Turn { turn, .. } => turn.text.len() + turn.asked.len(),
         ServerFrame::Typing { users, .. } => users.iter().map(String::len).sum(),
-        ServerFrame::Presence { joins, leaves, .. } => (joins.len() + leaves.len()) * FRAME_BYTES,
+        ServerFrame::Presence { joins, leaves, .. } => {
+            joins.iter().map(member).sum::<usize>() + leaves.len() * FRAME_BYTES
+        }
         ServerFrame::Conversations { conversations } => {
             let lines = conversations.iter();
             let line = |line: &ConversationLine| line.title.len() + line.conversation.len();
@@ -271,5 +309,11 @@ fn weight(frame: &ServerFrame) -> usize {
 /// What a message weighs, in bytes, about.
 pub(crate) fn message(message: &RoomMessage) -> usize {
     let html = message.html.as_ref().map_or(0, String::len);
-    message.text.len() + html + FRAME_BYTES
+    let names = [&message.user, &message.turn, &message.nonce];
+    let names: usize = names.into_iter().flatten().map(String::len).sum();
+    message.text.len() + html + names + FRAME_BYTES
+}
+
+fn member(member: &Member) -> usize {
+    member.user.len() + member.connection.len() + FRAME_BYTES
 }

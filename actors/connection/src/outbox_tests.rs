@@ -259,3 +259,32 @@ proptest! {
         prop_assert_eq!(heard.count() as u64, acks);
     }
 }
+
+#[test]
+fn who_reads_nothing_while_the_latest_is_replaced_holds_the_latest_and_little_more() {
+    let mut outbox = Outbox::new(1 << 20);
+    outbox.push(began("t")).unwrap();
+    for number in 0..10_000u64 {
+        let user = number.to_string();
+        outbox.push(typing(&[&user])).unwrap();
+        outbox
+            .push(activity("t", Activity::Queued { position: number }))
+            .unwrap();
+        let places = outbox.waiting.len();
+        assert!(places <= 2 * (5 + EMPTY), "{places} places for four frames");
+        if number == 5_000 {
+            outbox.push(delta("t", 0, "text")).unwrap();
+        }
+    }
+    outbox.push(delta("t", 4, " and more")).unwrap();
+    assert_eq!(outbox.joined(), 2 * 9_999 + 1);
+    let last = Activity::Queued { position: 9_999 };
+    let all = [
+        began("t"),
+        delta("t", 0, "text and more"),
+        typing(&["9999"]),
+        activity("t", last),
+    ];
+    assert_eq!(drain(&mut outbox), all);
+    assert_eq!((outbox.bytes(), outbox.empty), (0, 0));
+}

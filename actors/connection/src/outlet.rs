@@ -2,7 +2,7 @@
 //! does not. Most clients read what they are sent, and a task between would be woken for each frame.
 //!
 //! Invariants: frames leave in the order in which they were given; while the task has something to do nobody else writes;
-//! the lock is held by nobody who waits.
+//! the lock is held by nobody who waits; once nothing more is given the transport is gone within [`LAST`], whoever reads.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -11,10 +11,9 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::SinkExt;
 use kameo::actor::WeakActorRef;
-
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::actor::Connection;
 use crate::pumps::{Incoming, LAST, tell};
@@ -24,7 +23,7 @@ use crate::wire::CloseCode;
 /// Frames that wait behind one that the transport did not take. Few: what waits in the session can still be joined.
 const WAITING: usize = 2;
 
-/// There is room for another frame.
+/// Nothing is left to write, and something was.
 pub(crate) struct Wrote;
 
 /// Where the frames of one transport go.
@@ -46,6 +45,8 @@ enum Work {
 struct Line {
     end: Mutex<End>,
     hunger: Hunger,
+    /// Nothing more is given.
+    over: Notify,
 }
 
 struct End {
@@ -138,13 +139,14 @@ impl Outlet {
                 busy: false,
             }),
             hunger: Hunger::default(),
+            over: Notify::new(),
         });
         let (works, given) = mpsc::channel(WAITING);
-        tasks.spawn(work(Arc::clone(&line), given, number, me));
+        tasks.spawn(carry_all(Arc::clone(&line), given, number, me));
         Self { line, works }
     }
 
-    /// Writes what comes next, until nothing does or there is no room. Then [`Wrote`] is told when there is some.
+    /// Writes what comes next, until nothing does or there is no room. Then [`Wrote`] is told when all of it is written.
     pub(crate) fn feed(&self, mut next: impl FnMut() -> Option<Arc<str>>) {
         self.line.hunger.begin();
         let mut end = self.line.end();
@@ -165,20 +167,15 @@ impl Outlet {
         }
     }
 
-    /// Says what is left to say, as far as there is room for it, and why it ends. Nothing may be fed after it.
-    pub(crate) fn close(
-        &self,
-        mut word: impl FnMut() -> Option<Arc<str>>,
-        code: CloseCode,
-        tasks: &mut JoinSet<()>,
-    ) {
-        for _ in 1..self.works.capacity() {
-            let Some(word) = word() else {
-                break;
-            };
-            // There is room.
+    /// Says one thing more, and why it ends. Nothing may be fed after it.
+    pub(crate) fn close(&self, word: Option<Arc<str>>, code: CloseCode, tasks: &mut JoinSet<()>) {
+        // One place is for the close.
+        if let Some(word) = word
+            && self.works.capacity() > 1
+        {
             let _ = self.works.try_send(Work::Send(Outgoing::Text(word)));
         }
+        self.line.over.notify_one();
         let works = self.works.clone();
         tasks.spawn(async move {
             let _ = timeout(LAST, works.send(Work::Send(Outgoing::Close(code)))).await;
@@ -186,28 +183,50 @@ impl Outlet {
     }
 }
 
-/// Does what is left to do, and says when there is room again for who waits for it.
-async fn work(
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        self.line.over.notify_one();
+    }
+}
+
+/// Does what there is to do, and lets go of the transport. Who does not read what is left has a bounded time.
+async fn carry_all(
     line: Arc<Line>,
-    mut works: mpsc::Receiver<Work>,
+    works: mpsc::Receiver<Work>,
     number: u64,
     me: WeakActorRef<Connection>,
+) {
+    let enough = async {
+        line.over.notified().await;
+        sleep(LAST).await;
+    };
+    tokio::select! {
+        () = work(&line, works, number, &me) => {}
+        () = enough => {}
+    }
+}
+
+/// Does what is left to do, and says when there is room again for who waits for it.
+async fn work(
+    line: &Line,
+    mut works: mpsc::Receiver<Work>,
+    number: u64,
+    me: &WeakActorRef<Connection>,
 ) {
     while let Some(work) = works.recv().await {
         let last = matches!(work, Work::Send(Outgoing::Close(_)));
         if line.carry(work).await.is_err() {
             let what = None;
-            tell(&me, Incoming { number, what }).await;
+            tell(me, Incoming { number, what }).await;
             return;
         }
         if last {
             break;
         }
-        if line.rests(&works) && line.hunger.is_to_be_told() && !tell(&me, Wrote).await {
+        if line.rests(&works) && line.hunger.is_to_be_told() && !tell(me, Wrote).await {
             break;
         }
     }
-    let closed = poll_fn(|cx| line.end().writer.poll_close_unpin(cx));
     // It may be gone already.
-    let _ = timeout(LAST, closed).await;
+    let _ = poll_fn(|cx| line.end().writer.poll_close_unpin(cx)).await;
 }

@@ -51,6 +51,9 @@ pub struct Replay {
 /// Why nothing can be said again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Lost {
+    /// The session has ended, and says nothing any more.
+    #[error("this session has ended")]
+    Over,
     /// That number was never sent.
     #[error("seq = {seq} was never sent in this session, whose last is {last}")]
     Future {
@@ -280,6 +283,7 @@ mod tests {
                             prop_assert_eq!(again.as_slice(), missed);
                         }
                         Err(Lost::Future { .. }) => prop_assert!(seq > all.len() as u64),
+                        Err(Lost::Over) => prop_assert!(false, "a replay does not end"),
                         Err(Lost::Gap { oldest, .. }) => prop_assert!(seq + 1 < oldest),
                     }
                 }

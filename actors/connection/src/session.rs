@@ -211,6 +211,23 @@ impl Session {
         effects
     }
 
+    /// The client asked its transport whether anybody is there, and was answered. That counts as a frame that says nothing.
+    pub fn pinged(&mut self, now: Instant) -> Vec<Effect> {
+        if !self.is_attached() {
+            return Vec::new();
+        }
+        let mut effects = self.alive(now);
+        match self.meter.take(now) {
+            Ok(()) => {}
+            Err(TooFast::Wait(_)) => self.tally.too_fast += 1,
+            Err(TooFast::Enough) => {
+                self.tally.too_fast += 1;
+                effects.extend(self.close(CloseCode::RateLimited));
+            }
+        }
+        effects
+    }
+
     /// Others have something for the client.
     pub fn tell(&mut self, frame: ServerFrame) -> Vec<Effect> {
         if self.state.is_over() {
@@ -259,10 +276,14 @@ impl Session {
     /// # Errors
     /// [`Lost`], and the session is over: its client has to begin anew, and will.
     pub fn resume(&mut self, seq: u64, now: Instant) -> Result<Vec<Effect>, (Lost, Vec<Effect>)> {
+        if self.state.is_over() {
+            return Err((Lost::Over, Vec::new()));
+        }
         let missed = match self.replay.behind(seq, now) {
             Ok(missed) => missed,
             Err(lost) => {
-                let effects = self.end(State::Closed, None, Over::NotResumable);
+                let attached = self.is_attached().then_some(CloseCode::Replaced);
+                let effects = self.end(State::Closed, attached, Over::NotResumable);
                 return Err((lost, effects));
             }
         };

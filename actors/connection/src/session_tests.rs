@@ -313,7 +313,60 @@ fn an_end_is_told_once() {
     assert!(session.left().is_empty());
     assert!(session.close(CloseCode::Kicked).is_empty());
     assert!(session.cut(start).is_empty() && session.tick(start + secs(999)).is_empty());
+    assert!(session.pinged(start).is_empty());
+    assert_eq!(session.resume(0, start), Err((Lost::Over, Vec::new())));
     assert!(session.state().is_over());
+    assert_eq!(session.tally(), Tally::default());
+}
+
+#[test]
+fn who_was_given_up_is_not_resumed() {
+    let start = Instant::now();
+    let mut session = session(start);
+    for at in [30, 35, 40, 45] {
+        session.tick(start + secs(at));
+    }
+    assert_eq!(session.state(), State::Failed);
+    assert_eq!(
+        session.resume(0, start + secs(46)),
+        Err((Lost::Over, Vec::new()))
+    );
+    assert_eq!(session.state(), State::Failed);
+}
+
+#[test]
+fn an_odd_number_over_a_second_transport_closes_the_first_with_a_word() {
+    let start = Instant::now();
+    let mut session = session(start);
+    let (lost, effects) = session.resume(9, start).unwrap_err();
+    assert_eq!(lost, Lost::Future { seq: 9, last: 0 });
+    let all = [
+        changed(State::Connected, State::Closed),
+        Effect::Close(CloseCode::Replaced),
+        Effect::Gone(Over::NotResumable),
+    ];
+    assert_eq!(effects, all);
+}
+
+#[test]
+fn a_ping_brings_a_silent_client_back_and_too_many_close_it() {
+    let start = Instant::now();
+    let mut session = session(start);
+    session.tick(start + secs(30));
+    let back = changed(State::Reconnecting(1), State::Connected);
+    assert_eq!(session.pinged(start + secs(31)), [back]);
+    assert_eq!(
+        ops(&read(&mut session, start)),
+        ["ready", "heartbeat_wanted"]
+    );
+    let pace = Pace::default();
+    let now = start + secs(60);
+    let pings = (0..=pace.at_once + pace.patience).map(|_| session.pinged(now));
+    let said: Vec<Effect> = pings.flatten().collect();
+    assert!(
+        said.contains(&Effect::Close(CloseCode::RateLimited)),
+        "{said:?}"
+    );
 }
 
 #[derive(Clone, Debug)]

@@ -13,6 +13,8 @@ use crate::wire::CloseCode;
 pub enum Incoming {
     /// A text.
     Text(String),
+    /// The client asks whether anybody is there; the protocol has answered.
+    Ping,
     /// A frame that is not text.
     Binary,
     /// A text that is not UTF-8.

@@ -402,3 +402,67 @@ async fn the_tree_is_shown_to_who_watches_and_only_the_latest() {
     drop(ann);
     stage.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_was_given_up_cannot_be_resumed_while_its_old_socket_is_still_open() {
+    let stage = Stage::start(hello()).await;
+    let (mut ann, ready) = stage.viewer("ann").await;
+    assert_eq!(ann.closed().await, CloseCode::Silent);
+    let mut back = stage.connect();
+    back.expect("hello").await;
+    back.say(&Client::resume(&ready, ann.seq)).await;
+    let invalid = back.expect("invalid_session").await;
+    assert_eq!(invalid["resumable"], false);
+    back.say(r#"{"op":"identify","user":"ann"}"#).await;
+    back.expect("ready").await;
+    drop((ann, back));
+    stage.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transport_that_takes_nothing_more_is_let_go_of_five_seconds_after_another_replaced_it() {
+    let stage = Stage::start(hello()).await;
+    let (mut old, ready) = stage.client("ann").await;
+    // Nobody reads: one frame is with the transport, one is stuck, two wait, and no close fits.
+    for _ in 0..9 {
+        old.say(r#"{"op":"heartbeat","seq":0}"#).await;
+    }
+    let mut new = stage.connect();
+    new.expect("hello").await;
+    new.say(&Client::resume(&ready, old.seq)).await;
+    new.expect("resumed").await;
+    let replaced = Instant::now();
+    old.to.closed().await;
+    assert!(
+        replaced.elapsed() < Duration::from_secs(1),
+        "it is not read any more"
+    );
+    tokio::time::sleep(Duration::from_millis(5100)).await;
+    let mut left = 0;
+    while let Some(Ok(_)) = old.next().await {
+        left += 1;
+    }
+    assert!(left <= 1, "{left} frames went on");
+    assert!(
+        replaced.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        replaced.elapsed()
+    );
+    drop((old, new));
+    stage.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_wants_sessions_that_are_not_there_is_closed() {
+    let stage = Stage::start(hello()).await;
+    let mut nobody = stage.connect();
+    nobody.expect("hello").await;
+    let wish = r#"{"op":"resume","session":"s","epoch":"e","seq":0}"#;
+    for _ in 0..4 {
+        nobody.say(wish).await;
+        nobody.expect("invalid_session").await;
+    }
+    assert_eq!(nobody.closed().await, CloseCode::NotIdentified);
+    drop(nobody);
+    stage.end().await;
+}

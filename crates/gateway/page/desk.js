@@ -7,8 +7,8 @@ import * as room from "./room.js";
 
 export class Desk {
   me = null;
-  /** By id; only those that are joined, or are to be. */
-  rooms = {};
+  /** By id; only those that are joined, or are to be. Nothing else is in it: an id may be `constructor`. */
+  rooms = Object.create(null);
   list = null;
   shown = null;
   tree = [];

@@ -15,7 +15,7 @@ import { address, drawList, lines } from "./view_list.js";
 import { TreeView } from "./view_tree.js";
 import { Wire } from "./wire.js";
 
-const NAME = /^[A-Za-z0-9\-_.:@]{1,128}$/;
+const NAME = /^[\p{Alphabetic}\p{N}\-_.:@]{1,128}$/u;
 
 const desk = new Desk();
 const wire = new Wire(Math.random);

@@ -25,6 +25,17 @@ test("what is shown is joined; what was shown is left", () => {
   assert.deepEqual(desk.show("b"), []);
 });
 
+test("a conversation may be called as things in programs are", () => {
+  for (const id of ["constructor", "toString", "__proto__", "hasOwnProperty"]) {
+    const desk = new Desk();
+    desk.ready("ann");
+    assert.deepEqual(ops(desk.show(id)), [`join ${id}`]);
+    desk.frame(snapshot(id), true);
+    desk.say("hi", "n", { model: null, temperature: null });
+    assert.deepEqual([Object.keys(desk.rooms), desk.room.pending?.length], [[id], 1], id);
+  }
+});
+
 test("a conversation that answers is kept until its end has been seen", () => {
   const desk = shown("a");
   desk.frame({ op: "turn", conversation: "a", turn }, true);

@@ -9,7 +9,7 @@
 use std::collections::{HashMap, HashSet};
 
 use ammonia::Builder;
-use pulldown_cmark::{Event, Options, Parser, html};
+use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd, html};
 
 /// Every element that is left in.
 const ELEMENTS: [&str; 32] = [
@@ -47,7 +47,7 @@ const ELEMENTS: [&str; 32] = [
     "tr",
 ];
 
-/// The Markdown as safe HTML. HTML in it is shown as the text it is. Time and memory are in proportion to its length.
+/// The Markdown as safe HTML. HTML in it is shown as the text it is, a picture as a link to it. Time and memory are in proportion to its length.
 pub fn safe_html(markdown: &str) -> String {
     let options = Options::ENABLE_TABLES
         | Options::ENABLE_TASKLISTS
@@ -55,6 +55,19 @@ pub fn safe_html(markdown: &str) -> String {
         | Options::ENABLE_FOOTNOTES;
     let shown = Parser::new_ext(markdown, options).map(|event| match event {
         Event::Html(text) | Event::InlineHtml(text) => Event::Text(text),
+        // To fetch it would tell its place who reads.
+        Event::Start(Tag::Image {
+            dest_url,
+            title,
+            id,
+            ..
+        }) => Event::Start(Tag::Link {
+            link_type: LinkType::Inline,
+            dest_url,
+            title,
+            id,
+        }),
+        Event::End(TagEnd::Image) => Event::End(TagEnd::Link),
         other => other,
     });
     let mut written = String::with_capacity(markdown.len() + markdown.len() / 2);
@@ -115,6 +128,10 @@ mod tests {
             (
                 "Hello *you* **there**",
                 "<p>Hello <em>you</em> <strong>there</strong></p>\n",
+            ),
+            (
+                "![a cat](https://a.b/c.png \"Cat\")",
+                "<p><a href=\"https://a.b/c.png\" title=\"Cat\" rel=\"noopener noreferrer nofollow\">a cat</a></p>\n",
             ),
             (
                 "# One\n\n- a\n- b",

@@ -10,18 +10,23 @@ use control::protocol::ending::{Ending, Phase};
 use supervision::{Abandoned, ChildPath, Lifecycle, LifecycleEvent, RootHandle};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::edge::Edge;
 use crate::host::ShutdownReport;
-use crate::service_manager;
+use crate::{observers, service_manager};
 
 /// What of the deadline is kept for last words and for the actors, at most half of it: half a second for each of them. It is
 /// all that is left to who is hurried.
 const RESERVE: Duration = Duration::from_secs(1);
 /// Those that tell of the end: they stop after all others.
-const WATCHERS: [&str; 2] = [service_manager::CHILD_ID, control::CHILD_ID];
+const WATCHERS: [&str; 4] = [
+    observers::TRACES,
+    observers::CONSOLE,
+    service_manager::CHILD_ID,
+    control::CHILD_ID,
+];
 
 /// How the end is told of, and who may hasten it.
 pub(crate) struct Told<'a> {
@@ -89,7 +94,12 @@ impl Progress<'_> {
                 let child = edge.path.clone();
                 self.cut.push(Abandoned { child, what });
             }
-            edge.end().await;
+            // Whoever reads hears how it ended, and that they may come again.
+            let last_words = async {
+                edge.end().await;
+                edge.send_away().await;
+            };
+            let _ = timeout(RESERVE.min(within / 2) / 2, last_words).await;
         }
     }
 
@@ -102,7 +112,7 @@ impl Progress<'_> {
         let mut is_over = false;
         let mut stop = pin!(root.stop(self.left()));
         let report = loop {
-            if !is_over && only_watchers(root, &left) {
+            if !is_over && only_watchers(root.administration().top(), &left) {
                 is_over = true;
                 self.enters(Phase::Runtime, Vec::new());
             }
@@ -219,9 +229,29 @@ fn names(left: &BTreeSet<String>) -> Vec<String> {
     left.iter().cloned().collect()
 }
 
-fn only_watchers(root: &RootHandle, left: &BTreeSet<String>) -> bool {
-    let top = root.administration();
-    let watchers = WATCHERS.map(|id| top.top().join(&id.into()));
+fn only_watchers(top: &ChildPath, left: &BTreeSet<String>) -> bool {
+    let watchers = WATCHERS.map(|id| top.join(&id.into()));
     left.iter()
         .all(|child| watchers.iter().any(|watcher| watcher == child.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_end_behind_the_others_are_waited_for_by_nobody() {
+        let top = ChildPath::root(&"root".into());
+        for (left, expected) in [
+            (&[][..], true),
+            (&["root/control"], true),
+            (&["root/control", "root/service_manager"], true),
+            (&["root/control", "root/traces", "root/console"], true),
+            (&["root/control", "root/gateway"], false),
+            (&["root/gateway"], false),
+        ] {
+            let left = left.iter().map(|one| (*one).to_owned()).collect();
+            assert_eq!(only_watchers(&top, &left), expected, "{left:?}");
+        }
+    }
 }

@@ -3,6 +3,11 @@
 
 use supervision::SupervisorSpec;
 
+/// Sends spans to a collector.
+pub(crate) const TRACES: &str = "traces";
+/// Shows tasks.
+pub(crate) const CONSOLE: &str = "console";
+
 /// Who observes, if anybody.
 #[derive(Default)]
 pub(crate) struct Observers {
@@ -53,7 +58,7 @@ fn with_traces(spec: SupervisorSpec, traces: Option<telemetry::Traces>) -> Super
     use supervision::{ChildSpec, Shutdown, TaskContext, TaskError};
 
     let Some(traces) = traces else { return spec };
-    let child = ChildSpec::task("traces", move |context: TaskContext| {
+    let child = ChildSpec::task(TRACES, move |context: TaskContext| {
         let traces = traces.clone();
         async move {
             context.ready();
@@ -70,7 +75,7 @@ fn with_console(spec: SupervisorSpec, console: Option<telemetry::TaskConsole>) -
     use supervision::{ChildSpec, TaskContext, TaskError};
 
     let Some(console) = console else { return spec };
-    let child = ChildSpec::task("console", move |context: TaskContext| {
+    let child = ChildSpec::task(CONSOLE, move |context: TaskContext| {
         let console = console.clone();
         async move {
             context.ready();

@@ -40,7 +40,10 @@ fn settings(dir: &Path) -> Store {
         format!("# Notes\n\nThe {} lies here.\n", canary("document")),
     )
     .unwrap();
+    let embedder = dir.join("embedder.gguf");
+    std::fs::write(&embedder, b"the scripted loader reads no file").unwrap();
     let flags = [
+        format!("recall.model={}", embedder.display()),
         format!("chat.system={}", canary("system")),
         "tools.approval=auto".to_owned(),
         "agents.friend.memory=true".to_owned(),
@@ -152,8 +155,8 @@ async fn everything(world: &World, dir: &Path) {
         "{events:?}"
     );
     let wanted = world.host.agent_documents("friend").unwrap();
-    // Documents need a model that embeds; without one it is told, and that too must not show them.
-    let _ = world.host.add_documents(&wanted, |_| {}).await;
+    let added = world.host.add_documents(&wanted, |_| {}).await.unwrap();
+    assert!(added.embedded > 0, "{added:?}");
 
     let token = world.token.reveal().to_owned();
     let body = |text: &str| format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}]}}"#);
@@ -207,6 +210,9 @@ async fn everything(world: &World, dir: &Path) {
     ] {
         let answer = call(&socket, method, &params).await;
         assert!(answer.contains(r#""id":1"#), "{answer}");
+        // What is a secret of the settings is not told either.
+        let told = answer.contains(&canary("server-env"));
+        assert!(!told, "{answer}");
     }
 }
 

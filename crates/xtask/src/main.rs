@@ -10,6 +10,7 @@
 
 mod official_client;
 mod page_tests;
+mod programs;
 mod promtool;
 mod stages;
 mod test_model;
@@ -22,8 +23,9 @@ use cargo_metadata::{Metadata, MetadataCommand};
 const USAGE: &str = "\
 usage: cargo xtask tidy            check the rules of docs/style.md
        cargo xtask test [--fast]   formats, lints, tidies, builds, runs all tests;
-                                   --fast leaves out the tests that need a real model (golden, real_model)
-                                   or Prometheus' own tool (promtool)";
+                                   first installs what tests run and is missing (Debian: chromium, tmux, …);
+                                   --fast leaves out the tests that need a real model (golden, real_model),
+                                   a browser (real_browser) or Prometheus' own tool (promtool)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -12,8 +12,8 @@ use crate::stages::run;
 /// The first that reads the page's files as modules by itself.
 const LEAST: (u32, u32) = (20, 19);
 /// How to get it.
-const WAY_OUT: &str = "install node 20.19 or later: `apt-get install nodejs` on Debian 13, or https://nodejs.org; \
-                       `.ci/run` does where there is none";
+const WAY_OUT: &str =
+    "install node 20.19 or later: `apt-get install nodejs` on Debian 13, or https://nodejs.org";
 
 /// Runs all of them.
 pub(crate) fn test(workspace: &Metadata) -> Result<(), String> {

@@ -11,6 +11,7 @@ use cargo_metadata::Metadata;
 
 use crate::official_client;
 use crate::page_tests;
+use crate::programs;
 use crate::promtool;
 use crate::test_model::{self, TestModels};
 use crate::tidy;
@@ -77,7 +78,6 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
     let mut run = Run::default();
     run.stage("format", || cargo(&["fmt", "--all", "--check"], None))?;
     run.stage("tidy", || tidy::tidy(workspace))?;
-    run.stage("the page's own tests", || page_tests::test(workspace))?;
     run.stage("lints", || {
         cargo(
             &[
@@ -107,6 +107,7 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
             NEED_MORE.join(" or ")
         );
     }
+    run.stage("the page's own tests", || page_tests::test(workspace))?;
     let arguments = tests(has_nextest(), model);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     run.stage("tests", || cargo(&arguments, brought))?;
@@ -155,6 +156,7 @@ struct Brought {
 
 fn bring(run: &mut Run, workspace: &Metadata) -> Result<Brought, String> {
     let target = workspace.target_directory.as_std_path();
+    run.stage("programs that tests run", programs::install)?;
     let models = run.stage("test models", || {
         test_model::fetch(&target.join("debug").join("paraphym"))
     })?;

@@ -213,7 +213,8 @@ fn read(op: &'static str, fields: &mut Fields) -> Result<ClientFrame, FrameError
 
 const NAME: &str = "1 to 128 bytes";
 const CONVERSATION: &str = "1 to 128 bytes of letters, digits and - _ . : @";
-const USER: &str = "1 to 64 characters, none of them a control character or a space at an end";
+const USER: &str = "1 to 64 characters, none of them a control character or one that is not seen, no space at an end, and \
+     not assistant, the agent's name";
 const TOKEN: &str = "a bearer token";
 const NONCE: &str = "1 to 64 bytes that the client makes up";
 const NUMBER: &str = "a whole number from 0 to 9007199254740991";
@@ -233,7 +234,29 @@ fn is_nonce(text: &str) -> bool {
 fn is_user(text: &str) -> bool {
     text.trim() == text
         && (1..=USER_CHARS).contains(&text.chars().count())
-        && !text.chars().any(char::is_control)
+        && !text
+            .chars()
+            .any(|one| one.is_control() || is_deceiving(one))
+        && text.chars().any(|one| !is_joiner(one))
+        && !text.eq_ignore_ascii_case(AGENT)
+}
+
+/// What the agent is called where people are: nobody else may be.
+const AGENT: &str = "assistant";
+
+/// What is not seen, or turns around what is: a name with it looks like another one. Source: Unicode's bidirectional controls
+/// and its format characters without a use in names.
+fn is_deceiving(one: char) -> bool {
+    matches!(
+        one,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// Some scripts, and pictures of people, are written with these between letters; alone they are not seen.
+fn is_joiner(one: char) -> bool {
+    matches!(one, '\u{200c}' | '\u{200d}')
 }
 
 /// As a conversation's worker is named.

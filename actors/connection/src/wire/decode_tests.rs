@@ -274,6 +274,48 @@ proptest! {
 }
 
 #[test]
+fn a_name_is_seen_and_is_nobody_elses() {
+    for name in [
+        "ann",
+        "Ann Ö.",
+        "李",
+        "🙂",
+        "👩\u{200d}🔬",
+        "می\u{200c}خواهم",
+        "assistants",
+        "Ω1",
+    ] {
+        let frame = json!({"op": "identify", "user": name}).to_string();
+        let user = Some(name.to_owned());
+        assert_eq!(
+            decode(&frame),
+            Ok(ClientFrame::Identify { user, token: None })
+        );
+    }
+    for name in [
+        "",
+        " ann",
+        "assistant",
+        "Assistant",
+        "\u{200b}",
+        "\u{200d}",
+        "ann\u{202e}",
+        "an\u{ad}n",
+        "\u{feff}ann",
+        "a\u{2066}b",
+        "a\u{e0041}b",
+    ] {
+        let frame = json!({"op": "identify", "user": name}).to_string();
+        assert_eq!(
+            decode(&frame).unwrap_err().code(),
+            "wrong_value",
+            "{name:?}"
+        );
+        assert!(said(&frame).contains("identify.user"), "{name:?}");
+    }
+}
+
+#[test]
 fn a_beat_is_read_the_short_way_or_refused_as_ever() {
     for (text, seq) in [
         (r#"{"op":"heartbeat","seq":0}"#, 0),

@@ -27,13 +27,14 @@ pub(crate) fn read(what: Result<Message, Error>) -> Read {
     match what {
         Ok(Message::Text(text)) => Read::Came(Incoming::Text(text.as_str().to_owned())),
         Ok(Message::Binary(_)) => Read::Came(Incoming::Binary),
+        Ok(Message::Ping(_)) => Read::Came(Incoming::Ping),
         Ok(Message::Close(close)) => Read::Closes {
             for_good: close.is_some_and(|close| is_farewell(close.code)),
         },
         Err(Error::Utf8(_)) => Read::Came(Incoming::NotUtf8),
         Err(Error::Capacity(_)) => Read::Came(Incoming::TooLarge),
         Err(Error::Protocol(what)) if !is_end(&what) => Read::Broken,
-        Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) | Err(_) => Read::Nothing,
+        Ok(Message::Pong(_) | Message::Frame(_)) | Err(_) => Read::Nothing,
     }
 }
 
@@ -94,7 +95,7 @@ mod tests {
                 Read::Came(Incoming::Text("x".into())),
             ),
             (Ok(Message::binary(vec![1])), Read::Came(Incoming::Binary)),
-            (Ok(Message::Ping(vec![].into())), Read::Nothing),
+            (Ok(Message::Ping(vec![].into())), Read::Came(Incoming::Ping)),
             (Ok(Message::Pong(vec![].into())), Read::Nothing),
             (Ok(closed(1000)), Read::Closes { for_good: true }),
             (Ok(closed(1001)), Read::Closes { for_good: true }),
