@@ -62,7 +62,7 @@ const SECTIONS: [(&str, Effect); 13] = [
 ];
 
 /// Settings that differ from their section.
-const SINGLE: [(&str, Effect); 30] = [
+const SINGLE: [(&str, Effect); 31] = [
     ("agents.*.documents", Effect::NextStart),
     ("agents.*.model", Effect::NextStart),
     ("chat.context", Effect::NextTurn),
@@ -82,6 +82,7 @@ const SINGLE: [(&str, Effect); 30] = [
     ("model.temperature", Effect::NextTurn),
     ("model.top_k", Effect::NextTurn),
     ("model.top_p", Effect::NextTurn),
+    ("realtime.typing", Effect::AtOnce),
     ("recall.decay_per_day", Effect::NextStart),
     ("recall.model", Effect::NextStart),
     ("telemetry.log_format", Effect::NextStart),

@@ -24,6 +24,9 @@ use crate::transport::Transport;
 use crate::wire::{CloseCode, ServerFrame, decode};
 use crate::{acts, meters, translate};
 
+/// Its client may be here no more, or may: it is to be looked at.
+pub(crate) struct LookAgain;
+
 /// Who a connection is. Every event says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Who {
@@ -59,7 +62,7 @@ pub struct Connection {
     pub(crate) me: WeakActorRef<Self>,
     pub(crate) who: Who,
     pub(crate) deps: Deps,
-    place: Arc<Place>,
+    pub(crate) place: Arc<Place>,
     pub(crate) session: Session,
     /// Frames whose joining was counted.
     merged: u64,
@@ -337,6 +340,17 @@ impl Message<Close> for Connection {
     async fn handle(&mut self, Close(code): Close, _: &mut Context<Self, ()>) {
         let effects = self.session.close(code);
         self.follow(effects);
+    }
+}
+
+impl Message<LookAgain> for Connection {
+    type Reply = ();
+
+    async fn handle(&mut self, _: LookAgain, _: &mut Context<Self, ()>) {
+        if self.place.pass().is_some_and(|pass| !pass.is_valid()) {
+            let effects = self.session.close(CloseCode::Unauthorised);
+            self.follow(effects);
+        }
     }
 }
 

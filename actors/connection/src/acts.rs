@@ -1,15 +1,16 @@
 //! Shell: what a client wants of others. Whoever has to be waited for is asked beside the handler, and the answer comes back
 //! as a message.
 
-use domain::ConversationId;
+use domain::{ConversationId, RequestId};
 use kameo::actor::WeakActorRef;
-use room::{Member, Say, SayError};
+use room::{Held, Member, Say, SayError};
 use supervision::TellError;
-use tokio::time::Duration;
+use tokio::time::{Duration, Instant};
 use typing::{Left, Stopped, Typed, Watch};
 
 use crate::actor::Connection;
 use crate::deps::Deps;
+use crate::pass::TooMuch;
 use crate::pumps;
 use crate::translate;
 use crate::wire::{ClientFrame, ServerFrame};
@@ -144,21 +145,29 @@ fn say(connection: &mut Connection, frame: ClientFrame) {
             return connection.tell(with_nonce(frame, nonce));
         }
     };
+    let by = connection.who.user.clone();
+    if let Some(turn) = connection.deps.rooms.asked(&conversation, &by, &nonce) {
+        return connection.tell(said(&conversation, nonce, &turn));
+    }
+    let held = match asks(connection) {
+        Ok(held) => held,
+        Err(refused) => {
+            let frame = crate::within(too_much(refused), &conversation);
+            return connection.tell(with_nonce(frame, nonce));
+        }
+    };
     typing(connection, conversation.clone(), false);
     let say = Say {
-        by: connection.who.user.clone(),
+        by,
         text,
         nonce: nonce.clone(),
         settings,
+        held,
     };
     let (rooms, me) = (connection.deps.rooms.clone(), connection.me.clone());
     connection.tasks.spawn(async move {
         let frame = match rooms.say(&conversation, say).await {
-            Ok(turn) => ServerFrame::Said {
-                conversation: conversation.to_string(),
-                nonce,
-                turn: turn.to_string(),
-            },
+            Ok(turn) => said(&conversation, nonce, &turn),
             Err(error) => {
                 let frame = match error {
                     SayError::Room(full) => crate::refused("full", "say", full.to_string()),
@@ -170,6 +179,35 @@ fn say(connection: &mut Connection, frame: ClientFrame) {
         };
         back(&me, frame).await;
     });
+}
+
+/// One more answer, if its client may ask for one. What was said before, and is said again, was counted then.
+fn asks(connection: &Connection) -> Result<Option<Held>, TooMuch> {
+    match connection.place.pass() {
+        Some(pass) => pass.ask(Instant::now()),
+        None => Ok(None),
+    }
+}
+
+fn too_much(refused: TooMuch) -> ServerFrame {
+    let TooMuch {
+        code,
+        message,
+        retry_after,
+    } = refused;
+    let mut frame = crate::refused(code, "say", message);
+    if let ServerFrame::Error { retry_after_ms, .. } = &mut frame {
+        *retry_after_ms = Some(crate::ms(retry_after).max(1));
+    }
+    frame
+}
+
+fn said(conversation: &ConversationId, nonce: String, turn: &RequestId) -> ServerFrame {
+    ServerFrame::Said {
+        conversation: conversation.to_string(),
+        nonce,
+        turn: turn.to_string(),
+    }
 }
 
 fn stop(connection: &mut Connection, conversation: ConversationId) {

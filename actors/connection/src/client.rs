@@ -1,6 +1,7 @@
 //! Shell: how a transport becomes a connection: its first words are heard, it is let in or not, and its session is begun or
 //! gone on with.
 
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use domain::UserId;
@@ -10,11 +11,12 @@ use supervision::{
 };
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
-use crate::actor::{Connection, Seed, Who};
+use crate::actor::{Connection, LookAgain, Seed, Who};
 use crate::deps::Deps;
 use crate::handshake::{Handshake, Step, Wish};
 use crate::messages::{Close, ConnectionStatus, Status, TakeOver};
 use crate::meters;
+use crate::pass::Pass;
 use crate::register::{Register, Seats};
 use crate::transport::{Incoming, Outgoing, Transport};
 use crate::wire::{CloseCode, Numbered, ServerFrame, decode};
@@ -49,12 +51,23 @@ pub struct Refused(
 );
 
 /// Somebody who is let in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Admitted {
     /// Who it is.
     pub user: UserId,
     /// Whether a token says so. Then a session is gone on with by its owner alone; without, by whoever knows its name.
     pub proven: bool,
+    /// How long they may stay, and how much they may ask.
+    pub pass: Arc<dyn Pass>,
+}
+
+impl fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admitted")
+            .field("user", &self.user)
+            .field("proven", &self.proven)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Who somebody is, by their token and the name they would have.
@@ -158,7 +171,7 @@ impl Connections {
                 None
             }
             (Wish::New { .. }, Ok(admitted)) => {
-                self.begin(transport, admitted.user).await;
+                self.begin(transport, admitted).await;
                 None
             }
             (
@@ -168,19 +181,20 @@ impl Connections {
                     seq,
                     ..
                 },
-                Ok(Admitted { user, proven }),
+                Ok(admitted),
             ) => {
-                let of = proven.then_some(user);
-                self.resume(transport, &session, &epoch, seq, of).await
+                let of = (&*session, &*epoch);
+                self.resume(transport, of, seq, admitted).await
             }
         }
     }
 
-    async fn begin(&self, transport: Transport, user: UserId) {
+    async fn begin(&self, transport: Transport, admitted: Admitted) {
+        let Admitted { user, pass, .. } = admitted;
         let session: Arc<str> = (self.ids)().into();
         let entered = self
             .register
-            .enter(session.clone(), user.clone(), self.seats);
+            .enter(session.clone(), user.clone(), pass, self.seats);
         let (place, connection) = match entered {
             Ok(entered) => entered,
             Err(error) => {
@@ -201,7 +215,11 @@ impl Connections {
             transport: slot.clone(),
         };
         match self.start(&connection, seed).await {
-            Ok(handle) => self.register.started(&session, handle),
+            Ok(handle) => {
+                self.register.started(&session, handle.clone());
+                // From now on it is found by whoever looks for them; what was over before that was not.
+                look_again(&handle).await;
+            }
             Err(error) => {
                 tracing::warn!(%error, "a connection was not started");
                 let left = slot
@@ -225,15 +243,16 @@ impl Connections {
             .await
     }
 
-    /// Goes on with a session. `of`, where a token said who comes, has to be whose it is.
+    /// Goes on with a session, by its name and the process it was in. Whoever has a token has to be whose it is.
     async fn resume(
         &self,
         transport: Transport,
-        session: &str,
-        epoch: &str,
+        (session, epoch): (&str, &str),
         seq: u64,
-        of: Option<UserId>,
+        admitted: Admitted,
     ) -> Option<Transport> {
+        let Admitted { user, proven, pass } = admitted;
+        let of = proven.then_some(user);
         let found = (epoch == &*self.epoch)
             .then(|| self.register.find(session))
             .flatten();
@@ -243,9 +262,14 @@ impl Connections {
             let reason = "there is no such session here any more".to_owned();
             return invalid(transport, reason).await;
         };
+        // Before it is gone on with: what was shown before counts no more.
+        self.register.shows(session, pass);
         let asked = handle.ask(TakeOver { transport, seq }, ANSWER).await;
         match asked {
-            Ok(()) => None,
+            Ok(()) => {
+                look_again(&handle).await;
+                None
+            }
             Err(supervision::AskError::Handler(lost)) => invalid(lost.transport, lost.reason).await,
             // It ended at this moment, and the transport with it: its client comes again, and finds no session.
             Err(error) => {
@@ -261,6 +285,12 @@ impl Connections {
         let asked = asked.map(|handle| async move { handle.ask(Status, ANSWER).await.ok() });
         let answers = futures_util::future::join_all(asked).await;
         answers.into_iter().flatten().collect()
+    }
+
+    /// Ends the sessions of those who may be here no more, as [`Pass::is_valid`] has it. Whoever takes a pass away calls it.
+    pub async fn look_again(&self) {
+        let over = self.register.over();
+        futures_util::future::join_all(over.iter().map(look_again)).await;
     }
 
     /// The most bytes of one frame of a client.
@@ -287,6 +317,12 @@ impl Connections {
             }
         }
     }
+}
+
+/// Has it look whether its client may still be here.
+async fn look_again(handle: &Handle<Connection>) {
+    // One that is gone needs no telling; one that cannot be told in time looks before it asks for anything.
+    let _ = timeout(ANSWER, handle.tell(LookAgain)).await;
 }
 
 /// It cannot be gone on with; it may begin anew over the same transport.

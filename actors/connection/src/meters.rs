@@ -17,7 +17,8 @@ pub(crate) fn turned(from: Option<State>, to: Option<State>) {
     }
 }
 
-pub(crate) fn closed(code: CloseCode) {
+/// Counts a close with this code. Whoever carries frames counts what it says by itself; all else is counted here.
+pub fn closed(code: CloseCode) {
     counter!(REALTIME_CLOSES, "reason" => code.label()).increment(1);
 }
 

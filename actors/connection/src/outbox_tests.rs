@@ -33,6 +33,7 @@ fn began(turn: &str) -> ServerFrame {
     ServerFrame::Turn {
         conversation: "c".into(),
         turn: LiveTurn {
+            left_out: 0,
             turn: turn.into(),
             asked_by: "ann".into(),
             asked: "why?".into(),

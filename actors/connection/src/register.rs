@@ -11,6 +11,7 @@ use supervision::Handle;
 
 use crate::actor::Connection;
 use crate::meters;
+use crate::pass::Pass;
 use crate::session::State;
 
 /// How many there may be.
@@ -42,9 +43,16 @@ pub enum NoPlace {
     OfOne(usize),
 }
 
+struct Session {
+    user: UserId,
+    /// Once it has started.
+    handle: Option<Handle<Connection>>,
+    pass: Arc<dyn Pass>,
+}
+
 #[derive(Default)]
 struct Inner {
-    sessions: BTreeMap<Arc<str>, (UserId, Option<Handle<Connection>>)>,
+    sessions: BTreeMap<Arc<str>, Session>,
     users: BTreeMap<UserId, usize>,
     begun: u64,
 }
@@ -71,6 +79,7 @@ impl Register {
         &self,
         session: Arc<str>,
         user: UserId,
+        pass: Arc<dyn Pass>,
         seats: Seats,
     ) -> Result<(Place, ConnectionId), NoPlace> {
         let mut inner = self.inner();
@@ -84,7 +93,12 @@ impl Register {
         *theirs += 1;
         inner.begun += 1;
         let connection = ConnectionId::new(inner.begun.to_string());
-        inner.sessions.insert(session.clone(), (user, None));
+        let begun = Session {
+            user,
+            handle: None,
+            pass,
+        };
+        inner.sessions.insert(session.clone(), begun);
         drop(inner);
         let place = Place {
             register: self.clone(),
@@ -96,23 +110,37 @@ impl Register {
 
     /// The session can be found from now on.
     pub(crate) fn started(&self, session: &str, handle: Handle<Connection>) {
-        if let Some((_, started)) = self.inner().sessions.get_mut(session) {
-            *started = Some(handle);
+        if let Some(started) = self.inner().sessions.get_mut(session) {
+            started.handle = Some(handle);
+        }
+    }
+
+    /// Its client shows this from now on.
+    pub(crate) fn shows(&self, session: &str, pass: Arc<dyn Pass>) {
+        if let Some(shown) = self.inner().sessions.get_mut(session) {
+            shown.pass = pass;
         }
     }
 
     /// Whose session of that name is there.
     pub(crate) fn find(&self, session: &str) -> Option<(UserId, Handle<Connection>)> {
         let inner = self.inner();
-        let (user, handle) = inner.sessions.get(session)?;
-        Some((user.clone(), handle.clone()?))
+        let found = inner.sessions.get(session)?;
+        Some((found.user.clone(), found.handle.clone()?))
     }
 
     /// All that are there.
     pub(crate) fn all(&self) -> Vec<Handle<Connection>> {
         let inner = self.inner();
         let handles = inner.sessions.values();
-        handles.filter_map(|(_, handle)| handle.clone()).collect()
+        handles.filter_map(|one| one.handle.clone()).collect()
+    }
+
+    /// Those whose clients may be here no more.
+    pub(crate) fn over(&self) -> Vec<Handle<Connection>> {
+        let inner = self.inner();
+        let over = inner.sessions.values().filter(|one| !one.pass.is_valid());
+        over.filter_map(|one| one.handle.clone()).collect()
     }
 
     /// How many there are.
@@ -122,6 +150,13 @@ impl Register {
 }
 
 impl Place {
+    /// What its client was let in with, last.
+    pub(crate) fn pass(&self) -> Option<Arc<dyn Pass>> {
+        let inner = self.register.inner();
+        let session = inner.sessions.get(&self.session)?;
+        Some(Arc::clone(&session.pass))
+    }
+
     /// It is like this now.
     pub(crate) fn turned(&self, to: State) {
         self.count(Some(to));
@@ -137,7 +172,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.count(None);
         let mut inner = self.register.inner();
-        let Some((user, _)) = inner.sessions.remove(&self.session) else {
+        let Some(Session { user, .. }) = inner.sessions.remove(&self.session) else {
             return;
         };
         if let Some(theirs) = inner.users.get_mut(&user) {
@@ -152,6 +187,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pass::Free;
 
     #[test]
     fn places_are_counted_of_one_and_in_all_and_given_back() {
@@ -161,7 +197,7 @@ mod tests {
             of_one: 2,
         };
         let enter = |session: &str, user: &str| {
-            let entered = register.enter(session.into(), UserId::new(user), seats);
+            let entered = register.enter(session.into(), UserId::new(user), Arc::new(Free), seats);
             entered.map(|(place, _)| place)
         };
         let first = enter("1", "ann").ok();

@@ -66,6 +66,13 @@ impl Budget {
         }
     }
 
+    /// The end of an answer under way, as much as fits: three quarters of what is left, so that messages fit beside it.
+    pub(crate) fn spend_on<'a>(&mut self, text: &'a str) -> &'a str {
+        let end = end(text, self.page - self.page / 4);
+        self.page -= end.len();
+        end
+    }
+
     /// The newest that fit, and the number behind which all are there.
     pub(crate) fn cut(self, entries: &[Entry], after: u64) -> (Vec<RoomMessage>, u64) {
         let (mut taken, mut bytes, mut after) = (Vec::new(), 0, after);
@@ -107,6 +114,12 @@ impl Budget {
             nonce: entry.nonce.clone(),
         }
     }
+}
+
+/// As much of the end as fits, in whole characters.
+fn end(text: &str, bytes: usize) -> &str {
+    let from = text.ceil_char_boundary(text.len().saturating_sub(bytes));
+    text.get(from..).unwrap_or_default()
 }
 
 /// As much of the front as fits, in whole characters.
@@ -173,5 +186,28 @@ mod tests {
         }
         assert_eq!(Budget::of(1000, 4).page, 125);
         assert_eq!(beginning("aé", 2), "a");
+        assert_eq!(
+            (end("éa", 2), end("éa", 3), end("éa", 9)),
+            ("a", "éa", "éa")
+        );
+    }
+
+    #[test]
+    fn an_answer_under_way_and_the_messages_beside_it_are_one_frame_together() {
+        let whole = Budget::of(1 << 20, 16);
+        let long = "é".repeat(1 << 19);
+        let entries: Vec<Entry> = (1..60).map(|number| entry(number, 1000)).collect();
+        let mut rest = whole;
+        let shown = rest.spend_on(&long).len();
+        let (told, after) = rest.cut(&entries, 0);
+        let said: usize = told.iter().map(outbox::message).sum();
+        assert!(shown > whole.page / 2 && shown + said <= whole.page);
+        assert!(told.len() > 2 && after == told[0].number - 1, "{after}");
+        // A short one costs what it is.
+        let mut rest = whole;
+        assert_eq!(
+            (rest.spend_on("so far"), rest.page),
+            ("so far", whole.page - 6)
+        );
     }
 }

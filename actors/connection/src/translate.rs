@@ -25,8 +25,10 @@ pub(crate) fn room(
 ) -> ServerFrame {
     // An answer that is written down already is not under way, though its end was not heard yet.
     let runs = |live: &&LiveTurn| !written.contains(&live.question.turn);
-    let turns = room.turns().iter().filter(runs).map(live).collect();
-    let (messages, after) = budget.cut(&said.entries, said.after);
+    let mut rest = budget;
+    let turns = room.turns().iter().filter(runs);
+    let turns = turns.map(|one| live(one, &mut rest)).collect();
+    let (messages, after) = rest.cut(&said.entries, said.after);
     ServerFrame::Room {
         conversation: conversation.to_string(),
         messages,
@@ -93,7 +95,7 @@ pub(crate) fn event(
         },
         RoomEvent::Began(turn) => ServerFrame::Turn {
             conversation,
-            turn: live(turn),
+            turn: live(turn, &mut { budget }),
         },
         RoomEvent::Does { turn, activity } => ServerFrame::Activity {
             conversation,
@@ -127,8 +129,15 @@ fn member(member: &Member) -> wire::Member {
     }
 }
 
-fn live(live: &LiveTurn) -> wire::LiveTurn {
+/// Of a long answer only the end, out of the budget of the frame.
+fn live(live: &LiveTurn, budget: &mut Budget) -> wire::LiveTurn {
     let question = &live.question;
+    let text = budget.spend_on(&live.text);
+    let shown = if text.len() == live.text.len() {
+        live.chars
+    } else {
+        text.chars().count() as u64
+    };
     wire::LiveTurn {
         turn: question.turn.to_string(),
         asked_by: question.by.to_string(),
@@ -136,7 +145,8 @@ fn live(live: &LiveTurn) -> wire::LiveTurn {
         nonce: question.nonce.clone(),
         model: question.model.to_string(),
         at_ms: u64::try_from(question.at_ms).unwrap_or(0),
-        text: live.text.clone(),
+        text: text.to_owned(),
+        left_out: live.chars.saturating_sub(shown),
         activity: doing(&live.activity),
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use typing::{Lend, Typing, TypingError, TypingLease};
 
 use crate::board::Carried;
+use crate::client::Held;
 use crate::record::{AskedTurn, Record};
 use crate::room::Kept;
 
@@ -34,6 +35,8 @@ pub(crate) struct Errand {
     pub(crate) asker: (UserId, String),
     pub(crate) begin: Begin,
     pub(crate) settings: TurnSettings,
+    /// Given back when the answer has ended, before anybody hears of it: whoever asks then has room.
+    pub(crate) held: Option<Held>,
 }
 
 /// How an answer begins.
@@ -55,6 +58,7 @@ pub(crate) async fn carry(errand: Errand, context: TaskContext) -> Result<(), Ta
         asker,
         begin,
         settings,
+        held,
     } = errand;
     context.ready();
     let (turn, conversation) = (carried.turn.clone(), &carried.conversation);
@@ -71,11 +75,14 @@ pub(crate) async fn carry(errand: Errand, context: TaskContext) -> Result<(), Ta
         Ok(None) => carried.refused("it was gone on with elsewhere; look again".to_owned()),
         Ok(Some(answer)) => {
             let (begun, begins) = oneshot::channel();
-            let showing = carried.show(answer, &typing, begun);
+            let showing = carried.show(answer, &typing, begun, held);
             let naming = carried.name(begins, record, &asker);
             tokio::join!(showing, naming);
         }
-        Err(error) => carried.refused(error.to_string()),
+        Err(error) => {
+            drop(held);
+            carried.refused(error.to_string());
+        }
     }
     let (_, nonce) = asker;
     carried.written(record, nonce).await;
@@ -102,6 +109,7 @@ impl Carried {
         mut answer: TurnStream,
         typing: &Handle<Typing>,
         begun: oneshot::Sender<()>,
+        mut held: Option<Held>,
     ) {
         let mut begun = Some(begun);
         let mut shown: Option<TypingLease> = None;
@@ -129,6 +137,9 @@ impl Carried {
                     if matches!(event, TurnEvent::Text(_)) && !writes {
                         writes = true;
                         lending = OptionFuture::from(Some(lend(typing, &self.conversation)));
+                    }
+                    if matches!(event, TurnEvent::Finished { .. } | TurnEvent::Failed(_)) {
+                        drop(held.take());
                     }
                     if !self.hear(event) {
                         return;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::{ConnectionId, ConversationId, RequestId};
+use domain::{ConnectionId, ConversationId, RequestId, UserId};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, watch};
 
@@ -92,6 +92,18 @@ impl Board {
         let rooms = self.rooms();
         let turns = rooms.open.values().flat_map(|open| open.room.turns());
         turns.map(|live| live.question.turn.clone()).collect()
+    }
+
+    /// The turn that answers what they said under this name, if they did lately.
+    pub(crate) fn asked(
+        &self,
+        conversation: &ConversationId,
+        by: &UserId,
+        nonce: &str,
+    ) -> Option<RequestId> {
+        let rooms = self.rooms();
+        let room = &rooms.open.get(conversation)?.room;
+        room.asked(by, nonce).cloned()
     }
 
     /// The rooms in which an answer is under way.
@@ -277,8 +289,6 @@ impl Drop for Carried {
 
 #[cfg(test)]
 mod tests {
-    use domain::UserId;
-
     use super::*;
 
     fn member(connection: &str) -> Member {

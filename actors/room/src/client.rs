@@ -1,5 +1,6 @@
 //! Shell: how everyone else comes into a room, says something there, and stops an answer.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,6 +22,9 @@ pub const SUPERVISOR: &str = "room_supervisor";
 /// The wall clock, in milliseconds since 1970.
 pub type WallClock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
+/// Something that is given back by being dropped.
+pub type Held = Arc<dyn Any + Send + Sync>;
+
 /// What somebody says.
 #[derive(Clone, Debug)]
 pub struct Say {
@@ -32,6 +36,8 @@ pub struct Say {
     pub nonce: String,
     /// What the answer is made with.
     pub settings: TurnSettings,
+    /// What is to be given back when the answer has ended.
+    pub held: Option<Held>,
 }
 
 /// Why nothing was said.
@@ -114,6 +120,16 @@ impl Rooms {
         self.board.look(conversation)
     }
 
+    /// The turn that answers what they said under this name, if they did lately.
+    pub fn asked(
+        &self,
+        conversation: &ConversationId,
+        by: &UserId,
+        nonce: &str,
+    ) -> Option<RequestId> {
+        self.board.asked(conversation, by, nonce)
+    }
+
     /// Says something, which is answered for everybody who looks, whoever of them goes. The turn that answers.
     ///
     /// # Errors
@@ -131,6 +147,7 @@ impl Rooms {
             text,
             nonce,
             settings,
+            held,
         } = say;
         let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
         let turn = RequestId::new(format!("{conversation}/turn-{}-r{number}", self.epoch));
@@ -142,7 +159,8 @@ impl Rooms {
             model: settings.model.clone(),
             at_ms: (self.clock)(),
         };
-        self.answer(conversation, number, question, Begin::Ask(text), settings)
+        let begin = Begin::Ask(text);
+        self.answer(conversation, number, question, begin, settings, held)
             .await
     }
 
@@ -182,7 +200,7 @@ impl Rooms {
         };
         let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
         let begun = self
-            .answer(conversation, number, question, Begin::GoOn, settings)
+            .answer(conversation, number, question, Begin::GoOn, settings, None)
             .await;
         begun.map(Some).map_err(|error| error.to_string())
     }
@@ -195,6 +213,7 @@ impl Rooms {
         question: Question,
         begin: Begin,
         settings: TurnSettings,
+        held: Option<Held>,
     ) -> Result<RequestId, SayError> {
         let turn = question.turn.clone();
         let asker = (question.by.clone(), question.nonce.clone());
@@ -221,6 +240,7 @@ impl Rooms {
             asker,
             begin,
             settings,
+            held,
         };
         match self.start(number, errand).await {
             Ok(()) => Ok(turn),

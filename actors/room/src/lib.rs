@@ -19,7 +19,7 @@ pub mod room;
 
 pub use answer::AGENT;
 pub use board::{Heard, Seat};
-pub use client::{Rooms, Say, SayError, rooms};
+pub use client::{Held, Rooms, Say, SayError, rooms};
 pub use record::Record;
 pub use room::{
     Activity, Asked, Ending, Entry, Kept, LiveTurn, Member, Question, Room, RoomError, RoomEvent,

@@ -266,16 +266,18 @@ impl Room {
         Some(RoomEvent::Left(member.connection))
     }
 
+    /// The turn of what they said under this name, if they did lately.
+    pub fn asked(&self, by: &UserId, nonce: &str) -> Option<&RequestId> {
+        let same = |(of, known, _): &&(UserId, String, RequestId)| of == by && known == nonce;
+        self.said.iter().find(same).map(|(_, _, turn)| turn)
+    }
+
     /// Somebody says something.
     ///
     /// # Errors
     /// `TooManyTurns`; what was taken before is never refused.
     pub fn ask(&mut self, question: Question) -> Result<Asked, RoomError> {
-        let known = self
-            .said
-            .iter()
-            .find(|(by, nonce, _)| *by == question.by && *nonce == question.nonce);
-        if let Some((_, _, turn)) = known {
+        if let Some(turn) = self.asked(&question.by, &question.nonce) {
             return Ok(Asked::Again(turn.clone()));
         }
         if self.turns.len() >= TURNS {

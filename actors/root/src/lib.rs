@@ -13,8 +13,8 @@
 //!    ├ mcp_supervisor ── mcp_client*
 //!    ├ agent_supervisor ── agent_worker*
 //!    ├ conversation_shelf
-//!    └ edges, as the composition root hands them in: settings_applier, telemetry; of a server typing, room_supervisor,
-//!      tree_picture, connection_supervisor, gateway
+//!    └ edges, as the composition root hands them in: of a server typing, room_supervisor, tree_picture,
+//!      connection_supervisor; settings_applier, telemetry; of a server gateway
 //! ```
 //!
 //! Invariants: this crate has no behaviour. It starts nothing and waits for nothing; it only says what is to be

@@ -204,6 +204,7 @@ async fn another_expiry_is_felt_by_those_who_type_and_a_wrong_one_is_refused_by_
 
 #[tokio::test(start_paused = true)]
 async fn one_too_many_is_not_shown_and_counted_and_nobody_else_notices() {
+    let metrics = telemetry::Metrics::install().unwrap();
     let stage = start().await;
     let set = stage.watch().await;
     for number in 0..IN_ONE {
@@ -223,6 +224,9 @@ async fn one_too_many_is_not_shown_and_counted_and_nobody_else_notices() {
     assert!(said.contains("assistant") && said.contains("100"), "{said}");
     let status = stage.status().await;
     assert_eq!((status.typing, status.tally.refused), (IN_ONE, 2));
+    // No other test here has so many.
+    let page = metrics.render();
+    assert!(page.contains("paraphym_typing_refused_total 2\n"), "{page}");
     assert_eq!(seen(&set).len(), IN_ONE);
     stage.scene.stop().await;
 }

@@ -196,6 +196,11 @@ impl Grants {
         self.iter().find(|grant| *grant.id == *id)
     }
 
+    /// Whether that one is still among them.
+    pub fn holds(&self, grant: &Grant) -> bool {
+        self.by_hash.contains_key(&grant.hash)
+    }
+
     /// One more, made at `made_s` (seconds since 1970).
     ///
     /// # Errors

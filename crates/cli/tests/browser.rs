@@ -20,6 +20,8 @@ use page::{Page, kept};
 use rustix::process::Signal;
 
 const GRAVITY: &str = "What is gravity?";
+/// What is served where nothing else is said.
+const MODEL: &str = "smollm2-135m-instruct";
 const STORY: &str =
     "Write a very long story about a dragon, a princess and a castle, in twenty chapters.";
 
@@ -181,6 +183,109 @@ fn a_real_browser_comes_back_to_a_server_that_was_restarted_and_the_real_model_g
     let late = Page::open(&server.address, "restarted", "Ben");
     assert_eq!(kept(&late.complete(4)), kept(&log));
     late.assert_clean();
+    server.end();
+}
+
+#[test]
+fn a_real_browser_recovers_from_a_server_that_was_killed_while_the_real_model_answered() {
+    let server = server("120");
+    let page = Page::open(&server.address, "murdered", "Ann");
+    page.say(GRAVITY);
+    let before = page.complete(2);
+    page.say(STORY);
+    page.streams(40);
+
+    let Server {
+        home,
+        mut child,
+        address,
+        ..
+    } = server;
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().code(), None, "it had no last word");
+    page.until("document.querySelector('#status-words').textContent.startsWith('Reconnecting')");
+    let command = home.paraphym(&["serve", "--bind", &address]);
+    let server = Server::spawn(home, command);
+    page.until("/^Connected again/.test(document.querySelector('#status-words').textContent)");
+
+    // What the store holds, once, and behind it what was seen of the answer that broke off, which says so.
+    let log = page.complete(4);
+    assert_eq!(kept(&log[..2]), kept(&before));
+    let [asked, broken] = &log[2..] else {
+        unreachable!("there are four");
+    };
+    assert_eq!((asked.agent, asked.text.as_str()), (false, STORY));
+    assert_eq!(broken.text, *page.grown().last().unwrap());
+    assert!(broken.agent && broken.text.len() >= 40, "{broken:?}");
+    let says = "nothing of it was written down";
+    assert!(broken.foot.contains(says), "{broken:?}");
+    let late = Page::open(&server.address, "murdered", "Ben");
+    assert_eq!(kept(&late.complete(2)), kept(&before));
+
+    page.say(GRAVITY);
+    let all = page.complete(6);
+    assert_eq!(all[..4], log[..]);
+    assert_eq!(all[4].text, GRAVITY);
+    assert!(all[5].agent && !all[5].text.is_empty(), "{all:?}");
+    let stored: Vec<_> = [&all[..2], &all[4..]].concat();
+    assert_eq!(kept(&late.complete(4)), kept(&stored));
+    late.assert_clean();
+    page.assert_clean_but(|line| line.contains("WebSocket connection to"));
+    server.end();
+}
+
+#[test]
+fn a_real_browser_chooses_the_real_model_and_how_freely_it_answers() {
+    const WORDS: &str = "document.querySelector('#tuning-words').textContent";
+    let server = server("30");
+    let page = Page::open(&server.address, "one", "Ann");
+    page.until(&format!(
+        "[...document.querySelectorAll('#models option')].some((one) => one.value === '{MODEL}')"
+    ));
+    page.driver.click("#tuning-words");
+    page.driver.keys("#model", MODEL);
+    page.driver.keys("#temperature", "5");
+    let odd = "document.querySelector('#temperature').getAttribute('aria-invalid') === 'true'";
+    page.until(&format!(
+        "{odd} && {WORDS} === '{MODEL} · default temperature'"
+    ));
+    page.driver.keys("#temperature", "\u{E003}0"); // Backspace.
+    page.until(&format!("{WORDS} === '{MODEL} · temperature 0'"));
+
+    // Without chance the same is answered to the same, also by who comes anew: the choice is kept.
+    page.say(GRAVITY);
+    page.until(&format!(
+        "document.querySelector('#live .model')?.textContent === '{MODEL}'"
+    ));
+    let first = page.complete(2);
+    page.driver.post("refresh", &serde_json::json!({}));
+    page.until(&format!("{WORDS} === '{MODEL} · temperature 0'"));
+    page.driver.value("location.hash = '#c=two'");
+    page.until(
+        "!document.querySelector('#log article') && !document.querySelector('#empty').hidden",
+    );
+    page.say(GRAVITY);
+    assert_eq!(kept(&page.complete(2)), kept(&first));
+    // Said freely it would be another one: the seed is the same each time.
+    let other = Page::open(&server.address, "three", "Ben");
+    other.say(GRAVITY);
+    assert_ne!(kept(&other.complete(2)), kept(&first));
+
+    // A model that is not there is named, and the choice is taken back with one press.
+    page.driver.click("#tuning-words");
+    page.driver.keys("#model", "-of-another-kind");
+    page.say(GRAVITY);
+    let log = page.complete(4);
+    let wrong = format!("{MODEL}-of-another-kind");
+    assert!(log[3].foot.contains(&wrong), "{log:?}");
+    page.driver.click("#tuning-reset");
+    page.until(&format!(
+        "{WORDS} === 'Default model · default temperature'"
+    ));
+    page.say(GRAVITY);
+    let log = page.complete(6);
+    assert!(log[5].agent && !log[5].text.is_empty(), "{log:?}");
+    page.assert_clean();
     server.end();
 }
 

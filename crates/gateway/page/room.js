@@ -14,6 +14,13 @@ export function scalars(text) {
   return n;
 }
 
+/** The first `n` of them. */
+function first(text, n) {
+  let end = 0;
+  for (let left = n; left > 0 && end < text.length; left -= 1) end += text.codePointAt(end) > 0xffff ? 2 : 1;
+  return text.slice(0, end);
+}
+
 /** A conversation nothing is known of. */
 export const EMPTY = Object.freeze({
   known: false,
@@ -69,7 +76,14 @@ export function reduce(room, frame, me, looking = true) {
   return how ? settle(how(room, frame, me, looking)) : room;
 }
 
-const grown = (turn) => ({ ...turn, chars: scalars(turn.text) });
+/** Of a long answer only the end is told; whoever has what stands before it keeps that. */
+function grown(turn, known) {
+  const { text, left_out = 0 } = turn;
+  const chars = left_out + scalars(text);
+  if (!(known?.left_out < left_out && known.chars >= left_out)) return { ...turn, left_out, chars };
+  const before = first(known.text, left_out - known.left_out);
+  return { ...turn, text: before + text, left_out: known.left_out, chars };
+}
 
 const FRAMES = {
   room(room, { messages, after, last, members, typing, turns }) {
@@ -86,7 +100,7 @@ const FRAMES = {
       last,
       members,
       typing,
-      turns: turns.map(grown),
+      turns: turns.map((one) => grown(one, room.turns.find(({ turn }) => turn === one.turn))),
       stopping: room.stopping && turns[0]?.turn === room.turns[0]?.turn,
       pending: room.pending.filter((one) => !one.said),
       lost: false,
@@ -166,10 +180,10 @@ const FRAMES = {
 };
 
 /** What was seen of a turn takes its place among the messages, until what was written down of it comes, if that does. */
-function drafts({ turn, asked_by, asked, at_ms, nonce, text }, ending) {
+function drafts({ turn, asked_by, asked, at_ms, nonce, text, left_out }, ending) {
   const question = { draft: true, key: `${turn} asked`, turn, role: "user", user: asked_by, text: asked, at_ms, nonce };
   if (!text && ending.how !== "failed") return [question];
-  return [question, { draft: true, key: `${turn} answer`, turn, role: "assistant", text, ending }];
+  return [question, { draft: true, key: `${turn} answer`, turn, role: "assistant", text, left_out, ending }];
 }
 
 /** What is seen in the room was heard: it is not on its way any more. */

@@ -116,13 +116,14 @@ function makeLive({ model, asked_by }) {
     "article",
     { class: "message agent live", "aria-busy": "true", "aria-label": `Assistant answers ${asked_by}` },
     el("div", { class: "who" }, el("b", {}, "Assistant"), el("span", { class: "model" }, model)),
-    el("div", { class: "body" }, el("p", { class: "plain" }, "")),
+    el("div", { class: "body" }, el("p", { class: "note before" }, "… what stands before comes when the answer has ended"), el("p", { class: "plain" }, "")),
     el("div", { class: "foot" }, el("span", { class: "note doing" }), progress),
   );
 }
 
-function fillLive(node, { text, activity }) {
-  const plain = node.children[1].firstChild;
+function fillLive(node, { text, left_out, activity }) {
+  const [before, plain] = node.children[1].children;
+  before.hidden = !left_out;
   const shown = plain.textContent.length;
   if (shown && text.startsWith(node.said ?? "")) plain.firstChild.appendData(text.slice(shown));
   else plain.textContent = text;

@@ -38,6 +38,7 @@ export function fillMessage(node, message) {
   const ending = endingWords(message.ending);
   foot.replaceChildren();
   if (message.cut) foot.append(el("span", { class: "note" }, "only its beginning is shown here"));
+  if (message.left_out) foot.append(el("span", { class: "note" }, "its beginning is not shown here"));
   if (ending) foot.append(el("span", { class: ending[1] ? "failed" : "note" }, ending[0]));
   if (message.role === "assistant" && message.text) foot.append(copyButton(() => message.text, "Copy"));
 }

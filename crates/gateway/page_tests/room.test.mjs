@@ -36,6 +36,28 @@ test("a text grows only where at fits, behind characters of every width", () => 
   assert.equal(run(room, delta(0, "x", "t2")).lost, true);
 });
 
+test("of a long answer the end is told; what was seen of it stays, and what was not is said to be missing", () => {
+  const tail = (left_out, text) => snapshot([], { turns: [{ ...live(text), left_out }] });
+  const shown = ({ turns: [one] }) => [one.text, one.left_out, one.chars];
+  const came = run(EMPTY, tail(5, "f😀"), delta(7, "!"));
+  assert.deepEqual([shown(came), came.lost], [["f😀!", 5, 8], false]);
+  assert.equal(run(came, delta(3, "!")).lost, true);
+  const saw = run(EMPTY, snapshot([]), turn("a😀bcd"));
+  for (const [left_out, text, expected] of [
+    [0, "a😀bcdef", ["a😀bcdef", 0, 7]],
+    [2, "bcdef", ["a😀bcdef", 0, 7]],
+    [5, "ef", ["a😀bcdef", 0, 7]],
+    [6, "f", ["f", 6, 7]],
+  ]) {
+    assert.deepEqual(shown(run(saw, tail(left_out, text))), expected, left_out);
+  }
+  // Less than all was known: nothing is put together of what does not meet.
+  assert.deepEqual(shown(run(came, tail(7, "!?"))), ["f😀!?", 5, 9]);
+  assert.deepEqual(shown(run(came, tail(2, "cdef😀!"))), ["cdef😀!", 2, 8]);
+  const [, answer] = run(came, ended(FINISHED)).messages;
+  assert.deepEqual([answer.text, answer.left_out], ["f😀!", 5]);
+});
+
 test("a room replaces what was known; behind what is known it is appended", () => {
   const room = run(EMPTY, snapshot([user(1, "one"), user(2, "two")]));
   assert.deepEqual(numbers(run(room, snapshot([user(7, "x")], { after: 6 }))), [7]);

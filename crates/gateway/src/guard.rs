@@ -14,5 +14,6 @@ pub(crate) mod patience;
 pub(crate) mod seating;
 pub(crate) mod seats;
 pub(crate) mod spanned;
+pub(crate) mod ticket;
 pub(crate) mod tokens;
 pub(crate) mod underway;

@@ -41,7 +41,7 @@ pub(crate) struct Shared {
     /// What is served, described; made when it is first asked for.
     pub(crate) document: OnceLock<String>,
     /// Who is let in.
-    pub(crate) door: Door,
+    pub(crate) door: Arc<Door>,
     slots: Arc<Semaphore>,
 }
 
@@ -51,7 +51,7 @@ impl Shared {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Self {
-            door: Door::new(&config, deps.live.is_some(), Instant::now()),
+            door: Arc::new(Door::new(&config, deps.live.is_some(), Instant::now())),
             slots: Arc::new(Semaphore::new(config.limits.answers)),
             ids: Ids::new(u64::try_from(now.as_micros()).unwrap_or(u64::MAX)),
             started: now.as_secs(),

@@ -93,16 +93,29 @@ async fn serve(
     let stopping = context.stopping();
     let shared = Arc::new(Shared::new(config, deps, context));
     shared.context.ready();
-    let mut connections = Connections::new(shared);
+    let mut connections = Connections::new(Arc::clone(&shared));
     tokio::select! {
         biased;
         () = stopping => {}
         () = connections.accept_all(&listener) => {}
+        () = part_with_unknown(&shared) => {}
     }
     address.send_replace(None);
     drop(listener);
     connections.finish().await;
     Ok(())
+}
+
+/// Has sessions end whose token was revoked, as soon as that is heard. Never returns.
+async fn part_with_unknown(shared: &Shared) {
+    let Some(live) = &shared.deps.live else {
+        return std::future::pending().await;
+    };
+    let mut tokens = shared.config.access.tokens.clone();
+    loop {
+        tokens.changed().await;
+        live.look_again().await;
+    }
 }
 
 /// Where the life before listened, if that was a free port and still is: clients know it. Else where it is told to.

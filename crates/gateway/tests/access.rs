@@ -7,7 +7,7 @@
 
 use crate::support;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bearer::{Grants, Secret, Terms};
 use domain::ModelName;
@@ -15,19 +15,17 @@ use paraphym_gateway::{Access, Auth, GatewayConfig, GatewayError, Tokens};
 use support::{Response, Scene, ask, exchange, get, hello, open, post, read_until};
 use testkit::scripted::Answer;
 use tokio::io::AsyncReadExt;
+use tokio::sync::watch;
 
 const REFUSED: &str = r#"{"error":{"message":"a valid token is needed, as `Authorization: Bearer sk-paraphym-…`: `paraphym token new` makes one where this server runs","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#;
 
 /// Tokens that a test makes and takes back while the server runs.
 #[derive(Clone, Default)]
-struct Issued(Arc<Mutex<Arc<Grants>>>);
+struct Issued(watch::Sender<Arc<Grants>>);
 
 impl Issued {
     fn change(&self, change: impl FnOnce(&mut Grants)) {
-        let mut now = self.0.lock().unwrap();
-        let mut grants = (**now).clone();
-        change(&mut grants);
-        *now = Arc::new(grants);
+        self.0.send_modify(|now| change(Arc::make_mut(now)));
     }
 
     /// One more; the header its owner sends.
@@ -47,8 +45,7 @@ impl Issued {
     }
 
     fn tokens(&self) -> Tokens {
-        let issued = self.clone();
-        Tokens(Arc::new(move || Arc::clone(&issued.0.lock().unwrap())))
+        self.0.subscribe().into()
     }
 }
 

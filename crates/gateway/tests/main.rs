@@ -26,3 +26,4 @@ mod ws;
 mod ws_bad_clients;
 mod ws_entry;
 mod ws_examples;
+mod ws_tokens;

@@ -7,11 +7,9 @@
 
 use crate::support;
 
-use std::sync::Arc;
-
 use bearer::{Grants, Secret, Terms};
 use futures_util::future::join_all;
-use paraphym_gateway::{Auth, Tokens};
+use paraphym_gateway::Auth;
 use support::{FOR_EVER, Scene, ask, exchange, get, hello, open, post, post_to, read_until};
 use testkit::scripted::Answer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,10 +26,9 @@ async fn an_operator_ends_any_owners_answer_by_either_name() {
         grants.add(&secret, name, Terms::default(), 0).unwrap();
         headers.push(format!("authorization: Bearer {}\r\n", secret.reveal()));
     }
-    let grants = Arc::new(grants);
     let scene = Scene::start(Answer::Counting, |config| {
         config.access.auth = Auth::Required;
-        config.access.tokens = Tokens(Arc::new(move || Arc::clone(&grants)));
+        config.access.tokens = grants.into();
     })
     .await;
     let gate = scene.control.gate_step(5);

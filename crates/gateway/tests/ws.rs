@@ -278,6 +278,7 @@ async fn a_gateway_that_is_killed_cuts_its_sockets_and_the_sessions_go_on() {
 
 #[tokio::test]
 async fn a_connection_that_is_killed_says_so_and_its_client_begins_anew_with_nothing_missing() {
+    let metrics = Metrics::install().unwrap();
     let scene = scene(Answer::Counting).await;
     let gate = scene.control.gate_step(6);
     let (mut ann, ready) = Client::viewer(scene.address, "ann").await;
@@ -287,6 +288,9 @@ async fn a_connection_that_is_killed_says_so_and_its_client_begins_anew_with_not
     let path = "root/connection_supervisor/connection-1";
     admin.kill(path, FOR_EVER).await.unwrap();
     assert_eq!(ann.closed().await, 4003);
+    // No other test here crashes one.
+    let closes = "paraphym_realtime_closes_total{reason=\"crashed\"} 1\n";
+    assert!(metrics.render().contains(closes), "{}", metrics.render());
     let mut back = Client::connect(scene.address).await;
     back.expect("hello").await;
     back.say(&resume(&ready, ann.seq)).await;

@@ -8,8 +8,6 @@
 
 use crate::support;
 
-use std::sync::Arc;
-
 use bearer::{Grants, Secret, Terms};
 use connection::Seats;
 use paraphym_gateway::{Auth, GatewayConfig, Tokens};
@@ -39,8 +37,7 @@ fn tokens() -> (Tokens, [Secret; 2]) {
         let name = Some(name.to_owned());
         grants.add(secret, name, Terms::default(), 0).unwrap();
     }
-    let grants = Arc::new(grants);
-    (Tokens(Arc::new(move || Arc::clone(&grants))), secrets)
+    (grants.into(), secrets)
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use model_host::messages::SetLimits;
 use supervision::{ChildSpec, Handle, TaskContext, TaskError};
 use telemetry::LogControl;
 use tokio::sync::Mutex;
+use typing::{SetExpiry, Typing};
 
 use crate::chronicle::Chronicle;
 use crate::servers::Servers;
@@ -38,6 +39,8 @@ pub(crate) struct Parts {
     pub(crate) models: Handle<ModelHost>,
     /// The server for requests.
     pub(crate) serving: Serving,
+    /// Who types, where anything is served.
+    pub(crate) typing: Option<Handle<Typing>>,
     /// What the settings say of MCP servers, and those that run.
     pub(crate) servers: (Servers, McpServers),
     /// The app set the memory limit in words of its own.
@@ -62,6 +65,7 @@ struct Told {
     poll: Option<Duration>,
     models: Option<SetLimits>,
     connections: Option<usize>,
+    expiry: Option<Duration>,
     servers: Option<Vec<ServerConfig>>,
     log: Option<String>,
 }
@@ -133,6 +137,9 @@ impl Parts {
             self.serving.limit_connections(connections);
             told.connections = Some(connections);
         }
+        all &= self
+            .tell_typing(told, settings.realtime.typing.duration())
+            .await;
         let (of_settings, running) = &self.servers;
         let wanted = of_settings.wanted(settings);
         if told.servers.as_ref() != Some(&wanted) {
@@ -154,6 +161,24 @@ impl Parts {
         }
         all
     }
+
+    /// Whether it was taken over, or there is nobody to tell.
+    async fn tell_typing(&self, told: &mut Told, expiry: Duration) -> bool {
+        let Some(typing) = &self.typing else {
+            return true;
+        };
+        if told.expiry == Some(expiry) {
+            return true;
+        }
+        match typing.ask(SetExpiry(expiry), DEADLINE).await {
+            Ok(()) => told.expiry = Some(expiry),
+            Err(error) => {
+                tracing::warn!(%error, "realtime.typing was not taken over yet");
+                return false;
+            }
+        }
+        true
+    }
 }
 
 #[cfg(test)]
@@ -162,7 +187,7 @@ mod tests {
     use std::path::Path;
     use std::time::SystemTime;
 
-    use chat_config::{Author, Store};
+    use chat_config::{Author, Change, Store, Update};
     use conversation_store::{Archive, StoreConfig};
     use engine::ModelSource;
     use memory_governor::decisions::Decided;
@@ -173,6 +198,7 @@ mod tests {
     use testkit::scene::Scene;
     use testkit::scripted::{Answer, ScriptedLoader};
     use tokio::time::Instant;
+    use typing::{Status as Types, Typed};
 
     use super::*;
 
@@ -224,6 +250,7 @@ mod tests {
             governor: tree.governor,
             models: tree.models,
             serving: Serving::default(),
+            typing: None,
             servers: (Servers::new(Vec::new(), true), tree.servers),
             limit_is_fixed: false,
             models_are_fixed: false,
@@ -281,5 +308,53 @@ mod tests {
             assert_eq!(now.configured, None);
             scene.stop().await;
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_time_to_count_as_typing_is_felt_at_once_by_who_types() {
+        let (scene, mut parts) = tree().await;
+        let (spec, typing) = typing::child(Duration::from_secs(10)).unwrap();
+        let supervisor = scene.supervisor();
+        supervisor.start_child(spec).await.unwrap();
+        parts.typing = Some(typing.clone());
+        let settings = parts.settings.clone();
+        supervisor.start_child(child(parts)).await.unwrap();
+        let typed = Typed {
+            conversation: domain::ConversationId::new("c"),
+            user: domain::UserId::new("ann"),
+            connection: domain::ConnectionId::new("1"),
+        };
+        for (value, seconds) in [(None, 10), (Some("3s"), 3), (Some("1m"), 60)] {
+            if let Some(value) = value {
+                let changed = Update {
+                    who: "a test".to_owned(),
+                    expected: None,
+                    changes: vec![Change::Text {
+                        key: "realtime.typing".to_owned(),
+                        text: value.to_owned(),
+                    }],
+                };
+                client::update(&settings, changed).await.unwrap();
+            }
+            // The applier is told, and tells, without time passing.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            typing.tell(typed.clone()).await.unwrap();
+            let expiry = Duration::from_secs(seconds);
+            for (wait, types) in [
+                (expiry.saturating_sub(Duration::from_millis(50)), 1),
+                (Duration::from_millis(60), 0),
+            ] {
+                tokio::time::sleep(wait).await;
+                let status = typing.ask(Types, DEADLINE).await.unwrap();
+                assert_eq!((status.typing, status.expiry), (types, expiry), "{value:?}");
+            }
+        }
+        // Its next life is as it was told.
+        let id = typing::CHILD_ID.into();
+        supervisor.terminate_child(&id).await.unwrap();
+        supervisor.restart_child(&id).await.unwrap();
+        let status = typing.ask(Types, DEADLINE).await.unwrap();
+        assert_eq!(status.expiry, Duration::from_mins(1));
+        scene.stop().await;
     }
 }

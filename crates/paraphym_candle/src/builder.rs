@@ -264,12 +264,12 @@ impl Builder {
         let config = bounds((self.memory_limit, self.models, self.agents), keeps, &first);
         let max_models = config.models.max_models;
         let mut tree = Tree::new(config, parts);
-        let log = self.log.as_ref().map(|(control, _)| control.clone());
-        let (applier, serving) = applied(&tree, &settings, servers, fixed, self.log);
+        let (served, tells) = ((self.bind, &model), (servers, fixed, &self.log));
+        let (live, serving) = applied(&mut tree, served, &settings, tells)?;
         let upkeep = upkeep::child(runtime.clone(), metrics.clone());
-        tree.spec = tree.spec.child(applier).child(upkeep);
+        tree.spec = tree.spec.child(upkeep);
         let edges = Edges {
-            live: Live::where_served(self.bind, &mut tree, &settings, &model)?,
+            live,
             bind: self.bind,
             max_models,
             model: &model,
@@ -292,7 +292,7 @@ impl Builder {
         let wanted = self.control.map(|wanted| (wanted, self.chaos));
         let shared = (events.clone(), settings.clone(), runtime.clone());
         let ends = (stop, ending.subscribe(), edge.as_ref());
-        let steered = steered(wanted, &mut tree, shared, (log, clock), ends);
+        let steered = steered(wanted, &mut tree, shared, (self.log, clock), ends);
         let root = start_root(observers::add_to(tree.spec, self.observers), events).await;
         let root = root.map_err(|error| not_started(error, edge.as_ref(), steered.as_ref()))?;
         Ok(Paraphym::new(Parts {
@@ -347,16 +347,18 @@ fn parts(
     }
 }
 
-/// The child that tells changed settings, and the hold on the server for requests that it tells; `fixed` says whether the app
-/// chose the memory limit, and the bounds of models.
+/// What is fixed is not told: whether the app chose the memory limit, and the bounds of models.
+type Tells<'a> = (Servers, (bool, bool), &'a Option<(LogControl, String)>);
+
+/// Adds what is live where there is an address, and behind it the child that tells changed settings. What is live, and the hold
+/// on the server for requests, which is told, too.
 fn applied(
-    tree: &Tree,
+    tree: &mut Tree,
+    (bind, model): (Option<SocketAddr>, &ModelName),
     settings: &chat_config::Store,
-    servers: Servers,
-    fixed: (bool, bool),
-    log: Option<(LogControl, String)>,
-) -> (ChildSpec, Serving) {
-    let (limit_is_fixed, models_are_fixed) = fixed;
+    (servers, (limit_is_fixed, models_are_fixed), log): Tells<'_>,
+) -> Result<(Option<Live>, Serving), StartError> {
+    let live = Live::where_served(bind, tree, settings, model)?;
     let serving = Serving::default();
     let parts = applier::Parts {
         settings: tree.settings.clone(),
@@ -364,12 +366,15 @@ fn applied(
         governor: tree.governor.clone(),
         models: tree.models.clone(),
         serving: serving.clone(),
+        typing: live.as_ref().map(|live| live.typing.clone()),
         servers: (servers, tree.servers.clone()),
         limit_is_fixed,
         models_are_fixed,
-        log,
+        log: log.clone(),
     };
-    (applier::child(parts), serving)
+    let spec = std::mem::replace(&mut tree.spec, SupervisorSpec::new("root"));
+    tree.spec = spec.child(applier::child(parts));
+    Ok((live, serving))
 }
 
 /// Adds whoever speaks to the service manager, where there is one.
@@ -389,10 +394,11 @@ fn steered(
     wanted: Option<(Wanted, bool)>,
     tree: &mut Tree,
     shared: (Events, chat_config::Store, Runtime),
-    (log, clock): (Option<LogControl>, chat_config::Clock),
+    (log, clock): (Option<(LogControl, String)>, chat_config::Clock),
     ends: (Stop, watch::Receiver<Option<Ending>>, Option<&Edge>),
 ) -> Option<ChildPath> {
     let wanted = wanted?;
+    let log = log.map(|(control, _)| control);
     Some(Steering::new(wanted, shared, log, clock, ends).add_to(tree))
 }
 

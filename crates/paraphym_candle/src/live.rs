@@ -10,7 +10,8 @@ use connection::{Connections, Deps, TreeFeed};
 use domain::{FieldError, ModelName, Sampling};
 use room::Rooms;
 use root::Tree;
-use supervision::SupervisorSpec;
+use supervision::{Handle, SupervisorSpec};
+use typing::Typing;
 
 use crate::history::now_ms;
 use crate::said::Said;
@@ -32,6 +33,8 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub(crate) struct Live {
     pub(crate) rooms: Rooms,
     pub(crate) connections: Connections,
+    /// Who types.
+    pub(crate) typing: Handle<Typing>,
 }
 
 impl Live {
@@ -70,7 +73,7 @@ impl Live {
         let feed = TreeFeed::default();
         let deps = Deps {
             rooms: rooms.clone(),
-            typing,
+            typing: typing.clone(),
             history: Arc::new(said),
             settings: turns(store.clone(), model.clone()),
             tree: feed.clone(),
@@ -89,7 +92,11 @@ impl Live {
             .child(rooms_spec)
             .child(watched)
             .child(connections_spec);
-        Ok(Self { rooms, connections })
+        Ok(Self {
+            rooms,
+            connections,
+            typing,
+        })
     }
 
     /// Answers that still run end as stopped; what they said so far is kept.

@@ -24,8 +24,7 @@ pub(crate) async fn follow(file: TokenFile) -> Result<(ChildSpec, gateway::Token
     let spec = ChildSpec::task("token_listing", move |context: TaskContext| {
         listen(file.clone(), seen.clone(), context)
     });
-    let now = move || Arc::clone(&known.borrow());
-    Ok((spec, gateway::Tokens(Arc::new(now))))
+    Ok((spec, known.into()))
 }
 
 async fn listen(

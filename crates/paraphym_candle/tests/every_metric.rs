@@ -42,7 +42,7 @@ const NOT_DONE_HERE: [&str; 8] = [
     names::MCP_CALLS,
     // There is room for everybody.
     names::HTTP_CONNECTIONS_REFUSED,
-    // Few type. That it is counted has no test.
+    // Few type.
     names::TYPING_REFUSED,
 ];
 /// What depends on the machine: whether its kernel tells of stalls, and of memory in use, and whether an answer is quicker

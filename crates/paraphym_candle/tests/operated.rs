@@ -1,6 +1,7 @@
 //! What operators do to parts of the whole tree: `/readyz` says what stands in the way of answers, and limits outlive lives.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test stops at the first surprise"
 )]
@@ -9,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{SinkExt, StreamExt};
 use paraphym_candle::control::client::Client;
 use paraphym_candle::control::protocol::act::{
     Kill, Limit, Limited, Pause, Restart, Resume, Start, Stop,
@@ -19,6 +21,9 @@ use tempfile::TempDir;
 use testkit::scripted::{Answer, ScriptedLoader};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, client_async};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -135,6 +140,47 @@ impl World {
         let set = chat_config::client::update(self.host.config(), update).await;
         set.unwrap();
     }
+}
+
+/// The next frame with this in it.
+async fn hear(socket: &mut WebSocketStream<TcpStream>, part: &str) {
+    let heard = async {
+        loop {
+            let frame = socket.next().await.unwrap().unwrap();
+            if frame.to_text().unwrap().contains(part) {
+                return;
+            }
+        }
+    };
+    let heard = tokio::time::timeout(PATIENCE, heard).await;
+    heard.unwrap_or_else(|_| panic!("never: {part}"));
+}
+
+#[tokio::test]
+async fn how_long_somebody_counts_as_typing_is_felt_by_a_running_server() {
+    const TYPES: &str = r#"{"op":"typing","conversation":"c","typing":true}"#;
+    let world = world().await;
+    let stream = TcpStream::connect(world.address).await.unwrap();
+    let (mut socket, _) = client_async("ws://localhost/ws", stream).await.unwrap();
+    for (said, heard) in [
+        (r#"{"op":"identify","user":"ann"}"#, r#""op":"ready""#),
+        (r#"{"op":"join","conversation":"c"}"#, r#""op":"room""#),
+        (TYPES, r#""users":["ann"]"#),
+    ] {
+        socket.send(Message::text(said)).await.unwrap();
+        hear(&mut socket, heard).await;
+    }
+    let before = Instant::now();
+    world.set("realtime.typing", "1s").await;
+    hear(&mut socket, r#""users":[]"#).await;
+    // It was to be ten seconds.
+    assert!(
+        before.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        before.elapsed()
+    );
+    drop(socket);
+    assert!(world.host.shutdown().await.abandoned.is_empty());
 }
 
 #[tokio::test]

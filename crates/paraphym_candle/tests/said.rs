@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use agent_worker::{Agents, Config, TurnSettings, Window};
 use connection::{
-    Admitted, Connections, Deps, Gone, History, Incoming, Limits, Outgoing, Part, Refused, Seats,
-    Transport,
+    Admitted, Connections, Deps, Free, Gone, History, Incoming, Limits, Outgoing, Part, Refused,
+    Seats, Transport,
 };
 use conversation_store::messages::{BeginTurn, EndTurn, ReadNewest, TurnState};
 use conversation_store::{Archive, ConversationStore, StoreConfig, client};
@@ -379,6 +379,7 @@ impl Process {
                 Ok(Admitted {
                     user: UserId::new(user.unwrap_or("guest")),
                     proven: false,
+                    pass: Arc::new(Free),
                 })
             };
             connections.greet(transport, &admission).await;

@@ -9,6 +9,7 @@
 )]
 
 mod official_client;
+mod page_tests;
 mod programs;
 mod promtool;
 mod stages;

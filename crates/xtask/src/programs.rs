@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use crate::stages::run;
 
 /// What is run to see whether a program is there, and the packages of Debian that bring it.
-const WANTED: [(&[&str], &[&str]); 5] = [
+const WANTED: [(&[&str], &[&str]); 6] = [
     // An example of the API's page is a command of curl.
     (&["curl"], &["curl"]),
     // The model comes by pip where it comes by nothing else; the official client of the API always.
@@ -18,6 +18,8 @@ const WANTED: [(&[&str], &[&str]); 5] = [
     ),
     // The screen of `paraphym top` is tested in a real terminal.
     (&["tmux"], &["tmux"]),
+    // What the page decides is tested by node alone, and so is the protocol's example for it.
+    (&["node"], &["nodejs"]),
     // The page is tested in a real browser.
     (&["chromium"], &["chromium"]),
     (&["chromedriver"], &["chromium-driver"]),

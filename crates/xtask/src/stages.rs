@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use cargo_metadata::Metadata;
 
 use crate::official_client;
+use crate::page_tests;
 use crate::programs;
 use crate::promtool;
 use crate::test_model::{self, TestModels};
@@ -106,6 +107,7 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
             NEED_MORE.join(" or ")
         );
     }
+    run.stage("the page's own tests", || page_tests::test(workspace))?;
     let arguments = tests(has_nextest(), model);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     run.stage("tests", || cargo(&arguments, brought))?;

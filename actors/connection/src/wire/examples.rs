@@ -230,6 +230,7 @@ fn asked() -> RoomMessage {
 
 fn live(text: &str) -> LiveTurn {
     LiveTurn {
+        left_out: 0,
         turn: TURN.to_owned(),
         asked_by: "Ann".to_owned(),
         asked: "Where to in May?".to_owned(),

@@ -57,8 +57,11 @@ pub struct LiveTurn {
     pub at_ms: u64,
     /// Which model answers.
     pub model: String,
-    /// What it has said up to now; the next `delta` begins behind it.
+    /// What it has said up to now, of a long answer only the end; the next `delta` begins behind it.
     pub text: String,
+    /// How many characters (Unicode scalar values) of the answer stand before `text` and are not in it: 0 unless it is long. Who
+    /// has them keeps them, and the others come with `kept`.
+    pub left_out: u64,
     /// What it does now.
     pub activity: Activity,
 }

@@ -15,7 +15,7 @@ use futures_util::{StreamExt, stream};
 use memory_governor::{FileProbe, GovernorConfig};
 use model_host::{HostConfig, ModelHost, ModelHostDeps, Request, ResolveModel};
 use paraphym_connection::{
-    Admitted, Connections, Deps, Gone, Incoming, Limits, Outgoing, Refused, Seats, Transport,
+    Admitted, Connections, Deps, Free, Gone, Incoming, Limits, Outgoing, Refused, Seats, Transport,
     TreeFeed, children,
 };
 use room::Rooms;
@@ -166,7 +166,8 @@ pub fn wire() -> (Transport, mpsc::Sender<Incoming>, mpsc::Receiver<Outgoing>) {
 pub fn admission(_: Option<&str>, user: Option<&str>) -> Result<Admitted, Refused> {
     let user = UserId::new(user.unwrap_or("guest"));
     let proven = false;
-    Ok(Admitted { user, proven })
+    let pass = Arc::new(Free);
+    Ok(Admitted { user, proven, pass })
 }
 
 /// What an answer says follows from its temperature: where it begins to count, and how far it goes.

@@ -176,6 +176,9 @@ impl View {
         room.last = number("last");
         room.behind = false;
         let live = list(frame, "turns");
+        if live.iter().any(|one| one["left_out"] != 0) {
+            wrong.push("a short answer is told without its beginning");
+        }
         let live = live
             .iter()
             .map(|one| (text(one, "turn"), text(one, "text")));

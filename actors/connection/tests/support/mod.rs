@@ -23,8 +23,8 @@ use model_host::{HostConfig, ModelHostDeps, ResolveModel};
 use paraphym_connection::wire::room::ConversationLine;
 use paraphym_connection::wire::{CloseCode, client::ClientFrame};
 use paraphym_connection::{
-    Admitted, Connections, Deps, Gone, History, Incoming, Limits, Outgoing, Part, Refused, Said,
-    Seats, Transport, TreeFeed, children,
+    Admission, Admitted, Connections, Deps, Free, Gone, History, Incoming, Limits, Outgoing, Part,
+    Refused, Said, Seats, Transport, TreeFeed, children,
 };
 use room::{Entry, Record, Speaker};
 use serde_json::Value;
@@ -174,6 +174,11 @@ impl Stage {
 
     /// A client that has just connected.
     pub fn connect(&self) -> Client {
+        self.connect_to(Box::new(admission))
+    }
+
+    /// The same, where others are let in.
+    pub fn connect_to(&self, admission: Box<Admission>) -> Client {
         let (to, incoming) = mpsc::channel(64);
         let (outgoing, from) = mpsc::channel(1);
         let transport = Transport {
@@ -190,7 +195,7 @@ impl Stage {
             )),
         };
         let connections = self.connections.clone();
-        let greeting = async move { connections.greet(transport, &admission).await };
+        let greeting = async move { connections.greet(transport, &*admission).await };
         Client {
             to,
             from,
@@ -233,6 +238,7 @@ fn admission(token: Option<&str>, user: Option<&str>) -> Result<Admitted, Refuse
         None | Some("right") => Ok(Admitted {
             user: UserId::new(user.unwrap_or("guest")),
             proven: token.is_some(),
+            pass: Arc::new(Free),
         }),
         Some(_) => Err(Refused("this token is not known: make one".to_owned())),
     }

@@ -119,6 +119,7 @@ pub fn say(nonce: &str) -> Say {
             context: Window::Refuse,
             ..TurnSettings::new(ModelName::new("scripted"))
         },
+        held: None,
     }
 }
 

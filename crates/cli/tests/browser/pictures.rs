@@ -22,6 +22,14 @@ fn a_real_browser_shows_an_answer_of_the_real_model_in_light_dark_and_phone_widt
     page.say("Give me three tips for staying healthy.");
     other.complete(2);
     page.complete(2);
+    // The list hears of it a moment later.
+    page.until(
+        "(() => {
+           const line = document.querySelector('#list-items [aria-current]');
+           return line.querySelector('.title').textContent.startsWith('Give me three tips')
+             && line.querySelector('.meta').textContent.endsWith('2 messages');
+         })()",
+    );
     other.driver.keys("#text", "And one for");
     page.until("document.querySelector('#typing').textContent === 'Ben is typing…'");
     taken(&page.driver, "page_light");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::http::Uri;
 use bearer::Grants;
+use tokio::sync::watch;
 
 use crate::config::GatewayError;
 
@@ -36,22 +37,41 @@ pub enum Auth {
     Off,
 }
 
-/// The tokens that are valid at this moment. The function answers from memory: it is called at every request.
+/// The tokens that are valid at this moment: they are looked at with every request.
 #[derive(Clone)]
-pub struct Tokens(pub Arc<dyn Fn() -> Arc<Grants> + Send + Sync>);
+pub struct Tokens(watch::Receiver<Arc<Grants>>);
 
 impl Tokens {
     /// Those of this moment.
     pub fn now(&self) -> Arc<Grants> {
-        (self.0)()
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// Until there are others than this hold has heard of; for ever, if there never will be.
+    pub(crate) async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl From<watch::Receiver<Arc<Grants>>> for Tokens {
+    fn from(known: watch::Receiver<Arc<Grants>>) -> Self {
+        Self(known)
+    }
+}
+
+impl From<Grants> for Tokens {
+    /// These, for good.
+    fn from(grants: Grants) -> Self {
+        Self(watch::channel(Arc::new(grants)).1)
     }
 }
 
 impl Default for Tokens {
     /// Nobody has one.
     fn default() -> Self {
-        let nobody = Arc::new(Grants::default());
-        Self(Arc::new(move || Arc::clone(&nobody)))
+        Grants::default().into()
     }
 }
 
@@ -118,8 +138,7 @@ mod tests {
         let mut grants = Grants::default();
         let made = grants.add(&Secret::of([1; 32]), None, Terms::default(), 0);
         made.unwrap();
-        let grants = Arc::new(grants);
-        Tokens(Arc::new(move || Arc::clone(&grants)))
+        grants.into()
     }
 
     #[test]

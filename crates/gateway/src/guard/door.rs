@@ -19,6 +19,7 @@ use crate::guard::access::{Access, Auth};
 use crate::guard::allowance::{Allowance, Allowances};
 use crate::guard::lasting::lasting;
 use crate::guard::origin;
+use crate::guard::ticket::Ticket;
 use crate::guard::tokens::bearer_of;
 use crate::guard::underway::Owner;
 use crate::http::{Refused, Shared};
@@ -95,19 +96,42 @@ impl Door {
         }
     }
 
-    /// Who somebody is who is connected in real time.
+    /// Who somebody is who is connected in real time, and what they may.
     ///
     /// # Errors
     /// A token is needed, and there is none that is valid.
     pub(crate) fn admission(
-        &self,
+        self: &Arc<Self>,
         token: Option<&str>,
         user: Option<&str>,
         guest: impl FnOnce() -> String,
     ) -> Result<Admitted, connection::Refused> {
         let grants = self.access.tokens.now();
         let needs_token = self.needs_token(&grants);
-        ws::admission::admit(&grants, needs_token, token, user, guest)
+        let (user, grant) = ws::admission::admit(&grants, needs_token, token, user, guest)?;
+        Ok(Admitted {
+            user,
+            proven: grant.is_some(),
+            pass: Arc::new(Ticket::new(Arc::clone(self), grant)),
+        })
+    }
+
+    /// Whether whoever was let in with this token, or without one, would be let in now.
+    pub(crate) fn would_let_in(&self, grant: Option<&Grant>) -> bool {
+        let grants = self.access.tokens.now();
+        match grant {
+            Some(grant) => grants.holds(grant),
+            None => !self.needs_token(&grants),
+        }
+    }
+
+    /// How much they may ask; nothing, where there is no limit.
+    pub(crate) fn allowance(
+        &self,
+        grant: Option<&Arc<Grant>>,
+        now: Instant,
+    ) -> Option<Arc<Allowance>> {
+        self.allowances.of(grant, &self.access.tokens.now(), now)
     }
 
     /// Whose token came with it; nobody's, where none is needed.

@@ -1,10 +1,13 @@
 //! Who somebody is by their first frame: a page in a browser cannot send a header with an upgrade. Pure.
 
+use std::sync::Arc;
+
 use bearer::{Grant, Grants};
-use connection::{Admitted, Refused};
+use connection::Refused;
 use domain::UserId;
 
-/// Whoever has a token is its owner; without one, where none is needed, they are who they say, or a guest.
+/// Whoever has a token is its owner; without one, where none is needed, they are who they say, or a guest. Their token comes
+/// with it.
 ///
 /// # Errors
 /// A token is needed, and there is none, or none that is valid. Which it is stays unsaid.
@@ -14,22 +17,16 @@ pub(crate) fn admit(
     token: Option<&str>,
     user: Option<&str>,
     guest: impl FnOnce() -> String,
-) -> Result<Admitted, Refused> {
+) -> Result<(UserId, Option<Arc<Grant>>), Refused> {
     let grant = token.and_then(|token| grants.find(token.trim()));
     match (grant, user) {
-        (Some(grant), _) => Ok(Admitted {
-            user: UserId::new(owner(grant)),
-            proven: true,
-        }),
+        (Some(grant), _) => Ok((UserId::new(owner(grant)), Some(Arc::clone(grant)))),
         (None, _) if needs_token => Err(Refused(
             "a valid token is needed, as identify.token: `paraphym token new` makes one where this server runs"
                 .to_owned(),
         )),
         // The decoder has looked at the name. A token that says nothing here is not looked at, as on the other paths.
-        (None, user) => Ok(Admitted {
-            user: user.map_or_else(|| UserId::new(guest()), UserId::new),
-            proven: false,
-        }),
+        (None, user) => Ok((user.map_or_else(|| UserId::new(guest()), UserId::new), None)),
     }
 }
 
@@ -71,7 +68,7 @@ mod tests {
         ] {
             let admitted = admit(&grants, needs, token, user, || "guest-7".to_owned());
             let found = admitted.as_ref().ok();
-            let found = found.map(|one| (one.user.as_str(), one.proven));
+            let found = found.map(|(user, grant)| (user.as_str(), grant.is_some()));
             assert_eq!(found, expected, "{needs} {user:?}");
             if let Err(Refused(why)) = admitted {
                 assert!(why.contains("paraphym token new"), "{why}");

@@ -184,16 +184,23 @@ impl Writer {
     /// What nobody else said: why the transport ends; for want of another reason, `else_`.
     fn say_last(&mut self, else_: Option<CloseCode>) {
         self.end = End::Said;
-        let word = if self.line.broken.load(Ordering::Relaxed) {
-            Some(frames::close_broken())
+        let broken = self.line.broken.load(Ordering::Relaxed);
+        let code = if broken {
+            None
         } else if self.line.closing.is_cancelled() {
-            Some(frames::close(CloseCode::GoingAway))
+            Some(CloseCode::GoingAway)
         } else {
-            else_.map(frames::close)
+            else_
         };
-        if let Some(word) = word {
-            // It may be gone already, or have said the last word itself.
-            let _ = self.line.socket().start_send_unpin(word);
+        let word = match code {
+            Some(code) => frames::close(code),
+            None if broken => frames::close_broken(),
+            None => return,
+        };
+        // It may be gone already, or have said the last word itself.
+        let said = self.line.socket().start_send_unpin(word);
+        if let (Ok(()), Some(code)) = (said, code) {
+            connection::closed(code);
         }
     }
 
