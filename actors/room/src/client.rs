@@ -217,14 +217,14 @@ impl Rooms {
     ) -> Result<RequestId, SayError> {
         let turn = question.turn.clone();
         let asker = (question.by.clone(), question.nonce.clone());
-        let asked = self
+        let taken = self
             .board
             .turn(conversation, |room| match room.ask(question) {
                 Ok(Asked::New(event)) => (Some(event), Ok(None)),
                 Ok(Asked::Again(turn)) => (None, Ok(Some(turn))),
                 Err(error) => (None, Err(error)),
             })?;
-        if let Some(known) = asked {
+        if let Some(known) = taken {
             return Ok(known);
         }
         let carried = Carried {
