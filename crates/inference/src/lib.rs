@@ -23,6 +23,7 @@ pub mod blueprint;
 pub mod bpe;
 pub mod codec;
 pub mod constraint;
+pub mod cpu;
 pub mod decoder;
 pub mod file;
 #[cfg(feature = "fixture")]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 use domain::Bytes;
@@ -12,6 +13,7 @@ use engine::{
 use crate::bert;
 use crate::blueprint::Blueprint;
 use crate::codec::Codec;
+use crate::cpu::{Kind, kind};
 use crate::decoder::Decoder;
 use crate::file::GgufFile;
 use crate::kv::{KvCache, PAGE_TOKENS};
@@ -20,12 +22,28 @@ use crate::vocabulary::Vocabulary;
 
 /// Loads GGUF files, and embedding models of BERT's kind. Needs no settings and keeps no state.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct GgufLoader;
+pub struct GgufLoader {
+    kind: Option<Kind>,
+}
 
 impl GgufLoader {
-    /// A loader.
+    /// A loader whose models compute with the fastest kernels of this processor, or those [`kind::VARIABLE`] names.
     pub const fn new() -> Self {
-        Self
+        Self { kind: None }
+    }
+
+    /// A loader whose models compute with kernels of this kind; plain ones where this processor does not have them.
+    pub const fn with_kind(kind: Kind) -> Self {
+        Self { kind: Some(kind) }
+    }
+
+    fn kind(&self, path: &Path) -> Result<Kind, LoadError> {
+        let chosen = self.kind.map_or_else(Kind::of_environment, Ok);
+        chosen.map_err(|error| LoadError::Unsupported {
+            path: path.to_owned(),
+            what: format!("{}={}", kind::VARIABLE, error.value),
+            reason: error.to_string(),
+        })
     }
 
     /// As [`ModelLoader::load`], with the parts under their own types.
@@ -37,9 +55,10 @@ impl GgufLoader {
         source: &ModelSource,
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
     ) -> Result<(ModelCard, Decoder, Codec), LoadError> {
+        let kind = self.kind(&source.path)?;
         let (file, vocabulary, blueprint, card) = read_header(source)?;
         let codec = Codec::build(&file, vocabulary)?;
-        let model = Model::load(blueprint, &file, progress)?;
+        let model = Model::load(blueprint, &file, kind, progress)?;
         let decoder = Decoder::new(model).with_grammars(codec.grammars());
         Ok((card, decoder, codec))
     }

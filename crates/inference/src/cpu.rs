@@ -1,0 +1,27 @@
+//! Matrix products on this processor: weights in tiles, activations in bytes, kernels chosen when a model is loaded.
+//!
+//! ```text
+//!  GGUF blocks ─ pack ─> tiles of 16 rows ─┐
+//!  activations ─ quantise ─> panels ───────┴─ kernels::{portable, avx2, avx512} ─> 32 bit floats
+//! ```
+//!
+//! Read on in this order: `shape` (what the formats have in common), `pack`, `activations`, `kind`, `kernels`.
+//!
+//! Invariants: what comes out for a row does not depend on the rows beside it, nor on the kind of kernel: the sums within a
+//! block are of whole numbers, and those over the blocks are done one after another, each rounded once, everywhere.
+//! No thread and no state; nothing but the files in `kernels` is unsafe.
+
+mod activations;
+pub mod kind;
+mod kernels;
+mod pack;
+mod shape;
+mod unit;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use activations::{Activations, FLOATS_OF_BLOCK};
+pub use kind::Kind;
+pub(crate) use pack::Packed;
+pub(crate) use shape::BLOCK;
