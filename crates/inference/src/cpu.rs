@@ -12,8 +12,8 @@
 //! No thread and no state; nothing but the files in `kernels` is unsafe.
 
 mod activations;
-pub mod kind;
 mod kernels;
+pub mod kind;
 mod pack;
 mod shape;
 mod unit;

@@ -60,9 +60,17 @@ pub(crate) fn floats_of_row(sizes: &Blueprint) -> usize {
         .map(|width| width.div_ceil(BLOCK).saturating_mul(FLOATS_OF_BLOCK));
     let [normed, attended, gate] = of_multiplied;
     let bytes = normed.saturating_add(attended).saturating_add(gate);
-    [streams, heads, kv, inner, sizes.rope_width, rewritten, bytes]
-        .into_iter()
-        .fold(0, usize::saturating_add)
+    [
+        streams,
+        heads,
+        kv,
+        inner,
+        sizes.rope_width,
+        rewritten,
+        bytes,
+    ]
+    .into_iter()
+    .fold(0, usize::saturating_add)
 }
 
 /// Runs the rows through all layers; what each becomes stays in `scratch` for [`logits`]. The rows of a sequence must

@@ -23,23 +23,51 @@ use crate::vocabulary::Vocabulary;
 /// Loads GGUF files, and embedding models of BERT's kind. Needs no settings and keeps no state.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GgufLoader {
-    kind: Option<Kind>,
+    kernels: Kernels,
+}
+
+/// What multiplies the weights.
+#[derive(Clone, Copy, Debug, Default)]
+enum Kernels {
+    /// Ours, as the processor has them or the environment says.
+    #[default]
+    Chosen,
+    /// Ours, of this kind.
+    Of(Kind),
+    /// candle's, on weights as they lie in the file.
+    Candle,
 }
 
 impl GgufLoader {
     /// A loader whose models compute with the fastest kernels of this processor, or those [`kind::VARIABLE`] names.
     pub const fn new() -> Self {
-        Self { kind: None }
+        Self {
+            kernels: Kernels::Chosen,
+        }
     }
 
     /// A loader whose models compute with kernels of this kind; plain ones where this processor does not have them.
     pub const fn with_kind(kind: Kind) -> Self {
-        Self { kind: Some(kind) }
+        Self {
+            kernels: Kernels::Of(kind),
+        }
     }
 
-    fn kind(&self, path: &Path) -> Result<Kind, LoadError> {
-        let chosen = self.kind.map_or_else(Kind::of_environment, Ok);
-        chosen.map_err(|error| LoadError::Unsupported {
+    /// A loader whose models leave the weights as they lie in the file and multiply them with candle's block kernels: what
+    /// ours are measured against. Its card tells the memory of packed weights all the same.
+    pub const fn unpacked() -> Self {
+        Self {
+            kernels: Kernels::Candle,
+        }
+    }
+
+    fn kind(&self, path: &Path) -> Result<Option<Kind>, LoadError> {
+        let chosen = match self.kernels {
+            Kernels::Candle => return Ok(None),
+            Kernels::Of(kind) => return Ok(Some(kind)),
+            Kernels::Chosen => Kind::of_environment(),
+        };
+        chosen.map(Some).map_err(|error| LoadError::Unsupported {
             path: path.to_owned(),
             what: format!("{}={}", kind::VARIABLE, error.value),
             reason: error.to_string(),

@@ -79,7 +79,9 @@ impl Matrix {
 
     /// What [`Matrix::bytes`] of such a matrix will be, if it takes `in_file` bytes in the file.
     pub fn bytes_needed(format: Format, rows: u64, columns: u64, in_file: u64) -> u64 {
-        let sizes = usize::try_from(rows).ok().zip(usize::try_from(columns).ok());
+        let sizes = usize::try_from(rows)
+            .ok()
+            .zip(usize::try_from(columns).ok());
         sizes
             .and_then(|(rows, columns)| Packed::bytes_of(format, rows, columns))
             .unwrap_or(in_file)
@@ -175,16 +177,18 @@ impl Matrix {
                 }
                 Ok(())
             }
-            Weights::InFile { blocks, .. } => match blocks.embedding(ids, self.rows, self.columns) {
-                Ok(CpuStorage::F32(values)) => {
-                    *target = values;
-                    Ok(())
+            Weights::InFile { blocks, .. } => {
+                match blocks.embedding(ids, self.rows, self.columns) {
+                    Ok(CpuStorage::F32(values)) => {
+                        *target = values;
+                        Ok(())
+                    }
+                    Ok(_) => Err(StepError::Compute(
+                        "weights did not widen to f32".to_owned(),
+                    )),
+                    Err(error) => Err(StepError::Compute(error.to_string())),
                 }
-                Ok(_) => Err(StepError::Compute(
-                    "weights did not widen to f32".to_owned(),
-                )),
-                Err(error) => Err(StepError::Compute(error.to_string())),
-            },
+            }
         }
     }
 }

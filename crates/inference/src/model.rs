@@ -85,14 +85,15 @@ impl Model {
         Ok(most.max(total.saturating_add(staged_bytes(largest.unwrap_or(0)))))
     }
 
-    /// Reads all weights for kernels of this kind, telling `progress` after each tensor.
+    /// Reads all weights for kernels of this kind, or for candle's where there is none, telling `progress` after each
+    /// tensor.
     ///
     /// # Errors
     /// `Io`, `Malformed`, or `Cancelled` when `progress` says to stop.
     pub fn load(
         blueprint: Blueprint,
         file: &GgufFile,
-        kind: Kind,
+        kind: Option<Kind>,
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
     ) -> Result<Self, LoadError> {
         let total = Self::bytes_needed(&blueprint, file)?;
@@ -194,7 +195,7 @@ fn resident_bytes(tensor: &TensorInfo) -> u64 {
 /// Reads tensors one after another through one buffer.
 struct Tensors<'a> {
     file: &'a GgufFile,
-    kind: Kind,
+    kind: Option<Kind>,
     staging: Vec<u8>,
     total: u64,
     read: u64,
@@ -208,9 +209,16 @@ impl Tensors<'_> {
             return Err(self.file.malformed(format!("tensor `{name}` is no matrix")));
         };
         let (kind, format) = (self.kind, tensor.format);
-        let matrix = self.read(name, &tensor, rows, columns, |rows, columns, bytes| {
-            Matrix::new(kind, format, rows, columns, bytes)
-        })?;
+        let matrix = self.read(
+            name,
+            &tensor,
+            rows,
+            columns,
+            |rows, columns, bytes| match kind {
+                Some(kind) => Matrix::new(kind, format, rows, columns, bytes),
+                None => Matrix::in_file(format, rows, columns, bytes),
+            },
+        )?;
         self.tell(matrix.bytes())?;
         Ok(matrix)
     }

@@ -4,6 +4,9 @@
 //! Rows lie in panels of 8, 4, 2 and 1: the blocks of a panel's rows side by side, so that a kernel reads one run of memory.
 //! Which panel a row is in changes no bit of its result.
 //!
+//! Scales have 11 bits, as a 16 bit float has, but the range of 32: so the bytes are those of candle's blocks, to which whole
+//! answers are compared, and large activations do not overflow as theirs do.
+//!
 //! Invariants: the bytes are never those of other rows, because rows can only be changed through [`Activations::rows_mut`].
 //! A block with an element that is no finite number has a scale that is none, so that it cannot pass for a result; one so
 //! small that a scale of it could not be inverted (below 3.7e-37) is zero.
@@ -178,8 +181,16 @@ fn quantise_block(source: &[f32; BLOCK]) -> Block {
     let [a, b] = sums;
     Block {
         words,
-        scale,
-        total: scale * (a + b) as f32,
+        scale: with_11_bits(scale),
+        total: with_11_bits(with_11_bits((a + b) as f32) * with_11_bits(scale)),
         sums,
     }
+}
+
+/// The nearest number with 11 bits, ties to even.
+#[inline(always)]
+pub(super) const fn with_11_bits(x: f32) -> f32 {
+    let bits = x.to_bits();
+    let half = 0xfff + (bits >> 13 & 1);
+    f32::from_bits(bits.wrapping_add(half) & !0x1fff)
 }

@@ -19,7 +19,9 @@ pub enum Kind {
 
 /// A forced kind that cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{VARIABLE} is `{value}`; on this processor it can be {possible}, or unset, which takes the last of these")]
+#[error(
+    "{VARIABLE} is `{value}`; on this processor it can be {possible}, or unset, which takes the last of these"
+)]
 pub struct NoSuchKind {
     /// What the variable says.
     pub value: String,
@@ -80,7 +82,10 @@ impl Kind {
     /// As [`Kind::choose`].
     pub fn of_environment() -> Result<Self, NoSuchKind> {
         let said = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
-        Self::choose(said.map(|value| value.to_string_lossy().into_owned()).as_deref())
+        Self::choose(
+            said.map(|value| value.to_string_lossy().into_owned())
+                .as_deref(),
+        )
     }
 }
 
@@ -135,7 +140,10 @@ mod tests {
         for wrong in ["", "AVX2", "neon", "portable "] {
             let error = Kind::choose(Some(wrong)).unwrap_err();
             let text = error.to_string();
-            assert!(text.contains(&format!("PARAPHYM_CPU is `{wrong}`")), "{text}");
+            assert!(
+                text.contains(&format!("PARAPHYM_CPU is `{wrong}`")),
+                "{text}"
+            );
             assert!(text.contains("portable"), "{text}");
         }
     }

@@ -183,10 +183,7 @@ impl<'a> Tile<'a> {
         let (scales, minimum) = match form.scales() {
             // -0.0 changes no sum, not even the sign of a zero.
             Scales::One => ([float_of(fine(0)?, lane); 2], -0.0),
-            Scales::Two => (
-                [float_of(fine(0)?, lane); 2],
-                float_of(fine(1)?, lane),
-            ),
+            Scales::Two => ([float_of(fine(0)?, lane); 2], float_of(fine(1)?, lane)),
             Scales::Group => {
                 let [scale, minimum] = bytes_of(fine(0)?, lane);
                 let d = float_of(coarse(0)?, lane) * f32::from(scale);
@@ -264,7 +261,12 @@ fn pack_row<'a>(
     let mut block = 0;
     for (group, unit) in units.enumerate() {
         let unit = Unit { form, bytes: unit };
-        for (which, number) in unit.coarse().into_iter().take(form.coarse_halves()).enumerate() {
+        for (which, number) in unit
+            .coarse()
+            .into_iter()
+            .take(form.coarse_halves())
+            .enumerate()
+        {
             put_16(coarse, group * form.coarse_halves() + which, lane, number);
         }
         for inside in 0..unit.blocks() {

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use candle_core::CpuStorage;
 use proptest::prelude::*;
 
-use super::activations::{Activations, Block};
+use super::activations::{Activations, Block, with_11_bits};
 use super::pack::Packed;
 use super::shape::{BLOCK, Form, TILE};
 use super::{Kind, kernels};
@@ -33,7 +33,10 @@ struct Dice(u64);
 
 impl Dice {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let x = self.0 ^ self.0 >> 29;
         x.wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 16
     }
@@ -148,10 +151,12 @@ fn plainly(packed: &Packed, row: &[f32]) -> Vec<(f64, f64)> {
                     let weight = f64::from(weights.scales[column / 16])
                         * f64::from(i32::from(code) - form.bias());
                     let value = f64::from(block.scale) * f64::from(value);
-                    let minimum = f64::from(weights.minimum);
-                    sum += (weight + minimum) * value;
-                    size += (weight.abs() + minimum.abs()) * value.abs();
+                    sum += weight * value;
+                    size += (weight * value).abs();
                 }
+                let added = f64::from(weights.minimum) * f64::from(block.total);
+                sum += added;
+                size += added.abs();
             }
             let rounded = (3 * blocks.len() + 4) as f64 * f64::from(f32::EPSILON);
             results.push((sum, size * rounded + 1e-30));
@@ -252,21 +257,23 @@ proptest! {
     }
 
     #[test]
-    fn a_block_of_bytes_is_as_near_as_bytes_can_be(seed in any::<u64>(), size in 1e-30f32..1e30) {
+    fn a_block_of_bytes_is_as_near_as_bytes_can_be(seed in any::<u64>(), size in 0.1f32..1e6) {
         let row = some_rows(1, 2 * BLOCK, seed, size);
         let blocks = quantised(Kind::Portable, &row);
         for (block, source) in blocks.iter().zip(row.chunks_exact(BLOCK)) {
             let largest = source.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-            prop_assert_eq!(block.scale, largest / 127.0);
+            prop_assert_eq!(block.scale, half::f16::from_f32(largest / 127.0).to_f32());
             let values = whole_numbers(block);
             for (value, x) in values.iter().zip(source) {
                 prop_assert!(*value > i8::MIN);
                 let off = (f32::from(*value) * block.scale - x).abs();
-                prop_assert!(off <= block.scale * 0.5001, "{off} with steps of {}", block.scale);
+                // Half a step, and 127 steps of half the last bit of a scale.
+                prop_assert!(off <= block.scale * 0.54, "{off} with steps of {}", block.scale);
             }
             let sum = |half: &[i8]| half.iter().map(|x| i32::from(*x)).sum::<i32>();
             prop_assert_eq!(block.sums, [sum(&values[..16]), sum(&values[16..])]);
-            prop_assert_eq!(block.total, block.scale * sum(&values) as f32);
+            let total = half::f16::from_f32(sum(&values) as f32).to_f32() * block.scale;
+            prop_assert!((block.total - total).abs() <= total.abs() / 2048.0);
         }
         for kind in Kind::here() {
             prop_assert_eq!(&quantised(kind, &row), &blocks, "{}", kind);
@@ -275,11 +282,34 @@ proptest! {
 }
 
 #[test]
+fn a_scale_has_the_bits_of_a_short_float_and_the_range_of_a_long_one() {
+    let mut dice = Dice(7);
+    for _ in 0..10_000 {
+        let x = dice.float() * 1000.0 + 0.01;
+        let short = half::f16::from_f32(x).to_f32();
+        assert_eq!(with_11_bits(x).to_bits(), short.to_bits(), "{x}");
+    }
+    for x in [1e30f32, -1e30, 1e-30, 3e38] {
+        assert!((with_11_bits(x) / x - 1.0).abs() <= 1.0 / 2048.0, "{x}");
+    }
+}
+
+#[test]
 fn the_largest_sums_do_not_overflow() {
     for which in 0..PACKED.len() {
-        for (byte, value) in [(0xff, 1.0), (0x80, 1.0), (0x7f, -1.0), (0x00, -1.0), (0xff, -1.0)] {
+        for (byte, value) in [
+            (0xff, 1.0),
+            (0x80, 1.0),
+            (0x7f, -1.0),
+            (0x00, -1.0),
+            (0xff, -1.0),
+        ] {
             let mut sample = Sample::new(which, 17, 2, 5, false);
-            let scales: Vec<usize> = PACKED[which].1.iter().flat_map(|at| [*at, at + 1]).collect();
+            let scales: Vec<usize> = PACKED[which]
+                .1
+                .iter()
+                .flat_map(|at| [*at, at + 1])
+                .collect();
             let unit = sample.format.block_bytes() as usize;
             let mut bytes = sample.file();
             for (at, target) in bytes.iter_mut().enumerate() {
@@ -297,11 +327,20 @@ fn the_largest_sums_do_not_overflow() {
             let expected = plainly(&packed, &input[..packed.columns()]);
             for ((expected, margin), result) in expected.into_iter().zip(&portable) {
                 let off = (f64::from(*result) - expected).abs();
-                assert!(off <= margin, "{}: {result}, but it is {expected}", sample.format);
+                assert!(
+                    off <= margin,
+                    "{}: {result}, but it is {expected}",
+                    sample.format
+                );
             }
             for kind in Kind::here() {
                 let results = product(&packed, kind, &input);
-                assert_eq!(bits(&results), bits(&portable), "{} with {kind}", sample.format);
+                assert_eq!(
+                    bits(&results),
+                    bits(&portable),
+                    "{} with {kind}",
+                    sample.format
+                );
             }
         }
     }
@@ -311,7 +350,8 @@ fn the_largest_sums_do_not_overflow() {
 fn bytes_of_another_length_are_refused() {
     let sample = Sample::new(1, 3, 2, 1, false);
     let file = sample.file();
-    let try_with = |rows, columns, bytes: &[u8]| Packed::new(Format::Q4_1, rows, columns, bytes).is_some();
+    let try_with =
+        |rows, columns, bytes: &[u8]| Packed::new(Format::Q4_1, rows, columns, bytes).is_some();
     assert!(try_with(3, 64, &file));
     for (rows, columns, bytes) in [
         (2, 64, &file[..]),
@@ -336,5 +376,8 @@ fn changed_rows_are_made_bytes_anew() {
     packed.apply(Kind::best(), &mut input, &mut output);
     input.rows_mut().clone_from(&second);
     packed.apply(Kind::best(), &mut input, &mut output);
-    assert_eq!(bits(&output), bits(&product(&packed, Kind::best(), &second)));
+    assert_eq!(
+        bits(&output),
+        bits(&product(&packed, Kind::best(), &second))
+    );
 }

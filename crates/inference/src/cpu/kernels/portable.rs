@@ -52,8 +52,15 @@ fn add_block(
 ) -> f32 {
     let mut halves = [0i32; 2];
     let pairs = codes.as_chunks::<16>().0.iter();
-    for (half, (a, b)) in halves.iter_mut().zip(pairs.zip(activations.as_chunks::<16>().0)) {
-        *half = a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
+    for (half, (a, b)) in halves
+        .iter_mut()
+        .zip(pairs.zip(activations.as_chunks::<16>().0))
+    {
+        *half = a
+            .iter()
+            .zip(b)
+            .map(|(a, b)| i32::from(*a) * i32::from(*b))
+            .sum();
     }
     let [a, b] = halves;
     let [x, y] = block.sums;
