@@ -8,7 +8,7 @@
 //! Read on in this order: `shape` (what the formats have in common), `pack`, `activations`, `kind`, `kernels`.
 //!
 //! Invariants: what comes out for a row does not depend on the rows beside it, nor on the kind of kernel: the sums within a
-//! block are of whole numbers, and those over the blocks are done one after another, each rounded once, everywhere.
+//! block are of whole numbers, and those over the blocks are done one after another, in the same operations everywhere.
 //! No thread and no state; nothing but the files in `kernels` is unsafe.
 
 mod activations;

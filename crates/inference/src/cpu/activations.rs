@@ -170,8 +170,8 @@ fn quantise_block(source: &[f32; BLOCK]) -> Block {
     if !inverse.is_finite() {
         return Block::default();
     }
-    // 1.5 * 2^23: added to a small number it leaves the nearest whole one, ties to even, in the lowest bits.
-    let whole = source.map(|x| (x * inverse + 12_582_912.0).to_bits() as u8 as i8);
+    // The nearest whole number, ties away from zero: the number below one half keeps what is below it from being one.
+    let whole = source.map(|x| (x * inverse + 0.499_999_97_f32.copysign(x)) as i32 as i8);
     let mut words = [0; 8];
     for (word, four) in words.iter_mut().zip(whole.as_chunks::<4>().0) {
         *word = i32::from_le_bytes(four.map(i8::cast_unsigned));

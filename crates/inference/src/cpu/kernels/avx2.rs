@@ -8,11 +8,11 @@
 
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_abs_epi8, _mm256_add_epi16,
-    _mm256_add_epi32, _mm256_and_si256, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps,
-    _mm256_cvtepu8_epi32, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_mullo_epi32, _mm256_or_si256,
-    _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps,
-    _mm256_setzero_si256, _mm256_sign_epi8, _mm256_slli_epi16, _mm256_srli_epi16, _mm256_storeu_ps,
+    _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps,
+    _mm256_cvtepu8_epi32, _mm256_cvtph_ps, _mm256_loadu_si256, _mm256_madd_epi16,
+    _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_mullo_epi32, _mm256_or_si256, _mm256_set1_epi8,
+    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256,
+    _mm256_sign_epi8, _mm256_slli_epi16, _mm256_srli_epi16, _mm256_storeu_ps, _mm256_sub_ps,
     _mm256_xor_si256,
 };
 
@@ -108,14 +108,15 @@ compiled! {
                     ),
                     _ => _mm256_add_epi32(first[j], last[j]),
                 };
-                let scale = _mm256_mul_ps(scales.scale, _mm256_set1_ps(blocks[j].scale));
-                *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole), scale, *sum);
-                let total = _mm256_set1_ps(blocks[j].total);
-                match S::SCALES {
-                    Scales::Two => *sum = _mm256_fmadd_ps(scales.minimum, total, *sum),
-                    Scales::Group => *sum = _mm256_fnmadd_ps(scales.minimum, total, *sum),
-                    Scales::One | Scales::Halves => {}
-                }
+                let whole = _mm256_mul_ps(_mm256_cvtepi32_ps(whole), scales.scale);
+                let scaled = _mm256_mul_ps(whole, _mm256_set1_ps(blocks[j].scale));
+                let least = || _mm256_mul_ps(scales.minimum, _mm256_set1_ps(blocks[j].total));
+                let block = match S::SCALES {
+                    Scales::Two => _mm256_add_ps(scaled, least()),
+                    Scales::Group => _mm256_sub_ps(scaled, least()),
+                    Scales::One | Scales::Halves => scaled,
+                };
+                *sum = _mm256_add_ps(*sum, block);
             }
         }
         sums

@@ -7,10 +7,10 @@
 
 use std::arch::x86_64::{
     __m128i, __m256i, __m512, __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm512_add_epi32,
-    _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32,
-    _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_loadu_si512,
-    _mm512_mul_ps, _mm512_mullo_epi32, _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi32,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi16, _mm512_srli_epi16, _mm512_storeu_ps,
+    _mm512_add_ps, _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps,
+    _mm512_cvtepu8_epi32, _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_mul_ps,
+    _mm512_mullo_epi32, _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_slli_epi16, _mm512_srli_epi16, _mm512_storeu_ps, _mm512_sub_ps,
 };
 
 use crate::cpu::activations::{self, Block, Panel, Panels};
@@ -84,14 +84,15 @@ compiled! {
                     ),
                     _ => _mm512_add_epi32(first[j], last[j]),
                 };
-                let scale = _mm512_mul_ps(scales.scale, _mm512_set1_ps(blocks[j].scale));
-                *sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(whole), scale, *sum);
-                let total = _mm512_set1_ps(blocks[j].total);
-                match S::SCALES {
-                    Scales::Two => *sum = _mm512_fmadd_ps(scales.minimum, total, *sum),
-                    Scales::Group => *sum = _mm512_fnmadd_ps(scales.minimum, total, *sum),
-                    Scales::One | Scales::Halves => {}
-                }
+                let whole = _mm512_mul_ps(_mm512_cvtepi32_ps(whole), scales.scale);
+                let scaled = _mm512_mul_ps(whole, _mm512_set1_ps(blocks[j].scale));
+                let least = || _mm512_mul_ps(scales.minimum, _mm512_set1_ps(blocks[j].total));
+                let block = match S::SCALES {
+                    Scales::Two => _mm512_add_ps(scaled, least()),
+                    Scales::Group => _mm512_sub_ps(scaled, least()),
+                    Scales::One | Scales::Halves => scaled,
+                };
+                *sum = _mm512_add_ps(*sum, block);
             }
         }
         sums

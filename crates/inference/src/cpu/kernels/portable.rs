@@ -69,11 +69,11 @@ fn add_block(
         Some(([first, last], d)) => (a * first + b * last, d),
         None => (a + b, weights.scales[0]),
     };
-    let sum = (whole as f32).mul_add(scale * block.scale, sum);
+    let scaled = whole as f32 * scale * block.scale;
     if form.has_minimum() {
-        weights.minimum.mul_add(block.total, sum)
+        sum + (scaled + weights.minimum * block.total)
     } else {
-        sum
+        sum + scaled
     }
 }
 
