@@ -12,7 +12,7 @@
 use engine::{StepError, TokenId};
 
 use crate::blueprint::Blueprint;
-use crate::cpu::{Activations, BLOCK, FLOATS_OF_BLOCK};
+use crate::cpu::{self, Activations, Attention, BLOCK, FLOATS_OF_BLOCK, Kind};
 use crate::kv::KvCache;
 use crate::matrix::Matrix;
 use crate::model::{Layer, Model};
@@ -175,10 +175,10 @@ fn attention(
             cache,
             layer: index,
             tokens: row.position + 1,
-            heads_per_kv: sizes.heads / sizes.kv_heads,
+            group_width: sizes.heads / sizes.kv_heads.max(1) * head_width,
             head_width,
         };
-        attend(&span, queries, attended, &mut scratch.scores);
+        attend(model.kind, &span, queries, attended, &mut scratch.scores);
     }
     layer
         .attention_output
@@ -192,27 +192,26 @@ struct Span<'a> {
     cache: &'a KvCache,
     layer: usize,
     tokens: usize,
-    heads_per_kv: usize,
+    /// Elements of the query heads that share a key and value head.
+    group_width: usize,
     head_width: usize,
 }
 
-/// Scaled dot-product attention (arXiv:1706.03762) of one row, head by head.
-fn attend(span: &Span, queries: &[f32], attended: &mut [f32], scores: &mut Vec<f32>) {
-    let scale = 1.0 / (span.head_width as f32).sqrt();
-    let heads = queries
-        .chunks_exact(span.head_width)
-        .zip(attended.chunks_exact_mut(span.head_width));
-    for (head, (query, attended)) in heads.enumerate() {
-        let kv_head = head / span.heads_per_kv.max(1);
-        let keys = span.cache.keys(span.layer, kv_head, span.tokens);
-        scores.clear();
-        scores.extend(keys.map(|key| ops::dot(query, key) * scale));
-        ops::softmax(scores);
-        attended.fill(0.0);
-        let values = span.cache.values(span.layer, kv_head, span.tokens);
-        for (value, weight) in values.zip(scores.iter()) {
-            ops::add_scaled(attended, *weight, value);
-        }
+/// Attention of one row, a group of heads after the other.
+fn attend(kind: Kind, span: &Span, queries: &[f32], attended: &mut [f32], scores: &mut Vec<f32>) {
+    let groups = queries
+        .chunks_exact(span.group_width)
+        .zip(attended.chunks_exact_mut(span.group_width));
+    for (head, (queries, attended)) in groups.enumerate() {
+        let attention = Attention {
+            queries,
+            attended,
+            head_width: span.head_width,
+            tokens: span.tokens,
+            scores: &mut *scores,
+        };
+        let keys = span.cache.keys(span.layer, head);
+        cpu::attend(kind, attention, keys, span.cache.values(span.layer, head));
     }
 }
 
@@ -223,7 +222,7 @@ fn feed_forward(model: &Model, layer: &Layer, scratch: &mut Scratch) -> Result<(
     let gate = scratch.gate.rows_mut();
     layer.gate.apply(&mut scratch.normed, gate)?;
     layer.up.apply(&mut scratch.normed, &mut scratch.up)?;
-    ops::gate_with_silu(gate, &scratch.up);
+    cpu::gate_with_silu(model.kind, gate, &scratch.up);
     layer
         .down
         .apply(&mut scratch.gate, &mut scratch.projected)?;
@@ -247,6 +246,6 @@ fn project(
 
 fn norm_rows(rows: &mut [f32], weight: &[f32], model: &Model) {
     for row in rows.chunks_exact_mut(weight.len().max(1)) {
-        ops::rms_norm(row, weight, model.blueprint.norm_epsilon);
+        cpu::rms_norm(model.kind, row, weight, model.blueprint.norm_epsilon);
     }
 }

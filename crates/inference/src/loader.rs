@@ -61,7 +61,7 @@ impl GgufLoader {
         }
     }
 
-    fn kind(&self, path: &Path) -> Result<Option<Kind>, LoadError> {
+    fn kind(self, path: &Path) -> Result<Option<Kind>, LoadError> {
         let chosen = match self.kernels {
             Kernels::Candle => return Ok(None),
             Kernels::Of(kind) => return Ok(Some(kind)),

@@ -49,6 +49,8 @@ pub struct Model {
     pub output: Option<Matrix>,
     /// Position encoding.
     pub rope: Rope,
+    /// Kernels of what stands between the products.
+    pub kind: Kind,
     /// Memory of all weights, in bytes.
     pub weights_bytes: u64,
 }
@@ -119,6 +121,7 @@ impl Model {
         }
         let weights_bytes = tensors.read;
         Ok(Self {
+            kind: kind.unwrap_or_else(Kind::best),
             rope: Rope::new(&blueprint, divisors.as_deref()),
             blueprint,
             embedding,

@@ -10,6 +10,10 @@
 //! Invariants: the bytes are never those of other rows, because rows can only be changed through [`Activations::rows_mut`].
 //! A block with an element that is no finite number has a scale that is none, so that it cannot pass for a result; one so
 //! small that a scale of it could not be inverted (below 3.7e-37) is zero.
+#![allow(
+    clippy::inline_always,
+    reason = "what is compiled anew for each kind of processor must be part of the function that is"
+)]
 
 use super::kernels;
 use super::kind::Kind;

@@ -206,7 +206,7 @@ impl<'a> Tile<'a> {
 }
 
 /// Half line `index` of `lines`.
-#[inline(always)]
+#[inline]
 pub(super) fn half_at(lines: &[Line], index: usize) -> Option<&Half> {
     let Line([even, odd]) = lines.get(index / 2)?;
     Some(if index.is_multiple_of(2) { even } else { odd })
@@ -217,8 +217,8 @@ fn half_at_mut(lines: &mut [Line], index: usize) -> Option<&mut Half> {
     Some(if index.is_multiple_of(2) { even } else { odd })
 }
 
-fn lane_of(line: &Line, lane: usize) -> u32 {
-    line.0.as_flattened().get(lane).copied().unwrap_or(0)
+fn lane_of(line: &Line, row: usize) -> u32 {
+    line.0.as_flattened().get(row).copied().unwrap_or(0)
 }
 
 fn float_of(half: &Half, lane: usize) -> f32 {
@@ -234,8 +234,8 @@ pub(super) fn bytes_of(half: &Half, lane: usize) -> [u8; 2] {
     })
 }
 
-fn words_of(form: Form, lines: &[Line], lane: usize) -> Words {
-    let line = |index| lines.get(index).map_or(0, |line| lane_of(line, lane));
+fn words_of(form: Form, lines: &[Line], row: usize) -> Words {
+    let line = |index| lines.get(index).map_or(0, |line| lane_of(line, row));
     std::array::from_fn(|word| {
         let low = || line(word / 2) >> (word % 2 * 4) & 0x0f0f_0f0f;
         match form.bits() {
@@ -304,10 +304,10 @@ fn put_8(lines: &mut [Line], half: usize, lane: usize, bytes: [u8; 2]) {
     }
 }
 
-fn put_words(bits: u32, lines: &mut [Line], lane: usize, words: Words) {
+fn put_words(bits: u32, lines: &mut [Line], row: usize, words: Words) {
     let mut put = |line: usize, value: u32| {
         let line = lines.get_mut(line).map(|line| line.0.as_flattened_mut());
-        if let Some(word) = line.and_then(|line| line.get_mut(lane)) {
+        if let Some(word) = line.and_then(|line| line.get_mut(row)) {
             *word |= value;
         }
     };

@@ -16,7 +16,7 @@ use std::arch::x86_64::{
     _mm256_xor_si256,
 };
 
-use crate::cpu::activations::{self, Block, Panel, Panels};
+use crate::cpu::activations::{Block, Panel, Panels};
 use crate::cpu::pack::{Half, Line, Packed, Tile, half_at};
 use crate::cpu::shape::{GROUP, Scales, Shape, TILE, for_form};
 
@@ -31,17 +31,11 @@ macro_rules! compiled {
     )* };
 }
 
+super::compiled_anew!("avx2,fma,f16c");
+
 compiled! {
     pub(super) fn apply(packed: &Packed, panels: &Panels, output: &mut [f32]) {
         for_form!(packed.form, of_shape(packed, panels, output));
-    }
-
-    pub(super) fn quantise<'a>(
-        rows: impl ExactSizeIterator<Item = &'a [f32]>,
-        of_row: usize,
-        blocks: &mut [Block],
-    ) {
-        activations::quantise(rows, of_row, blocks);
     }
 
     fn of_shape<S: Shape>(packed: &Packed, panels: &Panels, output: &mut [f32]) {
@@ -109,12 +103,12 @@ compiled! {
                     _ => _mm256_add_epi32(first[j], last[j]),
                 };
                 let whole = _mm256_mul_ps(_mm256_cvtepi32_ps(whole), scales.scale);
-                let scaled = _mm256_mul_ps(whole, _mm256_set1_ps(blocks[j].scale));
-                let least = || _mm256_mul_ps(scales.minimum, _mm256_set1_ps(blocks[j].total));
+                let product = _mm256_mul_ps(whole, _mm256_set1_ps(blocks[j].scale));
+                let added = || _mm256_mul_ps(scales.minimum, _mm256_set1_ps(blocks[j].total));
                 let block = match S::SCALES {
-                    Scales::Two => _mm256_add_ps(scaled, least()),
-                    Scales::Group => _mm256_sub_ps(scaled, least()),
-                    Scales::One | Scales::Halves => scaled,
+                    Scales::Two => _mm256_add_ps(product, added()),
+                    Scales::Group => _mm256_sub_ps(product, added()),
+                    Scales::One | Scales::Halves => product,
                 };
                 *sum = _mm256_add_ps(*sum, block);
             }
@@ -176,7 +170,7 @@ compiled! {
             return _mm256_xor_si256(load(&lines[word], side), _mm256_set1_epi8(-128));
         }
         let nibbles = load(&lines[word / 2], side);
-        let nibbles = if word % 2 == 0 { nibbles } else { _mm256_srli_epi16::<4>(nibbles) };
+        let nibbles = if word.is_multiple_of(2) { nibbles } else { _mm256_srli_epi16::<4>(nibbles) };
         let low = _mm256_and_si256(nibbles, _mm256_set1_epi8(0x0f));
         let high = match S::BITS {
             5 => fifth(load(&lines[4], side), word),
@@ -246,7 +240,7 @@ compiled! {
     fn floats(half: &Half, side: usize) -> __m256 {
         let four = &half.as_chunks::<4>().0[side];
         // SAFETY: it reads the 16 bytes of `four`, wherever they lie.
-        _mm256_cvtph_ps(unsafe { _mm_loadu_si128(four.as_ptr().cast::<__m128i>()) })
+        _mm256_cvtph_ps(unsafe { _mm_loadu_si128(four.as_ptr().cast()) })
     }
 
     /// Two rows of 16 bytes: the first 8 or the last of each.
@@ -263,7 +257,7 @@ compiled! {
     fn load(line: &Line, side: usize) -> __m256i {
         let half = &line.0[side];
         // SAFETY: it reads the 32 bytes of `half`, wherever they lie.
-        unsafe { _mm256_loadu_si256(half.as_ptr().cast::<__m256i>()) }
+        unsafe { _mm256_loadu_si256(half.as_ptr().cast()) }
     }
 }
 

@@ -6,14 +6,14 @@
 )]
 
 use std::arch::x86_64::{
-    __m128i, __m256i, __m512, __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm512_add_epi32,
-    _mm512_add_ps, _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps,
-    _mm512_cvtepu8_epi32, _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_mul_ps,
-    _mm512_mullo_epi32, _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_slli_epi16, _mm512_srli_epi16, _mm512_storeu_ps, _mm512_sub_ps,
+    __m128i, __m512, __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm512_add_epi32, _mm512_add_ps,
+    _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32,
+    _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_mul_ps, _mm512_mullo_epi32,
+    _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_slli_epi16, _mm512_srli_epi16, _mm512_storeu_ps, _mm512_sub_ps,
 };
 
-use crate::cpu::activations::{self, Block, Panel, Panels};
+use crate::cpu::activations::{Block, Panel, Panels};
 use crate::cpu::pack::{Half, Line, Packed, Tile, half_at};
 use crate::cpu::shape::{GROUP, Scales, Shape, TILE, for_form};
 
@@ -25,17 +25,11 @@ macro_rules! compiled {
     )* };
 }
 
+super::compiled_anew!("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni");
+
 compiled! {
     pub(super) fn apply(packed: &Packed, panels: &Panels, output: &mut [f32]) {
         for_form!(packed.form, of_shape(packed, panels, output));
-    }
-
-    pub(super) fn quantise<'a>(
-        rows: impl ExactSizeIterator<Item = &'a [f32]>,
-        of_row: usize,
-        blocks: &mut [Block],
-    ) {
-        activations::quantise(rows, of_row, blocks);
     }
 
     fn of_shape<S: Shape>(packed: &Packed, panels: &Panels, output: &mut [f32]) {
@@ -85,12 +79,12 @@ compiled! {
                     _ => _mm512_add_epi32(first[j], last[j]),
                 };
                 let whole = _mm512_mul_ps(_mm512_cvtepi32_ps(whole), scales.scale);
-                let scaled = _mm512_mul_ps(whole, _mm512_set1_ps(blocks[j].scale));
-                let least = || _mm512_mul_ps(scales.minimum, _mm512_set1_ps(blocks[j].total));
+                let product = _mm512_mul_ps(whole, _mm512_set1_ps(blocks[j].scale));
+                let added = || _mm512_mul_ps(scales.minimum, _mm512_set1_ps(blocks[j].total));
                 let block = match S::SCALES {
-                    Scales::Two => _mm512_add_ps(scaled, least()),
-                    Scales::Group => _mm512_sub_ps(scaled, least()),
-                    Scales::One | Scales::Halves => scaled,
+                    Scales::Two => _mm512_add_ps(product, added()),
+                    Scales::Group => _mm512_sub_ps(product, added()),
+                    Scales::One | Scales::Halves => product,
                 };
                 *sum = _mm512_add_ps(*sum, block);
             }
@@ -125,7 +119,7 @@ compiled! {
             return load(&lines[word]);
         }
         let nibbles = load(&lines[word / 2]);
-        let nibbles = if word % 2 == 0 { nibbles } else { _mm512_srli_epi16::<4>(nibbles) };
+        let nibbles = if word.is_multiple_of(2) { nibbles } else { _mm512_srli_epi16::<4>(nibbles) };
         let low = _mm512_and_si512(nibbles, _mm512_set1_epi8(0x0f));
         let high = match S::BITS {
             5 => fifth(load(&lines[4]), word),
@@ -193,7 +187,7 @@ compiled! {
     #[inline]
     fn floats(half: &Half) -> __m512 {
         // SAFETY: it reads the 32 bytes of `half`, wherever they lie.
-        _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(half.as_ptr().cast::<__m256i>()) })
+        _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(half.as_ptr().cast()) })
     }
 
     /// Two rows of 16 bytes.

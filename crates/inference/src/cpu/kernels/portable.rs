@@ -62,12 +62,13 @@ fn add_block(
             .map(|(a, b)| i32::from(*a) * i32::from(*b))
             .sum();
     }
-    let [a, b] = halves;
-    let [x, y] = block.sums;
-    let (a, b) = (a - form.bias() * x, b - form.bias() * y);
+    for (half, sum) in halves.iter_mut().zip(block.sums) {
+        *half -= form.bias() * sum;
+    }
+    let [first, last] = halves;
     let (whole, scale) = match weights.halves {
-        Some(([first, last], d)) => (a * first + b * last, d),
-        None => (a + b, weights.scales[0]),
+        Some((scales, common)) => (first * scales[0] + last * scales[1], common),
+        None => (first + last, weights.scales[0]),
     };
     let scaled = whole as f32 * scale * block.scale;
     if form.has_minimum() {
