@@ -1,10 +1,11 @@
 //! Our kernels against candle's block kernels, in one process, turn about: the same model, the same steps, one thread.
 //!
 //! ```sh
-//! cargo bench -p paraphym_inference --bench kernels [-- MODEL.gguf]
+//! cargo bench -p paraphym_inference --bench kernels [-- [--portable] [MODEL.gguf]]
 //! ```
 //!
-//! Without a path it takes the default model from where models are kept. The figures of each lane are medians of the rounds
+//! Without a path it takes the default model from where models are kept; with `--portable` the portable kernels run, too, which
+//! takes long. The figures of each lane are medians of the rounds
 //! in tokens per second; quote the ratios, for a machine's mood changes from minute to minute.
 #![allow(
     clippy::print_stdout,
@@ -24,7 +25,7 @@ use paraphym_inference::{Decoder, GgufLoader};
 
 const MODEL: &str = ".local/share/paraphym/models/SmolLM2-135M-Instruct.Q4_1.gguf";
 /// Odd, so that the median is one of them.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 const PREFILL: usize = 128;
 /// Tokens decoded for one figure.
 const DECODED: usize = 24;
@@ -146,9 +147,11 @@ fn main() -> Outcome<()> {
         None => std::env::home_dir().ok_or("no home folder")?.join(MODEL),
     };
     let source = ModelSource { path };
+    let portable = std::env::args().any(|word| word == "--portable");
+    let kinds = Kind::here().filter(|kind| portable || *kind != Kind::Portable);
     let loaders = [("candle".to_owned(), GgufLoader::unpacked())]
         .into_iter()
-        .chain(Kind::here().map(|kind| (kind.to_string(), GgufLoader::with_kind(kind))));
+        .chain(kinds.map(|kind| (kind.to_string(), GgufLoader::with_kind(kind))));
     let mut lanes = Vec::new();
     for (name, loader) in loaders {
         let begin = Instant::now();
@@ -163,7 +166,8 @@ fn main() -> Outcome<()> {
             figures: Default::default(),
         });
     }
-    for _ in 0..ROUNDS {
+    for round in 1..=ROUNDS {
+        println!("round {round} of {ROUNDS}");
         for lane in &mut lanes {
             for (which, figures) in lane.figures.iter_mut().enumerate() {
                 figures.push(measure(&mut lane.decoder, which)?);
