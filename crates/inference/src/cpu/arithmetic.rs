@@ -20,7 +20,8 @@ const CHAINS: usize = 8;
 /// Lanes of values that are summed at once: an addition waits for the one before it, but not for its neighbours.
 const SIDE_BY_SIDE: usize = 4;
 
-type Lanes = [f32; LANES];
+/// Sixteen numbers in memory.
+pub(super) type Lanes = [f32; LANES];
 
 /// One row's attention to the tokens of one key and value head.
 pub(crate) struct Attention<'a> {
@@ -36,26 +37,52 @@ pub(crate) struct Attention<'a> {
     pub(crate) scores: &'a mut Vec<f32>,
 }
 
-/// `sums += factor * values`.
-#[inline(always)]
-fn add_product(sums: &mut Lanes, factor: f32, values: &Lanes) {
-    for (sum, value) in sums.iter_mut().zip(values) {
-        *sum = multiply_add(factor, *value, *sum);
-    }
+/// Sixteen numbers in registers. The compiler does not keep arrays of them there by itself.
+pub(super) trait Sixteen: Copy {
+    /// All zero.
+    fn zero() -> Self;
+    /// `self + factor * values`, as [`multiply_add`] rounds it.
+    #[must_use]
+    fn add_product(self, factor: f32, values: &Lanes) -> Self;
+    /// The sums.
+    #[must_use]
+    fn plus(self, other: Self) -> Self;
+    /// The numbers.
+    fn numbers(self) -> Lanes;
 }
 
-#[inline(always)]
-fn plus(mut a: Lanes, b: Lanes) -> Lanes {
-    for (a, b) in a.iter_mut().zip(b) {
-        *a += b;
+impl Sixteen for Lanes {
+    #[inline(always)]
+    fn zero() -> Self {
+        [0.0; LANES]
     }
-    a
+
+    #[inline(always)]
+    fn add_product(mut self, factor: f32, values: &Lanes) -> Self {
+        for (sum, value) in self.iter_mut().zip(values) {
+            *sum = multiply_add(factor, *value, *sum);
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn plus(mut self, other: Self) -> Self {
+        for (a, b) in self.iter_mut().zip(other) {
+            *a += b;
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn numbers(self) -> Lanes {
+        self
+    }
 }
 
 /// Scaled dot-product attention (arXiv:1706.03762). `keys` and `values` give a page's part of the head, page after page:
 /// keys as tiles of 16 tokens, element by element, values token by token.
 #[inline(always)]
-pub(super) fn attend<'k>(
+pub(super) fn attend<'k, V: Sixteen>(
     attention: Attention<'_>,
     keys: impl Iterator<Item = &'k [f32]> + Clone,
     values: impl Iterator<Item = &'k [f32]> + Clone,
@@ -78,41 +105,39 @@ pub(super) fn attend<'k>(
             .flat_map(|page| page.chunks_exact(TOKENS_OF_TILE * head_width))
             .take(tokens.div_ceil(TOKENS_OF_TILE))
         {
-            scores.extend_from_slice(&score(query, tile).map(|score| score * scale));
+            scores.extend_from_slice(&score::<V>(query, tile).map(|score| score * scale));
         }
         scores.truncate(tokens);
         softmax(scores);
-        weigh(scores, values.clone(), attended);
+        weigh::<V>(scores, values.clone(), attended);
     }
 }
 
 /// A query's products with 16 keys, each in the order of [`crate::ops::dot`].
 #[inline(always)]
-fn score(query: &[f32], tile: &[f32]) -> Lanes {
+fn score<V: Sixteen>(query: &[f32], tile: &[f32]) -> Lanes {
     let (whole, rest) = query.as_chunks::<CHAINS>();
     let elements = tile.as_chunks::<LANES>().0;
     let (keys, keys_of_rest) = elements.as_chunks::<CHAINS>();
-    let mut chains = [[0.0; LANES]; CHAINS];
+    let mut chains = [V::zero(); CHAINS];
     for (factors, keys) in whole.iter().zip(keys) {
         for ((chain, factor), key) in chains.iter_mut().zip(factors).zip(keys) {
-            add_product(chain, *factor, key);
+            *chain = chain.add_product(*factor, key);
         }
     }
     let [c0, c1, c2, c3, c4, c5, c6, c7] = chains;
-    let (even, odd) = (
-        plus(plus(c0, c4), plus(c2, c6)),
-        plus(plus(c1, c5), plus(c3, c7)),
-    );
-    let mut sums = plus(even, odd);
+    let even = c0.plus(c4).plus(c2.plus(c6));
+    let odd = c1.plus(c5).plus(c3.plus(c7));
+    let mut sums = even.plus(odd);
     for (factor, key) in rest.iter().zip(keys_of_rest) {
-        add_product(&mut sums, *factor, key);
+        sums = sums.add_product(*factor, key);
     }
-    sums
+    sums.numbers()
 }
 
 /// The sum of values, each times its weight, token after token.
 #[inline(always)]
-fn weigh<'k>(
+fn weigh<'k, V: Sixteen>(
     weights: &[f32],
     values: impl Iterator<Item = &'k [f32]> + Clone,
     attended: &mut [f32],
@@ -120,11 +145,11 @@ fn weigh<'k>(
     let width = attended.len();
     let mut first = 0;
     while first + SIDE_BY_SIDE * LANES <= width {
-        weigh_some::<SIDE_BY_SIDE>(weights, values.clone(), attended, first);
+        weigh_some::<V, SIDE_BY_SIDE>(weights, values.clone(), attended, first);
         first += SIDE_BY_SIDE * LANES;
     }
     while first + LANES <= width {
-        weigh_some::<1>(weights, values.clone(), attended, first);
+        weigh_some::<V, 1>(weights, values.clone(), attended, first);
         first += LANES;
     }
     let rows = || values.clone().flat_map(|page| page.chunks_exact(width));
@@ -138,14 +163,14 @@ fn weigh<'k>(
 
 /// As [`weigh`], for `N` times 16 elements from `first`.
 #[inline(always)]
-fn weigh_some<'k, const N: usize>(
+fn weigh_some<'k, V: Sixteen, const N: usize>(
     weights: &[f32],
     values: impl Iterator<Item = &'k [f32]>,
     attended: &mut [f32],
     first: usize,
 ) {
     let width = attended.len();
-    let mut sums = [[0.0; LANES]; N];
+    let mut sums = [V::zero(); N];
     let mut left = weights;
     for page in values {
         let tokens = page.len() / width;
@@ -154,7 +179,7 @@ fn weigh_some<'k, const N: usize>(
             let some = value.get(first..).map(|value| value.as_chunks::<LANES>().0);
             if let Some(some) = some.and_then(<[Lanes]>::first_chunk::<N>) {
                 for (sum, lanes) in sums.iter_mut().zip(some) {
-                    add_product(sum, *weight, lanes);
+                    *sum = sum.add_product(*weight, lanes);
                 }
             }
         }
@@ -163,9 +188,9 @@ fn weigh_some<'k, const N: usize>(
         }
         left = later;
     }
-    let targets = attended.iter_mut().skip(first);
-    for (target, sum) in targets.zip(sums.as_flattened()) {
-        *target = *sum;
+    let targets = attended.get_mut(first..).unwrap_or_default();
+    for (target, sum) in targets.as_chunks_mut::<LANES>().0.iter_mut().zip(sums) {
+        *target = sum.numbers();
     }
 }
 
@@ -295,7 +320,7 @@ mod tests {
         for width in [1, 7, 8, 16, 61, 64, 80] {
             let query: Vec<f32> = (0..width).map(|i| (i as f32 * 0.7).sin()).collect();
             let keys: Vec<f32> = (0..width * 16).map(|i| (i as f32 * 1.3).cos()).collect();
-            for (lane, score) in score(&query, &keys).into_iter().enumerate() {
+            for (lane, score) in score::<Lanes>(&query, &keys).into_iter().enumerate() {
                 let key: Vec<f32> = keys.iter().skip(lane).step_by(16).copied().collect();
                 assert_eq!(score.to_bits(), crate::ops::dot(&query, &key).to_bits());
             }
@@ -324,7 +349,7 @@ mod tests {
                 }
             }
             let mut attended = vec![f32::NAN; heads * width];
-            attend(
+            attend::<Lanes>(
                 Attention {
                     queries: &queries,
                     attended: &mut attended,

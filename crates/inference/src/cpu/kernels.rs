@@ -16,7 +16,7 @@ mod avx512;
 mod portable;
 
 use super::activations::{self, Activations, Block};
-use super::arithmetic::{self, Attention};
+use super::arithmetic::{self, Attention, Lanes};
 use super::kind::Kind;
 use super::pack::Packed;
 use super::shape::TILE;
@@ -55,7 +55,7 @@ macro_rules! compiled_anew {
             keys: impl Iterator<Item = &'k [f32]> + Clone,
             values: impl Iterator<Item = &'k [f32]> + Clone,
         ) {
-            crate::cpu::arithmetic::attend(attention, keys, values);
+            crate::cpu::arithmetic::attend::<Numbers>(attention, keys, values);
         }
 
         #[target_feature(enable = $features)]
@@ -109,7 +109,7 @@ pub(crate) fn attend<'k>(
     on!(
         kind,
         attend(attention, keys, values),
-        arithmetic::attend(attention, keys, values)
+        arithmetic::attend::<Lanes>(attention, keys, values)
     );
 }
 

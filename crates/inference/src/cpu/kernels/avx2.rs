@@ -9,14 +9,15 @@
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_abs_epi8, _mm256_add_epi16,
     _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps,
-    _mm256_cvtepu8_epi32, _mm256_cvtph_ps, _mm256_loadu_si256, _mm256_madd_epi16,
-    _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_mullo_epi32, _mm256_or_si256, _mm256_set1_epi8,
-    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256,
-    _mm256_sign_epi8, _mm256_slli_epi16, _mm256_srli_epi16, _mm256_storeu_ps, _mm256_sub_ps,
-    _mm256_xor_si256,
+    _mm256_cvtepu8_epi32, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_mullo_epi32, _mm256_or_si256,
+    _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps,
+    _mm256_setzero_si256, _mm256_sign_epi8, _mm256_slli_epi16, _mm256_srli_epi16, _mm256_storeu_ps,
+    _mm256_sub_ps, _mm256_xor_si256,
 };
 
 use crate::cpu::activations::{Block, Panel, Panels};
+use crate::cpu::arithmetic::{Lanes, Sixteen};
 use crate::cpu::pack::{Half, Line, Packed, Tile, half_at};
 use crate::cpu::shape::{GROUP, Scales, Shape, TILE, for_form};
 
@@ -269,4 +270,62 @@ struct ScalesOf {
     minimum: __m256,
     /// Whole numbers for the first and the last half.
     halves: [__m256i; 2],
+}
+
+/// Sixteen numbers in registers; made by functions that are compiled for this kind alone.
+#[derive(Clone, Copy)]
+struct Numbers([__m256; 2]);
+
+#[allow(
+    clippy::inline_always,
+    reason = "its functions must be part of those that are compiled for this kind"
+)]
+impl Sixteen for Numbers {
+    #[inline(always)]
+    fn zero() -> Self {
+        // SAFETY: only `attend` of this file has such numbers, and is called where the processor has what it needs.
+        Self(unsafe { [_mm256_setzero_ps(); 2] })
+    }
+
+    #[inline(always)]
+    fn add_product(self, factor: f32, values: &Lanes) -> Self {
+        let (low, high) = values.split_at(LANES);
+        // SAFETY: as above; each reads 32 bytes, half of `values`, wherever they lie.
+        Self(unsafe {
+            let factor = _mm256_set1_ps(factor);
+            let (low, high) = (
+                _mm256_loadu_ps(low.as_ptr()),
+                _mm256_loadu_ps(high.as_ptr()),
+            );
+            let [a, b] = self.0;
+            if cfg!(target_feature = "fma") {
+                [
+                    _mm256_fmadd_ps(factor, low, a),
+                    _mm256_fmadd_ps(factor, high, b),
+                ]
+            } else {
+                let (low, high) = (_mm256_mul_ps(factor, low), _mm256_mul_ps(factor, high));
+                [_mm256_add_ps(low, a), _mm256_add_ps(high, b)]
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        let ([a, b], [c, d]) = (self.0, other.0);
+        // SAFETY: as above.
+        Self(unsafe { [_mm256_add_ps(a, c), _mm256_add_ps(b, d)] })
+    }
+
+    #[inline(always)]
+    fn numbers(self) -> Lanes {
+        let mut numbers = [0.0; TILE];
+        let (low, high) = numbers.split_at_mut(LANES);
+        // SAFETY: as above; each writes 32 bytes, half of `numbers`.
+        unsafe {
+            _mm256_storeu_ps(low.as_mut_ptr(), self.0[0]);
+            _mm256_storeu_ps(high.as_mut_ptr(), self.0[1]);
+        }
+        numbers
+    }
 }

@@ -8,12 +8,14 @@
 use std::arch::x86_64::{
     __m128i, __m512, __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm512_add_epi32, _mm512_add_ps,
     _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32,
-    _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_mul_ps, _mm512_mullo_epi32,
-    _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_slli_epi16, _mm512_srli_epi16, _mm512_storeu_ps, _mm512_sub_ps,
+    _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+    _mm512_mul_ps, _mm512_mullo_epi32, _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi32,
+    _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi16, _mm512_srli_epi16, _mm512_storeu_ps,
+    _mm512_sub_ps,
 };
 
 use crate::cpu::activations::{Block, Panel, Panels};
+use crate::cpu::arithmetic::{Lanes, Sixteen};
 use crate::cpu::pack::{Half, Line, Packed, Tile, half_at};
 use crate::cpu::shape::{GROUP, Scales, Shape, TILE, for_form};
 
@@ -213,4 +215,47 @@ struct ScalesOf {
     minimum: __m512,
     /// Whole numbers for the first and the last half.
     halves: [__m512i; 2],
+}
+
+/// Sixteen numbers in registers; made by functions that are compiled for this kind alone.
+#[derive(Clone, Copy)]
+struct Numbers(__m512);
+
+#[allow(
+    clippy::inline_always,
+    reason = "its functions must be part of those that are compiled for this kind"
+)]
+impl Sixteen for Numbers {
+    #[inline(always)]
+    fn zero() -> Self {
+        // SAFETY: only `attend` of this file has such numbers, and is called where the processor has what it needs.
+        Self(unsafe { _mm512_setzero_ps() })
+    }
+
+    #[inline(always)]
+    fn add_product(self, factor: f32, values: &Lanes) -> Self {
+        // SAFETY: as above; it reads the 64 bytes of `values`, wherever they lie.
+        Self(unsafe {
+            let (factor, values) = (_mm512_set1_ps(factor), _mm512_loadu_ps(values.as_ptr()));
+            if cfg!(target_feature = "fma") {
+                _mm512_fmadd_ps(factor, values, self.0)
+            } else {
+                _mm512_add_ps(_mm512_mul_ps(factor, values), self.0)
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn numbers(self) -> Lanes {
+        let mut numbers = [0.0; TILE];
+        // SAFETY: as above; it writes the 64 bytes of `numbers`, wherever they lie.
+        unsafe { _mm512_storeu_ps(numbers.as_mut_ptr(), self.0) };
+        numbers
+    }
 }
