@@ -6,18 +6,21 @@
 )]
 
 use std::arch::x86_64::{
-    __m128i, __m512, __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm512_add_epi32, _mm512_add_ps,
-    _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32,
-    _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
-    _mm512_mul_ps, _mm512_mullo_epi32, _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi32,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi16, _mm512_srli_epi16, _mm512_storeu_ps,
-    _mm512_sub_ps,
+    __m128i, __m512, __m512i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_loadu_si256,
+    _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps,
+    _mm512_cvtepu8_epi32, _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_mul_ps, _mm512_mullo_epi32, _mm512_or_si512, _mm512_set1_epi8,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi16, _mm512_srli_epi16,
+    _mm512_storeu_ps, _mm512_sub_ps,
 };
 
 use crate::cpu::activations::{Block, Panel, Panels};
 use crate::cpu::arithmetic::{Lanes, Sixteen};
 use crate::cpu::pack::{Half, Line, Packed, Tile, half_at};
 use crate::cpu::shape::{GROUP, Scales, Shape, TILE, for_form};
+
+/// Blocks that are asked for ahead, by measurement.
+const AHEAD: usize = 8;
 
 /// Declares functions for this kind of processor.
 macro_rules! compiled {
@@ -71,6 +74,9 @@ compiled! {
         let lines = tile.codes.chunks_exact(S::LINES);
         for (index, (blocks, lines)) in blocks.zip(lines).enumerate() {
             let Some(scales) = scales::<S>(tile, index) else { continue };
+            if M <= 4 {
+                fetch_ahead(lines);
+            }
             let [first, last] = whole::<S, M>(lines, blocks);
             for (j, sum) in sums.iter_mut().enumerate() {
                 let whole = match S::SCALES {
@@ -198,6 +204,16 @@ compiled! {
         let (a, b) = half.split_at(4);
         // SAFETY: each reads 16 bytes, four words of the eight in `half`.
         unsafe { [_mm_loadu_si128(a.as_ptr().cast()), _mm_loadu_si128(b.as_ptr().cast())] }
+    }
+
+    /// Asks for the lines some blocks ahead: few rows of activations wait for memory, and for nothing else.
+    #[inline]
+    fn fetch_ahead(lines: &[Line]) {
+        for line in lines {
+            let ahead = std::ptr::from_ref(line).wrapping_add(AHEAD * lines.len());
+            // SAFETY: nothing is read; an address where nothing is does no harm.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.cast()) };
+        }
     }
 
     #[inline]
