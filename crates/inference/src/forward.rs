@@ -12,6 +12,7 @@
 use engine::{StepError, TokenId};
 
 use crate::blueprint::Blueprint;
+use crate::cpu::{self, Activations, Attention, BLOCK, FLOATS_OF_BLOCK, Kind};
 use crate::kv::KvCache;
 use crate::matrix::Matrix;
 use crate::model::{Layer, Model};
@@ -32,21 +33,22 @@ pub struct Row {
 /// Buffers that are kept between steps, so that a step allocates almost nothing.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    tokens: Vec<TokenId>,
     residual: Vec<f32>,
-    normed: Vec<f32>,
+    normed: Activations,
     queries: Vec<f32>,
     keys: Vec<f32>,
     values: Vec<f32>,
-    attended: Vec<f32>,
+    attended: Activations,
     projected: Vec<f32>,
-    gate: Vec<f32>,
+    gate: Activations,
     up: Vec<f32>,
     scores: Vec<f32>,
     angles: Angles,
 }
 
-/// Floats that [`Scratch`] holds for each row at most. Activations that candle rewrites for quantised weights are of one
-/// matrix at a time, and count as one more row of the widest kind.
+/// Floats that [`Scratch`] holds for each row at most, with the bytes of those that are multiplied. Activations that candle
+/// rewrites for weights it multiplies are of one matrix at a time, and count as one more row of the widest kind.
 pub(crate) fn floats_of_row(sizes: &Blueprint) -> usize {
     // residual, normed, projected; queries, attended; keys, values; gate, up; cos, sin.
     let streams = sizes.width.saturating_mul(3);
@@ -54,9 +56,21 @@ pub(crate) fn floats_of_row(sizes: &Blueprint) -> usize {
     let kv = sizes.kv_width().saturating_mul(2);
     let inner = sizes.feed_forward.saturating_mul(2);
     let rewritten = sizes.width.max(sizes.feed_forward).max(sizes.query_width());
-    [streams, heads, kv, inner, sizes.rope_width, rewritten]
-        .into_iter()
-        .fold(0, usize::saturating_add)
+    let of_multiplied = [sizes.width, sizes.query_width(), sizes.feed_forward]
+        .map(|width| width.div_ceil(BLOCK).saturating_mul(FLOATS_OF_BLOCK));
+    let [normed, attended, gate] = of_multiplied;
+    let bytes = normed.saturating_add(attended).saturating_add(gate);
+    [
+        streams,
+        heads,
+        kv,
+        inner,
+        sizes.rope_width,
+        rewritten,
+        bytes,
+    ]
+    .into_iter()
+    .fold(0, usize::saturating_add)
 }
 
 /// Runs the rows through all layers; what each becomes stays in `scratch` for [`logits`]. The rows of a sequence must
@@ -71,8 +85,11 @@ pub fn run(
     scratch: &mut Scratch,
 ) -> Result<(), StepError> {
     // A token's life, stop 8: every row of the batch, through every layer.
-    let tokens: Vec<TokenId> = rows.iter().map(|row| row.token).collect();
-    scratch.residual = model.embedding.widen(&tokens)?;
+    scratch.tokens.clear();
+    scratch.tokens.extend(rows.iter().map(|row| row.token));
+    model
+        .embedding
+        .widen_into(&scratch.tokens, &mut scratch.residual)?;
     model
         .rope
         .turn(rows.iter().map(|row| row.position), &mut scratch.angles);
@@ -94,18 +111,19 @@ pub fn logits(
     logits: &mut Vec<f32>,
 ) -> Result<(), StepError> {
     let width = model.blueprint.width;
-    scratch.normed.clear();
+    let normed = scratch.normed.rows_mut();
+    normed.clear();
     for &index in indices {
         let row = scratch
             .residual
             .chunks_exact(width)
             .nth(index)
             .ok_or_else(|| StepError::Compute(format!("there is no row {index}")))?;
-        scratch.normed.extend_from_slice(row);
+        normed.extend_from_slice(row);
     }
-    norm_rows(&mut scratch.normed, &model.output_norm, model);
+    norm_rows(normed, &model.output_norm, model);
     let output = model.output.as_ref().unwrap_or(&model.embedding);
-    output.apply(&scratch.normed, logits)
+    output.apply(&mut scratch.normed, logits)
 }
 
 fn attention(
@@ -119,11 +137,12 @@ fn attention(
     let sizes = &model.blueprint;
     let (head_width, query_width, kv_width) =
         (sizes.head_width, sizes.query_width(), sizes.kv_width());
-    scratch.normed.clone_from(&scratch.residual);
-    norm_rows(&mut scratch.normed, &layer.attention_norm, model);
-    project(&layer.queries, &scratch.normed, &mut scratch.queries)?;
-    project(&layer.keys, &scratch.normed, &mut scratch.keys)?;
-    project(&layer.values, &scratch.normed, &mut scratch.values)?;
+    let normed = scratch.normed.rows_mut();
+    normed.clone_from(&scratch.residual);
+    norm_rows(normed, &layer.attention_norm, model);
+    project(&layer.queries, &mut scratch.normed, &mut scratch.queries)?;
+    project(&layer.keys, &mut scratch.normed, &mut scratch.keys)?;
+    project(&layer.values, &mut scratch.normed, &mut scratch.values)?;
     if let Some((of_queries, of_keys)) = &layer.head_norms {
         norm_rows(&mut scratch.queries, of_queries, model);
         norm_rows(&mut scratch.keys, of_keys, model);
@@ -136,7 +155,8 @@ fn attention(
         &scratch.angles,
     );
     rope.rotate(&mut scratch.keys, kv_width, head_width, &scratch.angles);
-    scratch.attended.resize(scratch.queries.len(), 0.0);
+    let attended = scratch.attended.rows_mut();
+    attended.resize(scratch.queries.len(), 0.0);
     let pairs = scratch
         .keys
         .chunks_exact(kv_width)
@@ -144,7 +164,7 @@ fn attention(
     let heads = scratch
         .queries
         .chunks_exact(query_width)
-        .zip(scratch.attended.chunks_exact_mut(query_width));
+        .zip(attended.chunks_exact_mut(query_width));
     for ((row, (keys, values)), (queries, attended)) in rows.iter().zip(pairs).zip(heads) {
         let cache = caches
             .get_mut(row.cache)
@@ -155,14 +175,14 @@ fn attention(
             cache,
             layer: index,
             tokens: row.position + 1,
-            heads_per_kv: sizes.heads / sizes.kv_heads,
+            group_width: sizes.heads / sizes.kv_heads.max(1) * head_width,
             head_width,
         };
-        attend(&span, queries, attended, &mut scratch.scores);
+        attend(model.kind, &span, queries, attended, &mut scratch.scores);
     }
     layer
         .attention_output
-        .apply(&scratch.attended, &mut scratch.projected)?;
+        .apply(&mut scratch.attended, &mut scratch.projected)?;
     ops::add(&mut scratch.residual, &scratch.projected);
     Ok(())
 }
@@ -172,44 +192,47 @@ struct Span<'a> {
     cache: &'a KvCache,
     layer: usize,
     tokens: usize,
-    heads_per_kv: usize,
+    /// Elements of the query heads that share a key and value head.
+    group_width: usize,
     head_width: usize,
 }
 
-/// Scaled dot-product attention (arXiv:1706.03762) of one row, head by head.
-fn attend(span: &Span, queries: &[f32], attended: &mut [f32], scores: &mut Vec<f32>) {
-    let scale = 1.0 / (span.head_width as f32).sqrt();
-    let heads = queries
-        .chunks_exact(span.head_width)
-        .zip(attended.chunks_exact_mut(span.head_width));
-    for (head, (query, attended)) in heads.enumerate() {
-        let kv_head = head / span.heads_per_kv.max(1);
-        let keys = span.cache.keys(span.layer, kv_head, span.tokens);
-        scores.clear();
-        scores.extend(keys.map(|key| ops::dot(query, key) * scale));
-        ops::softmax(scores);
-        attended.fill(0.0);
-        let values = span.cache.values(span.layer, kv_head, span.tokens);
-        for (value, weight) in values.zip(scores.iter()) {
-            ops::add_scaled(attended, *weight, value);
-        }
+/// Attention of one row, a group of heads after the other.
+fn attend(kind: Kind, span: &Span, queries: &[f32], attended: &mut [f32], scores: &mut Vec<f32>) {
+    let groups = queries
+        .chunks_exact(span.group_width)
+        .zip(attended.chunks_exact_mut(span.group_width));
+    for (head, (queries, attended)) in groups.enumerate() {
+        let attention = Attention {
+            queries,
+            attended,
+            head_width: span.head_width,
+            tokens: span.tokens,
+            scores: &mut *scores,
+        };
+        let keys = span.cache.keys(span.layer, head);
+        cpu::attend(kind, attention, keys, span.cache.values(span.layer, head));
     }
 }
 
 fn feed_forward(model: &Model, layer: &Layer, scratch: &mut Scratch) -> Result<(), StepError> {
-    scratch.normed.clone_from(&scratch.residual);
-    norm_rows(&mut scratch.normed, &layer.feed_forward_norm, model);
-    layer.gate.apply(&scratch.normed, &mut scratch.gate)?;
-    layer.up.apply(&scratch.normed, &mut scratch.up)?;
-    ops::gate_with_silu(&mut scratch.gate, &scratch.up);
-    layer.down.apply(&scratch.gate, &mut scratch.projected)?;
+    let normed = scratch.normed.rows_mut();
+    normed.clone_from(&scratch.residual);
+    norm_rows(normed, &layer.feed_forward_norm, model);
+    let gate = scratch.gate.rows_mut();
+    layer.gate.apply(&mut scratch.normed, gate)?;
+    layer.up.apply(&mut scratch.normed, &mut scratch.up)?;
+    cpu::gate_with_silu(model.kind, gate, &scratch.up);
+    layer
+        .down
+        .apply(&mut scratch.gate, &mut scratch.projected)?;
     ops::add(&mut scratch.residual, &scratch.projected);
     Ok(())
 }
 
 fn project(
     (weights, bias): &(Matrix, Option<Vec<f32>>),
-    input: &[f32],
+    input: &mut Activations,
     output: &mut Vec<f32>,
 ) -> Result<(), StepError> {
     weights.apply(input, output)?;
@@ -223,6 +246,6 @@ fn project(
 
 fn norm_rows(rows: &mut [f32], weight: &[f32], model: &Model) {
     for row in rows.chunks_exact_mut(weight.len().max(1)) {
-        ops::rms_norm(row, weight, model.blueprint.norm_epsilon);
+        cpu::rms_norm(model.kind, row, weight, model.blueprint.norm_epsilon);
     }
 }

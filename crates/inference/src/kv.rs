@@ -1,6 +1,7 @@
 //! Keys and values of one sequence, in pages, so that memory follows the tokens really held.
 //!
-//! One page holds [`PAGE_TOKENS`] tokens of every layer as 32 bit floats: `[layer][key|value][head][token][element]`.
+//! One page holds [`PAGE_TOKENS`] tokens of every layer as 32 bit floats: `[layer][key|value][head]`, then values as
+//! `[token][element]`, keys as `[tile][element][token]` in tiles of 16 tokens, so that their scores are computed side by side.
 //! 32 bits, because the reference keeps 32, and rounding here would hide differences that matter.
 //!
 //! Pages are shared between a kept prefix and the sequences that begin with it, and copied by whoever writes into one
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use engine::StepError;
 
 use crate::blueprint::Blueprint;
+use crate::cpu::TOKENS_OF_TILE;
 
 /// Tokens of a page: large enough that a run over it is long, small enough that a short chat wastes little.
 pub const PAGE_TOKENS: usize = 64;
@@ -118,47 +120,55 @@ impl KvCache {
         keys: &[f32],
         values: &[f32],
     ) -> Result<(), StepError> {
-        for (side, source) in [(Side::Key, keys), (Side::Value, values)] {
-            for (head, source) in source.chunks_exact(self.head_width).enumerate() {
-                let from = self.start(layer, side, head) + position % PAGE_TOKENS * self.head_width;
-                let target = self
-                    .pages
-                    .get_mut(position / PAGE_TOKENS)
-                    .and_then(Arc::get_mut)
-                    .and_then(|page| page.get_mut(from..from + self.head_width))
-                    .ok_or_else(|| {
-                        StepError::Compute(format!("no kv page for position {position}"))
-                    })?;
-                target.copy_from_slice(source);
+        let inside = position % PAGE_TOKENS;
+        let width = self.head_width;
+        for (head, source) in keys.chunks_exact(width).enumerate() {
+            let tile = inside / TOKENS_OF_TILE * TOKENS_OF_TILE * width;
+            let run = self.run_mut(layer, Side::Key, head, position)?;
+            let lane = run.iter_mut().skip(tile + inside % TOKENS_OF_TILE);
+            for (target, element) in lane.step_by(TOKENS_OF_TILE).zip(source) {
+                *target = *element;
+            }
+        }
+        for (head, source) in values.chunks_exact(width).enumerate() {
+            let run = self.run_mut(layer, Side::Value, head, position)?;
+            let targets = run.iter_mut().skip(inside * width);
+            for (target, element) in targets.zip(source) {
+                *target = *element;
             }
         }
         Ok(())
     }
 
-    /// The keys of the first `tokens` tokens of one head, token by token.
-    pub fn keys(&self, layer: usize, head: usize, tokens: usize) -> impl Iterator<Item = &[f32]> {
-        self.rows(layer, Side::Key, head, tokens)
+    /// The keys of one head, page by page, in tiles; behind the last token written lies anything.
+    pub fn keys(&self, layer: usize, head: usize) -> impl Iterator<Item = &[f32]> + Clone {
+        self.runs(layer, Side::Key, head)
     }
 
-    /// The values of the first `tokens` tokens of one head, token by token.
-    pub fn values(&self, layer: usize, head: usize, tokens: usize) -> impl Iterator<Item = &[f32]> {
-        self.rows(layer, Side::Value, head, tokens)
+    /// The values of one head, page by page, token by token; behind the last token written lies anything.
+    pub fn values(&self, layer: usize, head: usize) -> impl Iterator<Item = &[f32]> + Clone {
+        self.runs(layer, Side::Value, head)
     }
 
-    fn rows(
-        &self,
-        layer: usize,
-        side: Side,
-        head: usize,
-        tokens: usize,
-    ) -> impl Iterator<Item = &[f32]> {
-        let from = self.start(layer, side, head);
-        let (run, width) = (self.run(), self.head_width);
+    fn runs(&self, layer: usize, side: Side, head: usize) -> impl Iterator<Item = &[f32]> + Clone {
+        let (from, run) = (self.start(layer, side, head), self.run());
         self.pages
             .iter()
             .filter_map(move |page| page.get(from..from + run))
-            .flat_map(move |run| run.chunks_exact(width))
-            .take(tokens)
+    }
+
+    fn run_mut(
+        &mut self,
+        layer: usize,
+        side: Side,
+        head: usize,
+        position: usize,
+    ) -> Result<&mut [f32], StepError> {
+        let (from, run) = (self.start(layer, side, head), self.run());
+        let page = self.pages.get_mut(position / PAGE_TOKENS);
+        page.and_then(Arc::get_mut)
+            .and_then(|page| page.get_mut(from..from + run))
+            .ok_or_else(|| StepError::Compute(format!("no kv page for position {position}")))
     }
 
     /// Elements of one head of one layer in a page.

@@ -4,15 +4,16 @@
 //!  path ─> header ─> file ─┬─> vocabulary ─> bpe | sentencepiece ─┐
 //!                          │                 template ────────────┴─> codec    (TextCodec: chat -> tokens -> bytes)
 //!                          └─> blueprint ──> model (matrix, rope) ───> decoder  (Engine: one step of the batch)
-//!                                                                        │
+//!                                              └─ cpu (packed weights)   │
 //!  step(batch) ─> admit ─> forward::run(rows) ─> forward::logits ─> sampler::choose ─> one token per sampling input
+//!                              ├─ matrix::apply ─> cpu::kernels (portable | avx2 | avx512), or candle's
 //!                              └─ kv (each row's own sequence)
 //!
 //!  folder ─> bert (config, safetensors, tokens) ─> Embedder: one batch of texts
 //! ```
 //!
 //! Read on in this order: [`loader`], [`header`] and [`file`] (what may be believed of a file), [`blueprint`] (what
-//! model it is), [`model`], [`decoder`], [`forward`], [`kv`], [`sampler`] and `likelihood` (for those who ask how likely
+//! model it is), [`model`], [`matrix`] and [`cpu`] (what multiplies), [`decoder`], [`forward`], [`kv`], [`sampler`] and `likelihood` (for those who ask how likely
 //! a token was); then the text side from [`codec`].
 //!
 //! Invariants: nothing here waits, spawns, reads a clock or keeps state between models. Only this crate names candle.
@@ -23,6 +24,7 @@ pub mod blueprint;
 pub mod bpe;
 pub mod codec;
 pub mod constraint;
+pub mod cpu;
 pub mod decoder;
 pub mod file;
 #[cfg(feature = "fixture")]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 use domain::Bytes;
@@ -12,6 +13,7 @@ use engine::{
 use crate::bert;
 use crate::blueprint::Blueprint;
 use crate::codec::Codec;
+use crate::cpu::{Kind, kind};
 use crate::decoder::Decoder;
 use crate::file::GgufFile;
 use crate::kv::{KvCache, PAGE_TOKENS};
@@ -20,12 +22,56 @@ use crate::vocabulary::Vocabulary;
 
 /// Loads GGUF files, and embedding models of BERT's kind. Needs no settings and keeps no state.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct GgufLoader;
+pub struct GgufLoader {
+    kernels: Kernels,
+}
+
+/// What multiplies the weights.
+#[derive(Clone, Copy, Debug, Default)]
+enum Kernels {
+    /// Ours, as the processor has them or the environment says.
+    #[default]
+    Chosen,
+    /// Ours, of this kind.
+    Of(Kind),
+    /// candle's, on weights as they lie in the file.
+    Candle,
+}
 
 impl GgufLoader {
-    /// A loader.
+    /// A loader whose models compute with the fastest kernels of this processor, or those [`kind::VARIABLE`] names.
     pub const fn new() -> Self {
-        Self
+        Self {
+            kernels: Kernels::Chosen,
+        }
+    }
+
+    /// A loader whose models compute with kernels of this kind; plain ones where this processor does not have them.
+    pub const fn with_kind(kind: Kind) -> Self {
+        Self {
+            kernels: Kernels::Of(kind),
+        }
+    }
+
+    /// A loader whose models leave the weights as they lie in the file and multiply them with candle's block kernels: what
+    /// ours are measured against. Its card tells the memory of packed weights all the same.
+    pub const fn unpacked() -> Self {
+        Self {
+            kernels: Kernels::Candle,
+        }
+    }
+
+    fn kind(self, path: &Path) -> Result<Option<Kind>, LoadError> {
+        let chosen = match self.kernels {
+            Kernels::Candle => return Ok(None),
+            Kernels::Of(kind) => return Ok(Some(kind)),
+            Kernels::Chosen => Kind::of_environment(),
+        };
+        chosen.map(Some).map_err(|error| LoadError::Unsupported {
+            path: path.to_owned(),
+            what: format!("{}={}", kind::VARIABLE, error.value),
+            reason: error.to_string(),
+        })
     }
 
     /// As [`ModelLoader::load`], with the parts under their own types.
@@ -37,9 +83,10 @@ impl GgufLoader {
         source: &ModelSource,
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
     ) -> Result<(ModelCard, Decoder, Codec), LoadError> {
+        let kind = self.kind(&source.path)?;
         let (file, vocabulary, blueprint, card) = read_header(source)?;
         let codec = Codec::build(&file, vocabulary)?;
-        let model = Model::load(blueprint, &file, progress)?;
+        let model = Model::load(blueprint, &file, kind, progress)?;
         let decoder = Decoder::new(model).with_grammars(codec.grammars());
         Ok((card, decoder, codec))
     }

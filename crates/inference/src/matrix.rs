@@ -1,8 +1,9 @@
-//! A weight matrix as it lies in the file, and its product with activation rows.
+//! A weight matrix and its product with activation rows: packed for this processor where its format has a packed form, as
+//! it lies in the file where it has none.
 //!
-//! candle's block kernels are called directly, not through `QMatMul`: its repacked kernels choose another order of
-//! additions for one row than for many, keep a second copy of the weights, and its float path runs on rayon's global
-//! pool. Here a row's result has the same bits whatever rows stand beside it.
+//! For the latter candle's block kernels are called directly, not through `QMatMul`: its repacked kernels choose another
+//! order of additions for one row than for many, keep a second copy of the weights, and its float path runs on rayon's
+//! global pool. Here a row's result has the same bits whatever rows stand beside it.
 //!
 //! Invariants: no second copy of the weights, no rayon; threads only candle's barrier pool makes, which has none when
 //! `CANDLE_NUM_THREADS=1` was set before its first use.
@@ -13,6 +14,7 @@ use candle_core::CpuStorage;
 use candle_core::quantized::QuantizedType;
 use engine::StepError;
 
+use crate::cpu::{Activations, Kind, Packed};
 use crate::format::Format;
 use crate::ops::dot;
 
@@ -21,15 +23,41 @@ const WIDENED_ROWS: usize = 64;
 
 /// `rows × columns` weights; maps activations of `columns` to `rows`.
 pub struct Matrix {
-    blocks: Box<dyn QuantizedType>,
-    half: bool,
+    weights: Weights,
     rows: usize,
     columns: usize,
 }
 
+enum Weights {
+    Packed(Packed, Kind),
+    InFile {
+        blocks: Box<dyn QuantizedType>,
+        half: bool,
+    },
+}
+
 impl Matrix {
-    /// The matrix in `bytes`, which must be exactly its length in `format` and aligned to 8; `None` if they are not.
-    pub fn new(format: Format, rows: usize, columns: usize, bytes: &[u8]) -> Option<Self> {
+    /// The matrix in `bytes`, to be multiplied by kernels of this kind. They must be exactly its length in `format` and
+    /// aligned to 8; `None` if they are not.
+    pub fn new(
+        kind: Kind,
+        format: Format,
+        rows: usize,
+        columns: usize,
+        bytes: &[u8],
+    ) -> Option<Self> {
+        match Packed::new(format, rows, columns, bytes) {
+            None => Self::in_file(format, rows, columns, bytes),
+            Some(packed) => Some(Self {
+                weights: Weights::Packed(packed, kind),
+                rows,
+                columns,
+            }),
+        }
+    }
+
+    /// As [`Matrix::new`], but as it lies in the file: for what is only read, and once.
+    pub fn in_file(format: Format, rows: usize, columns: usize, bytes: &[u8]) -> Option<Self> {
         let row_blocks = (columns as u64).checked_div(format.block_elements())?;
         let expected = row_blocks
             .checked_mul(rows as u64)?
@@ -40,42 +68,63 @@ impl Matrix {
             return None;
         }
         Some(Self {
-            blocks: format.dtype().from_data(Cow::Borrowed(bytes)),
-            half: format.is_half(),
+            weights: Weights::InFile {
+                blocks: format.dtype().from_data(Cow::Borrowed(bytes)),
+                half: format.is_half(),
+            },
             rows,
             columns,
         })
     }
 
+    /// What [`Matrix::bytes`] of such a matrix will be, if it takes `in_file` bytes in the file.
+    pub fn bytes_needed(format: Format, rows: u64, columns: u64, in_file: u64) -> u64 {
+        let sizes = usize::try_from(rows)
+            .ok()
+            .zip(usize::try_from(columns).ok());
+        sizes
+            .and_then(|(rows, columns)| Packed::bytes_of(format, rows, columns))
+            .unwrap_or(in_file)
+    }
+
     /// Memory taken, in bytes.
     pub fn bytes(&self) -> u64 {
-        self.blocks.storage_size_in_bytes() as u64
+        match &self.weights {
+            Weights::Packed(packed, _) => packed.bytes(),
+            Weights::InFile { blocks, .. } => blocks.storage_size_in_bytes() as u64,
+        }
     }
 
     /// Multiplies each row of `input` (rows of `columns`) into a row of `output` (rows of `rows`), which is resized.
     ///
     /// # Errors
     /// `Compute` when the sizes do not fit.
-    pub fn apply(&self, input: &[f32], output: &mut Vec<f32>) -> Result<(), StepError> {
-        let count = input.len() / self.columns;
-        if count * self.columns != input.len() {
+    pub(crate) fn apply(
+        &self,
+        input: &mut Activations,
+        output: &mut Vec<f32>,
+    ) -> Result<(), StepError> {
+        let count = input.rows().len() / self.columns;
+        if count * self.columns != input.rows().len() {
             return Err(StepError::Compute(format!(
                 "{} activations are no rows of {}",
-                input.len(),
+                input.rows().len(),
                 self.columns
             )));
         }
         // Every element is written below; growing alone needs a fill.
         output.resize(count * self.rows, 0.0);
-        if count == 0 {
-            return Ok(());
+        match &self.weights {
+            _ if count == 0 => Ok(()),
+            Weights::Packed(packed, kind) => {
+                packed.apply(*kind, input, output);
+                Ok(())
+            }
+            Weights::InFile { half: true, .. } => self.apply_widened(input.rows(), output),
+            Weights::InFile { blocks, .. } => blocks
+                .matmul_t((count, self.columns, self.rows), input.rows(), output)
+                .map_err(|error| StepError::Compute(error.to_string())),
         }
-        if self.half {
-            return self.apply_widened(input, output);
-        }
-        self.blocks
-            .matmul_t((count, self.columns, self.rows), input, output)
-            .map_err(|error| StepError::Compute(error.to_string()))
     }
 
     /// Half-precision weights meet 32 bit activations: candle's own kernel would round the activations to 16 bits,
@@ -105,12 +154,41 @@ impl Matrix {
     /// # Errors
     /// `Compute` when there is no such row.
     pub fn widen(&self, ids: &[u32]) -> Result<Vec<f32>, StepError> {
-        match self.blocks.embedding(ids, self.rows, self.columns) {
-            Ok(CpuStorage::F32(values)) => Ok(values),
-            Ok(_) => Err(StepError::Compute(
-                "weights did not widen to f32".to_owned(),
-            )),
-            Err(error) => Err(StepError::Compute(error.to_string())),
+        let mut values = Vec::new();
+        self.widen_into(ids, &mut values)?;
+        Ok(values)
+    }
+
+    /// As [`Matrix::widen`], into `target`, whose memory is used again.
+    ///
+    /// # Errors
+    /// As [`Matrix::widen`].
+    pub fn widen_into(&self, ids: &[u32], target: &mut Vec<f32>) -> Result<(), StepError> {
+        match &self.weights {
+            Weights::Packed(packed, _) => {
+                // Every element is written below.
+                target.resize(ids.len() * self.columns, 0.0);
+                for (id, target) in ids.iter().zip(target.chunks_exact_mut(self.columns)) {
+                    if !packed.widen(*id as usize, target) {
+                        let rows = self.rows;
+                        let error = format!("there is no row {id} among {rows}");
+                        return Err(StepError::Compute(error));
+                    }
+                }
+                Ok(())
+            }
+            Weights::InFile { blocks, .. } => {
+                match blocks.embedding(ids, self.rows, self.columns) {
+                    Ok(CpuStorage::F32(values)) => {
+                        *target = values;
+                        Ok(())
+                    }
+                    Ok(_) => Err(StepError::Compute(
+                        "weights did not widen to f32".to_owned(),
+                    )),
+                    Err(error) => Err(StepError::Compute(error.to_string())),
+                }
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use engine::LoadError;
 
 use crate::blueprint::{Architecture, Blueprint};
+use crate::cpu::Kind;
 use crate::file::GgufFile;
 use crate::header::TensorInfo;
 use crate::matrix::Matrix;
@@ -48,12 +49,15 @@ pub struct Model {
     pub output: Option<Matrix>,
     /// Position encoding.
     pub rope: Rope,
+    /// Kernels of what stands between the products.
+    pub kind: Kind,
     /// Memory of all weights, in bytes.
     pub weights_bytes: u64,
 }
 
 impl Model {
-    /// Memory the weights of this file will take: matrices as they lie in the file, vectors as 32 bit floats.
+    /// Memory the weights of this file will take: matrices packed or as they lie in the file, vectors as 32 bit
+    /// floats.
     ///
     /// # Errors
     /// `Malformed` for a missing tensor.
@@ -83,18 +87,21 @@ impl Model {
         Ok(most.max(total.saturating_add(staged_bytes(largest.unwrap_or(0)))))
     }
 
-    /// Reads all weights, telling `progress` after each tensor.
+    /// Reads all weights for kernels of this kind, or for candle's where there is none, telling `progress` after each
+    /// tensor.
     ///
     /// # Errors
     /// `Io`, `Malformed`, or `Cancelled` when `progress` says to stop.
     pub fn load(
         blueprint: Blueprint,
         file: &GgufFile,
+        kind: Option<Kind>,
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
     ) -> Result<Self, LoadError> {
         let total = Self::bytes_needed(&blueprint, file)?;
         let mut tensors = Tensors {
             file,
+            kind,
             staging: Vec::new(),
             total,
             read: 0,
@@ -114,6 +121,7 @@ impl Model {
         }
         let weights_bytes = tensors.read;
         Ok(Self {
+            kind: kind.unwrap_or_else(Kind::best),
             rope: Rope::new(&blueprint, divisors.as_deref()),
             blueprint,
             embedding,
@@ -180,16 +188,17 @@ const fn staged_bytes(bytes: u64) -> u64 {
 }
 
 fn resident_bytes(tensor: &TensorInfo) -> u64 {
-    if tensor.shape.len() == 1 {
-        tensor.elements.saturating_mul(size_of::<f32>() as u64)
-    } else {
-        tensor.bytes
+    match tensor.shape.as_slice() {
+        [_] => tensor.elements.saturating_mul(size_of::<f32>() as u64),
+        [rows, columns] => Matrix::bytes_needed(tensor.format, *rows, *columns, tensor.bytes),
+        _ => tensor.bytes,
     }
 }
 
 /// Reads tensors one after another through one buffer.
 struct Tensors<'a> {
     file: &'a GgufFile,
+    kind: Option<Kind>,
     staging: Vec<u8>,
     total: u64,
     read: u64,
@@ -202,14 +211,27 @@ impl Tensors<'_> {
         let &[rows, columns] = tensor.shape.as_slice() else {
             return Err(self.file.malformed(format!("tensor `{name}` is no matrix")));
         };
-        let matrix = self.read_rows(name, &tensor, rows, columns)?;
+        let (kind, format) = (self.kind, tensor.format);
+        let matrix = self.read(
+            name,
+            &tensor,
+            rows,
+            columns,
+            |rows, columns, bytes| match kind {
+                Some(kind) => Matrix::new(kind, format, rows, columns, bytes),
+                None => Matrix::in_file(format, rows, columns, bytes),
+            },
+        )?;
         self.tell(matrix.bytes())?;
         Ok(matrix)
     }
 
     fn vector(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
         let tensor = self.find(name)?.clone();
-        let matrix = self.read_rows(name, &tensor, 1, tensor.elements)?;
+        let format = tensor.format;
+        let matrix = self.read(name, &tensor, 1, tensor.elements, |rows, columns, bytes| {
+            Matrix::in_file(format, rows, columns, bytes)
+        })?;
         let values = matrix
             .widen(&[0])
             .map_err(|error| self.file.malformed(format!("tensor `{name}`: {error}")))?;
@@ -230,12 +252,14 @@ impl Tensors<'_> {
             .ok_or_else(|| self.file.malformed(format!("tensor `{name}` is missing")))
     }
 
-    fn read_rows(
+    /// Reads a tensor and makes a matrix of its rows, its columns and its bytes.
+    fn read(
         &mut self,
         name: &str,
         tensor: &TensorInfo,
         rows: u64,
         columns: u64,
+        make: impl FnOnce(usize, usize, &[u8]) -> Option<Matrix>,
     ) -> Result<Matrix, LoadError> {
         let too_large = || self.file.malformed(format!("tensor `{name}` is too large"));
         let bytes = usize::try_from(tensor.bytes).map_err(|_| too_large())?;
@@ -254,7 +278,7 @@ impl Tensors<'_> {
             return Err(too_large());
         };
         self.file.read_tensor(tensor, target)?;
-        Matrix::new(tensor.format, rows, columns, target).ok_or_else(|| {
+        make(rows, columns, target).ok_or_else(|| {
             self.file
                 .malformed(format!("tensor `{name}` does not fit its shape"))
         })

@@ -1,15 +1,19 @@
-//! The arithmetic between matrix products, over plain slices.
+//! Sums and inner products over plain slices.
 //!
 //! Invariant: every function treats one row by itself, in one fixed order of additions, so that neither the batch nor
 //! the chunking of a prompt can change a bit of the result. The orders are those of candle's own kernels for one row:
 //! activations are rounded to 8 bits before every matrix, so another last bit here can become another token.
+#![allow(
+    clippy::inline_always,
+    reason = "what is compiled anew for each kind of processor must be part of the function that is"
+)]
 
 /// Lanes of partial sums.
 const LANES: usize = 8;
 
 /// `a * b + c`, rounded once where the machine can; in software that would be slow, so there it is rounded twice.
-#[inline]
-fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
+#[inline(always)]
+pub(crate) fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
     if cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
         a.mul_add(b, c)
     } else {
@@ -37,14 +41,15 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     rest.fold(whole, |sum, (a, b)| multiply_add(*a, *b, sum))
 }
 
-#[inline]
+#[inline(always)]
 fn add_four(mut first: [f32; 4], second: [f32; 4]) -> [f32; 4] {
     add(&mut first, &second);
     first
 }
 
 /// The sum, in the order of candle's vector sum: four registers of eight, the rest one by one.
-fn sum(values: &[f32]) -> f32 {
+#[inline(always)]
+pub(crate) fn sum(values: &[f32]) -> f32 {
     let (blocks, rest) = values.as_chunks::<32>();
     let mut lanes = [0.0f32; 32];
     for block in blocks {
@@ -66,46 +71,11 @@ fn sum(values: &[f32]) -> f32 {
     rest.iter().fold(whole, |sum, x| sum + x)
 }
 
-/// `y += scale * x`.
-#[inline]
-pub fn add_scaled(y: &mut [f32], scale: f32, x: &[f32]) {
-    for (y, x) in y.iter_mut().zip(x) {
-        *y = multiply_add(scale, *x, *y);
-    }
-}
-
 /// `y += x`.
+#[inline(always)]
 pub fn add(y: &mut [f32], x: &[f32]) {
     for (y, x) in y.iter_mut().zip(x) {
         *y += x;
-    }
-}
-
-/// Root mean square norm (arXiv:1910.07467) of `x` in place, times `weight`.
-pub fn rms_norm(x: &mut [f32], weight: &[f32], epsilon: f32) {
-    let squares: f32 = x.iter().map(|x| x * x).sum();
-    let root = (squares / x.len().max(1) as f32 + epsilon).sqrt();
-    for (x, w) in x.iter_mut().zip(weight) {
-        *x = *x / root * w;
-    }
-}
-
-/// Turns scores into probabilities that sum to 1; the largest is subtracted first, so that nothing overflows.
-pub fn softmax(scores: &mut [f32]) {
-    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    for score in scores.iter_mut() {
-        *score = (*score - largest).exp();
-    }
-    let total = sum(scores);
-    for score in scores {
-        *score /= total;
-    }
-}
-
-/// The gated unit of Llama (`SwiGLU`, arXiv:2002.05202): `gate = silu(gate) * up`.
-pub fn gate_with_silu(gate: &mut [f32], up: &[f32]) {
-    for (gate, up) in gate.iter_mut().zip(up) {
-        *gate = *gate / (1.0 + (-*gate).exp()) * up;
     }
 }
 
@@ -121,30 +91,5 @@ mod tests {
             let expected: f32 = a.iter().map(|x| x * 2.0).sum();
             assert_eq!(dot(&a, &vec![2.0; length]), expected, "length {length}");
         }
-    }
-
-    #[test]
-    fn softmax_survives_large_scores() {
-        let mut scores = [1000.0, 1000.0, f32::NEG_INFINITY];
-        softmax(&mut scores);
-        assert_eq!(scores, [0.5, 0.5, 0.0]);
-    }
-
-    #[test]
-    fn a_normed_row_has_the_root_mean_square_of_its_weight() {
-        let mut x = [3.0, -4.0];
-        rms_norm(&mut x, &[1.0, 1.0], 0.0);
-        let expected = [3.0 / 12.5f32.sqrt(), -4.0 / 12.5f32.sqrt()];
-        for (x, e) in x.iter().zip(expected) {
-            assert!((x - e).abs() < 1e-6, "{x} {e}");
-        }
-    }
-
-    #[test]
-    fn the_gate_is_silu() {
-        let mut gate = [0.0, 1.0];
-        gate_with_silu(&mut gate, &[5.0, 2.0]);
-        assert_eq!(gate[0], 0.0);
-        assert!((gate[1] - 2.0 / (1.0 + (-1.0f32).exp())).abs() < 1e-6);
     }
 }

@@ -106,6 +106,52 @@ fn a_model_takes_what_its_card_says_and_no_more_while_it_loads() {
 }
 
 #[test]
+fn packed_weights_take_what_the_card_says_and_no_second_copy() {
+    // A vocabulary that ends within a tile.
+    let sizes = Sizes {
+        width: 1024,
+        heads: 16,
+        kv_heads: 4,
+        head_width: 64,
+        layers: 2,
+        feed_forward: 4128,
+        more_tokens: 40_001,
+    };
+    let test = "packed_weights_take_what_the_card_says_and_no_second_copy";
+    let Some(source) = model_of(test, &TinyModel::llama().sized(sizes)) else {
+        return;
+    };
+    let loader = GgufLoader::new();
+    let card = loader.inspect(&source).unwrap();
+    let before = anonymous();
+    let since = || anonymous().saturating_sub(before);
+    let mut most = Bytes::ZERO;
+    let mut model = loader
+        .load(&source, &mut |_| {
+            most = most.max(since());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    println!(
+        "while it loads: {most} are taken, {} were known",
+        card.load_bytes
+    );
+    assert!(most <= card.load_bytes, "{most} while it loads");
+    assert!(
+        card.weights_bytes > Bytes::mib(50),
+        "{}",
+        card.weights_bytes
+    );
+    let idle = since();
+    assert!(idle >= card.weights_bytes, "{idle}");
+    let plan = plan(256, 250, Sampling::default());
+    model.engine.open(SequenceId(1), plan).unwrap();
+    model.engine.step(&[input(1, &[3; 250], true)]).unwrap();
+    let at_work = card.resident_bytes().saturating_add(card.kv_bytes(256));
+    assert_known("at work", since(), at_work);
+}
+
+#[test]
 fn a_large_vocabulary_is_counted() {
     let sizes = Sizes {
         more_tokens: 150_000,

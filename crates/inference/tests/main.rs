@@ -5,6 +5,7 @@ mod bert;
 mod footprint;
 mod golden;
 mod hostile_files;
+mod kernels;
 mod likelihoods;
 mod pieces;
 mod prefixes;

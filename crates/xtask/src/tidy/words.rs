@@ -73,8 +73,11 @@ const WORDS: [Word; 8] = [
 ];
 
 /// Files that may contain unsafe code, each reviewed line by line.
-const UNSAFE_FILES: [&str; 4] = [
+const UNSAFE_FILES: [&str; 7] = [
     "actors/conversation_store/src/vector_functions.rs",
+    "crates/inference/src/cpu/kernels.rs",
+    "crates/inference/src/cpu/kernels/avx2.rs",
+    "crates/inference/src/cpu/kernels/avx512.rs",
     "crates/runtime/src/allocator.rs",
     "crates/runtime/src/confine.rs",
     "crates/runtime/src/census.rs",

@@ -1,0 +1,34 @@
+//! Matrix products on this processor: weights in tiles, activations in bytes, kernels chosen when a model is loaded.
+//!
+//! ```text
+//!  GGUF blocks ─ pack ─> tiles of 16 rows ─┐
+//!  activations ─ quantise ─> panels ───────┴─ kernels::{portable, avx2, avx512} ─> 32 bit floats
+//! ```
+//!
+//! Read on in this order: `shape` (what the formats have in common), `pack`, `activations`, `kind`, `kernels`; then
+//! `arithmetic`, what stands between the products.
+//!
+//! Invariants: what comes out for a row does not depend on the rows beside it, nor on the kind of kernel: the sums within a
+//! block are of whole numbers, and those over the blocks are done one after another, in the same operations everywhere.
+//! No thread and no state; nothing but the files in `kernels` is unsafe.
+
+mod activations;
+mod arithmetic;
+mod kernels;
+pub mod kind;
+mod pack;
+mod shape;
+mod unit;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use activations::{Activations, FLOATS_OF_BLOCK};
+pub(crate) use arithmetic::Attention;
+pub(crate) use kernels::{attend, gate_with_silu, rms_norm};
+pub use kind::Kind;
+pub(crate) use pack::Packed;
+pub(crate) use shape::BLOCK;
+
+/// Tokens whose keys lie side by side, element by element, so that their scores are computed side by side.
+pub(crate) const TOKENS_OF_TILE: usize = 16;

@@ -1,0 +1,200 @@
+//! Activation rows, and their bytes: blocks of 32 columns as whole numbers of -127 to 127 with one scale, made when the
+//! first matrix asks for them and used by all that follow.
+//!
+//! Rows lie in panels of 8, 4, 2 and 1: the blocks of a panel's rows side by side, so that a kernel reads one run of memory.
+//! Which panel a row is in changes no bit of its result.
+//!
+//! Scales have 11 bits, as a 16 bit float has, but the range of 32: so the bytes are those of candle's blocks, to which whole
+//! answers are compared, and large activations do not overflow as theirs do.
+//!
+//! Invariants: the bytes are never those of other rows, because rows can only be changed through [`Activations::rows_mut`].
+//! A block with an element that is no finite number has a scale that is none, so that it cannot pass for a result; one so
+//! small that a scale of it could not be inverted (below 3.7e-37) is zero.
+#![allow(
+    clippy::inline_always,
+    reason = "what is compiled anew for each kind of processor must be part of the function that is"
+)]
+
+use super::kernels;
+use super::kind::Kind;
+use super::shape::BLOCK;
+
+/// The largest panel.
+pub(super) const PANEL: usize = 8;
+/// What the bytes of one block of a row take, in floats.
+pub(crate) const FLOATS_OF_BLOCK: usize = size_of::<Block>() / size_of::<f32>();
+
+/// 32 columns of one row.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C)]
+pub(super) struct Block {
+    /// Four columns a word, the first in the lowest bits.
+    pub(super) words: [i32; 8],
+    /// What a whole number stands for.
+    pub(super) scale: f32,
+    /// The sum of all its columns, as scaled.
+    pub(super) total: f32,
+    /// The sums of its first 16 whole numbers and of its last.
+    pub(super) sums: [i32; 2],
+}
+
+/// Rows of 32 bit floats, with their bytes once somebody asked.
+#[derive(Debug, Default)]
+pub(crate) struct Activations {
+    rows: Vec<f32>,
+    blocks: Vec<Block>,
+    fresh: bool,
+}
+
+/// Rows that a kernel takes at once.
+pub(super) struct Panel<'a> {
+    /// The first row.
+    pub(super) first: usize,
+    /// How many.
+    pub(super) rows: usize,
+    /// The blocks of its rows side by side, block after block.
+    pub(super) blocks: &'a [Block],
+}
+
+impl Activations {
+    /// The rows.
+    pub(crate) fn rows(&self) -> &[f32] {
+        &self.rows
+    }
+
+    /// The rows, to be changed.
+    pub(crate) fn rows_mut(&mut self) -> &mut Vec<f32> {
+        self.fresh = false;
+        &mut self.rows
+    }
+
+    /// The rows' bytes, as rows of `columns`, which is a multiple of 32.
+    pub(super) fn panels(&mut self, kind: Kind, columns: usize) -> Panels<'_> {
+        let of_row = columns / BLOCK;
+        let count = self.rows.len() / columns.max(1);
+        if !self.fresh {
+            // All are written below.
+            self.blocks.resize(count * of_row, Block::default());
+            let rows = self.rows.chunks_exact(columns.max(1));
+            kernels::quantise(kind, rows, of_row, &mut self.blocks);
+            self.fresh = true;
+        }
+        Panels {
+            blocks: &self.blocks,
+            of_row,
+            first: 0,
+            count,
+        }
+    }
+}
+
+/// How many of `left` rows the next panel takes.
+pub(super) const fn panel_rows(left: usize) -> usize {
+    match left {
+        PANEL.. => PANEL,
+        4.. => 4,
+        2.. => 2,
+        _ => left,
+    }
+}
+
+/// The panels of all rows.
+#[derive(Clone)]
+pub(super) struct Panels<'a> {
+    blocks: &'a [Block],
+    of_row: usize,
+    first: usize,
+    count: usize,
+}
+
+impl<'a> Iterator for Panels<'a> {
+    type Item = Panel<'a>;
+
+    fn next(&mut self) -> Option<Panel<'a>> {
+        let (first, rows) = (self.first, panel_rows(self.count - self.first));
+        if rows == 0 {
+            return None;
+        }
+        self.first += rows;
+        let blocks = self
+            .blocks
+            .get(first * self.of_row..self.first * self.of_row)?;
+        Some(Panel {
+            first,
+            rows,
+            blocks,
+        })
+    }
+}
+
+/// Makes the blocks of all rows; compiled anew for each kind of kernel. No product is fused with a sum, so that all kinds
+/// give the same bits.
+#[inline(always)]
+pub(super) fn quantise<'a>(
+    rows: impl ExactSizeIterator<Item = &'a [f32]>,
+    of_row: usize,
+    mut blocks: &mut [Block],
+) {
+    let mut left = rows.len();
+    let mut lane = 0;
+    for row in rows {
+        let panel = panel_rows(left);
+        let Some((here, _)) = blocks.split_at_mut_checked(panel * of_row) else {
+            return;
+        };
+        let targets = here.chunks_exact_mut(panel.max(1));
+        for (source, targets) in row.as_chunks::<BLOCK>().0.iter().zip(targets) {
+            if let Some(target) = targets.get_mut(lane) {
+                *target = quantise_block(source);
+            }
+        }
+        lane += 1;
+        if lane == panel {
+            left -= panel;
+            lane = 0;
+            blocks = blocks.split_at_mut(panel * of_row).1;
+        }
+    }
+}
+
+#[inline(always)]
+fn quantise_block(source: &[f32; BLOCK]) -> Block {
+    // As whole numbers the magnitudes are ordered as they are as floats, and what is not finite is above all that is.
+    let magnitudes = source.map(|x| x.to_bits() & 0x7fff_ffff);
+    let largest = f32::from_bits(magnitudes.into_iter().fold(0, u32::max));
+    if !largest.is_finite() {
+        return Block {
+            scale: f32::NAN,
+            total: f32::NAN,
+            ..Block::default()
+        };
+    }
+    let scale = largest / 127.0;
+    let inverse = 1.0 / scale;
+    if !inverse.is_finite() {
+        return Block::default();
+    }
+    // The nearest whole number, ties away from zero: the number below one half keeps what is below it from being one.
+    let whole = source.map(|x| (x * inverse + 0.499_999_97_f32.copysign(x)) as i32 as i8);
+    let mut words = [0; 8];
+    for (word, four) in words.iter_mut().zip(whole.as_chunks::<4>().0) {
+        *word = i32::from_le_bytes(four.map(i8::cast_unsigned));
+    }
+    let (first, last) = whole.split_at(BLOCK / 2);
+    let sums = [first, last].map(|half| half.iter().map(|x| i32::from(*x)).sum());
+    let [a, b] = sums;
+    Block {
+        words,
+        scale: with_11_bits(scale),
+        total: with_11_bits(with_11_bits((a + b) as f32) * with_11_bits(scale)),
+        sums,
+    }
+}
+
+/// The nearest number with 11 bits, ties to even.
+#[inline(always)]
+pub(super) const fn with_11_bits(x: f32) -> f32 {
+    let bits = x.to_bits();
+    let half = 0xfff + (bits >> 13 & 1);
+    f32::from_bits(bits.wrapping_add(half) & !0x1fff)
+}

@@ -1,0 +1,143 @@
+//! The products, for each kind of processor; the only place that is unsafe.
+//!
+//! All three compute the same: for each row of weights and of activations a sum over the blocks in their order,
+//! `sum += whole * d * scale + m * total`, each operation rounded by itself; `whole` is a sum of whole numbers, exact in any
+//! order. So their results have the same bits, but for those of a NaN. It is the order of candle's plain kernels, to whose
+//! answers ours are compared; a fused `m * total` would be faster, and every last bit another.
+#![allow(
+    unsafe_code,
+    reason = "loads of vectors, and calls of functions that need what the processor was asked for; each says why it may"
+)]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+use super::activations::{self, Activations, Block};
+use super::arithmetic::{self, Attention, Lanes};
+use super::kind::Kind;
+use super::pack::Packed;
+use super::shape::TILE;
+
+/// Calls a function as it was compiled for a kind of processor, or `plain` on any.
+macro_rules! on {
+    ($kind:expr, $function:ident($($argument:expr),*), $plain:expr) => {
+        match $kind {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the processor has what the function is compiled for: it was asked, just now.
+            kind @ Kind::Avx512 if kind.is_here() => unsafe { avx512::$function($($argument),*) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            kind @ Kind::Avx2 if kind.is_here() => unsafe { avx2::$function($($argument),*) },
+            _ => $plain,
+        }
+    };
+}
+
+/// Plain functions, compiled anew for a kind of processor: the same operations in the same order, more of them at once.
+#[cfg(target_arch = "x86_64")]
+macro_rules! compiled_anew {
+    ($features:literal) => {
+        #[target_feature(enable = $features)]
+        pub(super) fn quantise<'a>(
+            rows: impl ExactSizeIterator<Item = &'a [f32]>,
+            of_row: usize,
+            blocks: &mut [crate::cpu::activations::Block],
+        ) {
+            crate::cpu::activations::quantise(rows, of_row, blocks);
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn attend<'k>(
+            attention: crate::cpu::arithmetic::Attention<'_>,
+            keys: impl Iterator<Item = &'k [f32]> + Clone,
+            values: impl Iterator<Item = &'k [f32]> + Clone,
+        ) {
+            crate::cpu::arithmetic::attend::<Numbers>(attention, keys, values);
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn rms_norm(x: &mut [f32], weight: &[f32], epsilon: f32) {
+            crate::cpu::arithmetic::rms_norm(x, weight, epsilon);
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn gate_with_silu(gate: &mut [f32], up: &[f32]) {
+            crate::cpu::arithmetic::gate_with_silu(gate, up);
+        }
+    };
+}
+#[cfg(target_arch = "x86_64")]
+use compiled_anew;
+
+impl Packed {
+    /// Multiplies each row of `input`, rows of this matrix's columns, into a row of `output`, which has exactly as many
+    /// rows of this matrix's rows.
+    pub(crate) fn apply(&self, kind: Kind, input: &mut Activations, output: &mut [f32]) {
+        let panels = input.panels(kind, self.columns());
+        on!(
+            kind,
+            apply(self, &panels, output),
+            portable::apply(self, &panels, output)
+        );
+    }
+}
+
+/// Makes the blocks of all rows; see [`activations::quantise`].
+pub(super) fn quantise<'a>(
+    kind: Kind,
+    rows: impl ExactSizeIterator<Item = &'a [f32]>,
+    of_row: usize,
+    blocks: &mut [Block],
+) {
+    on!(
+        kind,
+        quantise(rows, of_row, blocks),
+        activations::quantise(rows, of_row, blocks)
+    );
+}
+
+/// Attention of one row to one key and value head; see [`arithmetic::attend`].
+pub(crate) fn attend<'k>(
+    kind: Kind,
+    attention: Attention<'_>,
+    keys: impl Iterator<Item = &'k [f32]> + Clone,
+    values: impl Iterator<Item = &'k [f32]> + Clone,
+) {
+    on!(
+        kind,
+        attend(attention, keys, values),
+        arithmetic::attend::<Lanes>(attention, keys, values)
+    );
+}
+
+/// Root mean square norm of one row; see [`arithmetic::rms_norm`].
+pub(crate) fn rms_norm(kind: Kind, x: &mut [f32], weight: &[f32], epsilon: f32) {
+    on!(
+        kind,
+        rms_norm(x, weight, epsilon),
+        arithmetic::rms_norm(x, weight, epsilon)
+    );
+}
+
+/// `gate = silu(gate) * up`; see [`arithmetic::gate_with_silu`].
+pub(crate) fn gate_with_silu(kind: Kind, gate: &mut [f32], up: &[f32]) {
+    on!(
+        kind,
+        gate_with_silu(gate, up),
+        arithmetic::gate_with_silu(gate, up)
+    );
+}
+
+/// Writes what a tile gives for row `row` into its place among `rows` results of the row.
+#[inline]
+fn store(output: &mut [f32], rows: usize, row: usize, tile: usize, values: &[f32; TILE]) {
+    let from = tile * TILE;
+    let width = TILE.min(rows.saturating_sub(from));
+    let target = output.get_mut(row * rows + from..row * rows + from + width);
+    if let (Some(target), Some(values)) = (target, values.get(..width)) {
+        target.copy_from_slice(values);
+    }
+}

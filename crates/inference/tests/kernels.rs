@@ -1,0 +1,121 @@
+//! Whole models on each kind of kernel: the same bits from all of them, near what candle's kernels give on the weights as
+//! they lie in the file, and a wrong wish refused with the way out.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests may fail loudly, and their figures are worth reading"
+)]
+
+use crate::support;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::Command;
+
+use engine::{LoadError, ModelLoader, ModelSource};
+use paraphym_inference::cpu::Kind;
+use paraphym_inference::fixture::{Sizes, TinyModel};
+use paraphym_inference::format::Format;
+use paraphym_inference::{Decoder, GgufLoader};
+use support::{all_models, bits, input, on_disk, open, some_tokens};
+
+/// Codes of the formats that are packed, and of three that are not.
+const FORMATS: [u32; 11] = [2, 3, 6, 7, 8, 12, 13, 14, 0, 1, 30];
+/// The share of the largest logit that a result may be off: here and there an activation rounds the other way, because
+/// candle's vector kernels add in another order than its plain ones, and ours.
+const ROUNDED: f32 = 0.01;
+/// Where weights are of a K format candle's activations share a scale among 256 columns; ours share it among 32.
+const COARSE: f32 = 0.03;
+
+fn decoder(loader: GgufLoader, path: &Path) -> Decoder {
+    let source = ModelSource {
+        path: path.to_owned(),
+    };
+    let parts = loader.load_parts(&source, &mut |_| ControlFlow::Continue(()));
+    parts.unwrap().1
+}
+
+/// Logits of a prompt, then of one token more.
+fn logits(loader: GgufLoader, path: &Path) -> Vec<f32> {
+    let mut decoder = decoder(loader, path);
+    open(&mut decoder, 1);
+    let tokens = some_tokens(14, 3);
+    let mut all = Vec::new();
+    for piece in [&tokens[..13], &tokens[13..]] {
+        let step = decoder.step_logits(&[input(1, piece, true)]).unwrap();
+        all.extend(step.into_iter().flatten().flatten());
+    }
+    all
+}
+
+#[test]
+fn all_kinds_give_the_same_bits_and_nearly_those_of_candle() {
+    let wide = Sizes {
+        width: 256,
+        heads: 4,
+        kv_heads: 2,
+        head_width: 64,
+        feed_forward: 512,
+        ..Sizes::TINY
+    };
+    let mut wrong = Vec::new();
+    for code in FORMATS {
+        let format = Format::from_code(code).unwrap();
+        let margin = if format.block_elements() == 256 {
+            COARSE
+        } else {
+            ROUNDED
+        };
+        for (name, model) in all_models() {
+            let file = on_disk(&model.sized(wide).weights(format));
+            let path = &file.source.path;
+            let portable = logits(GgufLoader::with_kind(Kind::Portable), path);
+            for kind in Kind::here() {
+                let other = logits(GgufLoader::with_kind(kind), path);
+                assert_eq!(bits(&other), bits(&portable), "{name} {format} on {kind}");
+            }
+            let candle = logits(GgufLoader::unpacked(), path);
+            let off = portable.iter().zip(&candle).map(|(a, b)| (a - b).abs());
+            let off = off.fold(0.0, f32::max);
+            let largest = candle.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+            println!("{name} {format}: logits up to {largest:.2} differ by up to {off:.5}");
+            assert!(largest > 2.0, "logits of {largest} would prove nothing");
+            if off >= margin * largest {
+                wrong.push(format!("{name} {format}: off by {off}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_kind_that_is_not_there_is_refused_when_a_model_is_loaded() {
+    let test = "kernels::a_kind_that_is_not_there_is_refused_when_a_model_is_loaded";
+    let Some(wish) = std::env::var_os("PARAPHYM_CPU").filter(|wish| !wish.is_empty()) else {
+        // The environment of this process is not to be changed: a second one is asked, once for each wish.
+        for wish in ["sse9", "AVX2", "portable"] {
+            let second = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", test, "--nocapture", "--test-threads=1"])
+                .env("PARAPHYM_CPU", wish)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&second.stdout);
+            assert!(second.status.success(), "{said}");
+            assert!(said.contains("1 passed"), "{said}");
+        }
+        return;
+    };
+    let wish = wish.into_string().unwrap();
+    let file = on_disk(&TinyModel::llama());
+    let loaded = GgufLoader::new().load(&file.source, &mut |_| ControlFlow::Continue(()));
+    if Kind::here().any(|kind| kind.name() == wish) {
+        assert!(loaded.is_ok());
+        return;
+    }
+    let error = loaded.map(|_| ()).unwrap_err();
+    assert!(matches!(error, LoadError::Unsupported { .. }), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains(&format!("PARAPHYM_CPU={wish}")), "{said}");
+    assert!(said.contains("it can be portable"), "{said}");
+}
