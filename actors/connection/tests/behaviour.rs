@@ -282,6 +282,7 @@ async fn each_bad_frame_costs_its_sender_an_error_or_its_close_and_nobody_else_a
 
 #[tokio::test(start_paused = true)]
 async fn who_reads_nothing_slows_nobody_and_gets_all_of_it_in_few_frames() {
+    let metrics = telemetry::Metrics::install().unwrap();
     let stage = Stage::start(Answer::Counting).await;
     let (mut slow, _) = stage.viewer("slow").await;
     let (mut quick, _) = stage.viewer("quick").await;
@@ -305,6 +306,13 @@ async fn who_reads_nothing_slows_nobody_and_gets_all_of_it_in_few_frames() {
     let all = stage.connections.status().await;
     let merged = all.iter().find(|one| one.user == "slow").unwrap().merged;
     assert!(merged > 20, "{merged}");
+    let page = metrics.render();
+    let counted = page
+        .lines()
+        .find_map(|line| line.strip_prefix("paraphym_realtime_merged_total "));
+    // Other tests of this process may have joined some, too.
+    let counted: u64 = counted.unwrap().parse().unwrap();
+    assert!(counted >= merged, "{counted} counted, {merged} joined");
     drop((slow, quick));
     stage.end().await;
 }

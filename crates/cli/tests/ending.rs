@@ -62,7 +62,8 @@ fn a_service_manager_hears_ready_alive_and_stopping_and_the_words() {
         "{end:?}"
     );
     hear(&manager, "STATUS=ending: ");
-    assert_eq!(server.ended().0, Some(143));
+    let (code, log) = server.ended();
+    assert_eq!(code, Some(143), "{log}");
 }
 
 #[test]

@@ -45,6 +45,7 @@ mod host;
 mod inspect;
 mod listing;
 mod live;
+mod notify_socket;
 mod observers;
 mod operated;
 mod picture;

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::edge::Edge;
+use crate::notify_socket;
 
 /// How often the words are looked at while something goes on: a person reads no faster.
 const WORDS: Duration = Duration::from_secs(1);
@@ -178,7 +179,10 @@ async fn due(at: Option<Instant>) {
 }
 
 fn say(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
+    let Some(place) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    if let Err(error) = notify_socket::send(&place, state) {
         tracing::debug!(%error, "the service manager does not listen");
     }
 }
