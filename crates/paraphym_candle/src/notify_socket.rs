@@ -8,12 +8,13 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use sd_notify::NotifyState;
 
-/// Says it to whoever listens at `place`, as `NOTIFY_SOCKET` has it: a path, or `@` and an abstract name (sd_notify(3)).
+/// Says it to whoever listens at `place`, as `NOTIFY_SOCKET` has it: a path, or `@` and an abstract name (`sd_notify(3)`).
 ///
 /// # Errors
 /// Nobody listens there, or who does has not read what was said before; then it is not said.
 pub(crate) fn send(place: &OsStr, state: &[NotifyState<'_>]) -> io::Result<()> {
-    let words: String = state.iter().map(|one| format!("{one}\n")).collect();
+    let words: Vec<String> = state.iter().map(ToString::to_string).collect();
+    let words = words.join("\n") + "\n";
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
     socket.send_to_addr(words.as_bytes(), &address(place)?)?;
