@@ -110,9 +110,10 @@ impl Connections {
     /// Hears the first words of a transport, and gives it to its connection, new or old. Returns when that is done, or the
     /// transport was closed.
     pub async fn greet(&self, mut transport: Transport, admission: &Admission) {
-        let mut handshake = Handshake::new(Instant::now());
+        let identify = self.deps.limits.identify;
+        let mut handshake = Handshake::new(Instant::now(), identify);
         let heartbeat = self.deps.limits.rhythm.heartbeat();
-        let hello = Handshake::hello(heartbeat, self.frame_bytes);
+        let hello = Handshake::hello(heartbeat, identify, self.frame_bytes);
         if !write(&mut transport, hello).await {
             return;
         }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::wire::{ClientFrame, CloseCode, FrameError, PROTOCOL, ServerFrame};
 
-/// How long a client may take to say who it is, as in centrifugo.
+/// How long a client may take to say who it is, if nobody says otherwise; as in centrifugo.
 pub const IDENTIFY: Duration = Duration::from_secs(10);
 /// Wrong frames, and sessions that are not there, that are answered before the connection is closed.
 const WRONG: u32 = 3;
@@ -59,21 +59,21 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// It has just connected.
-    pub fn new(now: Instant) -> Self {
+    /// It has just connected, and may take so long to say who it is.
+    pub fn new(now: Instant, identify: Duration) -> Self {
         Self {
-            deadline: now + IDENTIFY,
+            deadline: now + identify,
             wrong: 0,
             pings: 0,
         }
     }
 
     /// The first frame to it.
-    pub fn hello(heartbeat: Duration, frame_bytes: usize) -> ServerFrame {
+    pub fn hello(heartbeat: Duration, identify: Duration, frame_bytes: usize) -> ServerFrame {
         ServerFrame::Hello {
             protocol: PROTOCOL,
             heartbeat_ms: crate::ms(heartbeat),
-            identify_ms: crate::ms(IDENTIFY),
+            identify_ms: crate::ms(identify),
             frame_bytes,
         }
     }
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_first_word_says_who_it_is() {
-        let mut handshake = Handshake::new(Instant::now());
+        let mut handshake = Handshake::new(Instant::now(), IDENTIFY);
         let new = Wish::New {
             user: Some("ann".into()),
             token: None,
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn what_comes_too_early_or_is_wrong_is_answered_three_times() {
         let start = Instant::now();
-        let mut handshake = Handshake::new(start);
+        let mut handshake = Handshake::new(start, IDENTIFY);
         for (text, code) in [
             (
                 r#"{"op":"say","conversation":"c","text":"hi","nonce":"n"}"#,
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn who_wants_sessions_that_are_not_there_or_pings_without_end_is_closed() {
-        let mut handshake = Handshake::new(Instant::now());
+        let mut handshake = Handshake::new(Instant::now(), IDENTIFY);
         let tries: Vec<_> = (0..4).map(|_| handshake.in_vain()).collect();
         assert_eq!(tries, [None, None, None, Some(CloseCode::NotIdentified)]);
         let pings = (0..PINGS).filter_map(|_| handshake.pinged()).count();

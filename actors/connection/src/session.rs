@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::handshake::IDENTIFY;
 use crate::liveness::{Due, Liveness, Pulse, Rhythm};
 use crate::outbox::{Outbox, WAITING_BYTES};
 use crate::pace::{Meter, Pace, TooFast};
@@ -42,6 +43,8 @@ pub struct Limits {
     pub replay: Bounds,
     /// Bytes that may wait for it.
     pub waiting_bytes: usize,
+    /// How long a client may take to say who it is, before there is a session.
+    pub identify: Duration,
 }
 
 impl Default for Limits {
@@ -51,6 +54,7 @@ impl Default for Limits {
             pace: Pace::default(),
             replay: Bounds::default(),
             waiting_bytes: WAITING_BYTES,
+            identify: IDENTIFY,
         }
     }
 }

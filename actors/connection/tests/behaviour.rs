@@ -193,6 +193,20 @@ async fn who_says_nothing_at_first_is_closed_after_ten_seconds() {
     assert_eq!(begun.elapsed(), Duration::from_secs(10));
     assert_eq!(stage.connections.count(), 0);
     stage.end().await;
+
+    // As it is set.
+    let identify = Duration::from_secs(3);
+    let limits = Limits {
+        identify,
+        ..Limits::default()
+    };
+    let stage = Stage::with(hello(), limits, Seats::default()).await;
+    let mut nobody = stage.connect();
+    let begun = Instant::now();
+    assert_eq!(nobody.expect("hello").await["identify_ms"], 3000);
+    assert_eq!(nobody.closed().await, CloseCode::NotIdentified);
+    assert_eq!(begun.elapsed(), identify);
+    stage.end().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,6 +27,9 @@ pub struct Realtime {
     /// How long a graceful stop waits for running answers. 1s to 10m; 3s by default.
     #[garde(range(min = 1000, max = 600_000))]
     pub drain: Span,
+    /// How long a client may take to say who it is. 1s to 1m; 10s by default.
+    #[garde(range(min = 1000, max = 60_000))]
+    pub identify: Span,
     /// How long a session waits for its client to come back. 1s to 10m; 2m by default.
     #[garde(range(min = 1000, max = 600_000))]
     pub resume: Span,
@@ -45,6 +48,7 @@ impl Default for Realtime {
             write_time: Span::from_secs(60),
             ping: Span::from_secs(15),
             drain: Span::from_secs(3),
+            identify: Span::from_secs(10),
             resume: Span::from_secs(120),
             typing: Span::from_secs(10),
             last_word: Span::from_millis(500),

@@ -9,7 +9,6 @@ use super::client::ClientFrame;
 use super::codes::{CloseCode, Policy};
 use super::server::PROTOCOL;
 use super::{examples, schema};
-use crate::handshake::IDENTIFY;
 use crate::outbox::WAITING_BYTES;
 use crate::pace::Pace;
 use crate::replay::Bounds;
@@ -80,6 +79,7 @@ fn front() -> String {
         },
         replay: Bounds { bytes, time },
         waiting_bytes: _,
+        identify,
     } = Limits::default();
     let Seats { in_all, of_one } = Seats::default();
     let secs = |time: std::time::Duration| time.as_secs().to_string();
@@ -87,7 +87,7 @@ fn front() -> String {
     [
         ("beside", BESIDE.to_owned()),
         ("protocol", PROTOCOL.to_string()),
-        ("identify", secs(IDENTIFY)),
+        ("identify", secs(identify)),
         ("heartbeat", secs(rhythm.heartbeat())),
         ("silence", secs(rhythm.silence)),
         ("attempt", secs(rhythm.attempt)),
