@@ -207,8 +207,10 @@ pub(crate) struct LiveBounds {
 
 pub(crate) fn live(settings: &Settings) -> LiveBounds {
     let (limits, realtime) = (&settings.limits, &settings.realtime);
-    let mut session = connection::Limits::default();
-    session.identify = realtime.identify.duration();
+    let mut session = connection::Limits {
+        identify: realtime.identify.duration(),
+        ..connection::Limits::default()
+    };
     session.replay.time = realtime.resume.duration();
     session.pace.per_second = limits.frames_per_second;
     session.pace.at_once = limits.frames_per_second.saturating_mul(3);
