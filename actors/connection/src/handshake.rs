@@ -111,9 +111,7 @@ impl Handshake {
         }
         Step::Say(error)
     }
-}
 
-impl Handshake {
     /// The session it wanted was not there, and it was told so; whether it has tried often enough.
     pub fn in_vain(&mut self) -> Option<CloseCode> {
         self.wrong += 1;

@@ -6,6 +6,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,28 +16,35 @@ use paraphym_candle::control::Client;
 use paraphym_candle::control::protocol::act::Drain;
 use paraphym_candle::control::protocol::ending::Phase;
 use paraphym_candle::{ModelName, Paraphym};
-use testkit::scripted::{Answer, Gate, ScriptedLoader};
+use testkit::scripted::{Answer, Control, Gate, ScriptedLoader};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-#[tokio::test]
-async fn an_answer_that_does_not_finish_in_time_is_listed_by_its_request() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("tiny.gguf");
+/// A server whose model counts.
+async fn served(dir: &Path) -> (Paraphym, Control) {
+    let file = dir.join("tiny.gguf");
     std::fs::write(&file, b"GGUF").unwrap();
     let loader = ScriptedLoader::new(Answer::Counting);
     let control = loader.control();
     let host = Paraphym::builder()
-        .models_dir(dir.path())
+        .models_dir(dir)
         .model(ModelName::new(file.to_str().unwrap()))
         .memory_limit(Bytes::mib(64))
         .loader(Arc::new(loader))
         .serve("127.0.0.1:0".parse().unwrap())
+        .control(dir.join("control.sock"))
         .start()
         .await
         .unwrap();
+    (host, control)
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_finish_in_time_is_listed_by_its_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let (host, control) = served(dir.path()).await;
     let gate = control.gate_step(3);
     let mut client = TcpStream::connect(host.address().await.unwrap())
         .await
@@ -106,6 +114,17 @@ async fn hear(socket: &mut WebSocketStream<TcpStream>, op: &str) -> String {
     }
 }
 
+/// Hears until it is closed, and says with which code.
+async fn closed(socket: &mut WebSocketStream<TcpStream>) -> u16 {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Close(Some(close)))) => return close.code.into(),
+            Some(Ok(_)) => {}
+            other => panic!("it was cut off without a word: {other:?}"),
+        }
+    }
+}
+
 /// A host with a client whose answer in the room `c` is held at its third step.
 struct Held {
     host: Paraphym,
@@ -116,20 +135,7 @@ struct Held {
 
 async fn held() -> Held {
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("tiny.gguf");
-    std::fs::write(&file, b"GGUF").unwrap();
-    let loader = ScriptedLoader::new(Answer::Counting);
-    let control = loader.control();
-    let host = Paraphym::builder()
-        .models_dir(dir.path())
-        .model(ModelName::new(file.to_str().unwrap()))
-        .memory_limit(Bytes::mib(64))
-        .loader(Arc::new(loader))
-        .serve("127.0.0.1:0".parse().unwrap())
-        .control(dir.path().join("control.sock"))
-        .start()
-        .await
-        .unwrap();
+    let (host, control) = served(dir.path()).await;
     let gate = control.gate_step(3);
     let stream = TcpStream::connect(host.address().await.unwrap())
         .await
@@ -176,12 +182,7 @@ async fn an_answer_in_a_room_ends_whole_before_its_client_is_told_to_come_again(
         assert!(refused.contains(r#""code":"draining""#), "{refused}");
         drop(gate);
         let ended = hear(&mut socket, "ended").await;
-        while let Some(Ok(frame)) = socket.next().await {
-            if let Message::Close(close) = frame {
-                return (ended, close.unwrap().code);
-            }
-        }
-        panic!("it was cut off without a word");
+        (ended, closed(&mut socket).await)
     };
     let (report, (ended, code)) = tokio::join!(host.shutdown_within(Duration::from_mins(1)), go_on);
     assert!(
@@ -189,7 +190,7 @@ async fn an_answer_in_a_room_ends_whole_before_its_client_is_told_to_come_again(
         "{report:?}"
     );
     assert!(ended.contains(r#""how":"finished""#), "{ended}");
-    assert_eq!(u16::from(code), 4000, "going away: come again");
+    assert_eq!(code, 4000, "going away: come again");
 }
 
 #[tokio::test]
@@ -211,13 +212,7 @@ async fn an_answer_in_a_room_that_does_not_finish_in_time_is_listed_and_nobody_i
     let reads = async {
         let ended = hear(&mut socket, "ended").await;
         assert!(ended.contains(r#""how":"stopped""#), "{ended}");
-        loop {
-            match socket.next().await {
-                Some(Ok(Message::Close(Some(close)))) => break u16::from(close.code),
-                Some(Ok(_)) => {}
-                other => panic!("expected a close, heard {other:?}"),
-            }
-        }
+        closed(&mut socket).await
     };
     let deadline = Duration::from_secs(2);
     let (report, (), code) = tokio::join!(host.shutdown_within(deadline), go_on, reads);

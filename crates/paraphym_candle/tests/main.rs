@@ -10,4 +10,5 @@ mod real_model;
 mod real_model_calls_a_tool;
 mod real_model_embeds;
 mod said;
+mod said_in_rooms;
 mod whole_tree;

@@ -238,11 +238,9 @@ fn is_user(text: &str) -> bool {
             .chars()
             .any(|one| one.is_control() || is_deceiving(one))
         && text.chars().any(|one| !is_joiner(one))
-        && !text.eq_ignore_ascii_case(AGENT)
+        // Nobody else is called so.
+        && !text.eq_ignore_ascii_case(room::AGENT)
 }
-
-/// What the agent is called where people are: nobody else may be.
-const AGENT: &str = "assistant";
 
 /// What is not seen, or turns around what is: a name with it looks like another one. Source: Unicode's bidirectional controls
 /// and its format characters without a use in names.

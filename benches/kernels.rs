@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Without a path it takes the default model from where models are kept; with `--portable` the portable kernels run, too, which
-//! takes long. The figures of each lane are medians of the rounds
-//! in tokens per second; quote the ratios, for a machine's mood changes from minute to minute.
+//! takes long. The figures of each lane are medians of the rounds in tokens per second; quote the ratios, for a machine's mood
+//! changes from minute to minute.
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_methods,
