@@ -12,6 +12,7 @@
 //! Invariant: nothing here knows candle, tokio or an actor. An engine never waits, never spawns and keeps no thread.
 
 pub mod embed;
+pub mod helpers;
 pub mod model;
 pub mod pieces;
 pub mod schema;

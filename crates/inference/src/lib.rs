@@ -25,6 +25,7 @@ pub mod bpe;
 pub mod codec;
 pub mod constraint;
 pub mod cpu;
+pub mod crew;
 pub mod decoder;
 pub mod file;
 #[cfg(feature = "fixture")]

@@ -14,10 +14,12 @@ mod allocator;
 mod census;
 pub mod clock;
 mod confine;
+mod helpers;
 mod own;
 pub mod signals;
 
 pub use census::{Census, Role, ThreadInfo};
 pub use clock::{Clock, CoarseClock};
 pub use confine::{Confinement, confine, keep_rayon_here};
+pub use helpers::BlockingHelpers;
 pub use own::{RunError, Runtime, RuntimeOptions, run};

@@ -1,0 +1,266 @@
+//! A step computed by several threads at once: all run the same code, each on its share, and meet where one needs what the
+//! others made.
+//!
+//! ```text
+//!  run ──call──> helpers        roll call: who has come by now is a member, who comes later goes again
+//!   member 0 ── share ── exchange ── share ── exchange ── … ── all have left ──> back
+//!   member 1 ── share ──┘      └── share ──┘
+//! ```
+//!
+//! Invariants: nobody waits for a helper that has not come; if one member panics all do, and nobody waits for ever; once
+//! [`Crew::run`] is back no member is left. A result must not depend on how many members there are: that is the callers' care.
+
+use std::cell::Cell;
+use std::fmt;
+use std::hint::spin_loop;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::yield_now;
+
+use engine::helpers::Helpers;
+
+/// Turns of waiting for helpers to come: some tens of microseconds, what it takes to wake a thread.
+const ROLL_CALL: usize = 5_000;
+/// Turns of waiting for other members before the processor is offered to others: more threads than processors must go on, too.
+const PATIENCE: usize = 5_000;
+/// Set in the roll once it is closed.
+const CLOSED: usize = 1 << (usize::BITS - 1);
+
+/// What every member does.
+type Work = dyn Fn(&Member<'_>) + Send + Sync;
+/// What a member has for the others, of this meeting and of the one before: one that is still read is not yet written again.
+type Slot = [RwLock<Vec<f32>>; 2];
+
+/// Who computes together.
+pub struct Crew {
+    helpers: Arc<dyn Helpers>,
+    slots: Arc<[Slot]>,
+}
+
+impl fmt::Debug for Crew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Crew")
+            .field("helpers", &self.helpers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One of those that compute a step, seen from itself.
+pub struct Member<'a> {
+    number: usize,
+    meeting: &'a Meeting,
+    slots: &'a [Slot],
+    side: Cell<usize>,
+}
+
+/// Where the members of one step meet.
+#[derive(Debug)]
+struct Meeting {
+    /// Members that have come, and whether no more are let in.
+    roll: AtomicUsize,
+    /// How many there are; 0 until the roll is closed.
+    of: AtomicUsize,
+    /// Members that have arrived at the present round.
+    arrived: AtomicUsize,
+    round: AtomicUsize,
+    /// Members that are done.
+    left: AtomicUsize,
+    /// One of them panicked.
+    broken: AtomicBool,
+}
+
+impl Crew {
+    /// Those who may come.
+    pub fn new(helpers: Arc<dyn Helpers>) -> Self {
+        let slots = (0..helpers.threads().max(1)).map(|_| Slot::default());
+        Self {
+            slots: slots.collect(),
+            helpers,
+        }
+    }
+
+    /// Runs `work` by every member, this thread first among them; back when all are done.
+    ///
+    /// # Panics
+    /// If a member does.
+    pub fn run(&self, work: Arc<Work>) {
+        let meeting = Arc::new(Meeting::new());
+        let threads = self.helpers.threads();
+        if threads > 1 {
+            let (theirs, slots, work) = (
+                Arc::clone(&meeting),
+                Arc::clone(&self.slots),
+                Arc::clone(&work),
+            );
+            self.helpers.call(Arc::new(move || {
+                if let Some(number) = theirs.join(slots.len()) {
+                    theirs.take_part(number, &slots, &work);
+                }
+            }));
+        }
+        meeting.close(threads);
+        meeting.take_part(0, &self.slots, &work);
+        meeting.end();
+    }
+}
+
+impl Meeting {
+    /// One has come: who calls.
+    fn new() -> Self {
+        Self {
+            roll: AtomicUsize::new(1),
+            of: AtomicUsize::new(0),
+            arrived: AtomicUsize::new(0),
+            round: AtomicUsize::new(0),
+            left: AtomicUsize::new(0),
+            broken: AtomicBool::new(false),
+        }
+    }
+
+    /// The number of who comes now; nothing if it is too late, or there is no place left.
+    fn join(&self, places: usize) -> Option<usize> {
+        let next = |roll: usize| (roll & CLOSED == 0 && roll < places).then_some(roll + 1);
+        let number = self
+            .roll
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next)
+            .ok()?;
+        wait(|| self.of.load(Ordering::Acquire) != 0);
+        Some(number)
+    }
+
+    /// Waits a moment for all to come, and goes on with those that have.
+    fn close(&self, threads: usize) {
+        for _ in 0..ROLL_CALL {
+            if self.roll.load(Ordering::Acquire) >= threads {
+                break;
+            }
+            spin_loop();
+        }
+        let members = self.roll.fetch_or(CLOSED, Ordering::AcqRel);
+        self.of.store(members, Ordering::Release);
+    }
+
+    fn take_part(&self, number: usize, slots: &[Slot], work: &Arc<Work>) {
+        let _leaving = Leaving(self);
+        work(&Member {
+            number,
+            meeting: self,
+            slots,
+            side: Cell::new(0),
+        });
+    }
+
+    /// Waits until all are done.
+    fn end(&self) {
+        let of = self.of.load(Ordering::Acquire);
+        wait(|| self.left.load(Ordering::Acquire) == of);
+        self.check();
+    }
+
+    /// Waits until all have arrived.
+    fn meet(&self) {
+        let (of, round) = (
+            self.of.load(Ordering::Acquire),
+            self.round.load(Ordering::Acquire),
+        );
+        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == of {
+            self.arrived.store(0, Ordering::Relaxed);
+            self.round.store(round.wrapping_add(1), Ordering::Release);
+        } else {
+            wait(|| {
+                self.round.load(Ordering::Acquire) != round || self.broken.load(Ordering::Acquire)
+            });
+        }
+        self.check();
+    }
+
+    /// Panics if another did; without a message: that one had one.
+    fn check(&self) {
+        if self.broken.load(Ordering::Acquire) {
+            resume_unwind(Box::new("another thread of this step panicked"));
+        }
+    }
+}
+
+/// However a member leaves, the others know.
+struct Leaving<'a>(&'a Meeting);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.broken.store(true, Ordering::Release);
+        }
+        self.0.left.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+impl Member<'_> {
+    /// Its number, from 0.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// How many there are.
+    pub fn of(&self) -> usize {
+        self.meeting.of.load(Ordering::Relaxed)
+    }
+
+    /// Its share of `all`, in whole pieces of `grain`: from where to where. The shares of all members are all of it.
+    pub fn share(&self, all: usize, grain: usize) -> std::ops::Range<usize> {
+        share_of(self.number, self.of(), all, grain)
+    }
+
+    /// The share of another member, by the same rule.
+    pub fn share_of(&self, number: usize, all: usize, grain: usize) -> std::ops::Range<usize> {
+        share_of(number, self.of(), all, grain)
+    }
+
+    /// Gives `own` to the others, and takes what each has, its own included, in the order of their numbers. All members must
+    /// come here as often as each other.
+    pub fn exchange(&self, own: &[f32], mut take: impl FnMut(usize, &[f32])) {
+        let side = self.side.get();
+        if let Some(slot) = self.slots.get(self.number).and_then(|slot| slot.get(side)) {
+            let mut slot = slot.write().unwrap_or_else(PoisonError::into_inner);
+            slot.clear();
+            slot.extend_from_slice(own);
+        }
+        self.meeting.meet();
+        for (number, slot) in self.slots.iter().take(self.of()).enumerate() {
+            if let Some(slot) = slot.get(side) {
+                take(number, &slot.read().unwrap_or_else(PoisonError::into_inner));
+            }
+        }
+        // Nobody writes this side again before all have met once more.
+        self.side.set(1 - side);
+    }
+
+    /// Waits until all have come so far.
+    pub fn meet(&self) {
+        self.meeting.meet();
+    }
+}
+
+fn share_of(number: usize, of: usize, all: usize, grain: usize) -> std::ops::Range<usize> {
+    let grain = grain.max(1);
+    let pieces = all.div_ceil(grain);
+    let at = |number: usize| (pieces * number / of.max(1) * grain).min(all);
+    at(number)..at(number + 1)
+}
+
+/// Most waits are over at once; a longer one lets others have the processor.
+fn wait(is_over: impl Fn() -> bool) {
+    let mut turns = 0;
+    while !is_over() {
+        if turns < PATIENCE {
+            turns += 1;
+            spin_loop();
+        } else {
+            yield_now();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "crew_tests.rs"]
+mod tests;

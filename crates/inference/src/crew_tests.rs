@@ -1,0 +1,139 @@
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU32;
+
+use engine::helpers::{Alone, Share};
+use proptest::prelude::*;
+use runtime::BlockingHelpers;
+
+use super::*;
+
+fn helpers(threads: usize) -> Arc<dyn Helpers> {
+    let handle = tokio::runtime::Handle::current();
+    Arc::new(BlockingHelpers::new(
+        handle,
+        NonZeroUsize::new(threads).unwrap(),
+    ))
+}
+
+/// They say how many may come, and nobody does, or only when told.
+#[derive(Debug, Default)]
+struct Late(Mutex<Vec<Kept>>);
+
+struct Kept(Share);
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("kept")
+    }
+}
+
+impl Helpers for Late {
+    fn threads(&self) -> usize {
+        3
+    }
+
+    fn call(&self, share: Share) {
+        self.0.lock().unwrap().push(Kept(share));
+    }
+}
+
+/// A sum that every member needs the others' parts of, over and over.
+fn ring(crew: &Crew, rounds: usize) -> (Vec<Vec<f32>>, usize) {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let members = Arc::new(AtomicUsize::new(0));
+    let (all_seen, all_members) = (seen.clone(), members.clone());
+    crew.run(Arc::new(move |member: &Member<'_>| {
+        let mut state: Vec<f32> = (0..8u8).map(f32::from).collect();
+        for _ in 0..rounds {
+            let share = member.share(state.len(), 2);
+            let own: Vec<f32> = share
+                .map(|at| state[at] * 0.5 + state[(at + 1) % 8])
+                .collect();
+            let mut next = Vec::new();
+            member.exchange(&own, |_, part| next.extend_from_slice(part));
+            state = next;
+        }
+        all_members.fetch_max(member.of(), Ordering::Relaxed);
+        all_seen.lock().unwrap().push(state);
+    }));
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    (seen, members.load(Ordering::Relaxed))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_members_see_the_same_and_what_one_alone_sees() {
+    let (alone, members) = ring(&Crew::new(Arc::new(Alone)), 40);
+    assert_eq!((alone.len(), members), (1, 1));
+    for threads in [1, 2, 3, 5] {
+        let crew = Crew::new(helpers(threads));
+        for _ in 0..10 {
+            let (all, members) = tokio::task::block_in_place(|| ring(&crew, 40));
+            assert_eq!(all.len(), members);
+            assert!((1..=threads).contains(&members));
+            assert!(all.iter().all(|one| *one == alone[0]));
+        }
+    }
+}
+
+#[test]
+fn nobody_waits_for_who_does_not_come_and_who_comes_late_goes_again() {
+    let late = Arc::new(Late::default());
+    let crew = Crew::new(late.clone());
+    let (seen, members) = ring(&crew, 3);
+    assert_eq!((seen.len(), members), (1, 1));
+    let kept = std::mem::take(&mut *late.0.lock().unwrap());
+    assert_eq!(kept.len(), 1);
+    for Kept(share) in kept {
+        share();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn if_one_panics_all_do_and_nobody_waits_for_ever() {
+    let crew = Crew::new(helpers(3));
+    let mut by_helper = 0;
+    for round in 0..200 {
+        let run = AtomicU32::new(0);
+        let of = Arc::new(AtomicUsize::new(0));
+        let told = of.clone();
+        let panics = round % 3;
+        let ended = tokio::task::block_in_place(|| {
+            catch_unwind(AssertUnwindSafe(|| {
+                run.fetch_add(1, Ordering::Relaxed);
+                crew.run(Arc::new(move |member: &Member<'_>| {
+                    told.store(member.of(), Ordering::Relaxed);
+                    member.meet();
+                    if member.number() == panics {
+                        resume_unwind(Box::new("on purpose"));
+                    }
+                    member.meet();
+                }));
+            }))
+        });
+        let there = panics < of.load(Ordering::Relaxed);
+        assert_eq!(ended.is_err(), there, "round {round}");
+        by_helper += usize::from(there && panics > 0);
+    }
+    assert!(by_helper > 0, "no helper ever came");
+    // And it goes on.
+    let (all, members) = tokio::task::block_in_place(|| ring(&crew, 10));
+    assert_eq!(all.len(), members);
+}
+
+proptest! {
+    #[test]
+    fn shares_are_all_of_it_in_order_and_in_whole_pieces(
+        of in 1usize..9, all in 0usize..500, grain in 1usize..40,
+    ) {
+        let mut at = 0;
+        for number in 0..of {
+            let share = share_of(number, of, all, grain);
+            prop_assert_eq!(share.start, at);
+            prop_assert!(share.start.is_multiple_of(grain) || share.start == all);
+            at = share.end;
+        }
+        prop_assert_eq!(at, all);
+    }
+}
