@@ -1,11 +1,11 @@
 //! Our kernels against candle's block kernels, in one process, turn about: the same model, the same steps, one thread.
 //!
 //! ```sh
-//! cargo bench -p paraphym_inference --bench kernels [-- [--portable] [MODEL.gguf]]
+//! cargo bench -p paraphym_inference --bench kernels [-- [--portable] [--only=LANE] [MODEL.gguf]]
 //! ```
 //!
 //! Without a path it takes the default model from where models are kept; with `--portable` the portable kernels run, too, which
-//! takes long. The figures of each lane are medians of the rounds in tokens per second; quote the ratios, for a machine's mood
+//! takes long; `--only=avx512` and the like runs one lane, to be looked at with a profiler. The figures of each lane are medians of the rounds in tokens per second; quote the ratios, for a machine's mood
 //! changes from minute to minute.
 #![allow(
     clippy::print_stdout,
@@ -148,12 +148,14 @@ fn main() -> Outcome<()> {
     };
     let source = ModelSource { path };
     let portable = std::env::args().any(|word| word == "--portable");
+    let only = std::env::args().find_map(|word| Some(word.strip_prefix("--only=")?.to_owned()));
     let kinds = Kind::here().filter(|kind| portable || *kind != Kind::Portable);
     let loaders = [("candle".to_owned(), GgufLoader::unpacked())]
         .into_iter()
         .chain(kinds.map(|kind| (kind.to_string(), GgufLoader::with_kind(kind))));
     let mut lanes = Vec::new();
-    for (name, loader) in loaders {
+    let wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
+    for (name, loader) in loaders.filter(|(name, _)| wanted(name)) {
         let begin = Instant::now();
         let (_, mut decoder, _) = loader.load_parts(&source, &mut |_| ControlFlow::Continue(()))?;
         println!("{name}: loaded in {:.2} s", begin.elapsed().as_secs_f64());

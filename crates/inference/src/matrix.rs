@@ -117,7 +117,7 @@ impl Matrix {
         match &self.weights {
             _ if count == 0 => Ok(()),
             Weights::Packed(packed, kind) => {
-                packed.apply(*kind, input, output);
+                packed.apply(*kind, input, 0..packed.tile_count(), output);
                 Ok(())
             }
             Weights::InFile { half: true, .. } => self.apply_widened(input.rows(), output),

@@ -15,6 +15,8 @@ mod avx2;
 mod avx512;
 mod portable;
 
+use std::ops::Range;
+
 use super::activations::{self, Activations, Block};
 use super::arithmetic::{self, Attention, Lanes};
 use super::kind::Kind;
@@ -72,16 +74,48 @@ macro_rules! compiled_anew {
 #[cfg(target_arch = "x86_64")]
 use compiled_anew;
 
+/// Where the products of some tiles go: for each row of activations as many numbers as these tiles have rows.
+pub(super) struct Output<'a> {
+    pub(super) tiles: Range<usize>,
+    width: usize,
+    values: &'a mut [f32],
+}
+
 impl Packed {
-    /// Multiplies each row of `input`, rows of this matrix's columns, into a row of `output`, which has exactly as many
-    /// rows of this matrix's rows.
-    pub(crate) fn apply(&self, kind: Kind, input: &mut Activations, output: &mut [f32]) {
+    /// Multiplies each row of `input`, rows of this matrix's columns, with the rows of some tiles, into a row of `output`,
+    /// which has exactly as many rows of [`Packed::rows_of`] these tiles.
+    pub(crate) fn apply(
+        &self,
+        kind: Kind,
+        input: &mut Activations,
+        tiles: Range<usize>,
+        output: &mut [f32],
+    ) {
         let panels = input.panels(kind, self.columns());
+        let output = &mut Output {
+            width: self.rows_of(&tiles),
+            tiles,
+            values: output,
+        };
         on!(
             kind,
             apply(self, &panels, output),
             portable::apply(self, &panels, output)
         );
+    }
+}
+
+impl Output<'_> {
+    /// Writes what a tile gives for row `row` of the activations into its place.
+    #[inline]
+    fn store(&mut self, row: usize, tile: usize, values: &[f32; TILE]) {
+        let from = tile.saturating_sub(self.tiles.start) * TILE;
+        let count = TILE.min(self.width.saturating_sub(from));
+        let at = row * self.width + from;
+        let target = self.values.get_mut(at..at + count);
+        if let (Some(target), Some(values)) = (target, values.get(..count)) {
+            target.copy_from_slice(values);
+        }
     }
 }
 
@@ -129,15 +163,4 @@ pub(crate) fn gate_with_silu(kind: Kind, gate: &mut [f32], up: &[f32]) {
         gate_with_silu(gate, up),
         arithmetic::gate_with_silu(gate, up)
     );
-}
-
-/// Writes what a tile gives for row `row` into its place among `rows` results of the row.
-#[inline]
-fn store(output: &mut [f32], rows: usize, row: usize, tile: usize, values: &[f32; TILE]) {
-    let from = tile * TILE;
-    let width = TILE.min(rows.saturating_sub(from));
-    let target = output.get_mut(row * rows + from..row * rows + from + width);
-    if let (Some(target), Some(values)) = (target, values.get(..width)) {
-        target.copy_from_slice(values);
-    }
 }

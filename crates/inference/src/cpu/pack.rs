@@ -1,13 +1,17 @@
 //! Weights in tiles of 16 rows, so that one register holds the same columns of 16 rows and no sum runs across lanes.
 //!
-//! A tile is whole lines of 64 bytes: coarse scales of its groups, scales of its blocks, then the codes. In a line of codes
-//! lane `r` holds 4 columns of row `r`. Codes of 4 bits lie two to a byte: word `2g` of a row's block in the low half of
+//! A tile is whole lines of 64 bytes, read from the first to the last, for one run of memory is read twice as fast as two:
+//! groups of 8 blocks, before each the coarse scales of a K format; in a group stretches of one block or two, as many as have
+//! their scales in one line, which comes first, then the codes. In a line of codes lane `r` holds 4 columns of row `r`. Codes of 4 bits lie two to a byte: word `2g` of a row's block in the low half of
 //! line `g`, word `2g + 1` in the high half; their fifth bits follow in one line (bit `w` of a byte belongs to word `w`),
 //! fifth and sixth bits in two. A half line holds 16 numbers of 16 bits, one a row, or two rows of 16 bytes.
 //!
-//! It takes what the file takes, but for the last rows, which get a whole tile, and at most three lines a tile.
+//! It takes what the file takes, but for the last rows, which get a whole tile, half a line where the number of blocks is odd,
+//! and half a line a group of `Q6_K`.
 //!
 //! Invariants: the packed form says exactly what the file says; nothing here is believed of the bytes but their number.
+
+use std::ops::Range;
 
 use half::f16;
 
@@ -31,25 +35,27 @@ pub(crate) struct Packed {
     pub(super) form: Form,
     rows: usize,
     columns: usize,
-    layout: Layout,
+    /// Of a tile.
+    lines_of_tile: usize,
     lines: Vec<Line>,
 }
 
-/// Lines of each part of a tile.
+/// Where a block lies in its tile.
 #[derive(Clone, Copy, Debug)]
-struct Layout {
+struct Place {
+    /// The line of its group's coarse scales, if it has one.
     coarse: usize,
+    /// The line of its scales.
     fine: usize,
+    /// Which half of it, where each block has one.
+    side: usize,
+    /// The first line of its codes.
     codes: usize,
 }
 
-/// The parts of one tile.
+/// The lines of one tile.
 #[derive(Clone, Copy)]
-pub(super) struct Tile<'a> {
-    pub(super) coarse: &'a [Line],
-    pub(super) fine: &'a [Line],
-    pub(super) codes: &'a [Line],
-}
+pub(super) struct Tile<'a>(pub(super) &'a [Line]);
 
 /// What one row says of one block.
 #[derive(Clone, Copy, Debug)]
@@ -64,26 +70,39 @@ pub(super) struct RowBlock {
     pub(super) halves: Option<([i32; 2], f32)>,
 }
 
-impl Layout {
-    fn new(form: Form, columns: usize) -> Option<Self> {
-        let blocks = columns / BLOCK;
-        let groups = blocks.div_ceil(GROUP);
-        Some(Self {
-            coarse: groups.checked_mul(form.coarse_halves())?.div_ceil(2),
-            fine: blocks.checked_mul(form.fine_halves())?.div_ceil(2),
-            codes: blocks.checked_mul(form.code_lines())?,
-        })
+impl Place {
+    const fn of(form: Form, block: usize) -> Self {
+        let (group, inside) = (block / GROUP, block % GROUP);
+        let (stretch, within) = (inside / form.stretch(), inside % form.stretch());
+        let coarse = group * form.group_lines();
+        let fine = coarse
+            + form.coarse_lines()
+            + stretch * (1 + form.stretch() * form.code_lines());
+        Self {
+            coarse,
+            fine,
+            side: within,
+            codes: fine + 1 + within * form.code_lines(),
+        }
     }
+}
 
-    fn lines(self) -> Option<usize> {
-        self.coarse.checked_add(self.fine)?.checked_add(self.codes)
-    }
+/// Lines of a tile of so many columns.
+fn lines_of_tile(form: Form, columns: usize) -> Option<usize> {
+    let blocks = columns / BLOCK;
+    let (groups, rest) = (blocks / GROUP, blocks % GROUP);
+    let last = if rest == 0 {
+        0
+    } else {
+        form.coarse_lines() + rest.div_ceil(form.stretch()) + rest * form.code_lines()
+    };
+    groups.checked_mul(form.group_lines())?.checked_add(last)
 }
 
 impl Packed {
     /// Memory of such a matrix once packed, in bytes; `None` where the format has no packed form.
     pub(crate) fn bytes_of(format: Format, rows: usize, columns: usize) -> Option<u64> {
-        let lines = Layout::new(Form::of(format)?, columns)?.lines()?;
+        let lines = lines_of_tile(Form::of(format)?, columns)?;
         let lines = lines.checked_mul(rows.div_ceil(TILE))?;
         (lines as u64).checked_mul(size_of::<Line>() as u64)
     }
@@ -99,28 +118,29 @@ impl Packed {
         if !sound || bytes.is_empty() {
             return None;
         }
-        let layout = Layout::new(form, columns)?;
-        let lines = layout.lines()?.checked_mul(rows.div_ceil(TILE))?;
+        let lines_of_tile = lines_of_tile(form, columns)?;
+        let lines = lines_of_tile.checked_mul(rows.div_ceil(TILE))?;
         let mut packed = Self {
             form,
             rows,
             columns,
-            layout,
+            lines_of_tile,
             lines: vec![Line::default(); lines],
         };
         for (tile, rows) in packed
             .lines
-            .chunks_exact_mut(layout.lines()?)
+            .chunks_exact_mut(lines_of_tile.max(1))
             .zip(bytes.chunks(row_bytes.checked_mul(TILE)?))
         {
             for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
-                pack_row(form, layout, tile, lane, row.chunks_exact(unit));
+                pack_row(form, tile, lane, row.chunks_exact(unit));
             }
         }
         Some(packed)
     }
 
     /// Rows.
+    #[cfg(test)]
     pub(crate) const fn rows(&self) -> usize {
         self.rows
     }
@@ -135,19 +155,31 @@ impl Packed {
         (self.lines.len() * size_of::<Line>()) as u64
     }
 
-    /// The tiles, in the order of their rows.
-    pub(super) fn tiles(&self) -> impl Iterator<Item = Tile<'_>> {
-        let layout = self.layout;
-        let whole = layout.coarse + layout.fine + layout.codes;
-        self.lines
-            .chunks_exact(whole.max(1))
-            .map(move |lines| Tile::new(lines, layout))
+    /// How many tiles.
+    pub(crate) const fn tile_count(&self) -> usize {
+        self.rows.div_ceil(TILE)
+    }
+
+    /// Rows of some tiles together.
+    pub(crate) fn rows_of(&self, tiles: &Range<usize>) -> usize {
+        let row = |tile: usize| (tile * TILE).min(self.rows);
+        row(tiles.end) - row(tiles.start.min(tiles.end))
+    }
+
+    /// Some tiles with their numbers, in the order of their rows.
+    pub(super) fn tiles(&self, tiles: Range<usize>) -> impl Iterator<Item = (usize, Tile<'_>)> {
+        let of_tile = self.lines_of_tile.max(1);
+        let lines = self.lines.get(tiles.start * of_tile..).unwrap_or_default();
+        tiles.zip(lines.chunks_exact(of_tile).map(Tile))
     }
 
     /// Writes row `row` as 32 bit floats, exactly those the file says, into `target`; false where there is no such row.
     pub(crate) fn widen(&self, row: usize, target: &mut [f32]) -> bool {
-        let tile = self.tiles().nth(row / TILE).filter(|_| row < self.rows);
-        let Some(tile) = tile else { return false };
+        let number = row / TILE;
+        let tile = self.tiles(number..number + 1).next();
+        let Some((_, tile)) = tile.filter(|_| row < self.rows) else {
+            return false;
+        };
         for (index, target) in target.chunks_exact_mut(BLOCK).enumerate() {
             let Some(block) = tile.row_block(self.form, index, row % TILE) else {
                 return false;
@@ -162,23 +194,13 @@ impl Packed {
     }
 }
 
-impl<'a> Tile<'a> {
-    fn new(lines: &'a [Line], layout: Layout) -> Self {
-        let (coarse, lines) = lines.split_at_checked(layout.coarse).unwrap_or_default();
-        let (fine, codes) = lines.split_at_checked(layout.fine).unwrap_or_default();
-        Self {
-            coarse,
-            fine,
-            codes,
-        }
-    }
-
+impl Tile<'_> {
     /// What lane `lane` says of block `index`.
     pub(super) fn row_block(&self, form: Form, index: usize, lane: usize) -> Option<RowBlock> {
-        let first = index * form.code_lines();
-        let lines = self.codes.get(first..first + form.code_lines())?;
-        let coarse = |which| half_at(self.coarse, index / GROUP * form.coarse_halves() + which);
-        let fine = |which| half_at(self.fine, index * form.fine_halves() + which);
+        let place = Place::of(form, index);
+        let lines = self.0.get(place.codes..place.codes + form.code_lines())?;
+        let coarse = |which| half_at(self.0, place.coarse * 2 + which);
+        let fine = |which| half_at(self.0, place.fine * 2 + place.side + which);
         let mut halves = None;
         let (scales, minimum) = match form.scales() {
             // -0.0 changes no sum, not even the sign of a zero.
@@ -250,36 +272,31 @@ fn words_of(form: Form, lines: &[Line], row: usize) -> Words {
 /// Packs one row of the file into lane `lane` of a tile.
 fn pack_row<'a>(
     form: Form,
-    layout: Layout,
     tile: &mut [Line],
     lane: usize,
     units: impl Iterator<Item = &'a [u8]>,
 ) {
-    let (coarse, rest) = tile.split_at_mut(layout.coarse);
-    let (fine, codes) = rest.split_at_mut(layout.fine);
-    let mut codes = codes.chunks_exact_mut(form.code_lines());
     let mut block = 0;
-    for (group, unit) in units.enumerate() {
+    for unit in units {
         let unit = Unit { form, bytes: unit };
-        for (which, number) in unit
-            .coarse()
-            .into_iter()
-            .take(form.coarse_halves())
-            .enumerate()
-        {
-            put_16(coarse, group * form.coarse_halves() + which, lane, number);
+        let coarse = Place::of(form, block).coarse;
+        let numbers = unit.coarse().into_iter().take(form.coarse_halves());
+        for (which, number) in numbers.enumerate() {
+            put_16(tile, coarse * 2 + which, lane, number);
         }
         for inside in 0..unit.blocks() {
+            let place = Place::of(form, block);
+            let fine = place.fine * 2 + place.side;
             match unit.fine(inside) {
                 Fine::Numbers(numbers) => {
                     for (which, number) in numbers.into_iter().take(form.fine_halves()).enumerate()
                     {
-                        put_16(fine, block * form.fine_halves() + which, lane, number);
+                        put_16(tile, fine + which, lane, number);
                     }
                 }
-                Fine::Bytes(bytes) => put_8(fine, block, lane, bytes),
+                Fine::Bytes(bytes) => put_8(tile, fine, lane, bytes),
             }
-            if let Some(lines) = codes.next() {
+            if let Some(lines) = tile.get_mut(place.codes..) {
                 put_words(form.bits(), lines, lane, unit.words(inside));
             }
             block += 1;

@@ -40,6 +40,20 @@ pub(super) trait Shape {
         6 => 6,
         _ => 8,
     };
+    /// Lines of coarse scales before a group.
+    const COARSE: usize = match Self::SCALES {
+        Scales::One | Scales::Two => 0,
+        Scales::Group | Scales::Halves => 1,
+    };
+    /// Blocks whose scales are in one line.
+    const STRETCH: usize = match Self::SCALES {
+        Scales::Two => 1,
+        Scales::One | Scales::Group | Scales::Halves => 2,
+    };
+    /// Lines of a stretch: its scales, then its codes.
+    const STRETCH_LINES: usize = 1 + Self::STRETCH * Self::LINES;
+    /// Lines of a group.
+    const GROUP_LINES: usize = Self::COARSE + GROUP / Self::STRETCH * Self::STRETCH_LINES;
 }
 
 macro_rules! shapes {
@@ -67,6 +81,27 @@ macro_rules! shapes {
             pub(super) const fn code_lines(self) -> usize {
                 match self {
                     $(Self::$name => <$name as Shape>::LINES,)*
+                }
+            }
+
+            /// Lines of coarse scales before a group.
+            pub(super) const fn coarse_lines(self) -> usize {
+                match self {
+                    $(Self::$name => <$name as Shape>::COARSE,)*
+                }
+            }
+
+            /// Blocks whose scales are in one line.
+            pub(super) const fn stretch(self) -> usize {
+                match self {
+                    $(Self::$name => <$name as Shape>::STRETCH,)*
+                }
+            }
+
+            /// Lines of a group.
+            pub(super) const fn group_lines(self) -> usize {
+                match self {
+                    $(Self::$name => <$name as Shape>::GROUP_LINES,)*
                 }
             }
 
@@ -137,7 +172,7 @@ impl Form {
         matches!(self.scales(), Scales::Two | Scales::Group)
     }
 
-    /// Half lines of a group's coarse scales.
+    /// Numbers of 16 bits that a row's coarse scales are.
     pub(super) const fn coarse_halves(self) -> usize {
         match self.scales() {
             Scales::One | Scales::Two => 0,
@@ -148,9 +183,6 @@ impl Form {
 
     /// Half lines of a block's own scales.
     pub(super) const fn fine_halves(self) -> usize {
-        match self.scales() {
-            Scales::One | Scales::Group | Scales::Halves => 1,
-            Scales::Two => 2,
-        }
+        2 / self.stretch()
     }
 }

@@ -115,7 +115,8 @@ fn activations(rows: &[f32]) -> Activations {
 fn product(packed: &Packed, kind: Kind, rows: &[f32]) -> Vec<f32> {
     let count = rows.len() / packed.columns();
     let mut output = vec![f32::INFINITY; count * packed.rows()];
-    packed.apply(kind, &mut activations(rows), &mut output);
+    let tiles = 0..packed.tile_count();
+    packed.apply(kind, &mut activations(rows), tiles, &mut output);
     output
 }
 
@@ -142,7 +143,7 @@ fn plainly(packed: &Packed, row: &[f32]) -> Vec<(f64, f64)> {
     let blocks = quantised(Kind::Portable, row);
     let form: Form = packed.form;
     let mut results = Vec::new();
-    for (index, tile) in packed.tiles().enumerate() {
+    for (index, tile) in packed.tiles(0..packed.tile_count()) {
         for lane in 0..TILE.min(packed.rows() - index * TILE) {
             let (mut sum, mut size) = (0.0f64, 0.0f64);
             for (b, block) in blocks.iter().enumerate() {

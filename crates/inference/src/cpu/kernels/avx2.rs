@@ -18,8 +18,10 @@ use std::arch::x86_64::{
 
 use crate::cpu::activations::{Block, Panel, Panels};
 use crate::cpu::arithmetic::{Lanes, Sixteen};
-use crate::cpu::pack::{Half, Line, Packed, Tile, half_at};
-use crate::cpu::shape::{GROUP, Scales, Shape, TILE, for_form};
+use crate::cpu::pack::{Half, Line, Packed, Tile};
+use crate::cpu::shape::{Scales, Shape, TILE, for_form};
+
+use super::Output;
 
 /// Rows of a register: half a tile.
 const LANES: usize = TILE / 2;
@@ -35,22 +37,22 @@ macro_rules! compiled {
 super::compiled_anew!("avx2,fma,f16c");
 
 compiled! {
-    pub(super) fn apply(packed: &Packed, panels: &Panels, output: &mut [f32]) {
+    pub(super) fn apply(packed: &Packed, panels: &Panels, output: &mut Output) {
         for_form!(packed.form, of_shape(packed, panels, output));
     }
 
-    fn of_shape<S: Shape>(packed: &Packed, panels: &Panels, output: &mut [f32]) {
-        for (index, tile) in packed.tiles().enumerate() {
+    fn of_shape<S: Shape>(packed: &Packed, panels: &Panels, output: &mut Output) {
+        for (index, tile) in packed.tiles(output.tiles.clone()) {
             for panel in panels.clone() {
                 match panel.rows {
                     // Eight rows at once would need more registers than there are.
                     8 => {
-                        rows::<S, 8, 4>(packed, &tile, &panel, 0, index, output);
-                        rows::<S, 8, 4>(packed, &tile, &panel, 4, index, output);
+                        rows::<S, 8, 4>(tile, &panel, 0, index, output);
+                        rows::<S, 8, 4>(tile, &panel, 4, index, output);
                     }
-                    4 => rows::<S, 4, 4>(packed, &tile, &panel, 0, index, output),
-                    2 => rows::<S, 2, 2>(packed, &tile, &panel, 0, index, output),
-                    _ => rows::<S, 1, 1>(packed, &tile, &panel, 0, index, output),
+                    4 => rows::<S, 4, 4>(tile, &panel, 0, index, output),
+                    2 => rows::<S, 2, 2>(tile, &panel, 0, index, output),
+                    _ => rows::<S, 1, 1>(tile, &panel, 0, index, output),
                 }
             }
         }
@@ -59,12 +61,11 @@ compiled! {
     /// The results of a tile for M rows from `skip` of a panel of P.
     #[inline]
     fn rows<S: Shape, const P: usize, const M: usize>(
-        packed: &Packed,
-        tile: &Tile,
+        tile: Tile,
         panel: &Panel,
         skip: usize,
         index: usize,
-        output: &mut [f32],
+        output: &mut Output,
     ) {
         let halves = [
             of_half::<S, P, M>(tile, panel, skip, 0),
@@ -76,45 +77,64 @@ compiled! {
                 // SAFETY: it writes the 32 bytes of `target`, wherever they lie.
                 unsafe { _mm256_storeu_ps(target.as_mut_ptr(), half[row]) };
             }
-            super::store(output, packed.rows(), panel.first + skip + row, index, &values);
+            output.store(panel.first + skip + row, index, &values);
         }
     }
 
     /// The results of 8 rows of a tile, its first or last.
     #[inline]
     fn of_half<S: Shape, const P: usize, const M: usize>(
-        tile: &Tile,
+        tile: Tile,
         panel: &Panel,
         skip: usize,
-        side: usize,
+        half: usize,
     ) -> [__m256; M] {
         let mut sums = [_mm256_setzero_ps(); M];
-        let panels = panel.blocks.as_chunks::<P>().0.iter();
-        let lines = tile.codes.chunks_exact(S::LINES);
-        for (index, (blocks, lines)) in panels.zip(lines).enumerate() {
-            let Some(blocks) = blocks[skip..].first_chunk::<M>() else { continue };
-            let Some(scales) = scales::<S>(tile, index, side) else { continue };
-            let [first, last] = whole::<S, M>(lines, blocks, side);
-            for (j, sum) in sums.iter_mut().enumerate() {
-                let whole = match S::SCALES {
-                    Scales::Halves => _mm256_add_epi32(
-                        _mm256_mullo_epi32(first[j], scales.halves[0]),
-                        _mm256_mullo_epi32(last[j], scales.halves[1]),
-                    ),
-                    _ => _mm256_add_epi32(first[j], last[j]),
-                };
-                let whole = _mm256_mul_ps(_mm256_cvtepi32_ps(whole), scales.scale);
-                let product = _mm256_mul_ps(whole, _mm256_set1_ps(blocks[j].scale));
-                let added = || _mm256_mul_ps(scales.minimum, _mm256_set1_ps(blocks[j].total));
-                let block = match S::SCALES {
-                    Scales::Two => _mm256_add_ps(product, added()),
-                    Scales::Group => _mm256_sub_ps(product, added()),
-                    Scales::One | Scales::Halves => product,
-                };
-                *sum = _mm256_add_ps(*sum, block);
+        let mut panels = panel.blocks.as_chunks::<P>().0.iter();
+        for group in tile.0.chunks(S::GROUP_LINES) {
+            let Some((coarse, stretches)) = group.split_at_checked(S::COARSE) else { continue };
+            let coarse = coarse_scales::<S>(coarse, half);
+            for stretch in stretches.chunks(S::STRETCH_LINES) {
+                let Some((fine, codes)) = stretch.split_first() else { continue };
+                for (side, lines) in codes.chunks_exact(S::LINES).enumerate() {
+                    let blocks = panels.next().and_then(|all| all[skip..].first_chunk::<M>());
+                    let Some(blocks) = blocks else { return sums };
+                    let scales = scales::<S>(coarse, &fine.0[side], &fine.0[1], half);
+                    add_block::<S, M>(lines, blocks, &scales, half, &mut sums);
+                }
             }
         }
         sums
+    }
+
+    /// Adds what one block gives.
+    #[inline]
+    fn add_block<S: Shape, const M: usize>(
+        lines: &[Line],
+        blocks: &[Block; M],
+        scales: &ScalesOf,
+        half: usize,
+        sums: &mut [__m256; M],
+    ) {
+        let [first, last] = whole::<S, M>(lines, blocks, half);
+        for (j, sum) in sums.iter_mut().enumerate() {
+            let whole = match S::SCALES {
+                Scales::Halves => _mm256_add_epi32(
+                    _mm256_mullo_epi32(first[j], scales.halves[0]),
+                    _mm256_mullo_epi32(last[j], scales.halves[1]),
+                ),
+                _ => _mm256_add_epi32(first[j], last[j]),
+            };
+            let whole = _mm256_mul_ps(_mm256_cvtepi32_ps(whole), scales.scale);
+            let product = _mm256_mul_ps(whole, _mm256_set1_ps(blocks[j].scale));
+            let added = || _mm256_mul_ps(scales.minimum, _mm256_set1_ps(blocks[j].total));
+            let block = match S::SCALES {
+                Scales::Two => _mm256_add_ps(product, added()),
+                Scales::Group => _mm256_sub_ps(product, added()),
+                Scales::One | Scales::Halves => product,
+            };
+            *sum = _mm256_add_ps(*sum, block);
+        }
     }
 
     /// The sums of whole numbers over the first and the last half of a block, without the bias.
@@ -209,31 +229,35 @@ compiled! {
         _mm256_and_si256(moved, _mm256_set1_epi8(0x30))
     }
 
+    /// Coarse scales and minimums of a group, zero where there are none.
     #[inline]
-    fn scales<S: Shape>(tile: &Tile, index: usize, side: usize) -> Option<ScalesOf> {
-        let none = _mm256_setzero_ps();
-        let whole = [_mm256_setzero_si256(); 2];
-        let of = |scale, minimum, halves| Some(ScalesOf { scale, minimum, halves });
-        match S::SCALES {
-            Scales::One => of(floats(half_at(tile.fine, index)?, side), none, whole),
-            Scales::Two => {
-                let Line([d, m]) = tile.fine.get(index)?;
-                of(floats(d, side), floats(m, side), whole)
-            }
+    fn coarse_scales<S: Shape>(lines: &[Line], half: usize) -> [__m256; 2] {
+        match (S::SCALES, lines.first()) {
+            (Scales::Group, Some(Line([d, m]))) => [floats(d, half), floats(m, half)],
+            (Scales::Halves, Some(Line([d, _]))) => [floats(d, half), _mm256_setzero_ps()],
+            _ => [_mm256_setzero_ps(); 2],
+        }
+    }
+
+    /// Scales of a block: its own half line, and the one behind it where it has two.
+    #[inline]
+    fn scales<S: Shape>(coarse: [__m256; 2], own: &Half, second: &Half, half: usize) -> ScalesOf {
+        let (none, [d, m]) = ([_mm256_setzero_si256(); 2], coarse);
+        let (scale, minimum, halves) = match S::SCALES {
+            Scales::One => (floats(own, half), m, none),
+            Scales::Two => (floats(own, half), floats(second, half), none),
             Scales::Group => {
-                let Line([d, m]) = tile.coarse.get(index / GROUP)?;
-                let [scale, minimum] = bytes(half_at(tile.fine, index)?, side);
+                let [scale, minimum] = bytes(own, half);
                 let scale = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(scale));
                 let minimum = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(minimum));
-                let scale = _mm256_mul_ps(floats(d, side), scale);
-                of(scale, _mm256_mul_ps(floats(m, side), minimum), whole)
+                (_mm256_mul_ps(d, scale), _mm256_mul_ps(m, minimum), none)
             }
             Scales::Halves => {
-                let d = floats(half_at(tile.coarse, index / GROUP)?, side);
-                let [a, b] = bytes(half_at(tile.fine, index)?, side);
-                of(d, none, [_mm256_cvtepi8_epi32(a), _mm256_cvtepi8_epi32(b)])
+                let [a, b] = bytes(own, half);
+                (d, m, [_mm256_cvtepi8_epi32(a), _mm256_cvtepi8_epi32(b)])
             }
-        }
+        };
+        ScalesOf { scale, minimum, halves }
     }
 
     /// Eight floats of 16 bits, of the first rows or the last.

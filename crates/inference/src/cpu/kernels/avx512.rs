@@ -5,6 +5,7 @@
     reason = "arrays of a length that is known, indices that are constants once unrolled"
 )]
 
+use std::ops::Range;
 use std::arch::x86_64::{
     __m128i, __m512, __m512i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_loadu_si256,
     _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps,
@@ -16,11 +17,15 @@ use std::arch::x86_64::{
 
 use crate::cpu::activations::{Block, Panel, Panels};
 use crate::cpu::arithmetic::{Lanes, Sixteen};
-use crate::cpu::pack::{Half, Line, Packed, Tile, half_at};
+use crate::cpu::pack::{Half, Line, Packed, Tile};
 use crate::cpu::shape::{GROUP, Scales, Shape, TILE, for_form};
 
+use super::Output;
+
 /// Blocks that are asked for ahead, by measurement.
-const AHEAD: usize = 8;
+const AHEAD: usize = 10;
+/// So many rows of activations wait for memory.
+const FEW: usize = 4;
 
 /// Declares functions for this kind of processor.
 macro_rules! compiled {
@@ -33,88 +38,141 @@ macro_rules! compiled {
 super::compiled_anew!("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni");
 
 compiled! {
-    pub(super) fn apply(packed: &Packed, panels: &Panels, output: &mut [f32]) {
+    pub(super) fn apply(packed: &Packed, panels: &Panels, output: &mut Output) {
         for_form!(packed.form, of_shape(packed, panels, output));
     }
 
-    fn of_shape<S: Shape>(packed: &Packed, panels: &Panels, output: &mut [f32]) {
-        for (index, tile) in packed.tiles().enumerate() {
+    fn of_shape<S: Shape>(packed: &Packed, panels: &Panels, output: &mut Output) {
+        for (index, tile) in packed.tiles(output.tiles.clone()) {
             for panel in panels.clone() {
                 match panel.rows {
-                    8 => put(of_tile::<S, 8>(&tile, &panel), packed, &panel, index, output),
-                    4 => put(of_tile::<S, 4>(&tile, &panel), packed, &panel, index, output),
-                    2 => put(of_tile::<S, 2>(&tile, &panel), packed, &panel, index, output),
-                    _ => put(of_tile::<S, 1>(&tile, &panel), packed, &panel, index, output),
+                    8 => put(of_tile::<S, 8>(tile, &panel), &panel, index, output),
+                    4 => put(of_tile::<S, 4>(tile, &panel), &panel, index, output),
+                    2 => put(of_tile::<S, 2>(tile, &panel), &panel, index, output),
+                    _ => put(of_tile::<S, 1>(tile, &panel), &panel, index, output),
                 }
             }
         }
     }
 
     #[inline]
-    fn put<const M: usize>(
-        sums: [__m512; M],
-        packed: &Packed,
-        panel: &Panel,
-        tile: usize,
-        output: &mut [f32],
-    ) {
+    fn put<const M: usize>(sums: [__m512; M], panel: &Panel, tile: usize, output: &mut Output) {
         for (row, sum) in sums.into_iter().enumerate() {
             let mut values = [0.0; TILE];
             // SAFETY: it writes the 64 bytes of `values`, wherever they lie.
             unsafe { _mm512_storeu_ps(values.as_mut_ptr(), sum) };
-            super::store(output, packed.rows(), panel.first + row, tile, &values);
+            output.store(panel.first + row, tile, &values);
         }
     }
 
     /// The results of a tile's 16 rows for each of M rows of activations.
     #[inline]
-    fn of_tile<S: Shape, const M: usize>(tile: &Tile, panel: &Panel) -> [__m512; M] {
+    fn of_tile<S: Shape, const M: usize>(tile: Tile, panel: &Panel) -> [__m512; M] {
         let mut sums = [_mm512_setzero_ps(); M];
-        let blocks = panel.blocks.as_chunks::<M>().0.iter();
-        let lines = tile.codes.chunks_exact(S::LINES);
-        for (index, (blocks, lines)) in blocks.zip(lines).enumerate() {
-            let Some(scales) = scales::<S>(tile, index) else { continue };
-            if M <= 4 {
-                fetch_ahead(lines);
-            }
-            let [first, last] = whole::<S, M>(lines, blocks);
-            for (j, sum) in sums.iter_mut().enumerate() {
-                let whole = match S::SCALES {
-                    Scales::Halves => _mm512_add_epi32(
-                        _mm512_mullo_epi32(first[j], scales.halves[0]),
-                        _mm512_mullo_epi32(last[j], scales.halves[1]),
-                    ),
-                    _ => _mm512_add_epi32(first[j], last[j]),
-                };
-                let whole = _mm512_mul_ps(_mm512_cvtepi32_ps(whole), scales.scale);
-                let product = _mm512_mul_ps(whole, _mm512_set1_ps(blocks[j].scale));
-                let added = || _mm512_mul_ps(scales.minimum, _mm512_set1_ps(blocks[j].total));
-                let block = match S::SCALES {
-                    Scales::Two => _mm512_add_ps(product, added()),
-                    Scales::Group => _mm512_sub_ps(product, added()),
-                    Scales::One | Scales::Halves => product,
-                };
-                *sum = _mm512_add_ps(*sum, block);
+        let blocks = panel.blocks.as_chunks::<M>().0;
+        if S::COARSE == 0 {
+            add_stretches::<S, M>(tile.0, blocks, [_mm512_setzero_ps(); 2], &mut sums);
+        } else {
+            let groups = tile.0.chunks(S::GROUP_LINES);
+            for (group, blocks) in groups.zip(blocks.chunks(GROUP)) {
+                let Some((coarse, stretches)) = group.split_first() else { continue };
+                add_stretches::<S, M>(stretches, blocks, coarse_scales::<S>(coarse), &mut sums);
             }
         }
         sums
     }
 
-    /// The sums of whole numbers over the first and the last half of a block, without the bias.
+    /// Adds what a run of stretches gives: all of a tile, or of a group.
     #[inline]
-    fn whole<S: Shape, const M: usize>(lines: &[Line], blocks: &[Block; M]) -> [[__m512i; M]; 2] {
-        let mut sums = [[_mm512_set1_epi32(0); M]; 2];
-        for (half, sums) in sums.iter_mut().enumerate() {
-            if S::BIAS != 0 {
-                for (sum, block) in sums.iter_mut().zip(blocks) {
-                    *sum = _mm512_set1_epi32(block.sums[half] * -S::BIAS);
+    fn add_stretches<S: Shape, const M: usize>(
+        lines: &[Line],
+        blocks: &[[Block; M]],
+        coarse: [__m512; 2],
+        sums: &mut [__m512; M],
+    ) {
+        if S::STRETCH == 1 {
+            for (stretch, blocks) in lines.chunks_exact(S::STRETCH_LINES).zip(blocks) {
+                if M <= FEW {
+                    fetch_ahead::<S>(stretch);
                 }
+                let Some((fine, codes)) = stretch.split_first() else { continue };
+                let scales = scales::<S>(coarse, fine, 0);
+                add_block::<S, M>(codes, blocks, &scales, sums);
             }
-            for word in half * 4..half * 4 + 4 {
-                let codes = codes::<S>(lines, word);
-                for (sum, block) in sums.iter_mut().zip(blocks) {
-                    *sum = _mm512_dpbusd_epi32(*sum, codes, _mm512_set1_epi32(block.words[word]));
+            return;
+        }
+        for (stretch, blocks) in lines.chunks(S::STRETCH_LINES).zip(blocks.chunks(S::STRETCH)) {
+            if M <= FEW {
+                fetch_ahead::<S>(stretch);
+            }
+            let Some((fine, codes)) = stretch.split_first() else { continue };
+            for (side, (codes, blocks)) in codes.chunks_exact(S::LINES).zip(blocks).enumerate() {
+                let scales = scales::<S>(coarse, fine, side);
+                add_block::<S, M>(codes, blocks, &scales, sums);
+            }
+        }
+    }
+
+    /// Adds what one block gives.
+    #[inline]
+    fn add_block<S: Shape, const M: usize>(
+        lines: &[Line],
+        blocks: &[Block; M],
+        scales: &ScalesOf,
+        sums: &mut [__m512; M],
+    ) {
+        let whole = match S::SCALES {
+            Scales::Halves => {
+                let mut first = products::<S, M>(lines, blocks, 0..4, |block| block.sums[0]);
+                let last = products::<S, M>(lines, blocks, 4..8, |block| block.sums[1]);
+                for (first, last) in first.iter_mut().zip(last) {
+                    let (a, b) = (_mm512_mullo_epi32(*first, scales.halves[0]), scales.halves[1]);
+                    *first = _mm512_add_epi32(a, _mm512_mullo_epi32(last, b));
                 }
+                first
+            }
+            // Of few rows two chains, so that no product waits long for the one before it.
+            _ if M < 4 => {
+                let mut first = products::<S, M>(lines, blocks, 0..4, |block| block.sums[0]);
+                let last = products::<S, M>(lines, blocks, 4..8, |block| block.sums[1]);
+                for (first, last) in first.iter_mut().zip(last) {
+                    *first = _mm512_add_epi32(*first, last);
+                }
+                first
+            }
+            _ => products::<S, M>(lines, blocks, 0..8, |block| block.sums[0] + block.sums[1]),
+        };
+        for ((sum, block), whole) in sums.iter_mut().zip(blocks).zip(whole) {
+            let whole = _mm512_mul_ps(_mm512_cvtepi32_ps(whole), scales.scale);
+            let product = _mm512_mul_ps(whole, _mm512_set1_ps(block.scale));
+            let added = || _mm512_mul_ps(scales.minimum, _mm512_set1_ps(block.total));
+            let term = match S::SCALES {
+                Scales::Two => _mm512_add_ps(product, added()),
+                Scales::Group => _mm512_sub_ps(product, added()),
+                Scales::One | Scales::Halves => product,
+            };
+            *sum = _mm512_add_ps(*sum, term);
+        }
+    }
+
+    /// The sums of whole numbers over some words of a block, without the bias; `total` is what the bias stands at.
+    #[inline]
+    fn products<S: Shape, const M: usize>(
+        lines: &[Line],
+        blocks: &[Block; M],
+        words: Range<usize>,
+        total: impl Fn(&Block) -> i32,
+    ) -> [__m512i; M] {
+        let mut sums = [_mm512_set1_epi32(0); M];
+        if S::BIAS != 0 {
+            for (sum, block) in sums.iter_mut().zip(blocks) {
+                *sum = _mm512_set1_epi32(total(block) * -S::BIAS);
+            }
+        }
+        for word in words {
+            let codes = codes::<S>(lines, word);
+            for (sum, block) in sums.iter_mut().zip(blocks) {
+                *sum = _mm512_dpbusd_epi32(*sum, codes, _mm512_set1_epi32(block.words[word]));
             }
         }
         sums
@@ -165,30 +223,34 @@ compiled! {
         _mm512_and_si512(moved, _mm512_set1_epi8(0x30))
     }
 
+    /// Coarse scales and minimums of a group.
     #[inline]
-    fn scales<S: Shape>(tile: &Tile, index: usize) -> Option<ScalesOf> {
-        let none = _mm512_setzero_ps();
-        let whole = [_mm512_set1_epi32(0); 2];
-        let of = |scale, minimum, halves| Some(ScalesOf { scale, minimum, halves });
+    fn coarse_scales<S: Shape>(Line([d, m]): &Line) -> [__m512; 2] {
         match S::SCALES {
-            Scales::One => of(floats(half_at(tile.fine, index)?), none, whole),
-            Scales::Two => {
-                let Line([d, m]) = tile.fine.get(index)?;
-                of(floats(d), floats(m), whole)
-            }
+            Scales::Group => [floats(d), floats(m)],
+            _ => [floats(d), _mm512_setzero_ps()],
+        }
+    }
+
+    /// Scales of the block whose scales lie on this side of their line.
+    #[inline]
+    fn scales<S: Shape>(coarse: [__m512; 2], fine: &Line, side: usize) -> ScalesOf {
+        let (none, [d, m]) = ([_mm512_set1_epi32(0); 2], coarse);
+        let (scale, minimum, halves) = match S::SCALES {
+            Scales::One => (floats(&fine.0[side]), m, none),
+            Scales::Two => (floats(&fine.0[0]), floats(&fine.0[1]), none),
             Scales::Group => {
-                let Line([d, m]) = tile.coarse.get(index / GROUP)?;
-                let [scale, minimum] = bytes(half_at(tile.fine, index)?);
+                let [scale, minimum] = bytes(&fine.0[side]);
                 let scale = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(scale));
                 let minimum = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(minimum));
-                of(_mm512_mul_ps(floats(d), scale), _mm512_mul_ps(floats(m), minimum), whole)
+                (_mm512_mul_ps(d, scale), _mm512_mul_ps(m, minimum), none)
             }
             Scales::Halves => {
-                let d = floats(half_at(tile.coarse, index / GROUP)?);
-                let [a, b] = bytes(half_at(tile.fine, index)?);
-                of(d, none, [_mm512_cvtepi8_epi32(a), _mm512_cvtepi8_epi32(b)])
+                let [a, b] = bytes(&fine.0[side]);
+                (d, m, [_mm512_cvtepi8_epi32(a), _mm512_cvtepi8_epi32(b)])
             }
-        }
+        };
+        ScalesOf { scale, minimum, halves }
     }
 
     /// Sixteen floats of 16 bits.
@@ -208,9 +270,9 @@ compiled! {
 
     /// Asks for the lines some blocks ahead: few rows of activations wait for memory, and for nothing else.
     #[inline]
-    fn fetch_ahead(lines: &[Line]) {
+    fn fetch_ahead<S: Shape>(lines: &[Line]) {
         for line in lines {
-            let ahead = std::ptr::from_ref(line).wrapping_add(AHEAD * lines.len());
+            let ahead = std::ptr::from_ref(line).wrapping_add(AHEAD * S::LINES);
             // Nothing is read: an address where nothing is does no harm.
             _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
         }

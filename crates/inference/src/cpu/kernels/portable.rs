@@ -4,21 +4,23 @@ use crate::cpu::activations::{Block, PANEL, Panel, Panels};
 use crate::cpu::pack::{Packed, RowBlock, Tile};
 use crate::cpu::shape::{BLOCK, Form, TILE};
 
+use super::Output;
+
 /// Columns of a block as numbers wide enough to be multiplied.
 type Wide = [i16; BLOCK];
 
-pub(super) fn apply(packed: &Packed, panels: &Panels, output: &mut [f32]) {
-    for (index, tile) in packed.tiles().enumerate() {
+pub(super) fn apply(packed: &Packed, panels: &Panels, output: &mut Output) {
+    for (index, tile) in packed.tiles(output.tiles.clone()) {
         for panel in panels.clone() {
-            let sums = of_tile(packed.form, &tile, &panel);
+            let sums = of_tile(packed.form, tile, &panel);
             for (row, values) in sums.iter().take(panel.rows).enumerate() {
-                super::store(output, packed.rows(), panel.first + row, index, values);
+                output.store(panel.first + row, index, values);
             }
         }
     }
 }
 
-fn of_tile(form: Form, tile: &Tile, panel: &Panel) -> [[f32; TILE]; PANEL] {
+fn of_tile(form: Form, tile: Tile, panel: &Panel) -> [[f32; TILE]; PANEL] {
     let mut sums = [[0.0; TILE]; PANEL];
     let mut activations = [[0; BLOCK]; PANEL];
     for (index, blocks) in panel.blocks.chunks_exact(panel.rows.max(1)).enumerate() {
