@@ -1,11 +1,12 @@
 //! Our kernels against candle's block kernels, in one process, turn about: the same model, the same steps, one thread.
 //!
 //! ```sh
-//! cargo bench -p paraphym_inference --bench kernels [-- [--portable] [--only=LANE] [MODEL.gguf]]
+//! cargo bench -p paraphym_inference --bench kernels [-- [--portable] [--only=LANE] [--measure=NAME] [MODEL.gguf]]
 //! ```
 //!
 //! Without a path it takes the default model from where models are kept; with `--portable` the portable kernels run, too, which
-//! takes long; `--only=avx512` and the like runs one lane, to be looked at with a profiler. The figures of each lane are medians of the rounds in tokens per second; quote the ratios, for a machine's mood
+//! takes long; `--only=avx512` and the like runs one lane, `--measure=prefill` what begins like
+//! this, to be looked at with a profiler. The figures of each lane are medians of the rounds in tokens per second; quote the ratios, for a machine's mood
 //! changes from minute to minute.
 #![allow(
     clippy::print_stdout,
@@ -148,7 +149,8 @@ fn main() -> Outcome<()> {
     };
     let source = ModelSource { path };
     let portable = std::env::args().any(|word| word == "--portable");
-    let only = std::env::args().find_map(|word| Some(word.strip_prefix("--only=")?.to_owned()));
+    let said = |flag: &str| std::env::args().find_map(|word| Some(word.strip_prefix(flag)?.to_owned()));
+    let (only, measured) = (said("--only="), said("--measure=").unwrap_or_default());
     let kinds = Kind::here().filter(|kind| portable || *kind != Kind::Portable);
     let loaders = [("candle".to_owned(), GgufLoader::unpacked())]
         .into_iter()
@@ -172,6 +174,9 @@ fn main() -> Outcome<()> {
         println!("round {round} of {ROUNDS}");
         for lane in &mut lanes {
             for (which, figures) in lane.figures.iter_mut().enumerate() {
+                if !MEASURES.get(which).is_some_and(|name| name.starts_with(&measured)) {
+                    continue;
+                }
                 figures.push(measure(&mut lane.decoder, which)?);
             }
         }

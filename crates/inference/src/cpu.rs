@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Read on in this order: `shape` (what the formats have in common), `pack`, `activations`, `kind`, `kernels`; then
-//! `arithmetic`, what stands between the products.
+//! what stands between the products: `attention` over `lanes`, `arithmetic`.
 //!
 //! Invariants: what comes out for a row does not depend on the rows beside it, nor on the kind of kernel: the sums within a
 //! block are of whole numbers, and those over the blocks are done one after another, in the same operations everywhere.
@@ -14,8 +14,10 @@
 
 mod activations;
 mod arithmetic;
+mod attention;
 mod kernels;
 pub mod kind;
+mod lanes;
 mod pack;
 mod shape;
 mod unit;
@@ -24,7 +26,7 @@ mod unit;
 mod tests;
 
 pub(crate) use activations::{Activations, FLOATS_OF_BLOCK};
-pub(crate) use arithmetic::Attention;
+pub(crate) use attention::Attention;
 pub(crate) use kernels::{attend, gate_with_silu, rms_norm};
 pub use kind::Kind;
 pub(crate) use pack::Packed;

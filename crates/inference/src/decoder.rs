@@ -120,14 +120,14 @@ impl Decoder {
     pub fn kv_bytes(&self) -> Bytes {
         let kept = self.prefixes.values().map(|prefix| &prefix.cache);
         let mut seen = BTreeSet::new();
-        let floats = self
+        let bytes = self
             .caches
             .iter()
             .chain(kept)
             .flat_map(KvCache::pages)
             .filter(|page| seen.insert(Arc::as_ptr(page)))
-            .map(|page| page.len() * size_of::<f32>());
-        Bytes(floats.sum::<usize>() as u64)
+            .map(|page| size_of_val(page.as_slice()));
+        Bytes(bytes.sum::<usize>() as u64)
     }
 
     /// Does a step, but gives the raw logits where [`Engine::step`] samples from them.

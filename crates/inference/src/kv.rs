@@ -1,8 +1,8 @@
 //! Keys and values of one sequence, in pages, so that memory follows the tokens really held.
 //!
-//! One page holds [`PAGE_TOKENS`] tokens of every layer as 32 bit floats: `[layer][key|value][head]`, then values as
+//! One page holds [`PAGE_TOKENS`] tokens of every layer as 16 bit floats: `[layer][key|value][head]`, then values as
 //! `[token][element]`, keys as `[tile][element][token]` in tiles of 16 tokens, so that their scores are computed side by side.
-//! 32 bits, because the reference keeps 32, and rounding here would hide differences that matter.
+//! 16 bits halve what a long context reads; what that costs is measured with the rest (`tests/fidelity.rs`).
 //!
 //! Pages are shared between a kept prefix and the sequences that begin with it, and copied by whoever writes into one
 //! that is shared: one page at most, the one in which the common tokens end.
@@ -12,6 +12,8 @@
 use std::sync::Arc;
 
 use engine::StepError;
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 
 use crate::blueprint::Blueprint;
 use crate::cpu::TOKENS_OF_TILE;
@@ -20,7 +22,7 @@ use crate::cpu::TOKENS_OF_TILE;
 pub const PAGE_TOKENS: usize = 64;
 
 /// One page.
-pub type Page = Arc<Vec<f32>>;
+pub type Page = Arc<Vec<f16>>;
 
 /// The cache of one sequence, or of a kept prefix.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ impl KvCache {
         (blueprint.layers as u64)
             .saturating_mul(2)
             .saturating_mul(blueprint.kv_width() as u64)
-            .saturating_mul(size_of::<f32>() as u64)
+            .saturating_mul(size_of::<f16>() as u64)
     }
 
     /// An empty cache for up to `capacity` tokens that begins with the first `tokens` tokens of this one, in the same
@@ -103,7 +105,7 @@ impl KvCache {
         let floats = self.layers * 2 * self.heads * self.run();
         while self.pages.len() < needed {
             let mut page = empty_page(floats)?;
-            page.resize(floats, 0.0);
+            page.resize(floats, f16::ZERO);
             self.pages.push(Arc::new(page));
         }
         Ok(())
@@ -127,30 +129,29 @@ impl KvCache {
             let run = self.run_mut(layer, Side::Key, head, position)?;
             let lane = run.iter_mut().skip(tile + inside % TOKENS_OF_TILE);
             for (target, element) in lane.step_by(TOKENS_OF_TILE).zip(source) {
-                *target = *element;
+                *target = f16::from_f32(*element);
             }
         }
         for (head, source) in values.chunks_exact(width).enumerate() {
             let run = self.run_mut(layer, Side::Value, head, position)?;
-            let targets = run.iter_mut().skip(inside * width);
-            for (target, element) in targets.zip(source) {
-                *target = *element;
+            if let Some(target) = run.get_mut(inside * width..(inside + 1) * width) {
+                target.convert_from_f32_slice(source);
             }
         }
         Ok(())
     }
 
     /// The keys of one head, page by page, in tiles; behind the last token written lies anything.
-    pub fn keys(&self, layer: usize, head: usize) -> impl Iterator<Item = &[f32]> + Clone {
+    pub fn keys(&self, layer: usize, head: usize) -> impl Iterator<Item = &[f16]> + Clone {
         self.runs(layer, Side::Key, head)
     }
 
     /// The values of one head, page by page, token by token; behind the last token written lies anything.
-    pub fn values(&self, layer: usize, head: usize) -> impl Iterator<Item = &[f32]> + Clone {
+    pub fn values(&self, layer: usize, head: usize) -> impl Iterator<Item = &[f16]> + Clone {
         self.runs(layer, Side::Value, head)
     }
 
-    fn runs(&self, layer: usize, side: Side, head: usize) -> impl Iterator<Item = &[f32]> + Clone {
+    fn runs(&self, layer: usize, side: Side, head: usize) -> impl Iterator<Item = &[f16]> + Clone {
         let (from, run) = (self.start(layer, side, head), self.run());
         self.pages
             .iter()
@@ -163,7 +164,7 @@ impl KvCache {
         side: Side,
         head: usize,
         position: usize,
-    ) -> Result<&mut [f32], StepError> {
+    ) -> Result<&mut [f16], StepError> {
         let (from, run) = (self.start(layer, side, head), self.run());
         let page = self.pages.get_mut(position / PAGE_TOKENS);
         page.and_then(Arc::get_mut)
@@ -182,7 +183,7 @@ impl KvCache {
 }
 
 /// Room for a page, without anything in it.
-fn empty_page(floats: usize) -> Result<Vec<f32>, StepError> {
+fn empty_page(floats: usize) -> Result<Vec<f16>, StepError> {
     let mut page = Vec::new();
     page.try_reserve_exact(floats)
         .map_err(|error| StepError::Compute(format!("no memory for a kv page: {error}")))?;

@@ -28,8 +28,8 @@ pub(crate) const FLOATS_OF_BLOCK: usize = size_of::<Block>() / size_of::<f32>();
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[repr(C)]
 pub(super) struct Block {
-    /// Four columns a word, the first in the lowest bits.
-    pub(super) words: [i32; 8],
+    /// The whole numbers.
+    pub(super) bytes: [i8; BLOCK],
     /// What a whole number stands for.
     pub(super) scale: f32,
     /// The sum of all its columns, as scaled.
@@ -54,6 +54,17 @@ pub(super) struct Panel<'a> {
     pub(super) rows: usize,
     /// The blocks of its rows side by side, block after block.
     pub(super) blocks: &'a [Block],
+}
+
+impl Block {
+    /// Four columns in one word, the first in the lowest bits.
+    #[inline(always)]
+    pub(super) fn word(&self, index: usize) -> i32 {
+        let four = self.bytes.as_chunks::<4>().0.get(index);
+        let [a, b, c, d] = four.copied().unwrap_or_default();
+        let (a, b) = (a.cast_unsigned(), b.cast_unsigned());
+        i32::from_le_bytes([a, b, c.cast_unsigned(), d.cast_unsigned()])
+    }
 }
 
 impl Activations {
@@ -160,8 +171,8 @@ pub(super) fn quantise<'a>(
 #[inline(always)]
 fn quantise_block(source: &[f32; BLOCK]) -> Block {
     // As whole numbers the magnitudes are ordered as they are as floats, and what is not finite is above all that is.
-    let magnitudes = source.map(|x| x.to_bits() & 0x7fff_ffff);
-    let largest = f32::from_bits(magnitudes.into_iter().fold(0, u32::max));
+    let magnitudes = source.iter().map(|x| x.to_bits() & 0x7fff_ffff);
+    let largest = f32::from_bits(magnitudes.fold(0, u32::max));
     if !largest.is_finite() {
         return Block {
             scale: f32::NAN,
@@ -175,16 +186,16 @@ fn quantise_block(source: &[f32; BLOCK]) -> Block {
         return Block::default();
     }
     // The nearest whole number, ties away from zero: the number below one half keeps what is below it from being one.
-    let whole = source.map(|x| (x * inverse + 0.499_999_97_f32.copysign(x)) as i32 as i8);
-    let mut words = [0; 8];
-    for (word, four) in words.iter_mut().zip(whole.as_chunks::<4>().0) {
-        *word = i32::from_le_bytes(four.map(i8::cast_unsigned));
+    let mut whole = [0i8; BLOCK];
+    for (whole, x) in whole.iter_mut().zip(source) {
+        *whole = (x * inverse + 0.499_999_97_f32.copysign(*x)) as i32 as i8;
     }
     let (first, last) = whole.split_at(BLOCK / 2);
-    let sums = [first, last].map(|half| half.iter().map(|x| i32::from(*x)).sum());
-    let [a, b] = sums;
+    let a: i32 = first.iter().map(|x| i32::from(*x)).sum();
+    let b: i32 = last.iter().map(|x| i32::from(*x)).sum();
+    let sums = [a, b];
     Block {
-        words,
+        bytes: whole,
         scale: with_11_bits(scale),
         total: with_11_bits(with_11_bits((a + b) as f32) * with_11_bits(scale)),
         sums,

@@ -18,7 +18,9 @@ mod portable;
 use std::ops::Range;
 
 use super::activations::{self, Activations, Block};
-use super::arithmetic::{self, Attention, Lanes};
+use super::arithmetic;
+use super::attention::{self, Attention};
+use super::lanes::Lanes;
 use super::kind::Kind;
 use super::pack::Packed;
 use super::shape::TILE;
@@ -53,11 +55,11 @@ macro_rules! compiled_anew {
 
         #[target_feature(enable = $features)]
         pub(super) fn attend<'k>(
-            attention: crate::cpu::arithmetic::Attention<'_>,
-            keys: impl Iterator<Item = &'k [f32]> + Clone,
-            values: impl Iterator<Item = &'k [f32]> + Clone,
+            attention: crate::cpu::attention::Attention<'_>,
+            keys: impl Iterator<Item = &'k [half::f16]> + Clone,
+            values: impl Iterator<Item = &'k [half::f16]> + Clone,
         ) {
-            crate::cpu::arithmetic::attend::<Numbers>(attention, keys, values);
+            crate::cpu::attention::attend::<Numbers>(attention, keys, values);
         }
 
         #[target_feature(enable = $features)]
@@ -133,17 +135,17 @@ pub(super) fn quantise<'a>(
     );
 }
 
-/// Attention of one row to one key and value head; see [`arithmetic::attend`].
+/// Attention of one row to one key and value head; see [`attention::attend`].
 pub(crate) fn attend<'k>(
     kind: Kind,
     attention: Attention<'_>,
-    keys: impl Iterator<Item = &'k [f32]> + Clone,
-    values: impl Iterator<Item = &'k [f32]> + Clone,
+    keys: impl Iterator<Item = &'k [half::f16]> + Clone,
+    values: impl Iterator<Item = &'k [half::f16]> + Clone,
 ) {
     on!(
         kind,
         attend(attention, keys, values),
-        arithmetic::attend::<Lanes>(attention, keys, values)
+        attention::attend::<Lanes>(attention, keys, values)
     );
 }
 

@@ -11,7 +11,7 @@ use candle_core::CpuStorage;
 use proptest::prelude::*;
 
 use super::activations::{Activations, Block, with_11_bits};
-use super::arithmetic::Attention;
+use super::attention::Attention;
 use super::pack::Packed;
 use super::shape::{BLOCK, Form, TILE};
 use super::{Kind, kernels};
@@ -134,8 +134,7 @@ fn quantised(kind: Kind, row: &[f32]) -> Vec<Block> {
 }
 
 fn whole_numbers(block: &Block) -> Vec<i8> {
-    let bytes = block.words.iter().flat_map(|word| word.to_le_bytes());
-    bytes.map(u8::cast_signed).collect()
+    block.bytes.to_vec()
 }
 
 /// The products in 64 bits, and how far 32 bits may be off: each block's terms are rounded a few times.
@@ -310,7 +309,8 @@ fn a_scale_has_the_bits_of_a_short_float_and_the_range_of_a_long_one() {
 fn what_stands_between_the_products_has_the_same_bits_with_every_kind() {
     let (width, tokens) = (72, 130);
     let pages = some_rows(3, 64 * width, 1, 2.0);
-    let keys = || pages.chunks_exact(64 * width);
+    let halves: Vec<_> = pages.iter().map(|x| half::f16::from_f32(*x)).collect();
+    let keys = || halves.chunks_exact(64 * width);
     let queries = some_rows(3, width, 2, 2.0);
     let all = |kind: Kind| {
         let mut attended = vec![f32::NAN; queries.len()];
@@ -416,9 +416,11 @@ fn changed_rows_are_made_bytes_anew() {
     let (first, second) = (some_rows(3, 64, 1, 1.0), some_rows(3, 64, 2, 1.0));
     let mut input = activations(&first);
     let mut output = vec![0.0; 15];
-    packed.apply(Kind::best(), &mut input, &mut output);
+    let tiles = 0..packed.tile_count();
+    packed.apply(Kind::best(), &mut input, tiles, &mut output);
     input.rows_mut().clone_from(&second);
-    packed.apply(Kind::best(), &mut input, &mut output);
+    let tiles = 0..packed.tile_count();
+    packed.apply(Kind::best(), &mut input, tiles, &mut output);
     assert_eq!(
         bits(&output),
         bits(&product(&packed, Kind::best(), &second))

@@ -9,15 +9,17 @@
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_abs_epi8, _mm256_add_epi16,
     _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps,
-    _mm256_cvtepu8_epi32, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_cvtepu8_epi32, _mm256_cvtph_ps, _mm256_loadu_si256,
     _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_mullo_epi32, _mm256_or_si256,
     _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps,
     _mm256_setzero_si256, _mm256_sign_epi8, _mm256_slli_epi16, _mm256_srli_epi16, _mm256_storeu_ps,
     _mm256_sub_ps, _mm256_xor_si256,
 };
 
+use half::f16;
+
 use crate::cpu::activations::{Block, Panel, Panels};
-use crate::cpu::arithmetic::{Lanes, Sixteen};
+use crate::cpu::lanes::{Lanes, Sixteen};
 use crate::cpu::pack::{Half, Line, Packed, Tile};
 use crate::cpu::shape::{Scales, Shape, TILE, for_form};
 
@@ -160,7 +162,7 @@ compiled! {
                 for word in word..word + at_once {
                     let codes = codes::<S>(lines, word, side);
                     for (pair, block) in pairs.iter_mut().zip(blocks) {
-                        let values = _mm256_set1_epi32(block.words[word]);
+                        let values = _mm256_set1_epi32(block.word(word));
                         *pair = _mm256_add_epi16(*pair, products::<S>(codes, values));
                     }
                 }
@@ -305,6 +307,8 @@ struct Numbers([__m256; 2]);
     reason = "its functions must be part of those that are compiled for this kind"
 )]
 impl Sixteen for Numbers {
+    const MANY: bool = false;
+
     #[inline(always)]
     fn zero() -> Self {
         // SAFETY: only `attend` of this file has such numbers, and is called where the processor has what it needs.
@@ -312,25 +316,27 @@ impl Sixteen for Numbers {
     }
 
     #[inline(always)]
-    fn add_product(self, factor: f32, values: &Lanes) -> Self {
-        let (low, high) = values.split_at(LANES);
-        // SAFETY: as above; each reads 32 bytes, half of `values`, wherever they lie.
+    fn widened(halves: &[f16; TILE]) -> Self {
+        let (low, high) = halves.split_at(LANES);
+        // SAFETY: as above; each reads 16 bytes, half of `halves`, wherever they lie.
+        Self(unsafe {
+            [
+                _mm256_cvtph_ps(_mm_loadu_si128(low.as_ptr().cast())),
+                _mm256_cvtph_ps(_mm_loadu_si128(high.as_ptr().cast())),
+            ]
+        })
+    }
+
+    #[inline(always)]
+    fn add_product(self, factor: f32, values: Self) -> Self {
+        let ([a, b], [low, high]) = (self.0, values.0);
+        // SAFETY: as above.
         Self(unsafe {
             let factor = _mm256_set1_ps(factor);
-            let (low, high) = (
-                _mm256_loadu_ps(low.as_ptr()),
-                _mm256_loadu_ps(high.as_ptr()),
-            );
-            let [a, b] = self.0;
-            if cfg!(target_feature = "fma") {
-                [
-                    _mm256_fmadd_ps(factor, low, a),
-                    _mm256_fmadd_ps(factor, high, b),
-                ]
-            } else {
-                let (low, high) = (_mm256_mul_ps(factor, low), _mm256_mul_ps(factor, high));
-                [_mm256_add_ps(low, a), _mm256_add_ps(high, b)]
-            }
+            [
+                _mm256_add_ps(a, _mm256_mul_ps(factor, low)),
+                _mm256_add_ps(b, _mm256_mul_ps(factor, high)),
+            ]
         })
     }
 

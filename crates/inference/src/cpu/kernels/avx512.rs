@@ -9,14 +9,16 @@ use std::ops::Range;
 use std::arch::x86_64::{
     __m128i, __m512, __m512i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_loadu_si256,
     _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps,
-    _mm512_cvtepu8_epi32, _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_cvtepu8_epi32, _mm512_cvtph_ps, _mm512_dpbusd_epi32,
     _mm512_loadu_si512, _mm512_mul_ps, _mm512_mullo_epi32, _mm512_or_si512, _mm512_set1_epi8,
     _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi16, _mm512_srli_epi16,
     _mm512_storeu_ps, _mm512_sub_ps,
 };
 
+use half::f16;
+
 use crate::cpu::activations::{Block, Panel, Panels};
-use crate::cpu::arithmetic::{Lanes, Sixteen};
+use crate::cpu::lanes::{Lanes, Sixteen};
 use crate::cpu::pack::{Half, Line, Packed, Tile};
 use crate::cpu::shape::{GROUP, Scales, Shape, TILE, for_form};
 
@@ -172,7 +174,7 @@ compiled! {
         for word in words {
             let codes = codes::<S>(lines, word);
             for (sum, block) in sums.iter_mut().zip(blocks) {
-                *sum = _mm512_dpbusd_epi32(*sum, codes, _mm512_set1_epi32(block.words[word]));
+                *sum = _mm512_dpbusd_epi32(*sum, codes, _mm512_set1_epi32(block.word(word)));
             }
         }
         sums
@@ -304,6 +306,8 @@ struct Numbers(__m512);
     reason = "its functions must be part of those that are compiled for this kind"
 )]
 impl Sixteen for Numbers {
+    const MANY: bool = true;
+
     #[inline(always)]
     fn zero() -> Self {
         // SAFETY: only `attend` of this file has such numbers, and is called where the processor has what it needs.
@@ -311,16 +315,15 @@ impl Sixteen for Numbers {
     }
 
     #[inline(always)]
-    fn add_product(self, factor: f32, values: &Lanes) -> Self {
-        // SAFETY: as above; it reads the 64 bytes of `values`, wherever they lie.
-        Self(unsafe {
-            let (factor, values) = (_mm512_set1_ps(factor), _mm512_loadu_ps(values.as_ptr()));
-            if cfg!(target_feature = "fma") {
-                _mm512_fmadd_ps(factor, values, self.0)
-            } else {
-                _mm512_add_ps(_mm512_mul_ps(factor, values), self.0)
-            }
-        })
+    fn widened(halves: &[f16; TILE]) -> Self {
+        // SAFETY: as above; it reads the 32 bytes of `halves`, wherever they lie.
+        Self(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(halves.as_ptr().cast())) })
+    }
+
+    #[inline(always)]
+    fn add_product(self, factor: f32, values: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm512_add_ps(self.0, _mm512_mul_ps(_mm512_set1_ps(factor), values.0)) })
     }
 
     #[inline(always)]

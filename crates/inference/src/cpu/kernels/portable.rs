@@ -25,15 +25,13 @@ fn of_tile(form: Form, tile: Tile, panel: &Panel) -> [[f32; TILE]; PANEL] {
     let mut activations = [[0; BLOCK]; PANEL];
     for (index, blocks) in panel.blocks.chunks_exact(panel.rows.max(1)).enumerate() {
         for (wide, block) in activations.iter_mut().zip(blocks) {
-            *wide = widen(block.words.map(i32::cast_unsigned), |byte| {
-                i16::from(byte.cast_signed())
-            });
+            *wide = block.bytes.map(i16::from);
         }
         for lane in 0..TILE {
             let Some(weights) = tile.row_block(form, index, lane) else {
                 continue;
             };
-            let codes = widen(weights.words, i16::from);
+            let codes = widen(weights.words);
             for ((sums, block), wide) in sums.iter_mut().zip(blocks).zip(&activations) {
                 if let Some(sum) = sums.get_mut(lane) {
                     *sum = add_block(form, &weights, &codes, block, wide, *sum);
@@ -80,10 +78,10 @@ fn add_block(
     }
 }
 
-fn widen(words: [u32; 8], number: impl Fn(u8) -> i16) -> Wide {
+fn widen(words: [u32; 8]) -> Wide {
     let mut wide = [0; BLOCK];
     for (wide, word) in wide.as_chunks_mut::<4>().0.iter_mut().zip(words) {
-        *wide = word.to_le_bytes().map(&number);
+        *wide = word.to_le_bytes().map(i16::from);
     }
     wide
 }

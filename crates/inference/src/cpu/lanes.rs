@@ -1,0 +1,68 @@
+//! Sixteen numbers at once: in registers where the processor has them, in memory elsewhere. No product is fused with a sum,
+//! so that all kinds of kernel give the same bits.
+#![allow(
+    clippy::inline_always,
+    reason = "what is compiled anew for each kind of processor must be part of the function that is"
+)]
+
+use half::f16;
+
+/// How many.
+pub(super) const LANES: usize = 16;
+
+/// Sixteen numbers in memory.
+pub(super) type Lanes = [f32; LANES];
+
+/// Sixteen numbers in registers. The compiler does not keep arrays of them there by itself.
+pub(super) trait Sixteen: Copy {
+    /// Whether there are registers for 24 of them.
+    const MANY: bool;
+
+    /// All zero.
+    fn zero() -> Self;
+    /// Numbers of 16 bits, widened.
+    fn widened(halves: &[f16; LANES]) -> Self;
+    /// `self + factor * values`, rounded after each.
+    #[must_use]
+    fn add_product(self, factor: f32, values: Self) -> Self;
+    /// The sums.
+    #[must_use]
+    fn plus(self, other: Self) -> Self;
+    /// The numbers.
+    fn numbers(self) -> Lanes;
+}
+
+impl Sixteen for Lanes {
+    const MANY: bool = false;
+
+    #[inline(always)]
+    fn zero() -> Self {
+        [0.0; LANES]
+    }
+
+    #[inline(always)]
+    fn widened(halves: &[f16; LANES]) -> Self {
+        halves.map(f16::to_f32)
+    }
+
+    #[inline(always)]
+    fn add_product(mut self, factor: f32, values: Self) -> Self {
+        for (sum, value) in self.iter_mut().zip(values) {
+            *sum += factor * value;
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn plus(mut self, other: Self) -> Self {
+        for (a, b) in self.iter_mut().zip(other) {
+            *a += b;
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn numbers(self) -> Lanes {
+        self
+    }
+}
