@@ -24,6 +24,10 @@ use engine::helpers::Helpers;
 const ROLL_CALL: usize = 5_000;
 /// Turns of waiting for other members before the processor is offered to others: more threads than processors must go on, too.
 const PATIENCE: usize = 5_000;
+/// One meeting of so many may be slow: more, and the processors are not ours.
+const SLOW_OF: usize = 10;
+/// Runs done alone after a slow one, the first time and at most.
+const PENALTY: std::ops::Range<usize> = 8..1024;
 /// Set in the roll once it is closed.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
@@ -36,6 +40,10 @@ type Slot = [RwLock<Vec<f32>>; 2];
 pub struct Crew {
     helpers: Arc<dyn Helpers>,
     slots: Arc<[Slot]>,
+    /// Runs that are still to be done alone.
+    alone: usize,
+    /// For how many runs it was alone the last time, or would be the next.
+    penalty: usize,
 }
 
 impl fmt::Debug for Crew {
@@ -52,6 +60,7 @@ pub struct Member<'a> {
     meeting: &'a Meeting,
     slots: &'a [Slot],
     side: Cell<usize>,
+    met: Cell<Met>,
 }
 
 /// Where the members of one step meet.
@@ -77,16 +86,31 @@ impl Crew {
         Self {
             slots: slots.collect(),
             helpers,
+            alone: 0,
+            penalty: PENALTY.start,
         }
+    }
+
+    /// Members at most.
+    pub fn threads(&self) -> usize {
+        self.helpers.threads()
     }
 
     /// Runs `work` by every member, this thread first among them; back when all are done.
     ///
+    /// Where the work is `even`, so that nobody should ever wait long for another, and yet somebody often did, the processors
+    /// are busy with something else, and a thread that has none keeps all waiting: then this one works alone for a while,
+    /// twice as long each time.
+    ///
     /// # Panics
     /// If a member does.
-    pub fn run(&self, work: Arc<Work>) {
+    pub fn run(&mut self, even: bool, work: Arc<Work>) {
+        let mut threads = self.helpers.threads();
+        if self.alone > 0 {
+            self.alone -= 1;
+            threads = 1;
+        }
         let meeting = Arc::new(Meeting::new());
-        let threads = self.helpers.threads();
         if threads > 1 {
             let (theirs, slots, work) = (
                 Arc::clone(&meeting),
@@ -100,9 +124,28 @@ impl Crew {
             }));
         }
         meeting.close(threads);
-        meeting.take_part(0, &self.slots, &work);
+        let met = meeting.take_part(0, &self.slots, &work);
         meeting.end();
+        if even && threads > 1 {
+            self.judge(met);
+        }
     }
+
+    fn judge(&mut self, met: Met) {
+        if met.slowly > 0 && met.slowly >= met.times / SLOW_OF {
+            self.alone = self.penalty;
+            self.penalty = (self.penalty * 2).min(PENALTY.end);
+        } else {
+            self.penalty = (self.penalty / 2).max(PENALTY.start);
+        }
+    }
+}
+
+/// How often a member met the others, and how often it waited longer than it should.
+#[derive(Clone, Copy, Debug, Default)]
+struct Met {
+    times: usize,
+    slowly: usize,
 }
 
 impl Meeting {
@@ -141,14 +184,17 @@ impl Meeting {
         self.of.store(members, Ordering::Release);
     }
 
-    fn take_part(&self, number: usize, slots: &[Slot], work: &Arc<Work>) {
+    fn take_part(&self, number: usize, slots: &[Slot], work: &Arc<Work>) -> Met {
         let _leaving = Leaving(self);
-        work(&Member {
+        let member = Member {
             number,
             meeting: self,
             slots,
             side: Cell::new(0),
-        });
+            met: Cell::new(Met::default()),
+        };
+        work(&member);
+        member.met.get()
     }
 
     /// Waits until all are done.
@@ -158,21 +204,24 @@ impl Meeting {
         self.check();
     }
 
-    /// Waits until all have arrived.
-    fn meet(&self) {
+    /// Waits until all have arrived; whether that took long.
+    fn meet(&self) -> bool {
         let (of, round) = (
             self.of.load(Ordering::Acquire),
             self.round.load(Ordering::Acquire),
         );
-        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == of {
+        let last = self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == of;
+        let slowly = if last {
             self.arrived.store(0, Ordering::Relaxed);
             self.round.store(round.wrapping_add(1), Ordering::Release);
+            false
         } else {
             wait(|| {
                 self.round.load(Ordering::Acquire) != round || self.broken.load(Ordering::Acquire)
-            });
-        }
+            })
+        };
         self.check();
+        slowly
     }
 
     /// Panics if another did; without a message: that one had one.
@@ -219,13 +268,17 @@ impl Member<'_> {
     /// Gives `own` to the others, and takes what each has, its own included, in the order of their numbers. All members must
     /// come here as often as each other.
     pub fn exchange(&self, own: &[f32], mut take: impl FnMut(usize, &[f32])) {
+        if self.of() == 1 {
+            take(0, own);
+            return;
+        }
         let side = self.side.get();
         if let Some(slot) = self.slots.get(self.number).and_then(|slot| slot.get(side)) {
             let mut slot = slot.write().unwrap_or_else(PoisonError::into_inner);
             slot.clear();
             slot.extend_from_slice(own);
         }
-        self.meeting.meet();
+        self.meet();
         for (number, slot) in self.slots.iter().take(self.of()).enumerate() {
             if let Some(slot) = slot.get(side) {
                 take(number, &slot.read().unwrap_or_else(PoisonError::into_inner));
@@ -237,7 +290,12 @@ impl Member<'_> {
 
     /// Waits until all have come so far.
     pub fn meet(&self) {
-        self.meeting.meet();
+        if self.of() > 1 {
+            let mut met = self.met.get();
+            met.slowly += usize::from(self.meeting.meet());
+            met.times += 1;
+            self.met.set(met);
+        }
     }
 }
 
@@ -248,8 +306,8 @@ fn share_of(number: usize, of: usize, all: usize, grain: usize) -> std::ops::Ran
     at(number)..at(number + 1)
 }
 
-/// Most waits are over at once; a longer one lets others have the processor.
-fn wait(is_over: impl Fn() -> bool) {
+/// Most waits are over at once; a longer one lets others have the processor. Whether it was one of those.
+fn wait(is_over: impl Fn() -> bool) -> bool {
     let mut turns = 0;
     while !is_over() {
         if turns < PATIENCE {
@@ -259,6 +317,7 @@ fn wait(is_over: impl Fn() -> bool) {
             yield_now();
         }
     }
+    turns == PATIENCE
 }
 
 #[cfg(test)]

@@ -40,11 +40,11 @@ impl Helpers for Late {
 }
 
 /// A sum that every member needs the others' parts of, over and over.
-fn ring(crew: &Crew, rounds: usize) -> (Vec<Vec<f32>>, usize) {
+fn ring(crew: &mut Crew, rounds: usize) -> (Vec<Vec<f32>>, usize) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let members = Arc::new(AtomicUsize::new(0));
     let (all_seen, all_members) = (seen.clone(), members.clone());
-    crew.run(Arc::new(move |member: &Member<'_>| {
+    crew.run(false, Arc::new(move |member: &Member<'_>| {
         let mut state: Vec<f32> = (0..8u8).map(f32::from).collect();
         for _ in 0..rounds {
             let share = member.share(state.len(), 2);
@@ -64,12 +64,12 @@ fn ring(crew: &Crew, rounds: usize) -> (Vec<Vec<f32>>, usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_members_see_the_same_and_what_one_alone_sees() {
-    let (alone, members) = ring(&Crew::new(Arc::new(Alone)), 40);
+    let (alone, members) = ring(&mut Crew::new(Arc::new(Alone)), 40);
     assert_eq!((alone.len(), members), (1, 1));
     for threads in [1, 2, 3, 5] {
-        let crew = Crew::new(helpers(threads));
+        let mut crew = Crew::new(helpers(threads));
         for _ in 0..10 {
-            let (all, members) = tokio::task::block_in_place(|| ring(&crew, 40));
+            let (all, members) = tokio::task::block_in_place(|| ring(&mut crew, 40));
             assert_eq!(all.len(), members);
             assert!((1..=threads).contains(&members));
             assert!(all.iter().all(|one| *one == alone[0]));
@@ -80,8 +80,8 @@ async fn all_members_see_the_same_and_what_one_alone_sees() {
 #[test]
 fn nobody_waits_for_who_does_not_come_and_who_comes_late_goes_again() {
     let late = Arc::new(Late::default());
-    let crew = Crew::new(late.clone());
-    let (seen, members) = ring(&crew, 3);
+    let mut crew = Crew::new(late.clone());
+    let (seen, members) = ring(&mut crew, 3);
     assert_eq!((seen.len(), members), (1, 1));
     let kept = std::mem::take(&mut *late.0.lock().unwrap());
     assert_eq!(kept.len(), 1);
@@ -92,7 +92,7 @@ fn nobody_waits_for_who_does_not_come_and_who_comes_late_goes_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn if_one_panics_all_do_and_nobody_waits_for_ever() {
-    let crew = Crew::new(helpers(3));
+    let mut crew = Crew::new(helpers(3));
     let mut by_helper = 0;
     for round in 0..200 {
         let run = AtomicU32::new(0);
@@ -102,7 +102,7 @@ async fn if_one_panics_all_do_and_nobody_waits_for_ever() {
         let ended = tokio::task::block_in_place(|| {
             catch_unwind(AssertUnwindSafe(|| {
                 run.fetch_add(1, Ordering::Relaxed);
-                crew.run(Arc::new(move |member: &Member<'_>| {
+                crew.run(false, Arc::new(move |member: &Member<'_>| {
                     told.store(member.of(), Ordering::Relaxed);
                     member.meet();
                     if member.number() == panics {
@@ -118,7 +118,7 @@ async fn if_one_panics_all_do_and_nobody_waits_for_ever() {
     }
     assert!(by_helper > 0, "no helper ever came");
     // And it goes on.
-    let (all, members) = tokio::task::block_in_place(|| ring(&crew, 10));
+    let (all, members) = tokio::task::block_in_place(|| ring(&mut crew, 10));
     assert_eq!(all.len(), members);
 }
 

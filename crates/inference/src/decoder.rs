@@ -5,9 +5,10 @@
 //! form follows from its generated tokens.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use domain::Bytes;
+use engine::helpers::{Alone, Helpers};
 use engine::{
     Beginning, Engine, Likelihood, PrefixId, SequenceId, SequencePlan, StepError, StepInput,
     StepOutput, TokenId,
@@ -15,7 +16,8 @@ use engine::{
 
 use crate::blueprint::Blueprint;
 use crate::constraint::{Grammars, Matching};
-use crate::forward::{self, Row, Scratch};
+use crate::crew::{Crew, Member};
+use crate::forward::{self, Row, Shared};
 use crate::kv::KvCache;
 use crate::likelihood;
 use crate::model::Model;
@@ -29,13 +31,12 @@ const LOGITS_AT_ONCE: usize = 16;
 
 /// A loaded model with its live sequences.
 pub struct Decoder {
-    model: Model,
+    shared: Arc<Shared>,
+    crew: Crew,
     grammars: Option<Arc<Grammars>>,
     sequences: Vec<Sequence>,
     caches: Vec<KvCache>,
     prefixes: BTreeMap<PrefixId, Prefix>,
-    scratch: Scratch,
-    logits: Vec<f32>,
     room: Room,
 }
 
@@ -74,16 +75,26 @@ struct Wanted {
 }
 
 impl Decoder {
-    /// No sequence is open yet, and none with a constraint can be.
+    /// No sequence is open yet, and none with a constraint can be; nobody helps.
     pub fn new(model: Model) -> Self {
+        Self::with_helpers(model, Arc::new(Alone))
+    }
+
+    /// As [`Decoder::new`], but these may help with a step.
+    pub fn with_helpers(model: Model, helpers: Arc<dyn Helpers>) -> Self {
+        // Kernels that are not ours are never run by several at once.
+        let helpers = if model.is_packed() {
+            helpers
+        } else {
+            Arc::new(Alone)
+        };
         Self {
-            model,
+            shared: Arc::new(Shared::new(model, helpers.threads())),
+            crew: Crew::new(helpers),
             grammars: None,
             sequences: Vec::new(),
             caches: Vec::new(),
             prefixes: BTreeMap::new(),
-            scratch: Scratch::default(),
-            logits: Vec::new(),
             room: Room::default(),
         }
     }
@@ -95,9 +106,13 @@ impl Decoder {
         self
     }
 
+    fn model(&self) -> &Model {
+        &self.shared.model
+    }
+
     /// Memory of the weights.
     pub fn weights_bytes(&self) -> Bytes {
-        Bytes(self.model.weights_bytes)
+        Bytes(self.model().weights_bytes)
     }
 
     /// What the largest step of such a model works in, beside weights and keys and values: the rows that pass through a
@@ -151,30 +166,69 @@ impl Decoder {
         let mut wanted = wanted.as_slice();
         for (turn, rows) in rows.chunks(ROWS_AT_ONCE).enumerate() {
             let first = turn * ROWS_AT_ONCE;
-            forward::run(&self.model, rows, &mut self.caches, &mut self.scratch)?;
             let here = wanted
                 .iter()
                 .take_while(|w| w.row < first + rows.len())
                 .count();
             let (now, later) = wanted.split_at(here);
             wanted = later;
-            for group in now.chunks(LOGITS_AT_ONCE) {
-                self.take_logits(group, first, take)?;
+            self.pass(rows, now.iter().map(|w| w.row - first).collect())?;
+            for (turn, group) in now.chunks(LOGITS_AT_ONCE).enumerate() {
+                if turn > 0 {
+                    self.more_logits(turn, group.len())?;
+                }
+                self.take_logits(group, take)?;
             }
         }
         Ok(())
     }
 
-    fn take_logits(
+    /// Runs the rows through the model, and the first of those at `wanted` on to their logits.
+    fn pass(&mut self, rows: &[Row], wanted: Vec<usize>) -> Result<(), StepError> {
+        let even = forward::shares_matrices(rows.len(), self.crew.threads());
+        let rows: Arc<[Row]> = rows.into();
+        let first = 0..wanted.len().min(LOGITS_AT_ONCE);
+        self.compute(even, move |shared, member| {
+            forward::run(shared, member, &rows, &wanted);
+            if !first.is_empty() {
+                forward::logits(shared, member, first.clone());
+            }
+        })
+    }
+
+    /// Logits of the rows of another turn.
+    fn more_logits(&mut self, turn: usize, count: usize) -> Result<(), StepError> {
+        let first = turn * LOGITS_AT_ONCE;
+        self.compute(true, move |shared, member| {
+            forward::logits(shared, member, first..first + count);
+        })
+    }
+
+    /// Has all members do `work`. The caches are theirs meanwhile.
+    fn compute(
         &mut self,
-        group: &[Wanted],
-        first: usize,
-        take: &mut TakeLogits,
+        even: bool,
+        work: impl Fn(&Shared, &Member<'_>) + Send + Sync + 'static,
     ) -> Result<(), StepError> {
-        let indices: Vec<usize> = group.iter().map(|w| w.row - first).collect();
-        forward::logits(&self.model, &indices, &mut self.scratch, &mut self.logits)?;
-        let vocabulary = self.model.blueprint.vocabulary.max(1);
-        for (wanted, logits) in group.iter().zip(self.logits.chunks_exact_mut(vocabulary)) {
+        let lend = |caches: &mut Vec<KvCache>| {
+            let theirs = self.shared.caches.write();
+            let mut theirs = theirs.unwrap_or_else(PoisonError::into_inner);
+            std::mem::swap(&mut *theirs, caches);
+        };
+        lend(&mut self.caches);
+        let shared = Arc::clone(&self.shared);
+        self.crew.run(even, Arc::new(move |member: &Member<'_>| work(&shared, member)));
+        lend(&mut self.caches);
+        let failed = self.shared.failed.lock();
+        let failed = failed.unwrap_or_else(PoisonError::into_inner).take();
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn take_logits(&mut self, group: &[Wanted], take: &mut TakeLogits) -> Result<(), StepError> {
+        let logits = self.shared.logits.lock();
+        let mut logits = logits.unwrap_or_else(PoisonError::into_inner);
+        let vocabulary = self.shared.model.blueprint.vocabulary.max(1);
+        for (wanted, logits) in group.iter().zip(logits.chunks_exact_mut(vocabulary)) {
             let Some(sequence) = self.sequences.get_mut(wanted.sequence) else {
                 continue;
             };
@@ -191,7 +245,7 @@ impl Decoder {
 
     /// Checks the whole batch, appends its tokens and takes the pages they need.
     fn admit(&mut self, batch: &[StepInput]) -> Result<(Vec<Row>, Vec<Wanted>), StepError> {
-        let vocabulary = self.model.blueprint.vocabulary as u32;
+        let vocabulary = self.model().blueprint.vocabulary as u32;
         let mut rows = Vec::new();
         let mut wanted = Vec::new();
         for (input_index, input) in batch.iter().enumerate() {
@@ -246,7 +300,7 @@ impl Decoder {
         if self.index_of(sequence).is_some() {
             return Err(StepError::DuplicateSequence(sequence));
         }
-        let context = self.model.blueprint.context;
+        let context = self.model().blueprint.context;
         if plan.capacity_tokens > context {
             return Err(StepError::CapacityExceeded {
                 sequence,
@@ -320,7 +374,7 @@ impl Engine for Decoder {
         self.check_plan(sequence, &plan)?;
         let form = self.form(&plan)?;
         let capacity = plan.capacity_tokens as usize;
-        let cache = KvCache::new(&self.model.blueprint, capacity);
+        let cache = KvCache::new(&self.model().blueprint, capacity);
         let opened = Sequence {
             id: sequence,
             plan,

@@ -7,17 +7,30 @@
 //!                              ┌─> norm ─ gate, up ─ silu ─ down ─(+)─> next layer … norm ─> logits of rows that sample
 //! ```
 //!
-//! Invariant: a row's result does not depend on the rows beside it.
+//! All members of a crew run the same pass. Where there are many rows each takes some of them, and they meet where a row looks
+//! at keys of another's; where there are few, each takes a share of every matrix and of the heads, all hold all rows, and they
+//! meet after each product.
+//!
+//! Invariant: a row's result depends neither on the rows beside it nor on who computes how much of it.
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use engine::{StepError, TokenId};
 
 use crate::blueprint::Blueprint;
-use crate::cpu::{self, Activations, Attention, BLOCK, FLOATS_OF_BLOCK, Kind};
+use crate::cpu::{self, Activations, Attention, BLOCK, FLOATS_OF_BLOCK};
+use crate::crew::Member;
 use crate::kv::KvCache;
 use crate::matrix::Matrix;
 use crate::model::{Layer, Model};
 use crate::ops;
 use crate::rope::Angles;
+
+/// Rows for each member from which on they are shared out instead of the matrices.
+const MANY_ROWS: usize = 16;
+/// Rows are shared out by so many: what the kernels take at once.
+const ROWS_TOGETHER: usize = 8;
 
 /// One token on its way through the model.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +43,7 @@ pub struct Row {
     pub token: TokenId,
 }
 
-/// Buffers that are kept between steps, so that a step allocates almost nothing.
+/// Buffers of one member that are kept between steps, so that a step allocates almost nothing.
 #[derive(Debug, Default)]
 pub struct Scratch {
     tokens: Vec<TokenId>,
@@ -43,18 +56,62 @@ pub struct Scratch {
     projected: Vec<f32>,
     gate: Activations,
     up: Vec<f32>,
+    /// What this member made of a product that is shared.
+    own: Vec<f32>,
     scores: Vec<f32>,
     angles: Angles,
+}
+
+/// What the members of a pass share.
+pub(crate) struct Shared {
+    /// The model.
+    pub(crate) model: Model,
+    /// Keys and values of all sequences.
+    pub(crate) caches: RwLock<Vec<KvCache>>,
+    /// Rows that sample, as the last layer left them; written by the leader.
+    pub(crate) wanted: RwLock<Vec<f32>>,
+    /// Logits of some of those; written by the leader.
+    pub(crate) logits: Mutex<Vec<f32>>,
+    /// The first thing that went wrong.
+    pub(crate) failed: Mutex<Option<StepError>>,
+    /// A place for each member.
+    pub(crate) scratches: Vec<Mutex<Scratch>>,
+}
+
+impl Shared {
+    /// For so many members.
+    pub(crate) fn new(model: Model, members: usize) -> Self {
+        Self {
+            model,
+            caches: RwLock::default(),
+            wanted: RwLock::default(),
+            logits: Mutex::default(),
+            failed: Mutex::default(),
+            scratches: (0..members.max(1)).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    fn note(&self, error: StepError) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.get_or_insert(error);
+    }
+
+    /// All members go on when something went wrong, for they wait for each other; what comes out is not used.
+    fn checked(&self, result: Result<(), StepError>) {
+        if let Err(error) = result {
+            self.note(error);
+        }
+    }
 }
 
 /// Floats that [`Scratch`] holds for each row at most, with the bytes of those that are multiplied. Activations that candle
 /// rewrites for weights it multiplies are of one matrix at a time, and count as one more row of the widest kind.
 pub(crate) fn floats_of_row(sizes: &Blueprint) -> usize {
-    // residual, normed, projected; queries, attended; keys, values; gate, up; cos, sin.
+    // residual, normed, projected; queries, attended; keys, values; gate, up, own; cos, sin.
     let streams = sizes.width.saturating_mul(3);
     let heads = sizes.query_width().saturating_mul(2);
     let kv = sizes.kv_width().saturating_mul(2);
-    let inner = sizes.feed_forward.saturating_mul(2);
+    let inner = sizes.feed_forward.saturating_mul(3);
     let rewritten = sizes.width.max(sizes.feed_forward).max(sizes.query_width());
     let of_multiplied = [sizes.width, sizes.query_width(), sizes.feed_forward]
         .map(|width| width.div_ceil(BLOCK).saturating_mul(FLOATS_OF_BLOCK));
@@ -73,173 +130,401 @@ pub(crate) fn floats_of_row(sizes: &Blueprint) -> usize {
     .fold(0, usize::saturating_add)
 }
 
-/// Runs the rows through all layers; what each becomes stays in `scratch` for [`logits`]. The rows of a sequence must
-/// be in order, and its cache must have pages for them.
-///
-/// # Errors
-/// `Compute`.
-pub fn run(
-    model: &Model,
-    rows: &[Row],
-    caches: &mut [KvCache],
-    scratch: &mut Scratch,
-) -> Result<(), StepError> {
-    // A token's life, stop 8: every row of the batch, through every layer.
-    scratch.tokens.clear();
-    scratch.tokens.extend(rows.iter().map(|row| row.token));
-    model
-        .embedding
-        .widen_into(&scratch.tokens, &mut scratch.residual)?;
-    model
-        .rope
-        .turn(rows.iter().map(|row| row.position), &mut scratch.angles);
-    for (index, layer) in model.layers.iter().enumerate() {
-        attention(model, layer, index, rows, caches, scratch)?;
-        feed_forward(model, layer, scratch)?;
-    }
-    Ok(())
+/// Whether the members of such a pass each take a share of every matrix, and so meet after each product.
+pub(crate) const fn shares_matrices(rows: usize, members: usize) -> bool {
+    rows < MANY_ROWS * members
 }
 
-/// Logits of the rows at `indices` of the last [`run`], one vocabulary after another.
-///
-/// # Errors
-/// `Compute`.
-pub fn logits(
-    model: &Model,
-    indices: &[usize],
-    scratch: &mut Scratch,
-    logits: &mut Vec<f32>,
-) -> Result<(), StepError> {
+/// Runs the rows through all layers and keeps those at `wanted` in `shared`. The rows of a sequence must be in order, and its
+/// cache must have pages for them. What goes wrong is in `shared`.
+pub(crate) fn run(shared: &Shared, member: &Member<'_>, rows: &[Row], wanted: &[usize]) {
+    let Some(scratch) = shared.scratches.get(member.number()) else {
+        return;
+    };
+    let mut scratch = scratch.lock().unwrap_or_else(PoisonError::into_inner);
+    let all = 0..rows.len();
+    let by_matrix = member.of() > 1 && shares_matrices(rows.len(), member.of());
+    let own = if by_matrix {
+        all
+    } else {
+        member.share(rows.len(), ROWS_TOGETHER)
+    };
+    let mut pass = Pass {
+        sharing: Sharing {
+            shared,
+            member,
+            by_matrix,
+        },
+        model: &shared.model,
+        rows,
+        own,
+        scratch: &mut scratch,
+    };
+    pass.run();
+    pass.hand_over(wanted);
+}
+
+/// Logits of `which` of the rows that were wanted of the last [`run`], one vocabulary after another.
+pub(crate) fn logits(shared: &Shared, member: &Member<'_>, which: Range<usize>) {
+    let Some(scratch) = shared.scratches.get(member.number()) else {
+        return;
+    };
+    let mut scratch = scratch.lock().unwrap_or_else(PoisonError::into_inner);
+    let model = &shared.model;
     let width = model.blueprint.width;
-    let normed = scratch.normed.rows_mut();
-    normed.clear();
-    for &index in indices {
-        let row = scratch
-            .residual
-            .chunks_exact(width)
-            .nth(index)
-            .ok_or_else(|| StepError::Compute(format!("there is no row {index}")))?;
-        normed.extend_from_slice(row);
+    {
+        let wanted = shared.wanted.read().unwrap_or_else(PoisonError::into_inner);
+        let normed = scratch.normed.rows_mut();
+        normed.clear();
+        normed.extend_from_slice(
+            wanted
+                .get(which.start * width..which.end * width)
+                .unwrap_or_default(),
+        );
+        norm_rows(normed, &model.output_norm, model);
     }
-    norm_rows(normed, &model.output_norm, model);
     let output = model.output.as_ref().unwrap_or(&model.embedding);
-    output.apply(&mut scratch.normed, logits)
-}
-
-fn attention(
-    model: &Model,
-    layer: &Layer,
-    index: usize,
-    rows: &[Row],
-    caches: &mut [KvCache],
-    scratch: &mut Scratch,
-) -> Result<(), StepError> {
-    let sizes = &model.blueprint;
-    let (head_width, query_width, kv_width) =
-        (sizes.head_width, sizes.query_width(), sizes.kv_width());
-    let normed = scratch.normed.rows_mut();
-    normed.clone_from(&scratch.residual);
-    norm_rows(normed, &layer.attention_norm, model);
-    project(&layer.queries, &mut scratch.normed, &mut scratch.queries)?;
-    project(&layer.keys, &mut scratch.normed, &mut scratch.keys)?;
-    project(&layer.values, &mut scratch.normed, &mut scratch.values)?;
-    if let Some((of_queries, of_keys)) = &layer.head_norms {
-        norm_rows(&mut scratch.queries, of_queries, model);
-        norm_rows(&mut scratch.keys, of_keys, model);
-    }
-    let rope = &model.rope;
-    rope.rotate(
-        &mut scratch.queries,
-        query_width,
-        head_width,
-        &scratch.angles,
-    );
-    rope.rotate(&mut scratch.keys, kv_width, head_width, &scratch.angles);
-    let attended = scratch.attended.rows_mut();
-    attended.resize(scratch.queries.len(), 0.0);
-    let pairs = scratch
-        .keys
-        .chunks_exact(kv_width)
-        .zip(scratch.values.chunks_exact(kv_width));
-    let heads = scratch
-        .queries
-        .chunks_exact(query_width)
-        .zip(attended.chunks_exact_mut(query_width));
-    for ((row, (keys, values)), (queries, attended)) in rows.iter().zip(pairs).zip(heads) {
-        let cache = caches
-            .get_mut(row.cache)
-            .ok_or_else(|| StepError::Compute(format!("there is no cache {}", row.cache)))?;
-        // A row is written before the next one looks, so each sees itself and what came before it, and no more.
-        cache.write(index, row.position, keys, values)?;
-        let span = Span {
-            cache,
-            layer: index,
-            tokens: row.position + 1,
-            group_width: sizes.heads / sizes.kv_heads.max(1) * head_width,
-            head_width,
-        };
-        attend(model.kind, &span, queries, attended, &mut scratch.scores);
-    }
-    layer
-        .attention_output
-        .apply(&mut scratch.attended, &mut scratch.projected)?;
-    ops::add(&mut scratch.residual, &scratch.projected);
-    Ok(())
-}
-
-/// The part of a cache one row looks at.
-struct Span<'a> {
-    cache: &'a KvCache,
-    layer: usize,
-    tokens: usize,
-    /// Elements of the query heads that share a key and value head.
-    group_width: usize,
-    head_width: usize,
-}
-
-/// Attention of one row, a group of heads after the other.
-fn attend(kind: Kind, span: &Span, queries: &[f32], attended: &mut [f32], scores: &mut Vec<f32>) {
-    let groups = queries
-        .chunks_exact(span.group_width)
-        .zip(attended.chunks_exact_mut(span.group_width));
-    for (head, (queries, attended)) in groups.enumerate() {
-        let attention = Attention {
-            queries,
-            attended,
-            head_width: span.head_width,
-            tokens: span.tokens,
-            scores: &mut *scores,
-        };
-        let keys = span.cache.keys(span.layer, head);
-        cpu::attend(kind, attention, keys, span.cache.values(span.layer, head));
-    }
-}
-
-fn feed_forward(model: &Model, layer: &Layer, scratch: &mut Scratch) -> Result<(), StepError> {
-    let normed = scratch.normed.rows_mut();
-    normed.clone_from(&scratch.residual);
-    norm_rows(normed, &layer.feed_forward_norm, model);
-    let gate = scratch.gate.rows_mut();
-    layer.gate.apply(&mut scratch.normed, gate)?;
-    layer.up.apply(&mut scratch.normed, &mut scratch.up)?;
-    cpu::gate_with_silu(model.kind, gate, &scratch.up);
-    layer
-        .down
-        .apply(&mut scratch.gate, &mut scratch.projected)?;
-    ops::add(&mut scratch.residual, &scratch.projected);
-    Ok(())
-}
-
-fn project(
-    (weights, bias): &(Matrix, Option<Vec<f32>>),
-    input: &mut Activations,
-    output: &mut Vec<f32>,
-) -> Result<(), StepError> {
-    weights.apply(input, output)?;
-    if let Some(bias) = bias {
-        for row in output.chunks_exact_mut(bias.len().max(1)) {
-            ops::add(row, bias);
+    let leads = member.number() == 0;
+    let Scratch { normed, own, .. } = &mut *scratch;
+    let mut target = leads.then(|| {
+        let target = shared.logits.lock();
+        target.unwrap_or_else(PoisonError::into_inner)
+    });
+    if member.of() == 1 {
+        if let Some(target) = &mut target {
+            shared.checked(output.apply(normed, target));
         }
+        return;
+    }
+    own.clear();
+    let tiles = member.share(output.tiles(), 1);
+    shared.checked(output.append_some(tiles, normed, own));
+    if let Some(target) = &mut target {
+        // Every element is written below.
+        target.resize(which.len() * output.rows(), 0.0);
+    }
+    member.exchange(own, |number, part| {
+        if let Some(target) = &mut target {
+            let tiles = member.share_of(number, output.tiles(), 1);
+            output.spread(tiles, part, target);
+        }
+    });
+}
+
+/// One member's view of a pass.
+struct Pass<'a> {
+    sharing: Sharing<'a>,
+    model: &'a Model,
+    rows: &'a [Row],
+    /// The rows this member holds.
+    own: Range<usize>,
+    scratch: &'a mut Scratch,
+}
+
+impl<'a> Pass<'a> {
+    fn run(&mut self) {
+        // A token's life, stop 8: every row of the batch, through every layer.
+        let (shared, model, rows) = (self.sharing.shared, self.model, self.own_rows());
+        let scratch = &mut *self.scratch;
+        scratch.tokens.clear();
+        scratch.tokens.extend(rows.iter().map(|row| row.token));
+        let widened = model
+            .embedding
+            .widen_into(&scratch.tokens, &mut scratch.residual);
+        shared.checked(widened);
+        let positions = rows.iter().map(|row| row.position);
+        model.rope.turn(positions, &mut scratch.angles);
+        for (index, layer) in model.layers.iter().enumerate() {
+            self.queries_keys_values(layer);
+            self.remember(index);
+            self.attend(index);
+            self.add_attended(layer);
+            self.feed_forward(layer);
+        }
+    }
+
+    fn own_rows(&self) -> &'a [Row] {
+        self.rows.get(self.own.clone()).unwrap_or_default()
+    }
+
+    fn queries_keys_values(&mut self, layer: &Layer) {
+        let (model, scratch) = (self.model, &mut *self.scratch);
+        let normed = scratch.normed.rows_mut();
+        normed.clone_from(&scratch.residual);
+        norm_rows(normed, &layer.attention_norm, model);
+        self.sharing.products(
+            [&layer.queries.0, &layer.keys.0, &layer.values.0],
+            &mut scratch.normed,
+            &mut scratch.own,
+            [
+                &mut scratch.queries,
+                &mut scratch.keys,
+                &mut scratch.values,
+            ],
+        );
+        for (bias, output) in [
+            (&layer.queries.1, &mut scratch.queries),
+            (&layer.keys.1, &mut scratch.keys),
+            (&layer.values.1, &mut scratch.values),
+        ] {
+            if let Some(bias) = bias {
+                for row in output.chunks_exact_mut(bias.len().max(1)) {
+                    ops::add(row, bias);
+                }
+            }
+        }
+        if let Some((of_queries, of_keys)) = &layer.head_norms {
+            norm_rows(&mut scratch.queries, of_queries, model);
+            norm_rows(&mut scratch.keys, of_keys, model);
+        }
+        let (sizes, rope) = (&model.blueprint, &model.rope);
+        let head = sizes.head_width;
+        for (rows, width) in [
+            (&mut scratch.queries, sizes.query_width()),
+            (&mut scratch.keys, sizes.kv_width()),
+        ] {
+            rope.rotate(rows, width, head, &scratch.angles);
+        }
+    }
+
+    /// Keys and values of all rows go into their caches before anybody looks: a row sees what came before it and itself.
+    fn remember(&mut self, layer: usize) {
+        let Sharing { shared, member, .. } = self.sharing;
+        let (leads, rows) = (member.number() == 0, self.rows);
+        let Scratch {
+            keys, values, own, ..
+        } = &mut *self.scratch;
+        if self.sharing.by_matrix || member.of() == 1 {
+            if leads {
+                shared.checked(write(shared, layer, rows, keys, values));
+            }
+        } else {
+            own.clear();
+            own.extend_from_slice(keys);
+            own.extend_from_slice(values);
+            member.exchange(own, |number, part| {
+                if leads {
+                    let (keys, values) = part.split_at(part.len() / 2);
+                    let theirs = member.share_of(number, rows.len(), ROWS_TOGETHER);
+                    let rows = rows.get(theirs).unwrap_or_default();
+                    shared.checked(write(shared, layer, rows, keys, values));
+                }
+            });
+        }
+        member.meet();
+    }
+
+    /// Attention of rows to heads, one group of query heads after the other.
+    fn attend(&mut self, layer: usize) {
+        let Sharing {
+            shared,
+            member,
+            by_matrix,
+        } = self.sharing;
+        let sizes = &self.model.blueprint;
+        let groups = sizes.kv_heads.max(1);
+        let group_width = sizes.heads / groups * sizes.head_width;
+        let rows = self.own_rows();
+        let items = rows.len() * groups;
+        let mine = if by_matrix {
+            member.share(items, 1)
+        } else {
+            0..items
+        };
+        let scratch = &mut *self.scratch;
+        // Every element is written below, or comes from another.
+        let target = if by_matrix {
+            &mut scratch.own
+        } else {
+            scratch.attended.rows_mut()
+        };
+        target.resize(mine.len() * group_width, 0.0);
+        let of_mine = scratch.queries.chunks_exact(group_width).skip(mine.start);
+        let pairs = of_mine.zip(target.chunks_exact_mut(group_width));
+        let caches = shared.caches.read();
+        let caches = caches.unwrap_or_else(PoisonError::into_inner);
+        for (item, (queries, attended)) in mine.zip(pairs) {
+            let row = rows.get(item / groups);
+            let cache = row.and_then(|row| Some((row, caches.get(row.cache)?)));
+            let Some((row, cache)) = cache else {
+                shared.note(StepError::Compute(format!("there is no cache of {row:?}")));
+                continue;
+            };
+            let attention = Attention {
+                queries,
+                attended,
+                head_width: sizes.head_width,
+                tokens: row.position + 1,
+                scores: &mut scratch.scores,
+            };
+            let (keys, values) = (
+                cache.keys(layer, item % groups),
+                cache.values(layer, item % groups),
+            );
+            cpu::attend(self.model.kind, attention, keys, values);
+        }
+        drop(caches);
+        if by_matrix {
+            let attended = scratch.attended.rows_mut();
+            attended.clear();
+            member.exchange(&scratch.own, |_, part| attended.extend_from_slice(part));
+        }
+    }
+
+    fn add_attended(&mut self, layer: &Layer) {
+        let scratch = &mut *self.scratch;
+        self.sharing.products(
+            [&layer.attention_output],
+            &mut scratch.attended,
+            &mut scratch.own,
+            [&mut scratch.projected],
+        );
+        ops::add(&mut scratch.residual, &scratch.projected);
+    }
+
+    fn feed_forward(&mut self, layer: &Layer) {
+        let (model, scratch) = (self.model, &mut *self.scratch);
+        let normed = scratch.normed.rows_mut();
+        normed.clone_from(&scratch.residual);
+        norm_rows(normed, &layer.feed_forward_norm, model);
+        self.sharing.gated(layer, model, scratch);
+        self.sharing.products(
+            [&layer.down],
+            &mut scratch.gate,
+            &mut scratch.own,
+            [&mut scratch.projected],
+        );
+        ops::add(&mut scratch.residual, &scratch.projected);
+    }
+
+    /// Those that are wanted go where all find them, in their order.
+    fn hand_over(&mut self, wanted: &[usize]) {
+        let Sharing {
+            shared,
+            member,
+            by_matrix,
+        } = self.sharing;
+        let width = self.model.blueprint.width.max(1);
+        let Scratch { residual, own, .. } = &mut *self.scratch;
+        own.clear();
+        let mine = wanted.iter().filter_map(|row| row.checked_sub(self.own.start));
+        for row in mine.filter(|row| *row < self.own.len()) {
+            own.extend_from_slice(residual.chunks_exact(width).nth(row).unwrap_or_default());
+        }
+        let leads = member.number() == 0;
+        let put = |part: &[f32], anew: bool| {
+            let all = shared.wanted.write();
+            let mut all = all.unwrap_or_else(PoisonError::into_inner);
+            if anew {
+                all.clear();
+            }
+            all.extend_from_slice(part);
+        };
+        if by_matrix || member.of() == 1 {
+            if leads {
+                put(own, true);
+            }
+        } else {
+            member.exchange(own, |number, part| {
+                if leads {
+                    put(part, number == 0);
+                }
+            });
+        }
+        member.meet();
+    }
+}
+
+/// Who shares what with whom.
+#[derive(Clone, Copy)]
+struct Sharing<'a> {
+    shared: &'a Shared,
+    member: &'a Member<'a>,
+    /// Whether matrices are shared out; else the rows are.
+    by_matrix: bool,
+}
+
+impl Sharing<'_> {
+    /// Products of the same rows with several matrices; `own` is room for this member's part of them.
+    fn products<const N: usize>(
+        self,
+        matrices: [&Matrix; N],
+        input: &mut Activations,
+        own: &mut Vec<f32>,
+        mut outputs: [&mut Vec<f32>; N],
+    ) {
+        let Self { shared, member, .. } = self;
+        if !self.by_matrix {
+            for (matrix, output) in matrices.into_iter().zip(outputs) {
+                shared.checked(matrix.apply(input, output));
+            }
+            return;
+        }
+        own.clear();
+        for (matrix, output) in matrices.iter().zip(&mut outputs) {
+            let tiles = member.share(matrix.tiles(), 1);
+            shared.checked(matrix.append_some(tiles, input, own));
+            // Every element is written below.
+            output.resize(matrix.rows_of_input(input) * matrix.rows(), 0.0);
+        }
+        member.exchange(own, |number, part| {
+            let mut left = part;
+            for (matrix, output) in matrices.iter().zip(&mut outputs) {
+                let tiles = member.share_of(number, matrix.tiles(), 1);
+                left = matrix.spread(tiles, left, output);
+            }
+        });
+    }
+
+    /// Gate and up, and what the gate lets through.
+    fn gated(self, layer: &Layer, model: &Model, scratch: &mut Scratch) {
+        let Self { shared, member, .. } = self;
+        let Scratch {
+            normed,
+            gate,
+            up,
+            own,
+            ..
+        } = scratch;
+        let gate = gate.rows_mut();
+        if !self.by_matrix {
+            shared.checked(layer.gate.apply(normed, gate));
+            shared.checked(layer.up.apply(normed, up));
+            cpu::gate_with_silu(model.kind, gate, up);
+            return;
+        }
+        own.clear();
+        up.clear();
+        // Both have as many tiles.
+        let tiles = member.share(layer.gate.tiles(), 1);
+        shared.checked(layer.gate.append_some(tiles.clone(), normed, own));
+        shared.checked(layer.up.append_some(tiles, normed, up));
+        cpu::gate_with_silu(model.kind, own, up);
+        // Every element is written below.
+        gate.resize(layer.gate.rows_of_input(normed) * layer.gate.rows(), 0.0);
+        member.exchange(own, |number, part| {
+            let tiles = member.share_of(number, layer.gate.tiles(), 1);
+            layer.gate.spread(tiles, part, gate);
+        });
+    }
+}
+
+fn write(
+    shared: &Shared,
+    layer: usize,
+    rows: &[Row],
+    keys: &[f32],
+    values: &[f32],
+) -> Result<(), StepError> {
+    let width = shared.model.blueprint.kv_width().max(1);
+    let caches = shared.caches.write();
+    let mut caches = caches.unwrap_or_else(PoisonError::into_inner);
+    let pairs = keys.chunks_exact(width).zip(values.chunks_exact(width));
+    for (row, (keys, values)) in rows.iter().zip(pairs) {
+        let cache = caches.get_mut(row.cache);
+        let cache = cache
+            .ok_or_else(|| StepError::Compute(format!("there is no cache {}", row.cache)))?;
+        cache.write(layer, row.position, keys, values)?;
     }
     Ok(())
 }

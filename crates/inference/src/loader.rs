@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::Bytes;
+use engine::helpers::{Alone, Helpers};
 use engine::{
     EmbedderCard, LoadError, LoadedEmbedder, LoadedModel, ModelCard, ModelLoader, ModelSource,
 };
@@ -20,10 +21,17 @@ use crate::kv::{KvCache, PAGE_TOKENS};
 use crate::model::Model;
 use crate::vocabulary::Vocabulary;
 
-/// Loads GGUF files, and embedding models of BERT's kind. Needs no settings and keeps no state.
-#[derive(Clone, Copy, Debug, Default)]
+/// Loads GGUF files, and embedding models of BERT's kind. Keeps no state.
+#[derive(Clone, Debug)]
 pub struct GgufLoader {
     kernels: Kernels,
+    helpers: Arc<dyn Helpers>,
+}
+
+impl Default for GgufLoader {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// What multiplies the weights.
@@ -40,28 +48,34 @@ enum Kernels {
 
 impl GgufLoader {
     /// A loader whose models compute with the fastest kernels of this processor, or those [`kind::VARIABLE`] names.
-    pub const fn new() -> Self {
-        Self {
-            kernels: Kernels::Chosen,
-        }
+    pub fn new() -> Self {
+        Self::of(Kernels::Chosen)
+    }
+
+    fn of(kernels: Kernels) -> Self {
+        let helpers = Arc::new(Alone);
+        Self { kernels, helpers }
+    }
+
+    /// The same loader, but these may help its models with each step.
+    #[must_use]
+    pub fn with_helpers(mut self, helpers: Arc<dyn Helpers>) -> Self {
+        self.helpers = helpers;
+        self
     }
 
     /// A loader whose models compute with kernels of this kind; plain ones where this processor does not have them.
-    pub const fn with_kind(kind: Kind) -> Self {
-        Self {
-            kernels: Kernels::Of(kind),
-        }
+    pub fn with_kind(kind: Kind) -> Self {
+        Self::of(Kernels::Of(kind))
     }
 
     /// A loader whose models leave the weights as they lie in the file and multiply them with candle's block kernels: what
     /// ours are measured against. Its card tells the memory of packed weights all the same.
-    pub const fn unpacked() -> Self {
-        Self {
-            kernels: Kernels::Candle,
-        }
+    pub fn unpacked() -> Self {
+        Self::of(Kernels::Candle)
     }
 
-    fn kind(self, path: &Path) -> Result<Option<Kind>, LoadError> {
+    fn kind(&self, path: &Path) -> Result<Option<Kind>, LoadError> {
         let chosen = match self.kernels {
             Kernels::Candle => return Ok(None),
             Kernels::Of(kind) => return Ok(Some(kind)),
@@ -87,7 +101,8 @@ impl GgufLoader {
         let (file, vocabulary, blueprint, card) = read_header(source)?;
         let codec = Codec::build(&file, vocabulary)?;
         let model = Model::load(blueprint, &file, kind, progress)?;
-        let decoder = Decoder::new(model).with_grammars(codec.grammars());
+        let helpers = Arc::clone(&self.helpers);
+        let decoder = Decoder::with_helpers(model, helpers).with_grammars(codec.grammars());
         Ok((card, decoder, codec))
     }
 }

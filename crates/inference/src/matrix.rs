@@ -9,6 +9,7 @@
 //! `CANDLE_NUM_THREADS=1` was set before its first use.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use candle_core::CpuStorage;
 use candle_core::quantized::QuantizedType;
@@ -95,6 +96,29 @@ impl Matrix {
         }
     }
 
+    /// Rows of the matrix.
+    pub(crate) const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether shares of it can be multiplied.
+    pub(crate) const fn is_packed(&self) -> bool {
+        matches!(self.weights, Weights::Packed(..))
+    }
+
+    /// Into how many pieces it can be shared out: one, where it is not packed.
+    pub(crate) const fn tiles(&self) -> usize {
+        match &self.weights {
+            Weights::Packed(packed, _) => packed.tile_count(),
+            Weights::InFile { .. } => 1,
+        }
+    }
+
+    /// How many rows `input` is.
+    pub(crate) fn rows_of_input(&self, input: &Activations) -> usize {
+        input.rows().len() / self.columns
+    }
+
     /// Multiplies each row of `input` (rows of `columns`) into a row of `output` (rows of `rows`), which is resized.
     ///
     /// # Errors
@@ -104,7 +128,64 @@ impl Matrix {
         input: &mut Activations,
         output: &mut Vec<f32>,
     ) -> Result<(), StepError> {
-        let count = input.rows().len() / self.columns;
+        // Every element is written below; growing alone needs a fill.
+        output.resize(self.rows_of_input(input) * self.rows, 0.0);
+        self.multiply(0..self.tiles(), input, output)
+    }
+
+    /// As [`Matrix::apply`], but with some tiles alone, whose results, row after row of the input, are put behind `own`.
+    ///
+    /// # Errors
+    /// As [`Matrix::apply`].
+    pub(crate) fn append_some(
+        &self,
+        tiles: Range<usize>,
+        input: &mut Activations,
+        own: &mut Vec<f32>,
+    ) -> Result<(), StepError> {
+        let from = own.len();
+        own.resize(from + self.rows_of_input(input) * self.rows_of(&tiles), 0.0);
+        match own.get_mut(from..) {
+            Some(own) if !own.is_empty() => self.multiply(tiles, input, own),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts the results of some tiles, which `part` begins with, into their places among whole rows of results. What
+    /// follows them in `part` comes back.
+    pub(crate) fn spread<'p>(
+        &self,
+        tiles: Range<usize>,
+        part: &'p [f32],
+        output: &mut [f32],
+    ) -> &'p [f32] {
+        let width = self.rows_of(&tiles);
+        let count = output.len() / self.rows;
+        let (here, later) = part.split_at_checked(width * count).unwrap_or((part, &[]));
+        let first = self.rows_of(&(0..tiles.start));
+        let sources = here.chunks_exact(width.max(1));
+        for (source, row) in sources.zip(output.chunks_exact_mut(self.rows)) {
+            if let Some(target) = row.get_mut(first..first + width) {
+                target.copy_from_slice(source);
+            }
+        }
+        later
+    }
+
+    fn rows_of(&self, tiles: &Range<usize>) -> usize {
+        match &self.weights {
+            Weights::Packed(packed, _) => packed.rows_of(tiles),
+            Weights::InFile { .. } => tiles.len() * self.rows,
+        }
+    }
+
+    fn multiply(
+        &self,
+        tiles: Range<usize>,
+        input: &mut Activations,
+        output: &mut [f32],
+    ) -> Result<(), StepError> {
+        let count = self.rows_of_input(input);
         if count * self.columns != input.rows().len() {
             return Err(StepError::Compute(format!(
                 "{} activations are no rows of {}",
@@ -112,12 +193,10 @@ impl Matrix {
                 self.columns
             )));
         }
-        // Every element is written below; growing alone needs a fill.
-        output.resize(count * self.rows, 0.0);
         match &self.weights {
             _ if count == 0 => Ok(()),
             Weights::Packed(packed, kind) => {
-                packed.apply(*kind, input, 0..packed.tile_count(), output);
+                packed.apply(*kind, input, tiles, output);
                 Ok(())
             }
             Weights::InFile { half: true, .. } => self.apply_widened(input.rows(), output),

@@ -87,6 +87,13 @@ impl Model {
         Ok(most.max(total.saturating_add(staged_bytes(largest.unwrap_or(0)))))
     }
 
+    /// Whether all its matrices are multiplied by our kernels.
+    pub(crate) fn is_packed(&self) -> bool {
+        let outside = self.output.iter().chain([&self.embedding]);
+        let of_layers = self.layers.iter().flat_map(Layer::matrices);
+        outside.chain(of_layers).all(Matrix::is_packed)
+    }
+
     /// Reads all weights for kernels of this kind, or for candle's where there is none, telling `progress` after each
     /// tensor.
     ///
@@ -130,6 +137,14 @@ impl Model {
             output,
             weights_bytes,
         })
+    }
+}
+
+impl Layer {
+    fn matrices(&self) -> [&Matrix; 7] {
+        let ((queries, _), (keys, _), (values, _)) = (&self.queries, &self.keys, &self.values);
+        let output = &self.attention_output;
+        [queries, keys, values, output, &self.gate, &self.up, &self.down]
     }
 }
 
