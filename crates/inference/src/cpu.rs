@@ -19,6 +19,7 @@ mod kernels;
 pub mod kind;
 mod lanes;
 mod pack;
+mod precision;
 mod shape;
 mod unit;
 
@@ -30,6 +31,7 @@ pub(crate) use attention::Attention;
 pub(crate) use kernels::{attend, gate_with_silu, rms_norm};
 pub use kind::Kind;
 pub(crate) use pack::Packed;
+pub use precision::Precision;
 pub(crate) use shape::BLOCK;
 
 /// Tokens whose keys lie side by side, element by element, so that their scores are computed side by side.

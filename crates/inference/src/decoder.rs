@@ -16,6 +16,7 @@ use engine::{
 
 use crate::blueprint::Blueprint;
 use crate::constraint::{Grammars, Matching};
+use crate::cpu::Precision;
 use crate::crew::{Crew, Member};
 use crate::forward::{self, Row, Shared};
 use crate::kv::KvCache;
@@ -115,18 +116,25 @@ impl Decoder {
         Bytes(self.model().weights_bytes)
     }
 
-    /// What the largest step of such a model works in, beside weights and keys and values: the rows that pass through a
-    /// layer at once, the logits of those that sample, and the candidates among them beside one row kept as it was.
-    pub fn bytes_at_work(blueprint: &Blueprint) -> u64 {
+    /// What the largest step of such a model works in with so many members, beside weights and keys and values: the rows that
+    /// pass through a layer at once, the logits of those that sample, and the candidates among them beside one row kept as it
+    /// was.
+    pub fn bytes_at_work(blueprint: &Blueprint, precision: Precision, members: usize) -> u64 {
         let float = size_of::<f32>();
-        let row = forward::floats_of_row(blueprint).saturating_mul(float);
-        let rows = row.saturating_mul(ROWS_AT_ONCE);
+        let row = forward::floats_of_row(blueprint, precision).saturating_mul(float);
+        let rows = row.saturating_mul(forward::rows_held(ROWS_AT_ONCE, members));
         let logits = blueprint.vocabulary.saturating_mul(float);
+        // Several members hold their parts of them, twice to hand them over, and once more together.
+        let held = if members > 1 {
+            LOGITS_AT_ONCE * 4 + 1
+        } else {
+            LOGITS_AT_ONCE + 1
+        };
         let candidates = blueprint
             .vocabulary
             .saturating_mul(size_of::<(TokenId, f32)>());
         let all = rows
-            .saturating_add(logits.saturating_mul(LOGITS_AT_ONCE + 1))
+            .saturating_add(logits.saturating_mul(held))
             .saturating_add(candidates);
         all as u64
     }

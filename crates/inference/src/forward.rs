@@ -19,7 +19,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use engine::{StepError, TokenId};
 
 use crate::blueprint::Blueprint;
-use crate::cpu::{self, Activations, Attention, BLOCK, FLOATS_OF_BLOCK};
+use crate::cpu::{self, Activations, Attention, BLOCK, FLOATS_OF_BLOCK, Precision};
 use crate::crew::Member;
 use crate::kv::KvCache;
 use crate::matrix::Matrix;
@@ -45,7 +45,7 @@ pub struct Row {
 
 /// Buffers of one member that are kept between steps, so that a step allocates almost nothing.
 #[derive(Debug, Default)]
-pub struct Scratch {
+pub(crate) struct Scratch {
     tokens: Vec<TokenId>,
     residual: Vec<f32>,
     normed: Activations,
@@ -60,6 +60,17 @@ pub struct Scratch {
     own: Vec<f32>,
     scores: Vec<f32>,
     angles: Angles,
+}
+
+impl Scratch {
+    fn new(precision: Precision) -> Self {
+        Self {
+            normed: Activations::new(precision),
+            attended: Activations::new(precision),
+            gate: Activations::new(precision),
+            ..Self::default()
+        }
+    }
 }
 
 /// What the members of a pass share.
@@ -81,13 +92,16 @@ pub(crate) struct Shared {
 impl Shared {
     /// For so many members.
     pub(crate) fn new(model: Model, members: usize) -> Self {
+        let scratch = || Mutex::new(Scratch::new(model.precision));
         Self {
+            scratches: std::iter::repeat_with(scratch)
+                .take(members.max(1))
+                .collect(),
             model,
             caches: RwLock::default(),
             wanted: RwLock::default(),
             logits: Mutex::default(),
             failed: Mutex::default(),
-            scratches: (0..members.max(1)).map(|_| Mutex::default()).collect(),
         }
     }
 
@@ -106,7 +120,7 @@ impl Shared {
 
 /// Floats that [`Scratch`] holds for each row at most, with the bytes of those that are multiplied. Activations that candle
 /// rewrites for weights it multiplies are of one matrix at a time, and count as one more row of the widest kind.
-pub(crate) fn floats_of_row(sizes: &Blueprint) -> usize {
+pub(crate) fn floats_of_row(sizes: &Blueprint, precision: Precision) -> usize {
     // residual, normed, projected; queries, attended; keys, values; gate, up, own; cos, sin.
     let streams = sizes.width.saturating_mul(3);
     let heads = sizes.query_width().saturating_mul(2);
@@ -117,6 +131,13 @@ pub(crate) fn floats_of_row(sizes: &Blueprint) -> usize {
         .map(|width| width.div_ceil(BLOCK).saturating_mul(FLOATS_OF_BLOCK));
     let [normed, attended, gate] = of_multiplied;
     let bytes = normed.saturating_add(attended).saturating_add(gate);
+    let planes = match precision {
+        Precision::Fast => 0,
+        // The floats of both planes, and twice the bytes.
+        Precision::Exact => [sizes.width, sizes.query_width(), sizes.feed_forward]
+            .into_iter()
+            .fold(bytes, |sum, width| sum.saturating_add(width.saturating_mul(2))),
+    };
     [
         streams,
         heads,
@@ -125,6 +146,7 @@ pub(crate) fn floats_of_row(sizes: &Blueprint) -> usize {
         sizes.rope_width,
         rewritten,
         bytes,
+        planes,
     ]
     .into_iter()
     .fold(0, usize::saturating_add)
@@ -133,6 +155,13 @@ pub(crate) fn floats_of_row(sizes: &Blueprint) -> usize {
 /// Whether the members of such a pass each take a share of every matrix, and so meet after each product.
 pub(crate) const fn shares_matrices(rows: usize, members: usize) -> bool {
     rows < MANY_ROWS * members
+}
+
+/// Rows that all members together hold at most, of passes of up to `rows`.
+pub(crate) fn rows_held(rows: usize, members: usize) -> usize {
+    let by_matrix = MANY_ROWS.saturating_mul(members).min(rows);
+    let by_matrix = if members > 1 { by_matrix.saturating_mul(members) } else { 0 };
+    rows.max(by_matrix)
 }
 
 /// Runs the rows through all layers and keeps those at `wanted` in `shared`. The rows of a sequence must be in order, and its

@@ -48,5 +48,6 @@ pub mod tool_prompt;
 pub mod vocabulary;
 
 pub use codec::Codec;
+pub use cpu::Precision;
 pub use decoder::Decoder;
 pub use loader::GgufLoader;

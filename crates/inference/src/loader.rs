@@ -14,7 +14,7 @@ use engine::{
 use crate::bert;
 use crate::blueprint::Blueprint;
 use crate::codec::Codec;
-use crate::cpu::{Kind, kind};
+use crate::cpu::{Kind, Precision, kind};
 use crate::decoder::Decoder;
 use crate::file::GgufFile;
 use crate::kv::{KvCache, PAGE_TOKENS};
@@ -25,6 +25,7 @@ use crate::vocabulary::Vocabulary;
 #[derive(Clone, Debug)]
 pub struct GgufLoader {
     kernels: Kernels,
+    precision: Precision,
     helpers: Arc<dyn Helpers>,
 }
 
@@ -53,8 +54,18 @@ impl GgufLoader {
     }
 
     fn of(kernels: Kernels) -> Self {
-        let helpers = Arc::new(Alone);
-        Self { kernels, helpers }
+        Self {
+            kernels,
+            precision: Precision::default(),
+            helpers: Arc::new(Alone),
+        }
+    }
+
+    /// The same loader, but with activations kept so.
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
     }
 
     /// The same loader, but these may help its models with each step.
@@ -88,6 +99,18 @@ impl GgufLoader {
         })
     }
 
+    fn read_header(
+        &self,
+        source: &ModelSource,
+    ) -> Result<(GgufFile, Vocabulary, Blueprint, ModelCard), LoadError> {
+        let file = GgufFile::open(&source.path)?;
+        let vocabulary = Vocabulary::read(&file)?;
+        Codec::check(&file, &vocabulary)?;
+        let blueprint = Blueprint::read(&file, vocabulary.len())?;
+        let card = card(&file, &blueprint, self.precision, self.helpers.threads())?;
+        Ok((file, vocabulary, blueprint, card))
+    }
+
     /// As [`ModelLoader::load`], with the parts under their own types.
     ///
     /// # Errors
@@ -98,9 +121,10 @@ impl GgufLoader {
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
     ) -> Result<(ModelCard, Decoder, Codec), LoadError> {
         let kind = self.kind(&source.path)?;
-        let (file, vocabulary, blueprint, card) = read_header(source)?;
+        let (file, vocabulary, blueprint, card) = self.read_header(source)?;
         let codec = Codec::build(&file, vocabulary)?;
-        let model = Model::load(blueprint, &file, kind, progress)?;
+        let mut model = Model::load(blueprint, &file, kind, progress)?;
+        model.precision = self.precision;
         let helpers = Arc::clone(&self.helpers);
         let decoder = Decoder::with_helpers(model, helpers).with_grammars(codec.grammars());
         Ok((card, decoder, codec))
@@ -109,7 +133,7 @@ impl GgufLoader {
 
 impl ModelLoader for GgufLoader {
     fn inspect(&self, source: &ModelSource) -> Result<ModelCard, LoadError> {
-        read_header(source).map(|(_, _, _, card)| card)
+        self.read_header(source).map(|(_, _, _, card)| card)
     }
 
     fn load(
@@ -138,18 +162,12 @@ impl ModelLoader for GgufLoader {
     }
 }
 
-fn read_header(
-    source: &ModelSource,
-) -> Result<(GgufFile, Vocabulary, Blueprint, ModelCard), LoadError> {
-    let file = GgufFile::open(&source.path)?;
-    let vocabulary = Vocabulary::read(&file)?;
-    Codec::check(&file, &vocabulary)?;
-    let blueprint = Blueprint::read(&file, vocabulary.len())?;
-    let card = card(&file, &blueprint)?;
-    Ok((file, vocabulary, blueprint, card))
-}
-
-fn card(file: &GgufFile, blueprint: &Blueprint) -> Result<ModelCard, LoadError> {
+fn card(
+    file: &GgufFile,
+    blueprint: &Blueprint,
+    precision: Precision,
+    members: usize,
+) -> Result<ModelCard, LoadError> {
     let name = match file.optional_text("general.name")? {
         Some(name) if !name.trim().is_empty() => name.to_owned(),
         _ => file
@@ -172,7 +190,7 @@ fn card(file: &GgufFile, blueprint: &Blueprint) -> Result<ModelCard, LoadError> 
         .unwrap_or_default();
     let weights = Model::bytes_needed(blueprint, file)?;
     let text = Codec::bytes_needed(file)?;
-    let work = text.saturating_add(Decoder::bytes_at_work(blueprint));
+    let work = text.saturating_add(Decoder::bytes_at_work(blueprint, precision, members));
     let loading = Model::bytes_while_loading(blueprint, file)?;
     Ok(ModelCard {
         name,

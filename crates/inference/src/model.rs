@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use engine::LoadError;
 
 use crate::blueprint::{Architecture, Blueprint};
-use crate::cpu::Kind;
+use crate::cpu::{Kind, Precision};
 use crate::file::GgufFile;
 use crate::header::TensorInfo;
 use crate::matrix::Matrix;
@@ -51,6 +51,8 @@ pub struct Model {
     pub rope: Rope,
     /// Kernels of what stands between the products.
     pub kind: Kind,
+    /// How faithfully activations meet the weights.
+    pub precision: Precision,
     /// Memory of all weights, in bytes.
     pub weights_bytes: u64,
 }
@@ -136,6 +138,7 @@ impl Model {
             output_norm,
             output,
             weights_bytes,
+            precision: Precision::default(),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 mod batching;
 mod bert;
+mod fidelity;
 mod footprint;
 mod golden;
 mod hostile_files;

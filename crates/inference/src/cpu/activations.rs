@@ -4,8 +4,7 @@
 //! Rows lie in panels of 8, 4, 2 and 1: the blocks of a panel's rows side by side, so that a kernel reads one run of memory.
 //! Which panel a row is in changes no bit of its result.
 //!
-//! Scales have 11 bits, as a 16 bit float has, but the range of 32: so the bytes are those of candle's blocks, to which whole
-//! answers are compared, and large activations do not overflow as theirs do.
+//! Where precision asks for it, rows of what the bytes leave follow the rows, as bytes with scales of their own.
 //!
 //! Invariants: the bytes are never those of other rows, because rows can only be changed through [`Activations::rows_mut`].
 //! A block with an element that is no finite number has a scale that is none, so that it cannot pass for a result; one so
@@ -17,6 +16,7 @@
 
 use super::kernels;
 use super::kind::Kind;
+use super::precision::Precision;
 use super::shape::BLOCK;
 
 /// The largest panel.
@@ -42,6 +42,9 @@ pub(super) struct Block {
 #[derive(Debug, Default)]
 pub(crate) struct Activations {
     rows: Vec<f32>,
+    precision: Precision,
+    /// The rows and what their bytes leave, where that is asked for.
+    planes: Vec<f32>,
     blocks: Vec<Block>,
     fresh: bool,
 }
@@ -68,6 +71,14 @@ impl Block {
 }
 
 impl Activations {
+    /// No rows yet.
+    pub(crate) fn new(precision: Precision) -> Self {
+        Self {
+            precision,
+            ..Self::default()
+        }
+    }
+
     /// The rows.
     pub(crate) fn rows(&self) -> &[f32] {
         &self.rows
@@ -79,15 +90,24 @@ impl Activations {
         &mut self.rows
     }
 
-    /// The rows' bytes, as rows of `columns`, which is a multiple of 32.
+    /// The rows' bytes, as rows of `columns`, which is a multiple of 32; then those of what they leave, if there are such.
     pub(super) fn panels(&mut self, kind: Kind, columns: usize) -> Panels<'_> {
+        let columns = columns.max(1);
         let of_row = columns / BLOCK;
-        let count = self.rows.len() / columns.max(1);
+        let count = self.rows.len() / columns * self.precision.planes();
         if !self.fresh {
+            let rows = match self.precision {
+                Precision::Fast => &self.rows,
+                Precision::Exact => {
+                    self.planes.clear();
+                    self.planes.extend_from_slice(&self.rows);
+                    kernels::leave(kind, &self.rows, &mut self.planes);
+                    &self.planes
+                }
+            };
             // All are written below.
             self.blocks.resize(count * of_row, Block::default());
-            let rows = self.rows.chunks_exact(columns.max(1));
-            kernels::quantise(kind, rows, of_row, &mut self.blocks);
+            kernels::quantise(kind, rows.chunks_exact(columns), of_row, &mut self.blocks);
             self.fresh = true;
         }
         Panels {
@@ -168,6 +188,19 @@ pub(super) fn quantise<'a>(
     }
 }
 
+/// Appends what the bytes of each block leave of it.
+#[inline(always)]
+pub(super) fn leave(rows: &[f32], planes: &mut Vec<f32>) {
+    for source in rows.as_chunks::<BLOCK>().0 {
+        let block = quantise_block(source);
+        let mut left = [0.0; BLOCK];
+        for ((left, x), byte) in left.iter_mut().zip(source).zip(block.bytes) {
+            *left = *x - block.scale * f32::from(byte);
+        }
+        planes.extend_from_slice(&left);
+    }
+}
+
 #[inline(always)]
 fn quantise_block(source: &[f32; BLOCK]) -> Block {
     // As whole numbers the magnitudes are ordered as they are as floats, and what is not finite is above all that is.
@@ -196,16 +229,8 @@ fn quantise_block(source: &[f32; BLOCK]) -> Block {
     let sums = [a, b];
     Block {
         bytes: whole,
-        scale: with_11_bits(scale),
-        total: with_11_bits(with_11_bits((a + b) as f32) * with_11_bits(scale)),
+        scale,
+        total: (a + b) as f32 * scale,
         sums,
     }
-}
-
-/// The nearest number with 11 bits, ties to even.
-#[inline(always)]
-pub(super) const fn with_11_bits(x: f32) -> f32 {
-    let bits = x.to_bits();
-    let half = 0xfff + (bits >> 13 & 1);
-    f32::from_bits(bits.wrapping_add(half) & !0x1fff)
 }

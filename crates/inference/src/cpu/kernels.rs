@@ -24,6 +24,7 @@ use super::lanes::Lanes;
 use super::kind::Kind;
 use super::pack::Packed;
 use super::shape::TILE;
+use crate::ops;
 
 /// Calls a function as it was compiled for a kind of processor, or `plain` on any.
 macro_rules! on {
@@ -54,6 +55,11 @@ macro_rules! compiled_anew {
         }
 
         #[target_feature(enable = $features)]
+        pub(super) fn leave(rows: &[f32], planes: &mut Vec<f32>) {
+            crate::cpu::activations::leave(rows, planes);
+        }
+
+        #[target_feature(enable = $features)]
         pub(super) fn attend<'k>(
             attention: crate::cpu::attention::Attention<'_>,
             keys: impl Iterator<Item = &'k [half::f16]> + Clone,
@@ -80,6 +86,8 @@ use compiled_anew;
 pub(super) struct Output<'a> {
     pub(super) tiles: Range<usize>,
     width: usize,
+    /// How many rows there are; what comes for a row behind them is added to the first again.
+    rows: usize,
     values: &'a mut [f32],
 }
 
@@ -93,9 +101,11 @@ impl Packed {
         tiles: Range<usize>,
         output: &mut [f32],
     ) {
+        let rows = input.rows().len() / self.columns().max(1);
         let panels = input.panels(kind, self.columns());
         let output = &mut Output {
             width: self.rows_of(&tiles),
+            rows,
             tiles,
             values: output,
         };
@@ -113,10 +123,17 @@ impl Output<'_> {
     fn store(&mut self, row: usize, tile: usize, values: &[f32; TILE]) {
         let from = tile.saturating_sub(self.tiles.start) * TILE;
         let count = TILE.min(self.width.saturating_sub(from));
+        let (row, again) = match row.checked_sub(self.rows) {
+            Some(row) => (row, true),
+            None => (row, false),
+        };
         let at = row * self.width + from;
         let target = self.values.get_mut(at..at + count);
-        if let (Some(target), Some(values)) = (target, values.get(..count)) {
-            target.copy_from_slice(values);
+        match (target, values.get(..count)) {
+            // The rows come in order, so the first part is there.
+            (Some(target), Some(values)) if again => ops::add(target, values),
+            (Some(target), Some(values)) => target.copy_from_slice(values),
+            _ => {}
         }
     }
 }
@@ -133,6 +150,11 @@ pub(super) fn quantise<'a>(
         quantise(rows, of_row, blocks),
         activations::quantise(rows, of_row, blocks)
     );
+}
+
+/// Appends what the bytes of each block leave; see [`activations::leave`].
+pub(super) fn leave(kind: Kind, rows: &[f32], planes: &mut Vec<f32>) {
+    on!(kind, leave(rows, planes), activations::leave(rows, planes));
 }
 
 /// Attention of one row to one key and value head; see [`attention::attend`].

@@ -1,12 +1,16 @@
 //! What the tests of this crate share: tiny models in temporary folders, and steps in few words.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     reason = "a test may stop at the first surprise"
 )]
 
+pub(crate) mod plain;
+
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 use domain::Sampling;
 use engine::{Engine, ModelCard, ModelSource, SequenceId, SequencePlan, StepInput, TokenId};
@@ -32,6 +36,30 @@ pub(crate) fn with_bytes(bytes: &[u8]) -> OnDisk {
         folder,
         source: ModelSource { path },
     }
+}
+
+/// `PARAPHYM_TEST_MODEL`, or where the model is kept.
+pub(crate) fn model_path() -> PathBuf {
+    if let Some(path) = std::env::var_os("PARAPHYM_TEST_MODEL") {
+        let path = PathBuf::from(path);
+        assert!(
+            path.is_file(),
+            "PARAPHYM_TEST_MODEL is {}, and there is no such file",
+            path.display()
+        );
+        return path;
+    }
+    let data = std::env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".local/share")))
+        .expect("neither XDG_DATA_HOME nor a home folder is known");
+    let path = data.join("paraphym/models").join("SmolLM2-135M-Instruct.Q4_1.gguf");
+    assert!(
+        path.is_file(),
+        "the test model is not at {}: run `cargo xtask test`, which fetches it, or name one in PARAPHYM_TEST_MODEL",
+        path.display()
+    );
+    path
 }
 
 pub(crate) fn load(model: &TinyModel) -> (ModelCard, Decoder, Codec) {
