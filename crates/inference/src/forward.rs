@@ -56,6 +56,9 @@ pub(crate) struct Scratch {
     projected: Vec<f32>,
     gate: Activations,
     up: Vec<f32>,
+    /// Rows that sample. They are always kept exactly: the last product decides between tokens, most of what bytes lose is lost
+    /// there, and for the few rows that it has, it is the weights that are waited for.
+    last: Activations,
     /// What this member made of a product that is shared.
     own: Vec<f32>,
     scores: Vec<f32>,
@@ -68,6 +71,7 @@ impl Scratch {
             normed: Activations::new(precision),
             attended: Activations::new(precision),
             gate: Activations::new(precision),
+            last: Activations::new(Precision::Exact),
             ..Self::default()
         }
     }
@@ -203,31 +207,31 @@ pub(crate) fn logits(shared: &Shared, member: &Member<'_>, which: Range<usize>) 
     let width = model.blueprint.width;
     {
         let wanted = shared.wanted.read().unwrap_or_else(PoisonError::into_inner);
-        let normed = scratch.normed.rows_mut();
-        normed.clear();
-        normed.extend_from_slice(
+        let last = scratch.last.rows_mut();
+        last.clear();
+        last.extend_from_slice(
             wanted
                 .get(which.start * width..which.end * width)
                 .unwrap_or_default(),
         );
-        norm_rows(normed, &model.output_norm, model);
+        norm_rows(last, &model.output_norm, model);
     }
     let output = model.output.as_ref().unwrap_or(&model.embedding);
     let leads = member.number() == 0;
-    let Scratch { normed, own, .. } = &mut *scratch;
+    let Scratch { last, own, .. } = &mut *scratch;
     let mut target = leads.then(|| {
         let target = shared.logits.lock();
         target.unwrap_or_else(PoisonError::into_inner)
     });
     if member.of() == 1 {
         if let Some(target) = &mut target {
-            shared.checked(output.apply(normed, target));
+            shared.checked(output.apply(last, target));
         }
         return;
     }
     own.clear();
     let tiles = member.share(output.tiles(), 1);
-    shared.checked(output.append_some(tiles, normed, own));
+    shared.checked(output.append_some(tiles, last, own));
     if let Some(target) = &mut target {
         // Every element is written below.
         target.resize(which.len() * output.rows(), 0.0);

@@ -22,11 +22,10 @@ use support::{all_models, bits, input, on_disk, open, some_tokens};
 
 /// Codes of the formats that are packed, and of three that are not.
 const FORMATS: [u32; 11] = [2, 3, 6, 7, 8, 12, 13, 14, 0, 1, 30];
-/// The share of the largest logit that a result may be off: here and there an activation rounds the other way, because
-/// candle's vector kernels add in another order than its plain ones, and ours.
-const ROUNDED: f32 = 0.01;
-/// Where weights are of a K format candle's activations share a scale among 256 columns; ours share it among 32.
-const COARSE: f32 = 0.03;
+/// The share of the largest logit that a result may be off: both round activations to 8 bits, each in its own way, and where
+/// weights are of a K format candle's share a scale among 256 columns, ours among 32. How far ours are from the truth is
+/// measured by `fidelity`, and the arithmetic of each kernel by the tests beside it.
+const ROUNDED: f32 = 0.03;
 
 fn decoder(loader: GgufLoader, path: &Path) -> Decoder {
     let source = ModelSource {
@@ -62,11 +61,6 @@ fn all_kinds_give_the_same_bits_and_nearly_those_of_candle() {
     let mut wrong = Vec::new();
     for code in FORMATS {
         let format = Format::from_code(code).unwrap();
-        let margin = if format.block_elements() == 256 {
-            COARSE
-        } else {
-            ROUNDED
-        };
         for (name, model) in all_models() {
             let file = on_disk(&model.sized(wide).weights(format));
             let path = &file.source.path;
@@ -81,7 +75,7 @@ fn all_kinds_give_the_same_bits_and_nearly_those_of_candle() {
             let largest = candle.iter().fold(0.0f32, |most, x| most.max(x.abs()));
             println!("{name} {format}: logits up to {largest:.2} differ by up to {off:.5}");
             assert!(largest > 2.0, "logits of {largest} would prove nothing");
-            if off >= margin * largest {
+            if off >= ROUNDED * largest {
                 wrong.push(format!("{name} {format}: off by {off}"));
             }
         }

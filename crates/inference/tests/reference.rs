@@ -17,10 +17,10 @@ use paraphym_inference::fixture::{Field, TinyModel};
 use paraphym_inference::format::Format;
 use support::{input, load, on_disk, open, some_tokens};
 
-/// With 32 bit weights only the order of additions differs.
-const EXACT: f32 = 1e-3;
-/// Blocks and 8 bit activations are the same; an activation that differs in its last bit may round the other way.
-const ROUNDED: f32 = 0.02;
+/// With 32 bit weights only keys and values, of 16 bits, and the order of additions differ: a share of the largest logit.
+const EXACT: f32 = 5e-4;
+/// Both round activations to 8 bits, each in its own way: how far that is from the truth is measured by `fidelity`.
+const ROUNDED: f32 = 0.03;
 
 enum Reference {
     Llama(quantized_llama::ModelWeights),
@@ -114,7 +114,10 @@ fn logits_are_those_of_the_reference() {
                 largest > 2.0,
                 "{name}: logits of {largest} would prove nothing"
             );
-            assert!(worst < margin, "{name}, seed {seed}: off by {worst}");
+            assert!(
+                worst < margin * largest,
+                "{name}, seed {seed}: off by {worst}"
+            );
         }
     }
 }
