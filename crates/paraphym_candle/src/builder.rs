@@ -13,7 +13,6 @@ use conversation_store::Archive;
 use domain::{Bytes, ModelName};
 use engine::ModelLoader;
 use gateway::Serving;
-use inference::GgufLoader;
 use mcp_client::{McpServers, ServerConfig};
 use memory_governor::FileProbe;
 use model_host::HostConfig;
@@ -252,7 +251,9 @@ impl Builder {
         let (model, store) = place(self.model, self.models_dir, &first)?;
         let tools = tools::fixed(self.tools)?;
         let keeps = self.conversations.is_some() && !self.forgets_conversations;
-        let loader = self.loader.unwrap_or_else(|| Arc::new(GgufLoader::new()));
+        let loader = self
+            .loader
+            .unwrap_or_else(|| settings::loader(&first, &runtime));
         let metrics = installed();
         let servers = Servers::new(self.servers, !self.without_servers);
         let clock = clock();

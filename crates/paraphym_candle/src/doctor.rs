@@ -138,12 +138,13 @@ fn threads(census: &Census, workers: usize) -> Check {
         );
     }
     let ours = census.threads.len() - census.count(Role::Host);
-    if ours > workers + 8 {
+    let most = runtime::threads_max(workers);
+    if ours > most {
         return Check::bad(
             "threads",
             Verdict::Warn,
             found,
-            "more than workers + 8: report what was running",
+            &format!("more than {most}: report what was running"),
         );
     }
     Check::ok("threads", found)

@@ -10,10 +10,13 @@ use chat_config::file::RealDisk;
 use chat_config::settings::{self, Overflow, Settings};
 use chat_config::{Author, Catalogue, Layers, Refusals, Store};
 use domain::{Bytes, KeepAlive, ModelName, Sampling};
+use engine::ModelLoader;
 use gateway::{Access, Auth, GatewayConfig, Limits};
+use inference::GgufLoader;
 use model_host::HostConfig;
 use model_host::messages::SetLimits;
 use retrieval::{Decay, RetrievalConfig, Weighing};
+use runtime::{BlockingHelpers, Runtime};
 
 /// Where the settings come from.
 pub(crate) enum Source {
@@ -109,6 +112,25 @@ pub(crate) fn host(settings: &Settings) -> HostConfig {
         // Bounds that are no settings.
         ..HostConfig::default()
     }
+}
+
+/// Who loads models: our kernels, helped by threads of this runtime.
+pub(crate) fn loader(settings: &Settings, runtime: &Runtime) -> Arc<dyn ModelLoader> {
+    let (threads, precision) = computing(settings);
+    let loader = GgufLoader::new()
+        .with_precision(precision)
+        .with_helpers(Arc::new(BlockingHelpers::of(runtime, threads)));
+    Arc::new(loader)
+}
+
+/// With how many threads, and how faithfully.
+fn computing(settings: &Settings) -> (Option<usize>, inference::Precision) {
+    let model = &settings.model;
+    let precision = match model.precision {
+        settings::Precision::Fast => inference::Precision::Fast,
+        settings::Precision::Exact => inference::Precision::Exact,
+    };
+    (model.compute_threads.map(count), precision)
 }
 
 /// What of this can change while models run. How many there may be is told at the start alone: readiness over HTTP counts
@@ -269,7 +291,8 @@ mod tests {
             let mut config = GatewayConfig::new(settings.realtime.bind, model.clone());
             edge(settings, config.max_models, &mut config);
             format!(
-                "{:?}{:?}{:?}{:?}{config:?}{:?}{:?}",
+                "{:?}{:?}{:?}{:?}{config:?}{:?}{:?}{:?}",
+                computing(settings),
                 live(settings),
                 turn(settings, model),
                 host(settings),

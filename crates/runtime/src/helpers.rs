@@ -6,6 +6,8 @@ use std::num::NonZeroUsize;
 use engine::helpers::{Helpers, Share};
 use tokio::runtime::Handle;
 
+use crate::Runtime;
+
 /// Helpers from the blocking pool of one runtime.
 #[derive(Clone, Debug)]
 pub struct BlockingHelpers {
@@ -17,6 +19,16 @@ impl BlockingHelpers {
     /// So many threads for a step, the one that runs it included.
     pub fn new(handle: Handle, threads: NonZeroUsize) -> Self {
         Self { handle, threads }
+    }
+}
+
+impl BlockingHelpers {
+    /// So many of this runtime: one for each of its workers if not said, and at most.
+    pub fn of(runtime: &Runtime, threads: Option<usize>) -> Self {
+        let workers = runtime.workers();
+        let threads = threads.unwrap_or(workers).min(workers);
+        let threads = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);
+        Self::new(runtime.handle().clone(), threads)
     }
 }
 

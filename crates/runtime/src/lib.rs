@@ -22,4 +22,4 @@ pub use census::{Census, Role, ThreadInfo};
 pub use clock::{Clock, CoarseClock};
 pub use confine::{Confinement, confine, keep_rayon_here};
 pub use helpers::BlockingHelpers;
-pub use own::{RunError, Runtime, RuntimeOptions, run};
+pub use own::{RunError, Runtime, RuntimeOptions, run, threads_max};

@@ -13,9 +13,19 @@ use tokio::sync::Semaphore;
 use crate::census::{Census, Known, Role, current_name, current_tid};
 use crate::confine::{Confinement, confine, keep_rayon_here, look};
 
-/// Blocking threads at most. With the main thread this keeps a process at workers + 8 threads: one for a model's
-/// step, one for a load, one for text work, one for a line editor, the rest for files and name look-ups.
-const BLOCKING_THREADS_MAX: usize = 7;
+/// Blocking threads at most, beside those that help to compute: one for a model's step, one for a load, one for text work, one
+/// for a line editor, the rest for files and name look-ups.
+const BLOCKING_THREADS: usize = 7;
+
+/// The most threads of a process with so many workers: the main thread, the workers, the blocking threads, and as many more
+/// as with the one that runs a step there are workers, for that many processors can compute it together.
+pub const fn threads_max(workers: usize) -> usize {
+    1 + workers + blocking_max(workers)
+}
+
+const fn blocking_max(workers: usize) -> usize {
+    BLOCKING_THREADS + workers.saturating_sub(1)
+}
 
 /// How long the runtime's blocking threads may take to end after the last task did.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
@@ -154,7 +164,7 @@ fn builder(workers: usize, known: &Known, up: &Arc<Semaphore>) -> Builder {
     builder
         .enable_all()
         .worker_threads(workers)
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .max_blocking_threads(blocking_max(workers))
         // Kept warm for a minute: each blocking thread is claimed from rayon once, and a chat pauses for seconds.
         .thread_keep_alive(Duration::from_mins(1))
         .thread_name_fn(move || {
@@ -209,6 +219,10 @@ impl Runtime {
     /// Whether we built it (and will end it), or an app lent it.
     pub fn is_owned(&self) -> bool {
         self.owned
+    }
+
+    pub(crate) const fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// Threads that run async tasks.

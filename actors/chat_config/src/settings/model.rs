@@ -53,6 +53,13 @@ pub struct Model {
     /// Prompt tokens read per step. 1 to 8192; 32 by default.
     #[garde(range(min = 1, max = 8192))]
     pub prefill_chunk: u32,
+    /// Threads that compute a step together, as many as the runtime has workers at most. 1 to 1024; one for each processor by
+    /// default.
+    #[garde(inner(range(min = 1, max = 1024)))]
+    pub compute_threads: Option<u32>,
+    /// How activations are kept while they are multiplied: `fast`, a byte each, or `exact`, two; `fast` by default.
+    #[garde(skip)]
+    pub precision: Precision,
     /// How long a model with nothing to do stays in memory. 0 to 30d; 5m by default.
     #[garde(range(min = 0, max = 2_592_000_000_u64))]
     pub keep_alive: Span,
@@ -68,6 +75,18 @@ pub struct Model {
     /// How long a graceful stop waits for live answers. 0 to 10m; 30s by default.
     #[garde(range(min = 0, max = 600_000))]
     pub drain: Span,
+}
+
+/// How activations are kept while they are multiplied with weights of fewer bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Precision {
+    /// A byte each.
+    #[default]
+    Fast,
+    /// Two: as good as floats.
+    Exact,
 }
 
 impl Default for Model {
@@ -87,6 +106,8 @@ impl Default for Model {
             max_batch: 4,
             queue: 32,
             prefill_chunk: 32,
+            compute_threads: None,
+            precision: Precision::Fast,
             keep_alive: Span::from_secs(300),
             crash_budget: 2,
             max_models: 16,
