@@ -14,10 +14,10 @@
     reason = "a program for people that measures real time"
 )]
 
+#[allow(dead_code, reason = "`kernels` measures more")]
 mod steps;
 
 use std::hint::black_box;
-use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,6 +25,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use engine::ModelSource;
+use engine::helpers::Helpers;
+use inference::crew::{Crew, Member};
 use inference::{Decoder, GgufLoader};
 use runtime::{BlockingHelpers, Runtime};
 use serde_json::Value;
@@ -89,7 +91,10 @@ fn theirs(path: &Path, threads: usize) -> Outcome<[f64; 3]> {
         let same = |test: &&Value| {
             test["n_prompt"] == Value::from(prompt) && test["n_gen"] == Value::from(generated)
         };
-        let found = tests.iter().find(same).and_then(|test| test["avg_ts"].as_f64());
+        let found = tests
+            .iter()
+            .find(same)
+            .and_then(|test| test["avg_ts"].as_f64());
         found.ok_or_else(|| format!("no test of {prompt} and {generated} tokens in {said}"))
     };
     let together = if is_there("llama-batched-bench") {
@@ -101,8 +106,12 @@ fn theirs(path: &Path, threads: usize) -> Outcome<[f64; 3]> {
                 .arg("-m")
                 .arg(path),
         )?;
-        let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let found = lines.filter_map(|line| line["speed_tg"].as_f64()).next_back();
+        let lines = said
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let found = lines
+            .filter_map(|line| line["speed_tg"].as_f64())
+            .next_back();
         found.ok_or_else(|| format!("no `speed_tg` in {said}"))?
     } else {
         rate(8, 0)?
@@ -110,40 +119,107 @@ fn theirs(path: &Path, threads: usize) -> Outcome<[f64; 3]> {
     Ok([rate(0, 32)?, rate(128, 0)?, together])
 }
 
-/// Bytes a second that so many threads read of memory that is as large as what a token reads.
-fn bandwidth(bytes: usize, runtime: &Runtime, threads: usize) -> f64 {
-    let share = bytes / 8 / threads;
-    let buffers: Vec<Vec<u64>> = (0..threads).map(|seed| vec![seed as u64; share]).collect();
-    let read = |buffer: &[u64]| {
-        let mut sums = [0u64; 32];
-        for chunk in buffer.as_chunks::<32>().0 {
-            for (sum, word) in sums.iter_mut().zip(chunk) {
-                *sum = sum.wrapping_add(*word);
-            }
-        }
-        black_box(sums);
-    };
-    let buffers = Arc::new(buffers);
-    let next = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+/// Bytes a second that the members read of memory that is as large as what a token reads; the best of some.
+fn bandwidth(bytes: usize, helpers: &Arc<BlockingHelpers>) -> f64 {
+    let memory: Arc<Vec<u64>> = Arc::new((0..bytes as u64 / 8).collect());
+    let mut crew = Crew::new(Arc::clone(helpers) as Arc<dyn Helpers>);
     let mut best = 0.0f64;
-    for _ in 0..7 {
-        next.store(0, std::sync::atomic::Ordering::Relaxed);
-        let barrier = Arc::new(std::sync::Barrier::new(threads));
+    for _ in 0..9 {
+        let memory = Arc::clone(&memory);
         let begin = Instant::now();
-        let tasks: Vec<_> = (0..threads)
-            .map(|which| {
-                let (buffers, barrier) = (Arc::clone(&buffers), Arc::clone(&barrier));
-                runtime.spawn_blocking(move || {
-                    barrier.wait();
-                    if let Some(buffer) = buffers.get(which) {
-                        read(buffer);
+        crew.run(
+            false,
+            Arc::new(move |member: &Member<'_>| {
+                let share = memory.get(member.share(memory.len(), 32));
+                let mut sums = [0u64; 32];
+                for chunk in share.unwrap_or_default().as_chunks::<32>().0 {
+                    for (sum, word) in sums.iter_mut().zip(chunk) {
+                        *sum = sum.wrapping_add(*word);
                     }
-                })
-            })
-            .collect();
-        drop(tasks);
-        let _ = begin;
-        best = best.max(0.0);
+                }
+                black_box(sums);
+            }),
+        );
+        best = best.max(bytes as f64 / begin.elapsed().as_secs_f64());
     }
     best
+}
+
+fn load(path: &Path, helpers: &Arc<BlockingHelpers>) -> Outcome<(u64, Decoder)> {
+    let source = ModelSource {
+        path: path.to_owned(),
+    };
+    let loader = GgufLoader::new().with_helpers(Arc::clone(helpers) as Arc<dyn Helpers>);
+    let (card, decoder, _) = loader.load_parts(&source, &mut |_| ControlFlow::Continue(()))?;
+    Ok((card.weights_bytes.0, decoder))
+}
+
+/// Ratios with so many threads.
+fn compare(path: &Path, runtime: &Runtime, threads: usize, rounds: usize) -> Outcome<[f64; 3]> {
+    let helpers = Arc::new(BlockingHelpers::of(runtime, Some(threads)));
+    let (bytes, mut decoder) = load(path, &helpers)?;
+    let mut ratios: [Vec<f64>; 3] = Default::default();
+    let mut of_bandwidth = Vec::new();
+    println!("{threads} threads; tokens a second, ours / theirs");
+    for round in 1..=rounds {
+        let theirs = theirs(path, threads)?;
+        let read = bandwidth(bytes as usize, &helpers);
+        print!("  round {round}:");
+        for ((name, measure), (their, ratios)) in NAMES
+            .into_iter()
+            .zip(OURS)
+            .zip(theirs.into_iter().zip(&mut ratios))
+        {
+            let ours = measure.run(&mut decoder)?;
+            print!("  {name} {ours:.0} / {their:.0}");
+            ratios.push(ours / their);
+            if name == "decode" {
+                of_bandwidth.push(ours * bytes as f64 / read);
+            }
+        }
+        println!("  reading {:.1} GB/s", read / 1e9);
+    }
+    println!(
+        "  decode takes {:.0} % of what can be read, of {:.1} MB a token",
+        median(&of_bandwidth) * 100.0,
+        bytes as f64 / 1e6
+    );
+    Ok(ratios.map(|ratios| median(&ratios)))
+}
+
+fn line(ratios: [f64; 3]) -> String {
+    let parts = NAMES.iter().zip(ratios);
+    let parts: Vec<String> = parts
+        .map(|(name, ratio)| format!("{name} ratio {ratio:.2}"))
+        .collect();
+    parts.join(" ")
+}
+
+fn measure(runtime: &Runtime) -> Outcome<()> {
+    if !is_there("llama-bench") {
+        println!(
+            "llama-bench is not on the PATH: docs/inference.md says how to get it. Nothing was measured."
+        );
+        return Ok(());
+    }
+    let named = std::env::args().skip(1).find(|word| !word.starts_with('-'));
+    let path = match named {
+        Some(path) => PathBuf::from(path),
+        None => std::env::home_dir().ok_or("no home folder")?.join(MODEL),
+    };
+    let rounds = said("--rounds=").map_or(Ok(5), |rounds| rounds.parse())?;
+    let counts = match said("--threads=") {
+        Some(threads) => vec![threads.parse()?],
+        None => vec![1, runtime.workers()],
+    };
+    let mut lowest = [f64::INFINITY; 3];
+    for threads in counts {
+        let ratios = compare(&path, runtime, threads, rounds)?;
+        println!("  {}", line(ratios));
+        for (lowest, ratio) in lowest.iter_mut().zip(ratios) {
+            *lowest = lowest.min(ratio);
+        }
+    }
+    println!("{}", line(lowest));
+    Ok(())
 }

@@ -225,7 +225,10 @@ impl Decoder {
         };
         lend(&mut self.caches);
         let shared = Arc::clone(&self.shared);
-        self.crew.run(even, Arc::new(move |member: &Member<'_>| work(&shared, member)));
+        self.crew.run(
+            even,
+            Arc::new(move |member: &Member<'_>| work(&shared, member)),
+        );
         lend(&mut self.caches);
         let failed = self.shared.failed.lock();
         let failed = failed.unwrap_or_else(PoisonError::into_inner).take();

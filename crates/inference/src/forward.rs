@@ -140,7 +140,9 @@ pub(crate) fn floats_of_row(sizes: &Blueprint, precision: Precision) -> usize {
         // The floats of both planes, and twice the bytes.
         Precision::Exact => [sizes.width, sizes.query_width(), sizes.feed_forward]
             .into_iter()
-            .fold(bytes, |sum, width| sum.saturating_add(width.saturating_mul(2))),
+            .fold(bytes, |sum, width| {
+                sum.saturating_add(width.saturating_mul(2))
+            }),
     };
     [
         streams,
@@ -164,7 +166,11 @@ pub(crate) const fn shares_matrices(rows: usize, members: usize) -> bool {
 /// Rows that all members together hold at most, of passes of up to `rows`.
 pub(crate) fn rows_held(rows: usize, members: usize) -> usize {
     let by_matrix = MANY_ROWS.saturating_mul(members).min(rows);
-    let by_matrix = if members > 1 { by_matrix.saturating_mul(members) } else { 0 };
+    let by_matrix = if members > 1 {
+        by_matrix.saturating_mul(members)
+    } else {
+        0
+    };
     rows.max(by_matrix)
 }
 
@@ -289,11 +295,7 @@ impl<'a> Pass<'a> {
             [&layer.queries.0, &layer.keys.0, &layer.values.0],
             &mut scratch.normed,
             &mut scratch.own,
-            [
-                &mut scratch.queries,
-                &mut scratch.keys,
-                &mut scratch.values,
-            ],
+            [&mut scratch.queries, &mut scratch.keys, &mut scratch.values],
         );
         for (bias, output) in [
             (&layer.queries.1, &mut scratch.queries),
@@ -440,7 +442,9 @@ impl<'a> Pass<'a> {
         let width = self.model.blueprint.width.max(1);
         let Scratch { residual, own, .. } = &mut *self.scratch;
         own.clear();
-        let mine = wanted.iter().filter_map(|row| row.checked_sub(self.own.start));
+        let mine = wanted
+            .iter()
+            .filter_map(|row| row.checked_sub(self.own.start));
         for row in mine.filter(|row| *row < self.own.len()) {
             own.extend_from_slice(residual.chunks_exact(width).nth(row).unwrap_or_default());
         }
@@ -555,8 +559,8 @@ fn write(
     let pairs = keys.chunks_exact(width).zip(values.chunks_exact(width));
     for (row, (keys, values)) in rows.iter().zip(pairs) {
         let cache = caches.get_mut(row.cache);
-        let cache = cache
-            .ok_or_else(|| StepError::Compute(format!("there is no cache {}", row.cache)))?;
+        let cache =
+            cache.ok_or_else(|| StepError::Compute(format!("there is no cache {}", row.cache)))?;
         cache.write(layer, row.position, keys, values)?;
     }
     Ok(())

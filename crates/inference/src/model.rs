@@ -147,7 +147,9 @@ impl Layer {
     fn matrices(&self) -> [&Matrix; 7] {
         let ((queries, _), (keys, _), (values, _)) = (&self.queries, &self.keys, &self.values);
         let output = &self.attention_output;
-        [queries, keys, values, output, &self.gate, &self.up, &self.down]
+        [
+            queries, keys, values, output, &self.gate, &self.up, &self.down,
+        ]
     }
 }
 

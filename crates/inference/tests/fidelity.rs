@@ -45,7 +45,11 @@ fn texts(codec: &Codec) -> Vec<Vec<TokenId>> {
             break;
         }
     }
-    let texts: Vec<_> = tokens.chunks_exact(TOKENS).take(TEXTS).map(<[_]>::to_vec).collect();
+    let texts: Vec<_> = tokens
+        .chunks_exact(TOKENS)
+        .take(TEXTS)
+        .map(<[_]>::to_vec)
+        .collect();
     assert_eq!(texts.len(), TEXTS);
     texts
 }
@@ -130,7 +134,10 @@ fn divergence(precision: Precision) -> f64 {
     );
     // A model that says nothing is near any other that says nothing.
     assert!(reference < 100.0, "perplexity {reference}");
-    assert!((ours / reference - 1.0).abs() < 0.02, "{ours} beside {reference}");
+    assert!(
+        (ours / reference - 1.0).abs() < 0.02,
+        "{ours} beside {reference}"
+    );
     mean
 }
 

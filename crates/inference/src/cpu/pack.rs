@@ -75,9 +75,8 @@ impl Place {
         let (group, inside) = (block / GROUP, block % GROUP);
         let (stretch, within) = (inside / form.stretch(), inside % form.stretch());
         let coarse = group * form.group_lines();
-        let fine = coarse
-            + form.coarse_lines()
-            + stretch * (1 + form.stretch() * form.code_lines());
+        let fine =
+            coarse + form.coarse_lines() + stretch * (1 + form.stretch() * form.code_lines());
         Self {
             coarse,
             fine,
@@ -270,12 +269,7 @@ fn words_of(form: Form, lines: &[Line], row: usize) -> Words {
 }
 
 /// Packs one row of the file into lane `lane` of a tile.
-fn pack_row<'a>(
-    form: Form,
-    tile: &mut [Line],
-    lane: usize,
-    units: impl Iterator<Item = &'a [u8]>,
-) {
+fn pack_row<'a>(form: Form, tile: &mut [Line], lane: usize, units: impl Iterator<Item = &'a [u8]>) {
     let mut block = 0;
     for unit in units {
         let unit = Unit { form, bytes: unit };

@@ -53,7 +53,9 @@ pub(crate) fn model_path() -> PathBuf {
         .map(PathBuf::from)
         .or_else(|| std::env::home_dir().map(|home| home.join(".local/share")))
         .expect("neither XDG_DATA_HOME nor a home folder is known");
-    let path = data.join("paraphym/models").join("SmolLM2-135M-Instruct.Q4_1.gguf");
+    let path = data
+        .join("paraphym/models")
+        .join("SmolLM2-135M-Instruct.Q4_1.gguf");
     assert!(
         path.is_file(),
         "the test model is not at {}: run `cargo xtask test`, which fetches it, or name one in PARAPHYM_TEST_MODEL",

@@ -39,8 +39,11 @@ impl Plain {
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let mut file = File::open(path)?;
         let content = Content::read(&mut file)?;
-        let mut read =
-            |name: &str| content.tensor(&mut file, name, &Device::Cpu)?.dequantize(&Device::Cpu);
+        let mut read = |name: &str| {
+            content
+                .tensor(&mut file, name, &Device::Cpu)?
+                .dequantize(&Device::Cpu)
+        };
         let field = |name: &str| &content.metadata[&format!("llama.{name}")];
         let layers = (0..field("block_count").to_u32()?)
             .map(|index| {
@@ -75,7 +78,13 @@ impl Plain {
         let tokens = Tensor::new(tokens, &Device::Cpu)?;
         let mut x = self.embedding.index_select(&tokens, 0)?;
         let mask: Vec<f32> = (0..count * count)
-            .map(|at| if at % count > at / count { f32::NEG_INFINITY } else { 0.0 })
+            .map(|at| {
+                if at % count > at / count {
+                    f32::NEG_INFINITY
+                } else {
+                    0.0
+                }
+            })
             .collect();
         let mask = Tensor::from_vec(mask, (count, count), &Device::Cpu)?;
         for layer in &self.layers {
@@ -109,7 +118,9 @@ impl Plain {
             let shared = head / (self.heads / self.kv_heads);
             let scores = queries.i(head)?.matmul(&keys.i(shared)?.t()?)?;
             let scores = ((scores / width.sqrt())? + mask)?;
-            let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
+            let scores = scores
+                .broadcast_sub(&scores.max_keepdim(D::Minus1)?)?
+                .exp()?;
             let weights = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
             heads.push(weights.matmul(&values.i(shared)?)?);
         }
