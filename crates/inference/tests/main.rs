@@ -14,3 +14,4 @@ mod reference;
 mod structured;
 mod support;
 mod text;
+mod threads;
