@@ -57,7 +57,7 @@ impl GgufLoader {
         Self { kernels, helpers }
     }
 
-    /// The same loader, but these may help its models with each step.
+    /// The same loader, but these may help it to load, and its models with each step.
     #[must_use]
     pub fn with_helpers(mut self, helpers: Arc<dyn Helpers>) -> Self {
         self.helpers = helpers;
@@ -98,10 +98,10 @@ impl GgufLoader {
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
     ) -> Result<(ModelCard, Decoder, Codec), LoadError> {
         let kind = self.kind(&source.path)?;
-        let (file, vocabulary, blueprint, card) = read_header(source)?;
-        let codec = Codec::build(&file, vocabulary)?;
-        let model = Model::load(blueprint, &file, kind, progress)?;
         let helpers = Arc::clone(&self.helpers);
+        let (file, vocabulary, blueprint, card) = read_header(source, helpers.threads())?;
+        let file = Arc::new(file);
+        let (model, codec) = Model::load(blueprint, vocabulary, &file, kind, &*helpers, progress)?;
         let decoder = Decoder::with_helpers(model, helpers).with_grammars(codec.grammars());
         Ok((card, decoder, codec))
     }
@@ -109,7 +109,7 @@ impl GgufLoader {
 
 impl ModelLoader for GgufLoader {
     fn inspect(&self, source: &ModelSource) -> Result<ModelCard, LoadError> {
-        read_header(source).map(|(_, _, _, card)| card)
+        read_header(source, self.helpers.threads()).map(|(_, _, _, card)| card)
     }
 
     fn load(
@@ -140,16 +140,17 @@ impl ModelLoader for GgufLoader {
 
 fn read_header(
     source: &ModelSource,
+    threads: usize,
 ) -> Result<(GgufFile, Vocabulary, Blueprint, ModelCard), LoadError> {
     let file = GgufFile::open(&source.path)?;
     let vocabulary = Vocabulary::read(&file)?;
     Codec::check(&file, &vocabulary)?;
     let blueprint = Blueprint::read(&file, vocabulary.len())?;
-    let card = card(&file, &blueprint)?;
+    let card = card(&file, &blueprint, threads)?;
     Ok((file, vocabulary, blueprint, card))
 }
 
-fn card(file: &GgufFile, blueprint: &Blueprint) -> Result<ModelCard, LoadError> {
+fn card(file: &GgufFile, blueprint: &Blueprint, threads: usize) -> Result<ModelCard, LoadError> {
     let name = match file.optional_text("general.name")? {
         Some(name) if !name.trim().is_empty() => name.to_owned(),
         _ => file
@@ -173,7 +174,7 @@ fn card(file: &GgufFile, blueprint: &Blueprint) -> Result<ModelCard, LoadError> 
     let weights = Model::bytes_needed(blueprint, file)?;
     let text = Codec::bytes_needed(file)?;
     let work = text.saturating_add(Decoder::bytes_at_work(blueprint));
-    let loading = Model::bytes_while_loading(blueprint, file)?;
+    let loading = Model::bytes_while_loading(blueprint, file, threads)?;
     Ok(ModelCard {
         name,
         architecture: blueprint.architecture.name().to_owned(),
