@@ -159,12 +159,11 @@ impl<T> Drop for Taken<'_, T> {
     fn drop(&mut self) {
         let mut state = self.board.state();
         state.busy -= 1;
-        match self.made.take() {
-            Some(made) => state.made.push((self.index, made)),
-            None => {
-                state.broken = true;
-                state.next = self.board.count;
-            }
+        if let Some(made) = self.made.take() {
+            state.made.push((self.index, made));
+        } else {
+            state.broken = true;
+            state.next = self.board.count;
         }
     }
 }

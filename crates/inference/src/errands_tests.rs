@@ -1,3 +1,5 @@
+//! Errands run by nobody's help, by some, and by those who come late; stopped, and broken off.
+
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,7 +39,7 @@ fn squares(helpers: &dyn Helpers, count: usize) -> Vec<Option<usize>> {
     let ended = run(
         helpers,
         count,
-        |_: &mut (), index| index * index,
+        |(): &mut (), index| index * index,
         |index, square| {
             assert_eq!(all[index].replace(square), None, "twice");
             ControlFlow::Continue(())
@@ -53,7 +55,7 @@ async fn each_is_run_once_by_whoever_is_free() {
         let expected: Vec<_> = (0..count).map(|index| Some(index * index)).collect();
         assert_eq!(squares(&Alone, count), expected);
         for threads in [1, 2, 3, 6] {
-            let all = tokio::task::block_in_place(|| squares(&helpers(threads), count));
+            let all = squares(&helpers(threads), count);
             assert_eq!(all, expected, "{threads} threads");
         }
     }
@@ -68,7 +70,7 @@ fn who_comes_late_takes_part_and_who_comes_too_late_does_nothing() {
     let _ = run(
         &late,
         5,
-        move |_: &mut (), _| told.fetch_add(1, Ordering::Relaxed),
+        move |(): &mut (), _| told.fetch_add(1, Ordering::Relaxed),
         |index, _| {
             by_index.push(index);
             if index == 1 {
@@ -93,26 +95,24 @@ async fn a_stop_leaves_nobody_at_work() {
         let running = Arc::new(AtomicUsize::new(0));
         let inside = Arc::clone(&running);
         let mut taken = 0;
-        let ended = tokio::task::block_in_place(|| {
-            run(
-                &helpers(3),
-                1000,
-                move |_: &mut (), index| {
-                    inside.fetch_add(1, Ordering::SeqCst);
-                    std::thread::yield_now();
-                    inside.fetch_sub(1, Ordering::SeqCst);
-                    index
-                },
-                |_, _| {
-                    taken += 1;
-                    if taken == 3 {
-                        ControlFlow::Break(())
-                    } else {
-                        ControlFlow::Continue(())
-                    }
-                },
-            )
-        });
+        let ended = run(
+            &helpers(3),
+            1000,
+            move |(): &mut (), index| {
+                inside.fetch_add(1, Ordering::SeqCst);
+                std::thread::yield_now();
+                inside.fetch_sub(1, Ordering::SeqCst);
+                index
+            },
+            |_, _| {
+                taken += 1;
+                if taken == 3 {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            },
+        );
         assert_eq!((ended, taken), (ControlFlow::Break(()), 3));
         assert_eq!(running.load(Ordering::SeqCst), 0);
     }
@@ -121,20 +121,18 @@ async fn a_stop_leaves_nobody_at_work() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_of_any_of_them_ends_all() {
     for panics in 0..40 {
-        let ended = tokio::task::block_in_place(|| {
-            catch_unwind(AssertUnwindSafe(|| {
-                run(
-                    &helpers(3),
-                    40,
-                    move |_: &mut (), index| {
-                        if index == panics {
-                            resume_unwind(Box::new("on purpose"));
-                        }
-                    },
-                    |_, ()| ControlFlow::Continue(()),
-                )
-            }))
-        });
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            run(
+                &helpers(3),
+                40,
+                move |(): &mut (), index| {
+                    if index == panics {
+                        resume_unwind(Box::new("on purpose"));
+                    }
+                },
+                |_, ()| ControlFlow::Continue(()),
+            )
+        }));
         assert!(ended.is_err(), "{panics}");
     }
 }

@@ -176,11 +176,9 @@ async fn several_threads_take_no_more_while_they_load() {
     let before = anonymous();
     let since = || anonymous().saturating_sub(before);
     let mut most = Bytes::ZERO;
-    let model = tokio::task::block_in_place(|| {
-        loader.load(&source, &mut |_| {
-            most = most.max(since());
-            ControlFlow::Continue(())
-        })
+    let model = loader.load(&source, &mut |_| {
+        most = most.max(since());
+        ControlFlow::Continue(())
     });
     let model = model.unwrap();
     println!("{most} are taken, {} were known", card.load_bytes);

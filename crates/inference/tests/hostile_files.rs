@@ -486,8 +486,8 @@ fn step_if_sound(bytes: &[u8]) -> Result<(), LoadError> {
         let most = 64 << 20;
         assert!(card.load_bytes.0 < most, "{} to load it", card.load_bytes);
     }
-    let loaded = loader.load_parts(&file.source, &mut |_| ControlFlow::Continue(()));
-    let (_, mut decoder, _) = loaded?;
+    let parts = loader.load_parts(&file.source, &mut |_| ControlFlow::Continue(()));
+    let (_, mut decoder, _) = parts?;
     let plan = |sampling| support::plan(8, 2, sampling);
     for (id, sampling) in [
         (1, domain::Sampling::greedy()),

@@ -125,10 +125,10 @@ fn put_bytes(lines: &mut [Line], half: usize, lane: usize, bytes: [u8; 2]) {
     }
 }
 
-fn put_codes<S: Shape>(lines: &mut [Line], lane: usize, words: Words) {
+fn put_codes<S: Shape>(lines: &mut [Line], row: usize, words: Words) {
     let mut put = |line: usize, value: u32| {
         let line = lines.get_mut(line).map(|line| line.0.as_flattened_mut());
-        if let Some(word) = line.and_then(|line| line.get_mut(lane)) {
+        if let Some(word) = line.and_then(|line| line.get_mut(row)) {
             *word = value;
         }
     };
