@@ -170,33 +170,40 @@ impl Blueprint {
         })
     }
 
-    /// Every tensor the model uses, found in the file with the right shape.
+    /// Every tensor the model uses with its name, found in the file with the right shape; those outside the layers first.
     ///
     /// # Errors
     /// `Malformed`, naming the tensor.
-    pub fn tensors<'f>(&self, file: &'f GgufFile) -> Result<Vec<&'f TensorInfo>, LoadError> {
+    pub fn tensors<'f>(
+        &self,
+        file: &'f GgufFile,
+    ) -> Result<Vec<(String, &'f TensorInfo)>, LoadError> {
         let (width, vocabulary) = (self.width as u64, self.vocabulary as u64);
-        let mut all = vec![
-            self.find(file, "token_embd.weight", &[vocabulary, width])?,
-            self.find(file, "output_norm.weight", &[width])?,
-        ];
+        let mut all = Vec::new();
+        let mut find = |name: String, shape: &[u64]| {
+            let tensor = self.find(file, &name, shape)?;
+            all.push((name, tensor));
+            Ok(())
+        };
+        find("token_embd.weight".to_owned(), &[vocabulary, width])?;
+        find("output_norm.weight".to_owned(), &[width])?;
         if !self.tied_output {
-            all.push(self.find(file, "output.weight", &[vocabulary, width])?);
+            find("output.weight".to_owned(), &[vocabulary, width])?;
         }
         for layer in 0..self.layers {
             for (name, shape) in self.layer_tensors() {
-                all.push(self.find(file, &format!("blk.{layer}.{name}"), &shape)?);
+                find(format!("blk.{layer}.{name}"), &shape)?;
             }
             for (name, length) in self.biases() {
                 let name = format!("blk.{layer}.{name}");
                 if self.architecture == Architecture::Qwen2 || file.tensor(&name).is_some() {
-                    all.push(self.find(file, &name, &[length])?);
+                    find(name, &[length])?;
                 }
             }
         }
         if file.tensor("rope_freqs.weight").is_some() {
             let pairs = self.rope_width as u64 / 2;
-            all.push(self.find(file, "rope_freqs.weight", &[pairs])?);
+            find("rope_freqs.weight".to_owned(), &[pairs])?;
         }
         Ok(all)
     }

@@ -5,7 +5,7 @@
 //!  activations ─ quantise ─> panels ───────┴─ kernels::{portable, avx2, avx512} ─> 32 bit floats
 //! ```
 //!
-//! Read on in this order: `shape` (what the formats have in common), `pack`, `activations`, `kind`, `kernels`; then
+//! Read on in this order: `shape` (what the formats have in common), `pack`, `packing`, `activations`, `kind`, `kernels`; then
 //! what stands between the products: `attention` over `lanes`, `arithmetic`.
 //!
 //! Invariants: what comes out for a row does not depend on the rows beside it, nor on the kind of kernel: the sums within a
@@ -19,6 +19,7 @@ mod kernels;
 pub mod kind;
 mod lanes;
 mod pack;
+mod packing;
 mod precision;
 mod shape;
 mod unit;
@@ -31,6 +32,7 @@ pub(crate) use attention::Attention;
 pub(crate) use kernels::{attend, gate_with_silu, rms_norm};
 pub use kind::Kind;
 pub(crate) use pack::Packed;
+pub(crate) use packing::Packing;
 pub use precision::Precision;
 pub(crate) use shape::BLOCK;
 

@@ -307,7 +307,7 @@ fn share_of(number: usize, of: usize, all: usize, grain: usize) -> std::ops::Ran
 }
 
 /// Most waits are over at once; a longer one lets others have the processor. Whether it was one of those.
-fn wait(is_over: impl Fn() -> bool) -> bool {
+pub(crate) fn wait(is_over: impl Fn() -> bool) -> bool {
     let mut turns = 0;
     while !is_over() {
         if turns < PATIENCE {

@@ -1,19 +1,59 @@
 //! A GGUF file with its header read: typed access to metadata and tensors, with errors that name the file.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use engine::LoadError;
 
 use crate::header::{Header, HeaderError, TensorInfo, Value};
 
+/// A header of a few megabytes of short texts is read by this much at a time.
+const HEADER_BUFFER: usize = 64 << 10;
+
+/// A file read by position.
+#[derive(Debug)]
+struct ByPosition {
+    #[cfg(unix)]
+    file: File,
+    /// Its place in the file is shared by all who read.
+    #[cfg(not(unix))]
+    file: std::sync::Mutex<File>,
+}
+
+impl ByPosition {
+    #[cfg(unix)]
+    const fn new(file: File) -> Self {
+        Self { file }
+    }
+
+    #[cfg(unix)]
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, offset)
+    }
+
+    #[cfg(not(unix))]
+    const fn new(file: File) -> Self {
+        let file = std::sync::Mutex::new(file);
+        Self { file }
+    }
+
+    #[cfg(not(unix))]
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        use std::io::{Read, Seek, SeekFrom};
+        let file = self.file.lock();
+        let mut file = file.unwrap_or_else(std::sync::PoisonError::into_inner);
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(buffer)
+    }
+}
+
 /// An open GGUF file.
 #[derive(Debug)]
 pub struct GgufFile {
     path: PathBuf,
     header: Header,
-    file: File,
+    file: ByPosition,
 }
 
 impl GgufFile {
@@ -34,7 +74,11 @@ impl GgufFile {
                 reason: "it is not a file".to_owned(),
             });
         }
-        let header = Header::read(BufReader::new(&file), metadata.len()).map_err(|error| {
+        let header = Header::read(
+            BufReader::with_capacity(HEADER_BUFFER, &file),
+            metadata.len(),
+        )
+        .map_err(|error| {
             let path = path.to_owned();
             match error {
                 HeaderError::Io(reason) => LoadError::Io { path, reason },
@@ -47,7 +91,7 @@ impl GgufFile {
         Ok(Self {
             path: path.to_owned(),
             header,
-            file,
+            file: ByPosition::new(file),
         })
     }
 
@@ -66,14 +110,13 @@ impl GgufFile {
         self.header.tensors.get(name)
     }
 
-    /// Reads a tensor's bytes into `buffer`.
+    /// Fills `buffer` with what lies at `offset`. Several threads may do so at once.
     ///
     /// # Errors
     /// `Io`.
-    pub fn read_tensor(&self, tensor: &TensorInfo, buffer: &mut [u8]) -> Result<(), LoadError> {
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(tensor.offset))
-            .and_then(|_| file.read_exact(buffer))
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), LoadError> {
+        self.file
+            .read_exact_at(offset, buffer)
             .map_err(|error| LoadError::Io {
                 path: self.path.clone(),
                 reason: error.to_string(),

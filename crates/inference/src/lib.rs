@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Read on in this order: [`loader`], [`header`] and [`file`] (what may be believed of a file), [`blueprint`] (what
-//! model it is), [`model`], [`matrix`] and [`cpu`] (what multiplies), [`decoder`], [`forward`], [`kv`], [`sampler`] and `likelihood` (for those who ask how likely
+//! model it is), `weights` (read by whoever comes: `errands`), [`model`], [`matrix`] and [`cpu`] (what multiplies), [`decoder`], [`forward`], [`kv`], [`sampler`] and `likelihood` (for those who ask how likely
 //! a token was); then the text side from [`codec`].
 //!
 //! Invariants: nothing here waits, spawns, reads a clock or keeps state between models. Only this crate names candle.
@@ -27,6 +27,7 @@ pub mod constraint;
 pub mod cpu;
 pub mod crew;
 pub mod decoder;
+mod errands;
 pub mod file;
 #[cfg(feature = "fixture")]
 pub mod fixture;
@@ -46,6 +47,7 @@ mod specials;
 pub mod template;
 pub mod tool_prompt;
 pub mod vocabulary;
+mod weights;
 
 pub use codec::Codec;
 pub use cpu::Precision;

@@ -68,7 +68,7 @@ impl GgufLoader {
         self
     }
 
-    /// The same loader, but these may help its models with each step.
+    /// The same loader, but these may help it to load, and its models with each step.
     #[must_use]
     pub fn with_helpers(mut self, helpers: Arc<dyn Helpers>) -> Self {
         self.helpers = helpers;
@@ -121,11 +121,11 @@ impl GgufLoader {
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
     ) -> Result<(ModelCard, Decoder, Codec), LoadError> {
         let kind = self.kind(&source.path)?;
-        let (file, vocabulary, blueprint, card) = self.read_header(source)?;
-        let codec = Codec::build(&file, vocabulary)?;
-        let mut model = Model::load(blueprint, &file, kind, progress)?;
-        model.precision = self.precision;
         let helpers = Arc::clone(&self.helpers);
+        let (file, vocabulary, blueprint, card) = self.read_header(source)?;
+        let file = Arc::new(file);
+        let (mut model, codec) = Model::load(blueprint, vocabulary, &file, kind, &*helpers, progress)?;
+        model.precision = self.precision;
         let decoder = Decoder::with_helpers(model, helpers).with_grammars(codec.grammars());
         Ok((card, decoder, codec))
     }
@@ -166,7 +166,7 @@ fn card(
     file: &GgufFile,
     blueprint: &Blueprint,
     precision: Precision,
-    members: usize,
+    threads: usize,
 ) -> Result<ModelCard, LoadError> {
     let name = match file.optional_text("general.name")? {
         Some(name) if !name.trim().is_empty() => name.to_owned(),
@@ -190,8 +190,8 @@ fn card(
         .unwrap_or_default();
     let weights = Model::bytes_needed(blueprint, file)?;
     let text = Codec::bytes_needed(file)?;
-    let work = text.saturating_add(Decoder::bytes_at_work(blueprint, precision, members));
-    let loading = Model::bytes_while_loading(blueprint, file)?;
+    let work = text.saturating_add(Decoder::bytes_at_work(blueprint, precision, threads));
+    let loading = Model::bytes_while_loading(blueprint, file, threads)?;
     Ok(ModelCard {
         name,
         architecture: blueprint.architecture.name().to_owned(),

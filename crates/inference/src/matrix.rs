@@ -15,7 +15,7 @@ use candle_core::CpuStorage;
 use candle_core::quantized::QuantizedType;
 use engine::StepError;
 
-use crate::cpu::{Activations, Kind, Packed};
+use crate::cpu::{Activations, Kind, Packed, Packing};
 use crate::format::Format;
 use crate::ops::dot;
 
@@ -57,6 +57,21 @@ impl Matrix {
         }
     }
 
+    /// The matrix that was packed; `None` if rows are missing.
+    pub(crate) fn of_packing(kind: Kind, packing: Packing) -> Option<Self> {
+        let packed = packing.finish()?;
+        Some(Self {
+            rows: packed.rows(),
+            columns: packed.columns(),
+            weights: Weights::Packed(packed, kind),
+        })
+    }
+
+    /// What [`Matrix::bytes`] will be, where the format has a packed form.
+    pub(crate) fn bytes_if_packed(format: Format, rows: usize, columns: usize) -> Option<u64> {
+        Packed::bytes_of(format, rows, columns)
+    }
+
     /// As [`Matrix::new`], but as it lies in the file: for what is only read, and once.
     pub fn in_file(format: Format, rows: usize, columns: usize, bytes: &[u8]) -> Option<Self> {
         let row_blocks = (columns as u64).checked_div(format.block_elements())?;
@@ -84,7 +99,7 @@ impl Matrix {
             .ok()
             .zip(usize::try_from(columns).ok());
         sizes
-            .and_then(|(rows, columns)| Packed::bytes_of(format, rows, columns))
+            .and_then(|(rows, columns)| Self::bytes_if_packed(format, rows, columns))
             .unwrap_or(in_file)
     }
 

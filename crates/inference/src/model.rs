@@ -1,15 +1,19 @@
-//! The weights in memory, and how they get there: one tensor at a time, telling how far it is, ready to stop.
+//! A model's weights in memory, each in its place.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use engine::LoadError;
+use engine::helpers::Helpers;
 
 use crate::blueprint::{Architecture, Blueprint};
+use crate::codec::Codec;
 use crate::cpu::{Kind, Precision};
 use crate::file::GgufFile;
-use crate::header::TensorInfo;
 use crate::matrix::Matrix;
 use crate::rope::Rope;
+use crate::vocabulary::Vocabulary;
+use crate::weights::{self, Weights};
 
 /// One transformer block.
 pub struct Layer {
@@ -65,28 +69,25 @@ impl Model {
     /// `Malformed` for a missing tensor.
     pub fn bytes_needed(blueprint: &Blueprint, file: &GgufFile) -> Result<u64, LoadError> {
         let tensors = blueprint.tensors(file)?;
-        Ok(tensors.into_iter().map(resident_bytes).sum())
+        Ok(tensors
+            .iter()
+            .map(|(_, info)| weights::resident(info))
+            .sum())
     }
 
-    /// The most memory that the weights take while they are read: what is read already, and one tensor twice, as it
-    /// lies in the file and as it stays. Those outside the layers, which are the large ones, are read first.
+    /// The most memory that the weights take while so many threads read them: what is read already, some rows for each
+    /// thread, and one tensor twice, as it lies in the file and as it stays, if it has no packed form. Those outside the
+    /// layers, which are the large ones, are read first.
     ///
     /// # Errors
     /// `Malformed` for a missing tensor.
-    pub fn bytes_while_loading(blueprint: &Blueprint, file: &GgufFile) -> Result<u64, LoadError> {
-        let outside = outside_layers(blueprint);
-        let (mut read, mut most) = (0u64, 0u64);
-        for name in &outside {
-            let Some(tensor) = file.tensor(name) else {
-                return Err(file.malformed(format!("tensor `{name}` is missing")));
-            };
-            read = read.saturating_add(resident_bytes(tensor));
-            most = most.max(read.saturating_add(staged_bytes(tensor.bytes)));
-        }
-        let of_layers = file.tensors().filter(|(name, _)| !outside.contains(name));
-        let largest = of_layers.map(|(_, tensor)| tensor.bytes).max();
-        let total = Self::bytes_needed(blueprint, file)?;
-        Ok(most.max(total.saturating_add(staged_bytes(largest.unwrap_or(0)))))
+    pub fn bytes_while_loading(
+        blueprint: &Blueprint,
+        file: &GgufFile,
+        threads: usize,
+    ) -> Result<u64, LoadError> {
+        let tensors = blueprint.tensors(file)?;
+        Ok(weights::most_while_reading(&tensors, threads))
     }
 
     /// Whether all its matrices are multiplied by our kernels.
@@ -96,26 +97,21 @@ impl Model {
         outside.chain(of_layers).all(Matrix::is_packed)
     }
 
-    /// Reads all weights for kernels of this kind, or for candle's where there is none, telling `progress` after each
-    /// tensor.
+    /// Reads all weights for kernels of this kind, or for candle's where there is none, and builds the codec beside it,
+    /// telling `progress` after each tensor. Helpers may take part; what is read does not depend on them.
     ///
     /// # Errors
-    /// `Io`, `Malformed`, or `Cancelled` when `progress` says to stop.
+    /// `Io`, `Malformed`, `Unsupported`, or `Cancelled` when `progress` says to stop.
     pub fn load(
         blueprint: Blueprint,
-        file: &GgufFile,
+        vocabulary: Vocabulary,
+        file: &Arc<GgufFile>,
         kind: Option<Kind>,
+        helpers: &dyn Helpers,
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
-    ) -> Result<Self, LoadError> {
-        let total = Self::bytes_needed(&blueprint, file)?;
-        let mut tensors = Tensors {
-            file,
-            kind,
-            staging: Vec::new(),
-            total,
-            read: 0,
-            progress,
-        };
+    ) -> Result<(Self, Codec), LoadError> {
+        let of_file = (&blueprint, vocabulary);
+        let (mut tensors, codec) = weights::read(file, of_file, kind, helpers, progress)?;
         let embedding = tensors.matrix("token_embd.weight")?;
         let output_norm = tensors.vector("output_norm.weight")?;
         let output = if blueprint.tied_output {
@@ -128,8 +124,8 @@ impl Model {
         for index in 0..blueprint.layers {
             layers.push(read_layer(&mut tensors, &blueprint, index)?);
         }
-        let weights_bytes = tensors.read;
-        Ok(Self {
+        let weights_bytes = tensors.bytes();
+        let model = Self {
             kind: kind.unwrap_or_else(Kind::best),
             rope: Rope::new(&blueprint, divisors.as_deref()),
             blueprint,
@@ -139,7 +135,8 @@ impl Model {
             output,
             weights_bytes,
             precision: Precision::default(),
-        })
+        };
+        Ok((model, codec))
     }
 }
 
@@ -154,7 +151,7 @@ impl Layer {
 }
 
 fn read_layer(
-    tensors: &mut Tensors,
+    tensors: &mut Weights,
     blueprint: &Blueprint,
     index: usize,
 ) -> Result<Layer, LoadError> {
@@ -188,128 +185,4 @@ fn read_layer(
         up: tensors.matrix(&name("ffn_up.weight"))?,
         down: tensors.matrix(&name("ffn_down.weight"))?,
     })
-}
-
-/// The tensors that are read before the layers, in this order.
-fn outside_layers(blueprint: &Blueprint) -> Vec<&'static str> {
-    let output = (!blueprint.tied_output).then_some("output.weight");
-    let names = ["token_embd.weight", "output_norm.weight"].into_iter();
-    names.chain(output).collect()
-}
-
-/// A buffer is used again for a tensor of half its size or more; a smaller one gets one of its own, and this one goes.
-const fn fits_again(capacity: usize, needed: usize) -> bool {
-    capacity >= needed && capacity / 2 <= needed
-}
-
-/// What the buffer for a tensor of `bytes` bytes takes at most; see [`fits_again`].
-const fn staged_bytes(bytes: u64) -> u64 {
-    bytes.saturating_add(7).saturating_mul(2).saturating_add(1)
-}
-
-fn resident_bytes(tensor: &TensorInfo) -> u64 {
-    match tensor.shape.as_slice() {
-        [_] => tensor.elements.saturating_mul(size_of::<f32>() as u64),
-        [rows, columns] => Matrix::bytes_needed(tensor.format, *rows, *columns, tensor.bytes),
-        _ => tensor.bytes,
-    }
-}
-
-/// Reads tensors one after another through one buffer.
-struct Tensors<'a> {
-    file: &'a GgufFile,
-    kind: Option<Kind>,
-    staging: Vec<u8>,
-    total: u64,
-    read: u64,
-    progress: &'a mut dyn FnMut(f32) -> ControlFlow<()>,
-}
-
-impl Tensors<'_> {
-    fn matrix(&mut self, name: &str) -> Result<Matrix, LoadError> {
-        let tensor = self.find(name)?.clone();
-        let &[rows, columns] = tensor.shape.as_slice() else {
-            return Err(self.file.malformed(format!("tensor `{name}` is no matrix")));
-        };
-        let (kind, format) = (self.kind, tensor.format);
-        let matrix = self.read(
-            name,
-            &tensor,
-            rows,
-            columns,
-            |rows, columns, bytes| match kind {
-                Some(kind) => Matrix::new(kind, format, rows, columns, bytes),
-                None => Matrix::in_file(format, rows, columns, bytes),
-            },
-        )?;
-        self.tell(matrix.bytes())?;
-        Ok(matrix)
-    }
-
-    fn vector(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
-        let tensor = self.find(name)?.clone();
-        let format = tensor.format;
-        let matrix = self.read(name, &tensor, 1, tensor.elements, |rows, columns, bytes| {
-            Matrix::in_file(format, rows, columns, bytes)
-        })?;
-        let values = matrix
-            .widen(&[0])
-            .map_err(|error| self.file.malformed(format!("tensor `{name}`: {error}")))?;
-        self.tell(resident_bytes(&tensor))?;
-        Ok(values)
-    }
-
-    fn optional_vector(&mut self, name: &str) -> Result<Option<Vec<f32>>, LoadError> {
-        match self.file.tensor(name) {
-            None => Ok(None),
-            Some(_) => self.vector(name).map(Some),
-        }
-    }
-
-    fn find(&self, name: &str) -> Result<&TensorInfo, LoadError> {
-        self.file
-            .tensor(name)
-            .ok_or_else(|| self.file.malformed(format!("tensor `{name}` is missing")))
-    }
-
-    /// Reads a tensor and makes a matrix of its rows, its columns and its bytes.
-    fn read(
-        &mut self,
-        name: &str,
-        tensor: &TensorInfo,
-        rows: u64,
-        columns: u64,
-        make: impl FnOnce(usize, usize, &[u8]) -> Option<Matrix>,
-    ) -> Result<Matrix, LoadError> {
-        let too_large = || self.file.malformed(format!("tensor `{name}` is too large"));
-        let bytes = usize::try_from(tensor.bytes).map_err(|_| too_large())?;
-        let rows = usize::try_from(rows).map_err(|_| too_large())?;
-        let columns = usize::try_from(columns).map_err(|_| too_large())?;
-        // 7 bytes more, so that the data can begin at a multiple of 8 wherever the buffer lies.
-        let needed = bytes.saturating_add(7);
-        if !fits_again(self.staging.capacity(), needed) {
-            // Gone before there is another.
-            self.staging = Vec::new();
-            self.staging.reserve_exact(needed);
-        }
-        self.staging.resize(needed, 0);
-        let shift = self.staging.as_ptr().align_offset(8);
-        let Some(target) = self.staging.get_mut(shift..shift.saturating_add(bytes)) else {
-            return Err(too_large());
-        };
-        self.file.read_tensor(tensor, target)?;
-        make(rows, columns, target).ok_or_else(|| {
-            self.file
-                .malformed(format!("tensor `{name}` does not fit its shape"))
-        })
-    }
-
-    fn tell(&mut self, bytes: u64) -> Result<(), LoadError> {
-        self.read = self.read.saturating_add(bytes);
-        let share = (self.read as f64 / self.total.max(1) as f64).min(1.0);
-        match (self.progress)(share as f32) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(LoadError::Cancelled),
-        }
-    }
 }

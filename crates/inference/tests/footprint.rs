@@ -11,15 +11,18 @@
 
 use crate::support;
 
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
 use domain::{Bytes, Sampling};
 use engine::{ModelLoader, ModelSource, SequenceId};
 use paraphym_inference::GgufLoader;
 use paraphym_inference::fixture::{Sizes, TinyModel};
 use paraphym_inference::format::Format;
+use runtime::BlockingHelpers;
 use support::{input, on_disk, plan};
 
 fn anonymous() -> Bytes {
@@ -149,6 +152,43 @@ fn packed_weights_take_what_the_card_says_and_no_second_copy() {
     model.engine.step(&[input(1, &[3; 250], true)]).unwrap();
     let at_work = card.resident_bytes().saturating_add(card.kv_bytes(256));
     assert_known("at work", since(), at_work);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_threads_take_no_more_while_they_load() {
+    let sizes = Sizes {
+        width: 1024,
+        heads: 16,
+        kv_heads: 4,
+        head_width: 64,
+        layers: 3,
+        feed_forward: 4128,
+        more_tokens: 20_000,
+    };
+    let test = "several_threads_take_no_more_while_they_load";
+    let Some(source) = model_of(test, &TinyModel::llama().sized(sizes)) else {
+        return;
+    };
+    let threads = NonZeroUsize::new(4).unwrap();
+    let helpers = BlockingHelpers::new(tokio::runtime::Handle::current(), threads);
+    let loader = GgufLoader::new().with_helpers(Arc::new(helpers));
+    let card = loader.inspect(&source).unwrap();
+    let before = anonymous();
+    let since = || anonymous().saturating_sub(before);
+    let mut most = Bytes::ZERO;
+    let model = loader.load(&source, &mut |_| {
+        most = most.max(since());
+        ControlFlow::Continue(())
+    });
+    let model = model.unwrap();
+    println!("{most} are taken, {} were known", card.load_bytes);
+    assert!(most <= card.load_bytes, "{most} while it loads");
+    let idle = since();
+    assert!(
+        idle >= card.weights_bytes && idle <= card.resident_bytes(),
+        "{idle}"
+    );
+    drop(model);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod golden;
 mod hostile_files;
 mod kernels;
 mod likelihoods;
+mod loading;
 mod pieces;
 mod prefixes;
 mod reference;

@@ -15,8 +15,8 @@ use std::ops::Range;
 
 use half::f16;
 
+use super::packing::Packing;
 use super::shape::{BLOCK, Form, GROUP, Scales, TILE};
-use super::unit::{Fine, Unit};
 use crate::format::Format;
 
 /// Eight words: 16 numbers of 16 bits, or 32 bytes, the first in the lowest bits.
@@ -42,15 +42,15 @@ pub(crate) struct Packed {
 
 /// Where a block lies in its tile.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+pub(super) struct Place {
     /// The line of its group's coarse scales, if it has one.
-    coarse: usize,
+    pub(super) coarse: usize,
     /// The line of its scales.
-    fine: usize,
+    pub(super) fine: usize,
     /// Which half of it, where each block has one.
-    side: usize,
+    pub(super) side: usize,
     /// The first line of its codes.
-    codes: usize,
+    pub(super) codes: usize,
 }
 
 /// The lines of one tile.
@@ -71,7 +71,7 @@ pub(super) struct RowBlock {
 }
 
 impl Place {
-    const fn of(form: Form, block: usize) -> Self {
+    pub(super) const fn of(form: Form, block: usize) -> Self {
         let (group, inside) = (block / GROUP, block % GROUP);
         let (stretch, within) = (inside / form.stretch(), inside % form.stretch());
         let coarse = group * form.group_lines();
@@ -109,37 +109,35 @@ impl Packed {
     /// Packs `bytes`, which must be exactly `rows × columns` in `format`; `None` if they are not, or the format has no
     /// packed form.
     pub(crate) fn new(format: Format, rows: usize, columns: usize, bytes: &[u8]) -> Option<Self> {
-        let form = Form::of(format)?;
-        let unit = usize::try_from(format.block_bytes()).ok()?;
-        let of_unit = usize::try_from(format.block_elements()).ok()?;
-        let row_bytes = (columns / of_unit).checked_mul(unit)?;
-        let sound = columns.is_multiple_of(of_unit) && rows.checked_mul(row_bytes)? == bytes.len();
-        if !sound || bytes.is_empty() {
-            return None;
-        }
+        let mut packing = Packing::begin(format, rows, columns)?;
+        packing.push(bytes);
+        packing.finish()
+    }
+
+    /// A matrix without a tile, and with memory for all of them; `None` where there is not so much.
+    pub(super) fn without_tiles(form: Form, rows: usize, columns: usize) -> Option<Self> {
         let lines_of_tile = lines_of_tile(form, columns)?;
-        let lines = lines_of_tile.checked_mul(rows.div_ceil(TILE))?;
-        let mut packed = Self {
+        let mut lines = Vec::new();
+        let all = lines_of_tile.checked_mul(rows.div_ceil(TILE))?;
+        lines.try_reserve_exact(all).ok()?;
+        Some(Self {
             form,
             rows,
             columns,
             lines_of_tile,
-            lines: vec![Line::default(); lines],
-        };
-        for (tile, rows) in packed
-            .lines
-            .chunks_exact_mut(lines_of_tile.max(1))
-            .zip(bytes.chunks(row_bytes.checked_mul(TILE)?))
-        {
-            for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
-                pack_row(form, tile, lane, row.chunks_exact(unit));
-            }
-        }
-        Some(packed)
+            lines,
+        })
+    }
+
+    /// One more tile, of zeros.
+    pub(super) fn next_tile(&mut self) -> &mut [Line] {
+        let from = self.lines.len();
+        self.lines
+            .resize(from + self.lines_of_tile, Line::default());
+        self.lines.get_mut(from..).unwrap_or_default()
     }
 
     /// Rows.
-    #[cfg(test)]
     pub(crate) const fn rows(&self) -> usize {
         self.rows
     }
@@ -233,7 +231,7 @@ pub(super) fn half_at(lines: &[Line], index: usize) -> Option<&Half> {
     Some(if index.is_multiple_of(2) { even } else { odd })
 }
 
-fn half_at_mut(lines: &mut [Line], index: usize) -> Option<&mut Half> {
+pub(super) fn half_at_mut(lines: &mut [Line], index: usize) -> Option<&mut Half> {
     let Line([even, odd]) = lines.get_mut(index / 2)?;
     Some(if index.is_multiple_of(2) { even } else { odd })
 }
@@ -266,74 +264,4 @@ fn words_of(form: Form, lines: &[Line], row: usize) -> Words {
             _ => line(word),
         }
     })
-}
-
-/// Packs one row of the file into lane `lane` of a tile.
-fn pack_row<'a>(form: Form, tile: &mut [Line], lane: usize, units: impl Iterator<Item = &'a [u8]>) {
-    let mut block = 0;
-    for unit in units {
-        let unit = Unit { form, bytes: unit };
-        let coarse = Place::of(form, block).coarse;
-        let numbers = unit.coarse().into_iter().take(form.coarse_halves());
-        for (which, number) in numbers.enumerate() {
-            put_16(tile, coarse * 2 + which, lane, number);
-        }
-        for inside in 0..unit.blocks() {
-            let place = Place::of(form, block);
-            let fine = place.fine * 2 + place.side;
-            match unit.fine(inside) {
-                Fine::Numbers(numbers) => {
-                    for (which, number) in numbers.into_iter().take(form.fine_halves()).enumerate()
-                    {
-                        put_16(tile, fine + which, lane, number);
-                    }
-                }
-                Fine::Bytes(bytes) => put_8(tile, fine, lane, bytes),
-            }
-            if let Some(lines) = tile.get_mut(place.codes..) {
-                put_words(form.bits(), lines, lane, unit.words(inside));
-            }
-            block += 1;
-        }
-    }
-}
-
-fn put_16(lines: &mut [Line], half: usize, lane: usize, number: u16) {
-    if let Some(word) = half_at_mut(lines, half).and_then(|half| half.get_mut(lane / 2)) {
-        *word |= u32::from(number) << (lane % 2 * 16);
-    }
-}
-
-fn put_8(lines: &mut [Line], half: usize, lane: usize, bytes: [u8; 2]) {
-    let Some(half) = half_at_mut(lines, half) else {
-        return;
-    };
-    for (byte, first) in bytes.into_iter().zip([0, 4]) {
-        if let Some(word) = half.get_mut(first + lane / 4) {
-            *word |= u32::from(byte) << (lane % 4 * 8);
-        }
-    }
-}
-
-fn put_words(bits: u32, lines: &mut [Line], row: usize, words: Words) {
-    let mut put = |line: usize, value: u32| {
-        let line = lines.get_mut(line).map(|line| line.0.as_flattened_mut());
-        if let Some(word) = line.and_then(|line| line.get_mut(row)) {
-            *word |= value;
-        }
-    };
-    if bits == 8 {
-        for (line, word) in words.into_iter().enumerate() {
-            put(line, word);
-        }
-        return;
-    }
-    for (index, word) in words.into_iter().enumerate() {
-        put(index / 2, (word & 0x0f0f_0f0f) << (index % 2 * 4));
-        match bits {
-            5 => put(4, (word >> 4 & 0x0101_0101) << index),
-            6 => put(4 + index / 4, (word >> 4 & 0x0303_0303) << (index % 4 * 2)),
-            _ => {}
-        }
-    }
 }

@@ -27,6 +27,8 @@ pub(super) enum Scales {
 
 /// A packed format, as constants that a kernel is compiled for.
 pub(super) trait Shape {
+    /// Which it is.
+    const FORM: Form;
     /// Bits of a code: 4, 5, 6 or 8.
     const BITS: u32;
     /// What is subtracted from a code.
@@ -70,6 +72,7 @@ macro_rules! shapes {
             pub(super) struct $name;
 
             impl Shape for $name {
+                const FORM: Form = Form::$name;
                 const BITS: u32 = $bits;
                 const BIAS: i32 = $bias;
                 const SCALES: Scales = Scales::$scales;

@@ -20,14 +20,26 @@ pub(super) enum Fine {
     Bytes([u8; 2]),
 }
 
-impl Unit<'_> {
-    /// How often 32 columns.
-    pub(super) const fn blocks(&self) -> usize {
-        if self.form.coarse_halves() == 0 {
-            1
-        } else {
-            GROUP
+impl Form {
+    /// Bytes of a block of the file.
+    pub(super) const fn unit_bytes(self) -> usize {
+        match self {
+            Self::Q4_0 => 18,
+            Self::Q4_1 => 20,
+            Self::Q5_0 => 22,
+            Self::Q5_1 => 24,
+            Self::Q8_0 => 34,
+            Self::Q4_K => 144,
+            Self::Q5_K => 176,
+            Self::Q6_K => 210,
         }
+    }
+}
+
+impl Unit<'_> {
+    /// How often 32 columns a block of the file is.
+    pub(super) const fn blocks_of(form: Form) -> usize {
+        if form.coarse_halves() == 0 { 1 } else { GROUP }
     }
 
     /// Scales of all its columns; meaningless where there are none.

@@ -1,0 +1,185 @@
+//! Errands that do not need each other, run by as many threads as come: whoever is free takes the next one.
+//!
+//! ```text
+//!  the one that loads:  errand 0 ── errand 2 ── tells ── errand 5 ── waits for 4 ── tells ──> back
+//!  a helper:              errand 1 ──── errand 3 ── errand 4 ──┘
+//! ```
+//!
+//! A crew (`crew`) calls its roll once, for its members meet in every step. Here nobody meets, so who comes late, as a thread
+//! does that must first be made, takes part as well.
+//!
+//! Invariants: each errand is run once, or not at all after a stop; once [`run`] is back none is running, and a helper that
+//! comes later does nothing; if one panics, [`run`] does. What comes of an errand does not depend on who ran it.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use engine::helpers::Helpers;
+
+use crate::crew::wait;
+
+/// What several threads know of the errands.
+struct Board<T> {
+    count: usize,
+    state: Mutex<State<T>>,
+}
+
+struct State<T> {
+    /// The errand that nobody has taken yet.
+    next: usize,
+    /// Helpers that run one.
+    busy: usize,
+    /// What they made, not yet handed over.
+    made: Vec<(usize, T)>,
+    /// One of them panicked.
+    broken: bool,
+}
+
+impl<T> fmt::Debug for Board<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Board").finish_non_exhaustive()
+    }
+}
+
+/// Runs the errands 0 to `count`, taken in this order, and hands what came of each to `take` on this thread, which may stop
+/// all that have not begun. Each thread has a `Bench` of its own.
+///
+/// # Panics
+/// If an errand does.
+pub(crate) fn run<T, Bench>(
+    helpers: &dyn Helpers,
+    count: usize,
+    errand: impl Fn(&mut Bench, usize) -> T + Send + Sync + 'static,
+    mut take: impl FnMut(usize, T) -> ControlFlow<()>,
+) -> ControlFlow<()>
+where
+    T: Send + 'static,
+    Bench: Default,
+{
+    let board = Arc::new(Board::new(count));
+    let errand = Arc::new(errand);
+    if helpers.threads() > 1 && count > 1 {
+        let (board, errand) = (Arc::clone(&board), Arc::clone(&errand));
+        helpers.call(Arc::new(move || {
+            let mut bench = Bench::default();
+            while let Some(mut taken) = board.take_as_helper() {
+                let made = errand(&mut bench, taken.index);
+                taken.made = Some(made);
+            }
+        }));
+    }
+    // However this ends, nobody is left.
+    let _end = End(&board);
+    let mut bench = Bench::default();
+    while let Some(index) = board.take() {
+        take(index, errand(&mut bench, index))?;
+        board.hand_over(&mut take)?;
+    }
+    while board.is_busy() {
+        let _ = wait(|| board.has_news());
+        board.hand_over(&mut take)?;
+    }
+    board.hand_over(&mut take)
+}
+
+impl<T> Board<T> {
+    fn new(count: usize) -> Self {
+        Self {
+            count,
+            state: Mutex::new(State {
+                next: 0,
+                busy: 0,
+                made: Vec::new(),
+                broken: false,
+            }),
+        }
+    }
+
+    /// No code of others runs under it, so it is sound whoever panicked.
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Option<usize> {
+        let mut state = self.state();
+        let index = state.next;
+        state.next = (index + 1).min(self.count);
+        (index < self.count).then_some(index)
+    }
+
+    fn take_as_helper(&self) -> Option<Taken<'_, T>> {
+        let mut state = self.state();
+        let index = state.next;
+        if index >= self.count {
+            return None;
+        }
+        state.next += 1;
+        state.busy += 1;
+        Some(Taken {
+            board: self,
+            index,
+            made: None,
+        })
+    }
+
+    fn is_busy(&self) -> bool {
+        self.state().busy > 0
+    }
+
+    fn has_news(&self) -> bool {
+        let state = self.state();
+        !state.made.is_empty() || state.broken || state.busy == 0
+    }
+
+    /// Hands over what helpers made.
+    fn hand_over(&self, take: &mut impl FnMut(usize, T) -> ControlFlow<()>) -> ControlFlow<()> {
+        let (made, broken) = {
+            let mut state = self.state();
+            (std::mem::take(&mut state.made), state.broken)
+        };
+        if broken {
+            // Without a message: the one that panicked had one.
+            resume_unwind(Box::new("another thread panicked while it helped"));
+        }
+        made.into_iter()
+            .try_for_each(|(index, made)| take(index, made))
+    }
+}
+
+/// An errand of a helper. However it ends, the others know.
+struct Taken<'a, T> {
+    board: &'a Board<T>,
+    index: usize,
+    made: Option<T>,
+}
+
+impl<T> Drop for Taken<'_, T> {
+    fn drop(&mut self) {
+        let mut state = self.board.state();
+        state.busy -= 1;
+        if let Some(made) = self.made.take() {
+            state.made.push((self.index, made));
+        } else {
+            state.broken = true;
+            state.next = self.board.count;
+        }
+    }
+}
+
+/// Takes what is left off the board, and waits for those that run.
+struct End<'a, T>(&'a Board<T>);
+
+impl<T> Drop for End<'_, T> {
+    fn drop(&mut self) {
+        let board = self.0;
+        board.state().next = board.count;
+        let _ = wait(|| !board.is_busy());
+        board.state().made.clear();
+    }
+}
+
+#[cfg(test)]
+#[path = "errands_tests.rs"]
+mod tests;

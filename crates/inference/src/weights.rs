@@ -1,0 +1,341 @@
+//! Tensors read and packed, by one thread or several: each takes the next tensor, reads it by position a few rows at a time,
+//! and packs these while they are in its cache.
+//!
+//! Files are read and not mapped: one that is cut short while it is mapped ends the process, and to map it is unsafe.
+//!
+//! Invariants: what is read does not depend on how many threads there are; none takes more than [`staged_by`] beside the
+//! tensor it makes, but for one at a time that holds a whole tensor, because its format has no packed form.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use engine::LoadError;
+use engine::helpers::Helpers;
+
+use crate::blueprint::Blueprint;
+use crate::codec::Codec;
+use crate::cpu::{Kind, Packing};
+use crate::errands;
+use crate::file::GgufFile;
+use crate::header::TensorInfo;
+use crate::matrix::Matrix;
+use crate::vocabulary::Vocabulary;
+
+/// Rows that are read at once, in bytes, if they are not longer themselves: half of a small second-level cache, so that what
+/// was read is still there when it is packed.
+const AT_ONCE: usize = 256 << 10;
+
+/// A tensor in memory.
+enum Weight {
+    Matrix(Matrix),
+    Vector(Vec<f32>),
+}
+
+/// What comes of an errand.
+enum Part {
+    Text(Box<Codec>),
+    Weight(Weight),
+}
+
+/// All that the threads need.
+struct Reading {
+    file: Arc<GgufFile>,
+    kind: Option<Kind>,
+    tensors: Vec<(String, TensorInfo)>,
+    /// For a tensor that must lie whole beside what it becomes.
+    whole: Mutex<Vec<u8>>,
+    vocabulary: Mutex<Option<Vocabulary>>,
+}
+
+/// The tensors of a model, by name.
+pub(crate) struct Weights<'a> {
+    file: &'a GgufFile,
+    by_name: HashMap<String, Weight>,
+    bytes: u64,
+}
+
+/// Reads every tensor of the model, and builds its codec beside it.
+///
+/// # Errors
+/// `Io`, `Malformed`, `Unsupported`, or `Cancelled` when `progress` says to stop.
+pub(crate) fn read<'a>(
+    file: &'a Arc<GgufFile>,
+    (blueprint, vocabulary): (&Blueprint, Vocabulary),
+    kind: Option<Kind>,
+    helpers: &dyn Helpers,
+    progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
+) -> Result<(Weights<'a>, Codec), LoadError> {
+    let reading = Arc::new(Reading::new(file, blueprint, vocabulary, kind)?);
+    let total: u64 = reading.tensors.iter().map(|(_, t)| resident(t)).sum();
+    let mut weights = Weights {
+        file,
+        by_name: HashMap::new(),
+        bytes: 0,
+    };
+    let (mut codec, mut failure) = (None, None);
+    let theirs = Arc::clone(&reading);
+    let ended = errands::run(
+        helpers,
+        reading.tensors.len() + 1,
+        move |staging: &mut Vec<u8>, index| theirs.part(staging, index),
+        |index, part| match part {
+            Err(error) => {
+                failure.get_or_insert(error);
+                ControlFlow::Break(())
+            }
+            Ok(Part::Text(text)) => {
+                codec = Some(text);
+                ControlFlow::Continue(())
+            }
+            Ok(Part::Weight(weight)) => {
+                if let Some((name, tensor)) = reading.tensor(index) {
+                    weights.bytes = weights.bytes.saturating_add(resident(tensor));
+                    weights.by_name.insert(name.clone(), weight);
+                }
+                let share = (weights.bytes as f64 / total.max(1) as f64).min(1.0);
+                progress(share as f32)
+            }
+        },
+    );
+    match (failure, ended, codec) {
+        (Some(error), ..) => Err(error),
+        (None, ControlFlow::Continue(()), Some(codec)) => Ok((weights, *codec)),
+        (None, ..) => Err(LoadError::Cancelled),
+    }
+}
+
+impl Reading {
+    fn new(
+        file: &Arc<GgufFile>,
+        blueprint: &Blueprint,
+        vocabulary: Vocabulary,
+        kind: Option<Kind>,
+    ) -> Result<Self, LoadError> {
+        let tensors = blueprint.tensors(file)?.into_iter();
+        Ok(Self {
+            tensors: tensors.map(|(name, info)| (name, info.clone())).collect(),
+            file: Arc::clone(file),
+            kind,
+            whole: Mutex::default(),
+            vocabulary: Mutex::new(Some(vocabulary)),
+        })
+    }
+
+    /// The first errand is the codec: of all things it takes longest.
+    fn tensor(&self, errand: usize) -> Option<&(String, TensorInfo)> {
+        self.tensors.get(errand.checked_sub(1)?)
+    }
+
+    fn part(&self, staging: &mut Vec<u8>, errand: usize) -> Result<Part, LoadError> {
+        if let Some((name, tensor)) = self.tensor(errand) {
+            return self.weight(staging, name, tensor).map(Part::Weight);
+        }
+        let vocabulary = self.vocabulary.lock();
+        let vocabulary = vocabulary.unwrap_or_else(PoisonError::into_inner).take();
+        let vocabulary = vocabulary.ok_or(LoadError::Cancelled)?;
+        Codec::build(&self.file, vocabulary).map(|codec| Part::Text(Box::new(codec)))
+    }
+
+    fn weight(
+        &self,
+        staging: &mut Vec<u8>,
+        name: &str,
+        tensor: &TensorInfo,
+    ) -> Result<Weight, LoadError> {
+        let unfit = || {
+            self.file
+                .malformed(format!("tensor `{name}` does not fit its shape, or memory"))
+        };
+        let (rows, columns, is_vector) = match *tensor.shape.as_slice() {
+            [length] => (1, length, true),
+            [rows, columns] => (rows, columns, false),
+            _ => return Err(self.file.malformed(format!("tensor `{name}` is no matrix"))),
+        };
+        let rows = usize::try_from(rows).map_err(|_| unfit())?;
+        let columns = usize::try_from(columns).map_err(|_| unfit())?;
+        if let Some(kind) = self.kind.filter(|_| !is_vector)
+            && Matrix::bytes_if_packed(tensor.format, rows, columns).is_some()
+        {
+            let mut packing = Packing::begin(tensor.format, rows, columns).ok_or_else(unfit)?;
+            self.pack(staging, tensor, &mut packing)?;
+            let matrix = Matrix::of_packing(kind, packing).ok_or_else(unfit)?;
+            return Ok(Weight::Matrix(matrix));
+        }
+        let make = |bytes: &[u8]| Matrix::in_file(tensor.format, rows, columns, bytes);
+        let matrix = self.stage(staging, tensor, make).ok_or_else(unfit)??;
+        if !is_vector {
+            return matrix.map(Weight::Matrix).ok_or_else(unfit);
+        }
+        let values = matrix.ok_or_else(unfit)?.widen(&[0]);
+        let wrong = |error| self.file.malformed(format!("tensor `{name}`: {error}"));
+        values.map(Weight::Vector).map_err(wrong)
+    }
+
+    /// Reads a tensor, some tiles at a time, and packs it.
+    fn pack(
+        &self,
+        staging: &mut Vec<u8>,
+        tensor: &TensorInfo,
+        packing: &mut Packing,
+    ) -> Result<(), LoadError> {
+        let at_once = at_once(packing.tile_bytes());
+        let (mut at, end) = (tensor.offset, tensor.offset.saturating_add(tensor.bytes));
+        while at < end {
+            let length = usize::try_from(end - at).map_or(at_once, |left| left.min(at_once));
+            if staging.len() < length {
+                // Gone before there is another.
+                *staging = Vec::new();
+                staging.resize(length, 0);
+            }
+            let rows = staging.get_mut(..length).unwrap_or_default();
+            self.file.read_at(at, rows)?;
+            packing.push(rows);
+            at += length as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads a whole tensor to where it begins at a multiple of 8, and makes something of it; `None` if there is not so much
+    /// memory.
+    fn stage<T>(
+        &self,
+        staging: &mut Vec<u8>,
+        tensor: &TensorInfo,
+        make: impl FnOnce(&[u8]) -> T,
+    ) -> Option<Result<T, LoadError>> {
+        let bytes = usize::try_from(tensor.bytes).ok()?;
+        let mut whole;
+        let buffer = if is_staged_whole(tensor.bytes) {
+            whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+            &mut *whole
+        } else {
+            staging
+        };
+        let needed = bytes.checked_add(7)?;
+        if buffer.capacity() < needed || is_much_larger(buffer.capacity(), needed) {
+            // Gone before there is another.
+            *buffer = Vec::new();
+            buffer.try_reserve_exact(needed).ok()?;
+        }
+        if buffer.len() < needed {
+            buffer.resize(needed, 0);
+        }
+        let shift = buffer.as_ptr().align_offset(8);
+        let target = buffer.get_mut(shift..shift.checked_add(bytes)?)?;
+        Some(
+            self.file
+                .read_at(tensor.offset, target)
+                .map(|()| make(target)),
+        )
+    }
+}
+
+impl Weights<'_> {
+    /// Memory of all of them.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Gives the matrix of this name.
+    pub(crate) fn matrix(&mut self, name: &str) -> Result<Matrix, LoadError> {
+        match self.by_name.remove(name) {
+            Some(Weight::Matrix(matrix)) => Ok(matrix),
+            Some(Weight::Vector(_)) => {
+                Err(self.file.malformed(format!("tensor `{name}` is no matrix")))
+            }
+            None => Err(self.missing(name)),
+        }
+    }
+
+    /// Gives the vector of this name.
+    pub(crate) fn vector(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
+        let vector = self.optional_vector(name)?;
+        vector.ok_or_else(|| self.missing(name))
+    }
+
+    /// Gives the vector of this name, if there is one.
+    pub(crate) fn optional_vector(&mut self, name: &str) -> Result<Option<Vec<f32>>, LoadError> {
+        match self.by_name.remove(name) {
+            None => Ok(None),
+            Some(Weight::Vector(vector)) => Ok(Some(vector)),
+            Some(Weight::Matrix(_)) => {
+                Err(self.file.malformed(format!("tensor `{name}` is no vector")))
+            }
+        }
+    }
+
+    fn missing(&self, name: &str) -> LoadError {
+        self.file.malformed(format!("tensor `{name}` is missing"))
+    }
+}
+
+/// Memory that a tensor takes once it is read: a matrix packed or as it lies in the file, a vector as 32 bit floats.
+pub(crate) fn resident(tensor: &TensorInfo) -> u64 {
+    match tensor.shape.as_slice() {
+        [_] => tensor.elements.saturating_mul(size_of::<f32>() as u64),
+        [rows, columns] => Matrix::bytes_needed(tensor.format, *rows, *columns, tensor.bytes),
+        _ => tensor.bytes,
+    }
+}
+
+/// The most memory that reading these takes, in this order, by so many threads.
+pub(crate) fn most_while_reading(tensors: &[(String, &TensorInfo)], threads: usize) -> u64 {
+    let (mut read, mut whole, mut largest, mut most, mut by_thread) =
+        (0u64, 0u64, 0u64, 0u64, 0u64);
+    for (_, tensor) in tensors {
+        read = read.saturating_add(resident(tensor));
+        match packed_row(tensor) {
+            Some(row) => by_thread = by_thread.max(staged_by(row)),
+            None if is_staged_whole(tensor.bytes) => whole = staged_whole(tensor.bytes),
+            None => by_thread = by_thread.max(staged_whole(tensor.bytes)),
+        }
+        largest = largest.max(whole);
+        most = most.max(read.saturating_add(whole));
+    }
+    if threads > 1 {
+        // Then the last may be read before the first.
+        most = read.saturating_add(largest);
+    }
+    most.saturating_add(by_thread.saturating_mul(threads as u64))
+}
+
+/// Bytes of a row in the file, where the tensor is packed.
+fn packed_row(tensor: &TensorInfo) -> Option<u64> {
+    let &[rows, columns] = tensor.shape.as_slice() else {
+        return None;
+    };
+    let sizes = usize::try_from(rows)
+        .ok()
+        .zip(usize::try_from(columns).ok());
+    let (rows, columns) = sizes?;
+    Matrix::bytes_if_packed(tensor.format, rows, columns)?;
+    tensor.bytes.checked_div(rows as u64)
+}
+
+/// Whole tiles, as many as fit; one at least.
+fn at_once(tile_bytes: usize) -> usize {
+    let tiles = AT_ONCE.checked_div(tile_bytes).unwrap_or(1).max(1);
+    tiles.saturating_mul(tile_bytes.max(1))
+}
+
+/// What a thread reads rows of such a length into.
+fn staged_by(row_bytes: u64) -> u64 {
+    // A tile is 16 rows.
+    row_bytes.saturating_mul(16).max(AT_ONCE as u64)
+}
+
+const fn is_staged_whole(bytes: u64) -> bool {
+    bytes > AT_ONCE as u64
+}
+
+/// A buffer is used again for a tensor of half its size or more; a smaller one gets one of its own, and this one goes. One
+/// that rows fit in is never too large.
+const fn is_much_larger(capacity: usize, needed: usize) -> bool {
+    capacity > AT_ONCE + 7 && capacity / 2 > needed
+}
+
+/// What the buffer for a tensor of `bytes` bytes takes at most; see [`is_much_larger`].
+const fn staged_whole(bytes: u64) -> u64 {
+    bytes.saturating_add(7).saturating_mul(2).saturating_add(1)
+}
