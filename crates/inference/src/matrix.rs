@@ -87,6 +87,11 @@ impl Matrix {
             .unwrap_or(in_file)
     }
 
+    /// Whether one product of a few rows takes little longer than that of one: true of packed weights.
+    pub const fn is_packed(&self) -> bool {
+        matches!(self.weights, Weights::Packed(..))
+    }
+
     /// Memory taken, in bytes.
     pub fn bytes(&self) -> u64 {
         match &self.weights {

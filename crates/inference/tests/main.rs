@@ -10,6 +10,7 @@ mod likelihoods;
 mod pieces;
 mod prefixes;
 mod reference;
+mod speculation;
 mod structured;
 mod support;
 mod text;
