@@ -24,7 +24,7 @@ mod unit;
 mod tests;
 
 pub(crate) use activations::{Activations, FLOATS_OF_BLOCK};
-pub(crate) use arithmetic::Attention;
+pub(crate) use arithmetic::{Attention, exponential};
 pub(crate) use kernels::{attend, gate_with_silu, rms_norm};
 pub use kind::Kind;
 pub(crate) use pack::Packed;

@@ -146,7 +146,8 @@ impl Decoder {
     }
 
     /// What the largest step of such a model works in, beside weights and keys and values: the rows that pass through a
-    /// layer at once, the logits of those that sample, and the candidates among them beside one row kept as it was.
+    /// layer at once, the logits of those that sample, and the candidates among them beside one row kept as it was and one
+    /// of weights.
     pub fn bytes_at_work(blueprint: &Blueprint) -> u64 {
         let float = size_of::<f32>();
         let row = forward::floats_of_row(blueprint).saturating_mul(float);
@@ -156,7 +157,7 @@ impl Decoder {
             .vocabulary
             .saturating_mul(size_of::<(TokenId, f32)>());
         let all = rows
-            .saturating_add(logits.saturating_mul(LOGITS_AT_ONCE + 1))
+            .saturating_add(logits.saturating_mul(LOGITS_AT_ONCE + 2))
             .saturating_add(candidates);
         all as u64
     }

@@ -1,5 +1,6 @@
 //! The engine, seen from outside: one file an idea, one binary, so that all is linked once.
 
+mod allocations;
 mod batching;
 mod bert;
 mod footprint;
