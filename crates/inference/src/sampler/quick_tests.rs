@@ -4,6 +4,7 @@
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::disallowed_methods,
+    clippy::too_many_lines,
     reason = "tests may fail loudly; a figure is of real time"
 )]
 
