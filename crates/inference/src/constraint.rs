@@ -166,6 +166,11 @@ pub struct Matching {
 }
 
 impl Matching {
+    /// Whether it has read more than so many tokens: it can then tell nothing of them, and has to begin anew.
+    pub const fn is_beyond(&self, generated: usize) -> bool {
+        self.read > generated
+    }
+
     /// Which tokens may follow those generated so far, a bit for each; those that end the turn are among them where the
     /// form is complete, and alone where nothing can follow.
     ///

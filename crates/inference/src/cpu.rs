@@ -28,6 +28,7 @@ mod unit;
 mod tests;
 
 pub(crate) use activations::{Activations, FLOATS_OF_BLOCK};
+pub(crate) use arithmetic::exponential;
 pub(crate) use attention::Attention;
 pub(crate) use kernels::{attend, gate_with_silu, rms_norm};
 pub use kind::Kind;

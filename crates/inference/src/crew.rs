@@ -32,7 +32,7 @@ const PENALTY: std::ops::Range<usize> = 8..1024;
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
 /// What every member does.
-type Work = dyn Fn(&Member<'_>) + Send + Sync;
+pub type Work = dyn Fn(&Member<'_>) + Send + Sync;
 /// What a member has for the others, of this meeting and of the one before: one that is still read is not yet written again.
 type Slot = [RwLock<Vec<f32>>; 2];
 
@@ -104,29 +104,27 @@ impl Crew {
     ///
     /// # Panics
     /// If a member does.
-    pub fn run(&mut self, even: bool, work: Arc<Work>) {
-        let mut threads = self.helpers.threads();
-        if self.alone > 0 {
-            self.alone -= 1;
-            threads = 1;
+    pub fn run(&mut self, even: bool, work: &Arc<Work>) {
+        let threads = self.helpers.threads();
+        if threads == 1 || self.alone > 0 {
+            self.alone = self.alone.saturating_sub(1);
+            let meeting = Meeting::new();
+            meeting.close(1);
+            meeting.take_part(0, &self.slots, work);
+            return;
         }
         let meeting = Arc::new(Meeting::new());
-        if threads > 1 {
-            let (theirs, slots, work) = (
-                Arc::clone(&meeting),
-                Arc::clone(&self.slots),
-                Arc::clone(&work),
-            );
-            self.helpers.call(Arc::new(move || {
-                if let Some(number) = theirs.join(slots.len()) {
-                    theirs.take_part(number, &slots, &work);
-                }
-            }));
-        }
+        let (theirs, slots) = (Arc::clone(&meeting), Arc::clone(&self.slots));
+        let their_work = Arc::clone(work);
+        self.helpers.call(Arc::new(move || {
+            if let Some(number) = theirs.join(slots.len()) {
+                theirs.take_part(number, &slots, &their_work);
+            }
+        }));
         meeting.close(threads);
-        let met = meeting.take_part(0, &self.slots, &work);
+        let met = meeting.take_part(0, &self.slots, work);
         meeting.end();
-        if even && threads > 1 {
+        if even {
             self.judge(met);
         }
     }

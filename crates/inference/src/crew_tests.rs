@@ -44,23 +44,21 @@ fn ring(crew: &mut Crew, rounds: usize) -> (Vec<Vec<f32>>, usize) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let members = Arc::new(AtomicUsize::new(0));
     let (all_seen, all_members) = (seen.clone(), members.clone());
-    crew.run(
-        false,
-        Arc::new(move |member: &Member<'_>| {
-            let mut state: Vec<f32> = (0..8u8).map(f32::from).collect();
-            for _ in 0..rounds {
-                let share = member.share(state.len(), 2);
-                let own: Vec<f32> = share
-                    .map(|at| state[at] * 0.5 + state[(at + 1) % 8])
-                    .collect();
-                let mut next = Vec::new();
-                member.exchange(&own, |_, part| next.extend_from_slice(part));
-                state = next;
-            }
-            all_members.fetch_max(member.of(), Ordering::Relaxed);
-            all_seen.lock().unwrap().push(state);
-        }),
-    );
+    let work: Arc<Work> = Arc::new(move |member: &Member<'_>| {
+        let mut state: Vec<f32> = (0..8u8).map(f32::from).collect();
+        for _ in 0..rounds {
+            let share = member.share(state.len(), 2);
+            let own: Vec<f32> = share
+                .map(|at| state[at] * 0.5 + state[(at + 1) % 8])
+                .collect();
+            let mut next = Vec::new();
+            member.exchange(&own, |_, part| next.extend_from_slice(part));
+            state = next;
+        }
+        all_members.fetch_max(member.of(), Ordering::Relaxed);
+        all_seen.lock().unwrap().push(state);
+    });
+    crew.run(false, &work);
     let seen = std::mem::take(&mut *seen.lock().unwrap());
     (seen, members.load(Ordering::Relaxed))
 }
@@ -105,17 +103,15 @@ async fn if_one_panics_all_do_and_nobody_waits_for_ever() {
         let ended = tokio::task::block_in_place(|| {
             catch_unwind(AssertUnwindSafe(|| {
                 run.fetch_add(1, Ordering::Relaxed);
-                crew.run(
-                    false,
-                    Arc::new(move |member: &Member<'_>| {
-                        told.store(member.of(), Ordering::Relaxed);
-                        member.meet();
-                        if member.number() == panics {
-                            resume_unwind(Box::new("on purpose"));
-                        }
-                        member.meet();
-                    }),
-                );
+                let work: Arc<Work> = Arc::new(move |member: &Member<'_>| {
+                    told.store(member.of(), Ordering::Relaxed);
+                    member.meet();
+                    if member.number() == panics {
+                        resume_unwind(Box::new("on purpose"));
+                    }
+                    member.meet();
+                });
+                crew.run(false, &work);
             }))
         });
         let there = panics < of.load(Ordering::Relaxed);

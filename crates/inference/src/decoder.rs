@@ -4,41 +4,45 @@
 //! plan alone, whether they were computed in this sequence or in one whose prefix was kept. How far a sequence is in its
 //! form follows from its generated tokens.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod step;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, PoisonError};
 
 use domain::Bytes;
 use engine::helpers::{Alone, Helpers};
 use engine::{
-    Beginning, Engine, Likelihood, PrefixId, SequenceId, SequencePlan, StepError, StepInput,
-    StepOutput, TokenId,
+    Beginning, Engine, PrefixId, SequenceId, SequencePlan, StepError, StepInput, StepOutput,
+    TokenId,
 };
 
 use crate::blueprint::Blueprint;
 use crate::constraint::{Grammars, Matching};
-use crate::cpu::Precision;
-use crate::crew::{Crew, Member};
-use crate::forward::{self, Row, Shared};
+use crate::cpu::{Kind, Precision};
+use crate::crew::{Crew, Work};
+use crate::forward::{self, Shared};
 use crate::kv::KvCache;
-use crate::likelihood;
 use crate::model::Model;
-use crate::sampler::{self, Candidates};
-
-/// Rows that pass through the model at once. Enough to read the weights rarely; bounds the working memory, which is
-/// this times the widths of one layer, whatever the batch.
-const ROWS_AT_ONCE: usize = 256;
-/// Logit rows at once: 16 vocabularies of 150 000 are 10 MB.
-const LOGITS_AT_ONCE: usize = 16;
+use crate::sampler::Candidates;
+use crate::speculation::Trust;
+use step::{Foreseen, LOGITS_AT_ONCE, Lists, ROWS_AT_ONCE};
 
 /// A loaded model with its live sequences.
 pub struct Decoder {
     shared: Arc<Shared>,
     crew: Crew,
+    /// What its members do: the job in `shared`.
+    work: Arc<Work>,
     grammars: Option<Arc<Grammars>>,
     sequences: Vec<Sequence>,
     caches: Vec<KvCache>,
     prefixes: BTreeMap<PrefixId, Prefix>,
     room: Room,
+    lists: Lists,
+    /// Whether tokens are guessed that may come next.
+    guesses: bool,
+    passes: u64,
+    rows: u64,
 }
 
 /// Room that a draw works in, kept for the next.
@@ -62,17 +66,30 @@ struct Sequence {
     tokens: Vec<TokenId>,
     /// How far it is in its form, if it has one.
     form: Option<Matching>,
+    /// Answers to tokens that are not given yet; the keys and values of these tokens are written.
+    foreseen: VecDeque<Foreseen>,
+    /// What was guessed last; room for the next.
+    guesses: Vec<TokenId>,
+    trust: Trust,
 }
 
-/// A row whose logits are wanted.
-struct Wanted {
-    /// Its place among all rows of the step.
-    row: usize,
-    /// Which input of the batch asked.
-    input: usize,
-    sequence: usize,
-    /// Tokens the sequence holds up to and with this row.
-    held: usize,
+impl Sequence {
+    fn new(
+        id: SequenceId,
+        plan: SequencePlan,
+        tokens: Vec<TokenId>,
+        form: Option<Matching>,
+    ) -> Self {
+        Self {
+            id,
+            plan,
+            tokens,
+            form,
+            foreseen: VecDeque::new(),
+            guesses: Vec::new(),
+            trust: Trust::default(),
+        }
+    }
 }
 
 impl Decoder {
@@ -89,15 +106,47 @@ impl Decoder {
         } else {
             Arc::new(Alone)
         };
+        let guesses = guesses_pay(&model);
+        let shared = Arc::new(Shared::new(model, helpers.threads()));
+        let theirs = Arc::clone(&shared);
         Self {
-            shared: Arc::new(Shared::new(model, helpers.threads())),
+            shared,
             crew: Crew::new(helpers),
+            work: Arc::new(move |member| forward::work(&theirs, member)),
             grammars: None,
             sequences: Vec::new(),
             caches: Vec::new(),
             prefixes: BTreeMap::new(),
             room: Room::default(),
+            lists: Lists::default(),
+            guesses,
+            passes: 0,
+            rows: 0,
         }
+    }
+
+    /// Tokens are guessed whether or not that pays with these kernels. No token is another for it.
+    #[must_use]
+    pub const fn with_speculation(mut self) -> Self {
+        self.guesses = true;
+        self
+    }
+
+    /// Nothing is computed before it is asked for. No token is another for it.
+    #[must_use]
+    pub const fn without_speculation(mut self) -> Self {
+        self.guesses = false;
+        self
+    }
+
+    /// How often rows went through the model so far: once for up to 256 of them.
+    pub const fn passes(&self) -> u64 {
+        self.passes
+    }
+
+    /// How many rows went through the model so far, those of guesses included.
+    pub const fn rows(&self) -> u64 {
+        self.rows
     }
 
     /// Answers can be held to these forms.
@@ -118,7 +167,7 @@ impl Decoder {
 
     /// What the largest step of such a model works in with so many members, beside weights and keys and values: the rows that
     /// pass through a layer at once, the logits of those that sample, and the candidates among them beside one row kept as it
-    /// was.
+    /// was and one of weights.
     pub fn bytes_at_work(blueprint: &Blueprint, precision: Precision, members: usize) -> u64 {
         let float = size_of::<f32>();
         let row = forward::floats_of_row(blueprint, precision).saturating_mul(float);
@@ -126,9 +175,9 @@ impl Decoder {
         let logits = blueprint.vocabulary.saturating_mul(float);
         // Several members hold their parts of them, twice to hand them over, and once more together.
         let held = if members > 1 {
-            LOGITS_AT_ONCE * 4 + 1
+            LOGITS_AT_ONCE * 4 + 2
         } else {
-            LOGITS_AT_ONCE + 1
+            LOGITS_AT_ONCE + 2
         };
         let candidates = blueprint
             .vocabulary
@@ -159,8 +208,8 @@ impl Decoder {
     /// As [`Engine::step`].
     pub fn step_logits(&mut self, batch: &[StepInput]) -> Result<Vec<Option<Vec<f32>>>, StepError> {
         let mut all = vec![None; batch.len()];
-        self.advance(batch, &mut |logits, row, _| {
-            if let Some(slot) = all.get_mut(row.input) {
+        self.advance(batch, &mut |logits, wanted, _, _| {
+            if let Some(slot) = all.get_mut(wanted.input) {
                 *slot = Some(logits.to_vec());
             }
             Ok(())
@@ -168,139 +217,19 @@ impl Decoder {
         Ok(all)
     }
 
-    /// Appends the batch and hands every wanted row of logits to `take`.
-    fn advance(&mut self, batch: &[StepInput], take: &mut TakeLogits) -> Result<(), StepError> {
-        let (rows, wanted) = self.admit(batch)?;
-        let mut wanted = wanted.as_slice();
-        for (turn, rows) in rows.chunks(ROWS_AT_ONCE).enumerate() {
-            let first = turn * ROWS_AT_ONCE;
-            let here = wanted
-                .iter()
-                .take_while(|w| w.row < first + rows.len())
-                .count();
-            let (now, later) = wanted.split_at(here);
-            wanted = later;
-            self.pass(rows, now.iter().map(|w| w.row - first).collect())?;
-            for (turn, group) in now.chunks(LOGITS_AT_ONCE).enumerate() {
-                if turn > 0 {
-                    self.more_logits(turn, group.len())?;
-                }
-                self.take_logits(group, take)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs the rows through the model, and the first of those at `wanted` on to their logits.
-    fn pass(&mut self, rows: &[Row], wanted: Vec<usize>) -> Result<(), StepError> {
-        let even = forward::shares_matrices(rows.len(), self.crew.threads());
-        let rows: Arc<[Row]> = rows.into();
-        let first = 0..wanted.len().min(LOGITS_AT_ONCE);
-        self.compute(even, move |shared, member| {
-            forward::run(shared, member, &rows, &wanted);
-            if !first.is_empty() {
-                forward::logits(shared, member, first.clone());
-            }
-        })
-    }
-
-    /// Logits of the rows of another turn.
-    fn more_logits(&mut self, turn: usize, count: usize) -> Result<(), StepError> {
-        let first = turn * LOGITS_AT_ONCE;
-        self.compute(true, move |shared, member| {
-            forward::logits(shared, member, first..first + count);
-        })
-    }
-
-    /// Has all members do `work`. The caches are theirs meanwhile.
-    fn compute(
-        &mut self,
-        even: bool,
-        work: impl Fn(&Shared, &Member<'_>) + Send + Sync + 'static,
-    ) -> Result<(), StepError> {
+    /// Has all members do the job in `shared`. The caches are theirs meanwhile.
+    fn compute_job(&mut self, even: bool) -> Result<(), StepError> {
         let lend = |caches: &mut Vec<KvCache>| {
             let theirs = self.shared.caches.write();
             let mut theirs = theirs.unwrap_or_else(PoisonError::into_inner);
             std::mem::swap(&mut *theirs, caches);
         };
         lend(&mut self.caches);
-        let shared = Arc::clone(&self.shared);
-        self.crew.run(
-            even,
-            Arc::new(move |member: &Member<'_>| work(&shared, member)),
-        );
+        self.crew.run(even, &self.work);
         lend(&mut self.caches);
         let failed = self.shared.failed.lock();
         let failed = failed.unwrap_or_else(PoisonError::into_inner).take();
         failed.map_or(Ok(()), Err)
-    }
-
-    fn take_logits(&mut self, group: &[Wanted], take: &mut TakeLogits) -> Result<(), StepError> {
-        let logits = self.shared.logits.lock();
-        let mut logits = logits.unwrap_or_else(PoisonError::into_inner);
-        let vocabulary = self.shared.model.blueprint.vocabulary.max(1);
-        for (wanted, logits) in group.iter().zip(logits.chunks_exact_mut(vocabulary)) {
-            let Some(sequence) = self.sequences.get_mut(wanted.sequence) else {
-                continue;
-            };
-            let row = Sampling {
-                held: sequence.tokens.get(..wanted.held).unwrap_or(&[]),
-                plan: &sequence.plan,
-                form: sequence.form.as_mut(),
-                input: wanted.input,
-            };
-            take(logits, row, &mut self.room)?;
-        }
-        Ok(())
-    }
-
-    /// Checks the whole batch, appends its tokens and takes the pages they need.
-    fn admit(&mut self, batch: &[StepInput]) -> Result<(Vec<Row>, Vec<Wanted>), StepError> {
-        let vocabulary = self.model().blueprint.vocabulary as u32;
-        let mut rows = Vec::new();
-        let mut wanted = Vec::new();
-        for (input_index, input) in batch.iter().enumerate() {
-            let index = self
-                .index_of(input.sequence)
-                .ok_or(StepError::UnknownSequence(input.sequence))?;
-            let (Some(sequence), Some(cache)) =
-                (self.sequences.get_mut(index), self.caches.get_mut(index))
-            else {
-                return Err(StepError::UnknownSequence(input.sequence));
-            };
-            if input.tokens.is_empty() {
-                return Err(StepError::EmptyInput(input.sequence));
-            }
-            if let Some(&token) = input.tokens.iter().find(|&&t| t >= vocabulary) {
-                return Err(StepError::UnknownToken { token, vocabulary });
-            }
-            let needed = sequence.tokens.len() + input.tokens.len();
-            if needed > sequence.plan.capacity_tokens as usize {
-                return Err(StepError::CapacityExceeded {
-                    sequence: input.sequence,
-                    needed: u32::try_from(needed).unwrap_or(u32::MAX),
-                    capacity: sequence.plan.capacity_tokens,
-                });
-            }
-            cache.reserve(sequence.tokens.len(), needed)?;
-            for &token in &input.tokens {
-                rows.push(Row {
-                    cache: index,
-                    position: sequence.tokens.len(),
-                    token,
-                });
-                sequence.tokens.push(token);
-            }
-            if input.sample {
-                wanted.push(Wanted {
-                    row: rows.len() - 1,
-                    input: input_index,
-                    sequence: index,
-                    held: needed,
-                });
-            }
-        }
-        Ok((rows, wanted))
     }
 
     fn index_of(&self, id: SequenceId) -> Option<usize> {
@@ -322,17 +251,6 @@ impl Decoder {
         Ok(())
     }
 
-    fn form(&self, plan: &SequencePlan) -> Result<Option<Matching>, StepError> {
-        let Some(constraint) = &plan.sampling.constraint else {
-            return Ok(None);
-        };
-        let none =
-            || StepError::Constraint("this engine has no vocabulary to follow it".to_owned());
-        let grammars = self.grammars.as_ref().ok_or_else(none)?;
-        let form = grammars.begin(constraint);
-        form.map(Some).map_err(StepError::Constraint)
-    }
-
     fn begin(&mut self, sequence: Sequence, cache: KvCache) {
         self.caches.push(cache);
         self.sequences.push(sequence);
@@ -345,53 +263,32 @@ impl Decoder {
     }
 }
 
-/// What a token is to be chosen by, beside its logits.
-struct Sampling<'a> {
-    held: &'a [TokenId],
-    plan: &'a SequencePlan,
-    form: Option<&'a mut Matching>,
-    /// Which input of the batch asked.
-    input: usize,
+/// Whether a pass of a few rows takes little longer than one of a single row: where the weights are what is waited for. On
+/// candle's kernels, and on ours without vectors, each row takes as long as the first.
+fn guesses_pay(model: &Model) -> bool {
+    model.kind != Kind::Portable && model.is_packed()
 }
 
-type TakeLogits<'a> = dyn FnMut(&mut [f32], Sampling<'_>, &mut Room) -> Result<(), StepError> + 'a;
-
-/// The token that follows, and how likely it was if that is asked for; or why its sequence has none.
-type Sampled = Result<(TokenId, Option<Likelihood>), String>;
-
-fn sample(logits: &mut [f32], row: Sampling<'_>, room: &mut Room) -> Result<Sampled, StepError> {
-    let generated = row.held.get(row.plan.prompt_tokens as usize..);
-    let mask = match row.form {
-        None => None,
-        Some(form) => match form.mask(generated.unwrap_or_default()) {
-            Ok(mask) => Some(mask),
-            Err(reason) => return Ok(Err(reason)),
-        },
+/// Where an answer's form begins.
+fn form(
+    grammars: Option<&Arc<Grammars>>,
+    plan: &SequencePlan,
+) -> Result<Option<Matching>, StepError> {
+    let Some(constraint) = &plan.sampling.constraint else {
+        return Ok(None);
     };
-    let allowed = mask.as_ref().map(toktrie::SimpleVob::as_slice);
-    let asked = row.plan.sampling.logprobs;
-    if asked.is_some() {
-        room.raw.clear();
-        room.raw.extend_from_slice(logits);
-    }
-    let token = sampler::choose(logits, row.held, row.plan, allowed, &mut room.candidates)
-        .map_err(|error| StepError::Compute(error.to_string()))?;
-    let likelihood = asked.map(|most| likelihood::of(&room.raw, token, most));
-    Ok(Ok((token, likelihood)))
+    let none = || StepError::Constraint("this engine has no vocabulary to follow it".to_owned());
+    let form = grammars.ok_or_else(none)?.begin(constraint);
+    form.map(Some).map_err(StepError::Constraint)
 }
 
 impl Engine for Decoder {
     fn open(&mut self, sequence: SequenceId, plan: SequencePlan) -> Result<(), StepError> {
         self.check_plan(sequence, &plan)?;
-        let form = self.form(&plan)?;
+        let form = form(self.grammars.as_ref(), &plan)?;
         let capacity = plan.capacity_tokens as usize;
         let cache = KvCache::new(&self.model().blueprint, capacity);
-        let opened = Sequence {
-            id: sequence,
-            plan,
-            tokens: Vec::new(),
-            form,
-        };
+        let opened = Sequence::new(sequence, plan, Vec::new(), form);
         self.begin(opened, cache);
         Ok(())
     }
@@ -425,13 +322,8 @@ impl Engine for Decoder {
             held.to_vec(),
             kept.cache.share(tokens as usize, capacity as usize),
         );
-        let form = self.form(&plan)?;
-        let opened = Sequence {
-            id: sequence,
-            plan,
-            tokens: held,
-            form,
-        };
+        let form = form(self.grammars.as_ref(), &plan)?;
+        let opened = Sequence::new(sequence, plan, held, form);
         self.begin(opened, cache);
         Ok(())
     }
@@ -461,29 +353,6 @@ impl Engine for Decoder {
     }
 
     fn step(&mut self, batch: &[StepInput]) -> Result<Vec<StepOutput>, StepError> {
-        let mut outputs: Vec<StepOutput> = batch
-            .iter()
-            .map(|input| StepOutput {
-                sequence: input.sequence,
-                token: None,
-                likelihood: None,
-                stuck: None,
-            })
-            .collect();
-        self.advance(batch, &mut |logits, row, room| {
-            let input = row.input;
-            let sampled = sample(logits, row, room)?;
-            if let Some(output) = outputs.get_mut(input) {
-                match sampled {
-                    Ok((token, likelihood)) => {
-                        output.token = Some(token);
-                        output.likelihood = likelihood;
-                    }
-                    Err(reason) => output.stuck = Some(reason),
-                }
-            }
-            Ok(())
-        })?;
-        Ok(outputs)
+        self.sample(batch)
     }
 }

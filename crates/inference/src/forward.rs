@@ -77,10 +77,23 @@ impl Scratch {
     }
 }
 
+/// What the members are to do.
+#[derive(Debug, Default)]
+pub(crate) struct Job {
+    /// To be run through the layers; none if that was done.
+    pub(crate) rows: Vec<Row>,
+    /// Those of them that sample.
+    pub(crate) wanted: Vec<usize>,
+    /// Those of these whose logits are asked for.
+    pub(crate) logits: Range<usize>,
+}
+
 /// What the members of a pass share.
 pub(crate) struct Shared {
     /// The model.
     pub(crate) model: Model,
+    /// What is to be done.
+    pub(crate) job: RwLock<Job>,
     /// Keys and values of all sequences.
     pub(crate) caches: RwLock<Vec<KvCache>>,
     /// Rows that sample, as the last layer left them; written by the leader.
@@ -102,6 +115,7 @@ impl Shared {
                 .take(members.max(1))
                 .collect(),
             model,
+            job: RwLock::default(),
             caches: RwLock::default(),
             wanted: RwLock::default(),
             logits: Mutex::default(),
@@ -174,9 +188,20 @@ pub(crate) fn rows_held(rows: usize, members: usize) -> usize {
     rows.max(by_matrix)
 }
 
+/// Does a member's part of the job.
+pub(crate) fn work(shared: &Shared, member: &Member<'_>) {
+    let job = shared.job.read().unwrap_or_else(PoisonError::into_inner);
+    if !job.rows.is_empty() {
+        run(shared, member, &job.rows, &job.wanted);
+    }
+    if !job.logits.is_empty() {
+        logits(shared, member, job.logits.clone());
+    }
+}
+
 /// Runs the rows through all layers and keeps those at `wanted` in `shared`. The rows of a sequence must be in order, and its
 /// cache must have pages for them. What goes wrong is in `shared`.
-pub(crate) fn run(shared: &Shared, member: &Member<'_>, rows: &[Row], wanted: &[usize]) {
+fn run(shared: &Shared, member: &Member<'_>, rows: &[Row], wanted: &[usize]) {
     let Some(scratch) = shared.scratches.get(member.number()) else {
         return;
     };
@@ -204,7 +229,7 @@ pub(crate) fn run(shared: &Shared, member: &Member<'_>, rows: &[Row], wanted: &[
 }
 
 /// Logits of `which` of the rows that were wanted of the last [`run`], one vocabulary after another.
-pub(crate) fn logits(shared: &Shared, member: &Member<'_>, which: Range<usize>) {
+fn logits(shared: &Shared, member: &Member<'_>, which: Range<usize>) {
     let Some(scratch) = shared.scratches.get(member.number()) else {
         return;
     };

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Read on in this order: [`loader`], [`header`] and [`file`] (what may be believed of a file), [`blueprint`] (what
-//! model it is), `weights` (read by whoever comes: `errands`), [`model`], [`matrix`] and [`cpu`] (what multiplies), [`decoder`], [`forward`], [`kv`], [`sampler`] and `likelihood` (for those who ask how likely
+//! model it is), `weights` (read by whoever comes: `errands`), [`model`], [`matrix`] and [`cpu`] (what multiplies), [`decoder`], `speculation` (what may come next is computed beside what is asked), [`forward`], [`kv`], [`sampler`] and `likelihood` (for those who ask how likely
 //! a token was); then the text side from [`codec`].
 //!
 //! Invariants: nothing here waits, spawns, reads a clock or keeps state between models. Only this crate names candle.
@@ -44,6 +44,7 @@ pub mod rope;
 pub mod sampler;
 pub mod sentencepiece;
 mod specials;
+mod speculation;
 pub mod template;
 pub mod tool_prompt;
 pub mod vocabulary;

@@ -124,7 +124,8 @@ impl GgufLoader {
         let helpers = Arc::clone(&self.helpers);
         let (file, vocabulary, blueprint, card) = self.read_header(source)?;
         let file = Arc::new(file);
-        let (mut model, codec) = Model::load(blueprint, vocabulary, &file, kind, &*helpers, progress)?;
+        let (mut model, codec) =
+            Model::load(blueprint, vocabulary, &file, kind, &*helpers, progress)?;
         model.precision = self.precision;
         let decoder = Decoder::with_helpers(model, helpers).with_grammars(codec.grammars());
         Ok((card, decoder, codec))

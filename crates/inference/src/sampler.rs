@@ -15,6 +15,9 @@
 //!
 //! Each of 4 to 6 keeps a front of the same descending order, so together they keep the shortest of the three.
 
+mod quick;
+
+use domain::Sampling;
 use engine::{SequencePlan, TokenId};
 
 /// Why no token could be chosen.
@@ -30,6 +33,8 @@ pub enum SampleError {
 pub struct Candidates {
     list: Vec<(TokenId, f32)>,
     recent: Vec<TokenId>,
+    weights: Vec<f32>,
+    highest: Vec<f32>,
 }
 
 /// Chooses the token that follows `held`. The penalties are applied to `logits` in place, and so is `allowed`: a bit for
@@ -68,11 +73,32 @@ pub fn choose(
     if temperature.is_nan() || temperature <= 0.0 {
         return likeliest(logits);
     }
-    let list = &mut candidates.list;
-    weigh(logits, temperature, list)?;
+    let at = uniform(sampling.seed, generated.len() as u64);
+    let highest = quick::highest(logits);
+    if highest == f32::NEG_INFINITY {
+        return Err(SampleError::NoCandidate);
+    }
+    // Whichever way it goes, now and later.
+    candidates.list.clear();
+    candidates.list.reserve(logits.len());
+    match quick::chosen(logits, highest, sampling, at, candidates) {
+        Some(token) => Ok(token),
+        None => plainly(logits, highest, sampling, at, &mut candidates.list),
+    }
+}
+
+/// Temperature, cuts and draw as the order above has them, one after the other.
+fn plainly(
+    logits: &[f32],
+    highest: f32,
+    sampling: &Sampling,
+    at: f64,
+    list: &mut Vec<(TokenId, f32)>,
+) -> Result<TokenId, SampleError> {
+    weigh(logits, highest, sampling.temperature, list);
     keep_likeliest(list, sampling.top_k, sampling.top_p);
     truncate_by_probability(list, sampling.top_p, sampling.min_p);
-    draw(list, uniform(sampling.seed, generated.len() as u64))
+    draw(list, at)
 }
 
 /// Divides positive and multiplies negative logits of the distinct tokens among the last `window` generated.
@@ -128,9 +154,15 @@ fn penalise_counted(
 fn keep_allowed(logits: &mut [f32], allowed: &[u32]) {
     let words = allowed.iter().copied().chain(std::iter::repeat(0));
     for (group, word) in logits.chunks_mut(32).zip(words) {
-        for (bit, logit) in group.iter_mut().enumerate() {
-            if word >> bit & 1 == 0 {
-                *logit = f32::NEG_INFINITY;
+        match word {
+            u32::MAX => {}
+            0 => group.fill(f32::NEG_INFINITY),
+            _ => {
+                for (bit, logit) in group.iter_mut().enumerate() {
+                    if word >> bit & 1 == 0 {
+                        *logit = f32::NEG_INFINITY;
+                    }
+                }
             }
         }
     }
@@ -138,31 +170,18 @@ fn keep_allowed(logits: &mut [f32], allowed: &[u32]) {
 
 /// The likeliest token; the lowest id among equals; never a NaN.
 fn likeliest(logits: &[f32]) -> Result<TokenId, SampleError> {
-    let mut best = None;
-    let mut highest = f32::NEG_INFINITY;
-    for (token, &logit) in logits.iter().enumerate() {
-        if logit > highest {
-            highest = logit;
-            best = Some(token as TokenId);
-        }
-    }
-    best.ok_or(SampleError::NoCandidate)
-}
-
-/// Lists every token with a usable logit and its weight, 1 for the likeliest.
-fn weigh(
-    logits: &[f32],
-    temperature: f32,
-    list: &mut Vec<(TokenId, f32)>,
-) -> Result<(), SampleError> {
-    let highest = logits
-        .iter()
-        .copied()
-        .filter(|logit| !logit.is_nan())
-        .fold(f32::NEG_INFINITY, f32::max);
+    let highest = quick::highest(logits);
     if highest == f32::NEG_INFINITY {
         return Err(SampleError::NoCandidate);
     }
+    #[expect(clippy::float_cmp, reason = "the highest is one of them, bit for bit")]
+    let place = logits.iter().position(|logit| *logit == highest);
+    let token = place.map(|token| token as TokenId);
+    token.ok_or(SampleError::NoCandidate)
+}
+
+/// Lists every token with a usable logit and its weight, 1 for the likeliest.
+fn weigh(logits: &[f32], highest: f32, temperature: f32, list: &mut Vec<(TokenId, f32)>) {
     list.clear();
     for (token, &logit) in logits.iter().enumerate() {
         // Equality first: infinity minus infinity is not a number.
@@ -176,7 +195,6 @@ fn weigh(
             list.push((token as TokenId, weight));
         }
     }
-    Ok(())
 }
 
 /// Brings the likeliest to the front in descending order, the lower id first among equals, and cuts after `top_k`

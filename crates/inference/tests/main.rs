@@ -1,5 +1,6 @@
 //! The engine, seen from outside: one file an idea, one binary, so that all is linked once.
 
+mod allocations;
 mod batching;
 mod bert;
 mod fidelity;
@@ -12,6 +13,7 @@ mod loading;
 mod pieces;
 mod prefixes;
 mod reference;
+mod speculation;
 mod structured;
 mod support;
 mod text;

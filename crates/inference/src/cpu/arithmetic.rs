@@ -29,7 +29,7 @@ pub(super) fn gate_with_silu(gate: &mut [f32], up: &[f32]) {
 /// `e^x`, in 64 bits and then rounded, so that it hardly ever differs from that of the system's library: 0 below -104, infinite
 /// above 89. Unlike that it is done for many numbers at once.
 #[inline(always)]
-pub(super) fn exponential(x: f32) -> f32 {
+pub(crate) fn exponential(x: f32) -> f32 {
     /// 1.5 * 2^52: what is added to it loses its fraction.
     const ROUND: f64 = 6_755_399_441_055_744.0;
     let held = if x > 89.0 { 89.0 } else { x };
