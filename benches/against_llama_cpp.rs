@@ -88,9 +88,7 @@ fn theirs(path: &Path, threads: usize) -> Outcome<[f64; 3]> {
     )?;
     let tests: Vec<Value> = serde_json::from_str(&said)?;
     let rate = |prompt: u64, generated: u64| {
-        let same = |test: &&Value| {
-            test["n_prompt"] == Value::from(prompt) && test["n_gen"] == Value::from(generated)
-        };
+        let same = |test: &&Value| test["n_prompt"] == prompt && test["n_gen"] == generated;
         let found = tests
             .iter()
             .find(same)
@@ -110,7 +108,7 @@ fn theirs(path: &Path, threads: usize) -> Outcome<[f64; 3]> {
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let found = lines
-            .filter_map(|line| line["speed_tg"].as_f64())
+            .filter_map(|line| line.get("speed_tg")?.as_f64())
             .next_back();
         found.ok_or_else(|| format!("no `speed_tg` in {said}"))?
     } else {
@@ -125,13 +123,8 @@ fn bandwidth(bytes: usize, helpers: &Arc<BlockingHelpers>) -> f64 {
     let mut crew = Crew::new(Arc::clone(helpers) as Arc<dyn Helpers>);
     let work: Arc<Work> = Arc::new(move |member: &Member<'_>| {
         let share = memory.get(member.share(memory.len(), 32));
-        let mut sums = [0u64; 32];
-        for chunk in share.unwrap_or_default().as_chunks::<32>().0 {
-            for (sum, word) in sums.iter_mut().zip(chunk) {
-                *sum = sum.wrapping_add(*word);
-            }
-        }
-        black_box(sums);
+        let words = share.unwrap_or_default().iter();
+        black_box(words.fold(0u64, |sum, word| sum.wrapping_add(*word)));
     });
     let mut best = 0.0f64;
     for _ in 0..9 {

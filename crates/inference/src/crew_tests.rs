@@ -1,3 +1,5 @@
+//! Members agree, nobody waits for who does not come, and a panic ends it for all.
+
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -63,14 +65,18 @@ fn ring(crew: &mut Crew, rounds: usize) -> (Vec<Vec<f32>>, usize) {
     (seen, members.load(Ordering::Relaxed))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn all_members_see_the_same_and_what_one_alone_sees() {
+    tokio::task::spawn_blocking(all_see_the_same).await.unwrap();
+}
+
+fn all_see_the_same() {
     let (alone, members) = ring(&mut Crew::new(Arc::new(Alone)), 40);
     assert_eq!((alone.len(), members), (1, 1));
     for threads in [1, 2, 3, 5] {
         let mut crew = Crew::new(helpers(threads));
         for _ in 0..10 {
-            let (all, members) = tokio::task::block_in_place(|| ring(&mut crew, 40));
+            let (all, members) = ring(&mut crew, 40);
             assert_eq!(all.len(), members);
             assert!((1..=threads).contains(&members));
             assert!(all.iter().all(|one| *one == alone[0]));
@@ -91,8 +97,12 @@ fn nobody_waits_for_who_does_not_come_and_who_comes_late_goes_again() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn if_one_panics_all_do_and_nobody_waits_for_ever() {
+    tokio::task::spawn_blocking(all_panic).await.unwrap();
+}
+
+fn all_panic() {
     let mut crew = Crew::new(helpers(3));
     let mut by_helper = 0;
     for round in 0..200 {
@@ -100,27 +110,25 @@ async fn if_one_panics_all_do_and_nobody_waits_for_ever() {
         let of = Arc::new(AtomicUsize::new(0));
         let told = of.clone();
         let panics = round % 3;
-        let ended = tokio::task::block_in_place(|| {
-            catch_unwind(AssertUnwindSafe(|| {
-                run.fetch_add(1, Ordering::Relaxed);
-                let work: Arc<Work> = Arc::new(move |member: &Member<'_>| {
-                    told.store(member.of(), Ordering::Relaxed);
-                    member.meet();
-                    if member.number() == panics {
-                        resume_unwind(Box::new("on purpose"));
-                    }
-                    member.meet();
-                });
-                crew.run(false, &work);
-            }))
-        });
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            run.fetch_add(1, Ordering::Relaxed);
+            let work: Arc<Work> = Arc::new(move |member: &Member<'_>| {
+                told.store(member.of(), Ordering::Relaxed);
+                member.meet();
+                if member.number() == panics {
+                    resume_unwind(Box::new("on purpose"));
+                }
+                member.meet();
+            });
+            crew.run(false, &work);
+        }));
         let there = panics < of.load(Ordering::Relaxed);
         assert_eq!(ended.is_err(), there, "round {round}");
         by_helper += usize::from(there && panics > 0);
     }
     assert!(by_helper > 0, "no helper ever came");
     // And it goes on.
-    let (all, members) = tokio::task::block_in_place(|| ring(&mut crew, 10));
+    let (all, members) = ring(&mut crew, 10);
     assert_eq!(all.len(), members);
 }
 

@@ -13,179 +13,28 @@
 //!
 //! Invariant: a row's result depends neither on the rows beside it nor on who computes how much of it.
 
+mod shared;
+
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::PoisonError;
 
-use engine::{StepError, TokenId};
+use engine::StepError;
 
-use crate::blueprint::Blueprint;
-use crate::cpu::{self, Activations, Attention, BLOCK, FLOATS_OF_BLOCK, Precision};
+use crate::cpu::{self, Activations, Attention};
 use crate::crew::Member;
-use crate::kv::KvCache;
 use crate::matrix::Matrix;
 use crate::model::{Layer, Model};
 use crate::ops;
-use crate::rope::Angles;
 
-/// Rows for each member from which on they are shared out instead of the matrices.
-const MANY_ROWS: usize = 16;
+pub(crate) use shared::{Job, Row, Shared, floats_of_row, rows_held};
+use shared::{MANY_ROWS, Scratch};
+
 /// Rows are shared out by so many: what the kernels take at once.
 const ROWS_TOGETHER: usize = 8;
-
-/// One token on its way through the model.
-#[derive(Clone, Copy, Debug)]
-pub struct Row {
-    /// Which cache is its sequence's.
-    pub cache: usize,
-    /// Its place in the sequence, from 0.
-    pub position: usize,
-    /// The token.
-    pub token: TokenId,
-}
-
-/// Buffers of one member that are kept between steps, so that a step allocates almost nothing.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch {
-    tokens: Vec<TokenId>,
-    residual: Vec<f32>,
-    normed: Activations,
-    queries: Vec<f32>,
-    keys: Vec<f32>,
-    values: Vec<f32>,
-    attended: Activations,
-    projected: Vec<f32>,
-    gate: Activations,
-    up: Vec<f32>,
-    /// Rows that sample. They are always kept exactly: the last product decides between tokens, most of what bytes lose is lost
-    /// there, and for the few rows that it has, it is the weights that are waited for.
-    last: Activations,
-    /// What this member made of a product that is shared.
-    own: Vec<f32>,
-    scores: Vec<f32>,
-    angles: Angles,
-}
-
-impl Scratch {
-    fn new(precision: Precision) -> Self {
-        Self {
-            normed: Activations::new(precision),
-            attended: Activations::new(precision),
-            gate: Activations::new(precision),
-            last: Activations::new(Precision::Exact),
-            ..Self::default()
-        }
-    }
-}
-
-/// What the members are to do.
-#[derive(Debug, Default)]
-pub(crate) struct Job {
-    /// To be run through the layers; none if that was done.
-    pub(crate) rows: Vec<Row>,
-    /// Those of them that sample.
-    pub(crate) wanted: Vec<usize>,
-    /// Those of these whose logits are asked for.
-    pub(crate) logits: Range<usize>,
-}
-
-/// What the members of a pass share.
-pub(crate) struct Shared {
-    /// The model.
-    pub(crate) model: Model,
-    /// What is to be done.
-    pub(crate) job: RwLock<Job>,
-    /// Keys and values of all sequences.
-    pub(crate) caches: RwLock<Vec<KvCache>>,
-    /// Rows that sample, as the last layer left them; written by the leader.
-    pub(crate) wanted: RwLock<Vec<f32>>,
-    /// Logits of some of those; written by the leader.
-    pub(crate) logits: Mutex<Vec<f32>>,
-    /// The first thing that went wrong.
-    pub(crate) failed: Mutex<Option<StepError>>,
-    /// A place for each member.
-    pub(crate) scratches: Vec<Mutex<Scratch>>,
-}
-
-impl Shared {
-    /// For so many members.
-    pub(crate) fn new(model: Model, members: usize) -> Self {
-        let scratch = || Mutex::new(Scratch::new(model.precision));
-        Self {
-            scratches: std::iter::repeat_with(scratch)
-                .take(members.max(1))
-                .collect(),
-            model,
-            job: RwLock::default(),
-            caches: RwLock::default(),
-            wanted: RwLock::default(),
-            logits: Mutex::default(),
-            failed: Mutex::default(),
-        }
-    }
-
-    fn note(&self, error: StepError) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.get_or_insert(error);
-    }
-
-    /// All members go on when something went wrong, for they wait for each other; what comes out is not used.
-    fn checked(&self, result: Result<(), StepError>) {
-        if let Err(error) = result {
-            self.note(error);
-        }
-    }
-}
-
-/// Floats that [`Scratch`] holds for each row at most, with the bytes of those that are multiplied. Activations that candle
-/// rewrites for weights it multiplies are of one matrix at a time, and count as one more row of the widest kind.
-pub(crate) fn floats_of_row(sizes: &Blueprint, precision: Precision) -> usize {
-    // residual, normed, projected; queries, attended; keys, values; gate, up, own; cos, sin.
-    let streams = sizes.width.saturating_mul(3);
-    let heads = sizes.query_width().saturating_mul(2);
-    let kv = sizes.kv_width().saturating_mul(2);
-    let inner = sizes.feed_forward.saturating_mul(3);
-    let rewritten = sizes.width.max(sizes.feed_forward).max(sizes.query_width());
-    let of_multiplied = [sizes.width, sizes.query_width(), sizes.feed_forward]
-        .map(|width| width.div_ceil(BLOCK).saturating_mul(FLOATS_OF_BLOCK));
-    let [normed, attended, gate] = of_multiplied;
-    let bytes = normed.saturating_add(attended).saturating_add(gate);
-    let planes = match precision {
-        Precision::Fast => 0,
-        // The floats of both planes, and twice the bytes.
-        Precision::Exact => [sizes.width, sizes.query_width(), sizes.feed_forward]
-            .into_iter()
-            .fold(bytes, |sum, width| {
-                sum.saturating_add(width.saturating_mul(2))
-            }),
-    };
-    [
-        streams,
-        heads,
-        kv,
-        inner,
-        sizes.rope_width,
-        rewritten,
-        bytes,
-        planes,
-    ]
-    .into_iter()
-    .fold(0, usize::saturating_add)
-}
 
 /// Whether the members of such a pass each take a share of every matrix, and so meet after each product.
 pub(crate) const fn shares_matrices(rows: usize, members: usize) -> bool {
     rows < MANY_ROWS * members
-}
-
-/// Rows that all members together hold at most, of passes of up to `rows`.
-pub(crate) fn rows_held(rows: usize, members: usize) -> usize {
-    let by_matrix = MANY_ROWS.saturating_mul(members).min(rows);
-    let by_matrix = if members > 1 {
-        by_matrix.saturating_mul(members)
-    } else {
-        0
-    };
-    rows.max(by_matrix)
 }
 
 /// Does a member's part of the job.

@@ -5,7 +5,7 @@
 //!                          │                 template ────────────┴─> codec    (TextCodec: chat -> tokens -> bytes)
 //!                          └─> blueprint ──> model (matrix, rope) ───> decoder  (Engine: one step of the batch)
 //!                                              └─ cpu (packed weights)   │
-//!  step(batch) ─> admit ─> forward::run(rows) ─> forward::logits ─> sampler::choose ─> one token per sampling input
+//!  step(batch) ─> admit, guess ─> crew: forward(rows, logits) ─> sampler::choose ─> one token per sampling input
 //!                              ├─ matrix::apply ─> cpu::kernels (portable | avx2 | avx512), or candle's
 //!                              └─ kv (each row's own sequence)
 //!
@@ -13,10 +13,11 @@
 //! ```
 //!
 //! Read on in this order: [`loader`], [`header`] and [`file`] (what may be believed of a file), [`blueprint`] (what
-//! model it is), `weights` (read by whoever comes: `errands`), [`model`], [`matrix`] and [`cpu`] (what multiplies), [`decoder`], `speculation` (what may come next is computed beside what is asked), [`forward`], [`kv`], [`sampler`] and `likelihood` (for those who ask how likely
+//! model it is), `weights` (read by whoever comes: `errands`), [`model`], [`matrix`] and [`cpu`] (what multiplies), [`decoder`], `speculation` (what may come next is computed beside what is asked), `crew` (who computes a pass), `forward`, [`kv`], [`sampler`] and `likelihood` (for those who ask how likely
 //! a token was); then the text side from [`codec`].
 //!
-//! Invariants: nothing here waits, spawns, reads a clock or keeps state between models. Only this crate names candle.
+//! Invariants: nothing here spawns, reads a clock or keeps state between models; nobody waits but those who compute a pass
+//! together, for each other. Only this crate names candle.
 //! candle's own threads are the caller's care: set `CANDLE_NUM_THREADS=1` before the first step.
 
 pub mod bert;

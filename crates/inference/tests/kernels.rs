@@ -27,7 +27,7 @@ const FORMATS: [u32; 11] = [2, 3, 6, 7, 8, 12, 13, 14, 0, 1, 30];
 /// measured by `fidelity`, and the arithmetic of each kernel by the tests beside it.
 const ROUNDED: f32 = 0.03;
 
-fn decoder(loader: GgufLoader, path: &Path) -> Decoder {
+fn decoder(loader: &GgufLoader, path: &Path) -> Decoder {
     let source = ModelSource {
         path: path.to_owned(),
     };
@@ -36,7 +36,7 @@ fn decoder(loader: GgufLoader, path: &Path) -> Decoder {
 }
 
 /// Logits of a prompt, then of one token more.
-fn logits(loader: GgufLoader, path: &Path) -> Vec<f32> {
+fn logits(loader: &GgufLoader, path: &Path) -> Vec<f32> {
     let mut decoder = decoder(loader, path);
     open(&mut decoder, 1);
     let tokens = some_tokens(14, 3);
@@ -64,12 +64,12 @@ fn all_kinds_give_the_same_bits_and_nearly_those_of_candle() {
         for (name, model) in all_models() {
             let file = on_disk(&model.sized(wide).weights(format));
             let path = &file.source.path;
-            let portable = logits(GgufLoader::with_kind(Kind::Portable), path);
+            let portable = logits(&GgufLoader::with_kind(Kind::Portable), path);
             for kind in Kind::here() {
-                let other = logits(GgufLoader::with_kind(kind), path);
+                let other = logits(&GgufLoader::with_kind(kind), path);
                 assert_eq!(bits(&other), bits(&portable), "{name} {format} on {kind}");
             }
-            let candle = logits(GgufLoader::unpacked(), path);
+            let candle = logits(&GgufLoader::unpacked(), path);
             let off = portable.iter().zip(&candle).map(|(a, b)| (a - b).abs());
             let off = off.fold(0.0, f32::max);
             let largest = candle.iter().fold(0.0f32, |most, x| most.max(x.abs()));

@@ -9,9 +9,10 @@
 use crate::support;
 
 use std::cell::RefCell;
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use engine::helpers::{Helpers, Share};
 use engine::{Beginning, Engine, PrefixId, SequenceId, TokenId};
@@ -36,9 +37,17 @@ fn many(threads: usize) -> Arc<dyn Helpers> {
     Arc::new(BlockingHelpers::new(Handle::current(), threads))
 }
 
-/// One of the helpers never comes, another comes when all is over.
-#[derive(Debug)]
-struct Unreliable(Handle);
+/// One of the helpers never comes, another comes when the next pass is called.
+struct Unreliable {
+    handle: Handle,
+    late: Mutex<Option<Share>>,
+}
+
+impl fmt::Debug for Unreliable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("unreliable")
+    }
+}
 
 impl Helpers for Unreliable {
     fn threads(&self) -> usize {
@@ -46,13 +55,10 @@ impl Helpers for Unreliable {
     }
 
     fn call(&self, share: Share) {
-        let now = Share::clone(&share);
-        drop(self.0.spawn_blocking(move || now()));
-        let late = self.0.clone();
-        drop(self.0.spawn_blocking(move || {
-            late.block_on(async { tokio::time::sleep(std::time::Duration::from_millis(2)).await });
-            share();
-        }));
+        let late = self.late.lock().unwrap().replace(Share::clone(&share));
+        for share in late.into_iter().chain([share]) {
+            drop(self.handle.spawn_blocking(move || share()));
+        }
     }
 }
 
@@ -127,19 +133,20 @@ fn play(decoder: &mut Decoder, plot: &Plot) -> Vec<Vec<u32>> {
     seen
 }
 
-#[test]
-fn any_number_of_threads_gives_the_same_bits() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_time()
-        .build()
-        .unwrap();
-    let _inside = runtime.enter();
+#[tokio::test]
+async fn any_number_of_threads_gives_the_same_bits() {
+    tokio::task::spawn_blocking(compare).await.unwrap();
+}
+
+fn compare() {
     for precision in [Precision::Fast, Precision::Exact] {
         for (name, model) in all_models() {
             let alone = decoder(&model, Arc::new(engine::helpers::Alone), precision);
             let alone = RefCell::new(alone);
-            let unreliable = Arc::new(Unreliable(Handle::current()));
+            let unreliable = Arc::new(Unreliable {
+                handle: Handle::current(),
+                late: Mutex::default(),
+            });
             let others = [many(2), many(3), many(5), unreliable]
                 .map(|helpers| RefCell::new(decoder(&model, helpers, precision)));
             let config = ProptestConfig {

@@ -114,8 +114,15 @@ pub(crate) fn host(settings: &Settings) -> HostConfig {
     }
 }
 
-/// Who loads models: our kernels, helped by threads of this runtime.
-pub(crate) fn loader(settings: &Settings, runtime: &Runtime) -> Arc<dyn ModelLoader> {
+/// Who loads models: who is `chosen`, or our kernels, helped by threads of this runtime.
+pub(crate) fn loader(
+    chosen: Option<Arc<dyn ModelLoader>>,
+    settings: &Settings,
+    runtime: &Runtime,
+) -> Arc<dyn ModelLoader> {
+    if let Some(chosen) = chosen {
+        return chosen;
+    }
     let (threads, precision) = computing(settings);
     let loader = GgufLoader::new()
         .with_precision(precision)
