@@ -201,7 +201,7 @@ fn real_model_is_shown_with_what_it_needs() {
         text(&ran.stdout)
     };
     let said = show(&[]);
-    for part in ["llama", "134.5 million", "Q4_1", "8192 tokens", "45.0 KiB"] {
+    for part in ["llama", "134.5 million", "Q4_1", "8192 tokens", "22.5 KiB"] {
         assert!(said.contains(part), "{part} is missing in {said}");
     }
     let shown: Value = serde_json::from_str(&show(&["--json"])).unwrap();

@@ -15,11 +15,14 @@
 )]
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Bytes;
+use engine::helpers::{Helpers, Share};
 use engine::{ModelCard, ModelLoader, ModelSource};
 use inference::GgufLoader;
 use inference::fixture::{Sizes, TinyModel};
@@ -59,6 +62,18 @@ const SIZES: Sizes = Sizes {
     more_tokens: 3800,
 };
 
+/// As many threads as the server computes with.
+#[derive(Debug)]
+struct AsInTheServer;
+
+impl Helpers for AsInTheServer {
+    fn threads(&self) -> usize {
+        std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+    }
+
+    fn call(&self, _: Share) {}
+}
+
 /// Two models in a folder, read by nobody yet: their pages are in no cache, so reading them is charged to the reader.
 struct Models {
     folder: TempDir,
@@ -75,7 +90,8 @@ impl Models {
             forget(&path);
         }
         let path = folder.path().join("one.gguf");
-        let card = GgufLoader::new().inspect(&ModelSource { path }).unwrap();
+        let loader = GgufLoader::new().with_helpers(Arc::new(AsInTheServer));
+        let card = loader.inspect(&ModelSource { path }).unwrap();
         Self { folder, card }
     }
 

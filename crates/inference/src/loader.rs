@@ -191,7 +191,12 @@ fn card(
         .unwrap_or_default();
     let weights = Model::bytes_needed(blueprint, file)?;
     let text = Codec::bytes_needed(file)?;
-    let work = text.saturating_add(Decoder::bytes_at_work(blueprint, precision, threads));
+    let members = if Model::can_be_shared(blueprint, file)? {
+        threads
+    } else {
+        1
+    };
+    let work = text.saturating_add(Decoder::bytes_at_work(blueprint, precision, members));
     let loading = Model::bytes_while_loading(blueprint, file, threads)?;
     Ok(ModelCard {
         name,

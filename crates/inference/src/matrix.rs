@@ -103,6 +103,12 @@ impl Matrix {
             .unwrap_or(in_file)
     }
 
+    /// Whether a matrix of this format has a packed form.
+    pub(crate) fn has_packed_form(format: Format) -> bool {
+        let columns = usize::try_from(format.block_elements()).unwrap_or(0);
+        Self::bytes_if_packed(format, 1, columns).is_some()
+    }
+
     /// Memory taken, in bytes.
     pub fn bytes(&self) -> u64 {
         match &self.weights {

@@ -75,6 +75,16 @@ impl Model {
             .sum())
     }
 
+    /// Whether all its matrices will be multiplied by our kernels, so that several threads can.
+    ///
+    /// # Errors
+    /// `Malformed` for a missing tensor.
+    pub(crate) fn can_be_shared(blueprint: &Blueprint, file: &GgufFile) -> Result<bool, LoadError> {
+        let tensors = blueprint.tensors(file)?;
+        let mut matrices = tensors.iter().filter(|(_, info)| info.shape.len() == 2);
+        Ok(matrices.all(|(_, info)| Matrix::has_packed_form(info.format)))
+    }
+
     /// The most memory that the weights take while so many threads read them: what is read already, some rows for each
     /// thread, and one tensor twice, as it lies in the file and as it stays, if it has no packed form. Those outside the
     /// layers, which are the large ones, are read first.
