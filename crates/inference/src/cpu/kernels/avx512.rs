@@ -1,4 +1,6 @@
 //! AVX-512 with VNNI: a line of weights is one register, and one instruction multiplies it with four columns of a row.
+//!
+//! Nothing is asked for ahead: a tile is one run of memory, which the processor sees by itself, and doing so made it slower.
 
 #![allow(
     clippy::indexing_slicing,
@@ -6,11 +8,11 @@
 )]
 
 use std::arch::x86_64::{
-    __m128i, __m512, __m512i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_loadu_si256,
-    _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps,
-    _mm512_cvtepu8_epi32, _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_mul_ps,
-    _mm512_mullo_epi32, _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_slli_epi16, _mm512_srli_epi16, _mm512_storeu_ps, _mm512_sub_ps,
+    __m128i, __m512, __m512i, _mm_loadu_si128, _mm256_loadu_si256, _mm512_add_epi32, _mm512_add_ps,
+    _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32,
+    _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_mul_ps, _mm512_mullo_epi32,
+    _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_slli_epi16, _mm512_srli_epi16, _mm512_storeu_ps, _mm512_sub_ps,
 };
 use std::ops::Range;
 
@@ -22,11 +24,6 @@ use crate::cpu::pack::{Half, Line, Packed, Tile};
 use crate::cpu::shape::{GROUP, Scales, Shape, TILE, for_form};
 
 use super::Output;
-
-/// Blocks that are asked for ahead, by measurement.
-const AHEAD: usize = 10;
-/// So many rows of activations wait for memory.
-const FEW: usize = 4;
 
 /// Declares functions for this kind of processor.
 macro_rules! compiled {
@@ -93,9 +90,6 @@ compiled! {
     ) {
         if S::STRETCH == 1 {
             for (stretch, blocks) in lines.chunks_exact(S::STRETCH_LINES).zip(blocks) {
-                if M <= FEW {
-                    fetch_ahead::<S>(stretch);
-                }
                 let Some((fine, codes)) = stretch.split_first() else { continue };
                 let scales = scales::<S>(coarse, fine, 0);
                 add_block::<S, M>(codes, blocks, &scales, sums);
@@ -103,9 +97,6 @@ compiled! {
             return;
         }
         for (stretch, blocks) in lines.chunks(S::STRETCH_LINES).zip(blocks.chunks(S::STRETCH)) {
-            if M <= FEW {
-                fetch_ahead::<S>(stretch);
-            }
             let Some((fine, codes)) = stretch.split_first() else { continue };
             for (side, (codes, blocks)) in codes.chunks_exact(S::LINES).zip(blocks).enumerate() {
                 let scales = scales::<S>(coarse, fine, side);
@@ -267,16 +258,6 @@ compiled! {
         let (a, b) = half.split_at(4);
         // SAFETY: each reads 16 bytes, four words of the eight in `half`.
         unsafe { [_mm_loadu_si128(a.as_ptr().cast()), _mm_loadu_si128(b.as_ptr().cast())] }
-    }
-
-    /// Asks for the lines some blocks ahead: few rows of activations wait for memory, and for nothing else.
-    #[inline]
-    fn fetch_ahead<S: Shape>(lines: &[Line]) {
-        for line in lines {
-            let ahead = std::ptr::from_ref(line).wrapping_add(AHEAD * S::LINES);
-            // Nothing is read: an address where nothing is does no harm.
-            _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
-        }
     }
 
     #[inline]
