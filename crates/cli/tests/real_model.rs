@@ -206,8 +206,8 @@ fn real_model_is_shown_with_what_it_needs() {
     }
     let shown: Value = serde_json::from_str(&show(&["--json"])).unwrap();
     let card = shown.get("card").unwrap();
-    // 30 layers of 3 heads of 64, keys and values, 4 bytes each.
-    assert_eq!(card["kv_bytes_per_token"], 30 * 3 * 64 * 2 * 4);
+    // 30 layers of 3 heads of 64, keys and values, 2 bytes each.
+    assert_eq!(card["kv_bytes_per_token"], 30 * 3 * 64 * 2 * 2);
     assert_eq!(card["parameters"], 134_515_008);
 }
 
