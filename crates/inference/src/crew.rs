@@ -122,8 +122,10 @@ impl Crew {
             }
         }));
         meeting.close(threads);
+        let all_leave = AllLeave(&meeting);
         let met = meeting.take_part(0, &self.slots, work);
-        meeting.end();
+        drop(all_leave);
+        meeting.check();
         if even {
             self.judge(met);
         }
@@ -195,13 +197,6 @@ impl Meeting {
         member.met.get()
     }
 
-    /// Waits until all are done.
-    fn end(&self) {
-        let of = self.of.load(Ordering::Acquire);
-        wait(|| self.left.load(Ordering::Acquire) == of);
-        self.check();
-    }
-
     /// Waits until all have arrived; whether that took long.
     fn meet(&self) -> bool {
         let (of, round) = (
@@ -239,6 +234,16 @@ impl Drop for Leaving<'_> {
             self.0.broken.store(true, Ordering::Release);
         }
         self.0.left.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// However a run ends, nobody is left.
+struct AllLeave<'a>(&'a Meeting);
+
+impl Drop for AllLeave<'_> {
+    fn drop(&mut self) {
+        let of = self.0.of.load(Ordering::Acquire);
+        wait(|| self.0.left.load(Ordering::Acquire) == of);
     }
 }
 
