@@ -23,8 +23,8 @@ use crate::meters;
 
 /// Finding a model's file: a look into a folder, unless the file system hangs.
 const LOOK: Duration = Duration::from_secs(5);
-/// Look-ups at once, those of threads that hang included. A runtime of ours has seven blocking threads; even if every
-/// look-up hangs, two are left for steps and for text.
+/// Look-ups at once, those of threads that hang included. A runtime of ours has seven blocking threads beside those
+/// that help to compute; even if every look-up hangs, two are left for steps and for text.
 const LOOKS: usize = 5;
 /// Who looks.
 const STORE: &str = "the model store";

@@ -20,11 +20,12 @@ use std::thread::yield_now;
 
 use engine::helpers::Helpers;
 
-/// Turns of waiting for helpers to come: some tens of microseconds, what it takes to wake a thread.
+/// Turns of waiting for helpers to come. How long a turn is differs by processor: together tens to hundreds of microseconds, what
+/// it takes to wake a thread.
 const ROLL_CALL: usize = 5_000;
 /// Turns of waiting for other members before the processor is offered to others: more threads than processors must go on, too.
 const PATIENCE: usize = 5_000;
-/// One meeting of so many may be slow: more, and the processors are not ours.
+/// If one meeting of so many is slow, the processors are not ours.
 const SLOW_OF: usize = 10;
 /// Runs done alone after a slow one, the first time and at most.
 const PENALTY: std::ops::Range<usize> = 8..1024;

@@ -1,4 +1,4 @@
-//! How candle runs a GGUF: synchronous, without a thread of its own.
+//! How a GGUF is run, with kernels of our own and candle for the rest: synchronous, without a thread of its own.
 //!
 //! ```text
 //!  path ─> header ─> file ─┬─> vocabulary ─> bpe | sentencepiece ─┐
@@ -13,8 +13,10 @@
 //! ```
 //!
 //! Read on in this order: [`loader`], [`header`] and [`file`] (what may be believed of a file), [`blueprint`] (what
-//! model it is), `weights` (read by whoever comes: `errands`), [`model`], [`matrix`] and [`cpu`] (what multiplies), [`decoder`], `speculation` (what may come next is computed beside what is asked), `crew` (who computes a pass), `forward`, [`kv`], [`sampler`] and `likelihood` (for those who ask how likely
-//! a token was); then the text side from [`codec`].
+//! model it is), `weights` (read by whoever comes: `errands`), [`model`], [`matrix`] and [`cpu`] (what multiplies),
+//! [`decoder`], `speculation` (what may come next is computed beside what is asked), [`crew`] (who computes a pass),
+//! [`forward`], [`kv`], [`sampler`] and `likelihood` (for those who ask how likely a token was); then the text side from
+//! [`codec`].
 //!
 //! Invariants: nothing here spawns, reads a clock or keeps state between models; nobody waits but those who compute a pass
 //! together, for each other. Only this crate names candle.

@@ -2,8 +2,8 @@
 //!
 //! All three compute the same: for each row of weights and of activations a sum over the blocks in their order,
 //! `sum += whole * d * scale + m * total`, each operation rounded by itself; `whole` is a sum of whole numbers, exact in any
-//! order. So their results have the same bits, but for those of a NaN. It is the order of candle's plain kernels, to whose
-//! answers ours are compared; a fused `m * total` would be faster, and every last bit another.
+//! order. So their results have the same bits, but for those of a NaN. A fused `m * total` would give
+//! other last bits where a processor cannot fuse.
 #![allow(
     unsafe_code,
     reason = "loads of vectors, and calls of functions that need what the processor was asked for; each says why it may"

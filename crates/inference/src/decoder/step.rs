@@ -129,7 +129,8 @@ impl Decoder {
         taken
     }
 
-    /// Checks the whole batch, appends its tokens, takes the pages they need, and answers what was foreseen.
+    /// Checks input after input, appends its tokens, takes the pages they need, and answers what was foreseen. An error leaves
+    /// those before it appended: the step is lost, and the engine with it.
     fn admit(
         &mut self,
         batch: &[StepInput],
