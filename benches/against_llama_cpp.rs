@@ -28,6 +28,7 @@ use engine::ModelSource;
 use engine::helpers::Helpers;
 use inference::crew::{Crew, Member, Work};
 use inference::{Decoder, GgufLoader};
+use memmap2::MmapMut;
 use runtime::{BlockingHelpers, Runtime};
 use serde_json::Value;
 use steps::{Measure, Outcome, median};
@@ -117,14 +118,18 @@ fn theirs(path: &Path, threads: usize) -> Outcome<[f64; 3]> {
     Ok([rate(0, 32)?, rate(128, 0)?, together])
 }
 
-/// Bytes a second that the members read of memory that is as large as what a token reads; the best of some.
-fn bandwidth(bytes: usize, helpers: &Arc<BlockingHelpers>) -> f64 {
-    let memory: Arc<Vec<u64>> = Arc::new((0..bytes as u64 / 8).collect());
+/// Bytes a second that the members read of memory like that of weights, as much as a token reads; the best of some.
+fn bandwidth(bytes: usize, helpers: &Arc<BlockingHelpers>) -> Outcome<f64> {
+    let mut memory = MmapMut::map_anon(bytes)?;
+    #[cfg(target_os = "linux")]
+    memory.advise(memmap2::Advice::HugePage)?;
+    memory.fill(1);
     let mut crew = Crew::new(Arc::clone(helpers) as Arc<dyn Helpers>);
     let work: Arc<Work> = Arc::new(move |member: &Member<'_>| {
-        let share = memory.get(member.share(memory.len(), 32));
-        let words = share.unwrap_or_default().iter();
-        black_box(words.fold(0u64, |sum, word| sum.wrapping_add(*word)));
+        let share = memory.get(member.share(memory.len(), 64));
+        let words = share.unwrap_or_default().as_chunks::<8>().0.iter();
+        let sum = |sum: u64, word: &[u8; 8]| sum.wrapping_add(u64::from_le_bytes(*word));
+        black_box(words.fold(0u64, sum));
     });
     let mut best = 0.0f64;
     for _ in 0..9 {
@@ -132,7 +137,7 @@ fn bandwidth(bytes: usize, helpers: &Arc<BlockingHelpers>) -> f64 {
         crew.run(false, &work);
         best = best.max(bytes as f64 / begin.elapsed().as_secs_f64());
     }
-    best
+    Ok(best)
 }
 
 fn load(path: &Path, helpers: &Arc<BlockingHelpers>) -> Outcome<(u64, Decoder)> {
@@ -155,7 +160,7 @@ fn compare(path: &Path, runtime: &Runtime, threads: usize, rounds: usize) -> Out
     println!("{threads} threads; tokens a second, ours / theirs");
     for round in 1..=rounds {
         let theirs = theirs(path, threads)?;
-        let read = bandwidth(bytes as usize, &helpers);
+        let read = bandwidth(bytes as usize, &helpers)?;
         print!("  round {round}:");
         for ((name, measure), (their, ratios)) in NAMES
             .into_iter()

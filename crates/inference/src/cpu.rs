@@ -5,7 +5,8 @@
 //!  activations ─ quantise ─> panels ───────┴─ kernels::{portable, avx2, avx512} ─> 32 bit floats
 //! ```
 //!
-//! Read on in this order: `shape` (what the formats have in common), `pack`, `packing`, `activations`, `kind`, `kernels`; then
+//! Read on in this order: `shape` (what the formats have in common), `pack`, `packing`, `memory`,
+//! `activations`, `kind`, `kernels`; then
 //! what stands between the products: `attention` over `lanes`, `arithmetic`.
 //!
 //! Invariants: what comes out for a row does not depend on the rows beside it, nor on the kind of kernel: the sums within a
@@ -18,6 +19,7 @@ mod attention;
 mod kernels;
 pub mod kind;
 mod lanes;
+mod memory;
 mod pack;
 mod packing;
 mod precision;
@@ -30,10 +32,11 @@ mod tests;
 pub(crate) use activations::{Activations, FLOATS_OF_BLOCK};
 pub(crate) use arithmetic::exponential;
 pub(crate) use attention::Attention;
-pub(crate) use kernels::{attend, gate_with_silu, rms_norm};
+pub(crate) use kernels::{attend, gate_with_silu, rms_norm, rms_norm_in_place};
 pub use kind::Kind;
-pub(crate) use pack::Packed;
-pub(crate) use packing::Packing;
+pub(crate) use memory::{Ground, Memory};
+pub(crate) use pack::{Packed, Plot};
+pub(crate) use packing::{Packing, Room};
 pub use precision::Precision;
 pub(crate) use shape::BLOCK;
 

@@ -87,14 +87,13 @@ fn logits(shared: &Shared, member: &Member<'_>, which: Range<usize>) {
     let width = model.blueprint.width;
     {
         let wanted = shared.wanted.read().unwrap_or_else(PoisonError::into_inner);
-        let last = scratch.last.rows_mut();
-        last.clear();
-        last.extend_from_slice(
-            wanted
-                .get(which.start * width..which.end * width)
-                .unwrap_or_default(),
+        let rows = wanted.get(which.start * width..which.end * width);
+        norm_rows(
+            rows.unwrap_or_default(),
+            &model.output_norm,
+            model,
+            scratch.last.rows_mut(),
         );
-        norm_rows(last, &model.output_norm, model);
     }
     let output = model.output.as_ref().unwrap_or(&model.embedding);
     let leads = member.number() == 0;
@@ -162,9 +161,12 @@ impl<'a> Pass<'a> {
 
     fn queries_keys_values(&mut self, layer: &Layer) {
         let (model, scratch) = (self.model, &mut *self.scratch);
-        let normed = scratch.normed.rows_mut();
-        normed.clone_from(&scratch.residual);
-        norm_rows(normed, &layer.attention_norm, model);
+        norm_rows(
+            &scratch.residual,
+            &layer.attention_norm,
+            model,
+            scratch.normed.rows_mut(),
+        );
         self.sharing.products(
             [&layer.queries.0, &layer.keys.0, &layer.values.0],
             &mut scratch.normed,
@@ -183,8 +185,13 @@ impl<'a> Pass<'a> {
             }
         }
         if let Some((of_queries, of_keys)) = &layer.head_norms {
-            norm_rows(&mut scratch.queries, of_queries, model);
-            norm_rows(&mut scratch.keys, of_keys, model);
+            let epsilon = model.blueprint.norm_epsilon;
+            for (rows, weight) in [
+                (&mut scratch.queries, of_queries),
+                (&mut scratch.keys, of_keys),
+            ] {
+                cpu::rms_norm_in_place(model.kind, rows, weight, epsilon);
+            }
         }
         let (sizes, rope) = (&model.blueprint, &model.rope);
         let head = sizes.head_width;
@@ -293,9 +300,12 @@ impl<'a> Pass<'a> {
 
     fn feed_forward(&mut self, layer: &Layer) {
         let (model, scratch) = (self.model, &mut *self.scratch);
-        let normed = scratch.normed.rows_mut();
-        normed.clone_from(&scratch.residual);
-        norm_rows(normed, &layer.feed_forward_norm, model);
+        norm_rows(
+            &scratch.residual,
+            &layer.feed_forward_norm,
+            model,
+            scratch.normed.rows_mut(),
+        );
         self.sharing.gated(layer, model, scratch);
         self.sharing.products(
             [&layer.down],
@@ -440,8 +450,13 @@ fn write(
     Ok(())
 }
 
-fn norm_rows(rows: &mut [f32], weight: &[f32], model: &Model) {
-    for row in rows.chunks_exact_mut(weight.len().max(1)) {
-        cpu::rms_norm(model.kind, row, weight, model.blueprint.norm_epsilon);
+/// Norms of rows that are as long as `weight`, into `normed`, which is resized.
+fn norm_rows(rows: &[f32], weight: &[f32], model: &Model, normed: &mut Vec<f32>) {
+    let width = weight.len().max(1);
+    // Every element is written below.
+    normed.resize(rows.len(), 0.0);
+    for (row, normed) in rows.chunks_exact(width).zip(normed.chunks_exact_mut(width)) {
+        let epsilon = model.blueprint.norm_epsilon;
+        cpu::rms_norm(model.kind, row, weight, epsilon, normed);
     }
 }

@@ -15,7 +15,7 @@ use candle_core::CpuStorage;
 use candle_core::quantized::QuantizedType;
 use engine::StepError;
 
-use crate::cpu::{Activations, Kind, Packed, Packing};
+use crate::cpu::{Activations, Kind, Memory, Packed, Plot};
 use crate::format::Format;
 use crate::ops::dot;
 
@@ -57,9 +57,9 @@ impl Matrix {
         }
     }
 
-    /// The matrix that was packed; `None` if rows are missing.
-    pub(crate) fn of_packing(kind: Kind, packing: Packing) -> Option<Self> {
-        let packed = packing.finish()?;
+    /// The matrix that was packed into this memory; `None` if it is not there.
+    pub(crate) fn of_plot(kind: Kind, plot: Plot, memory: &Memory) -> Option<Self> {
+        let packed = plot.matrix(memory)?;
         Some(Self {
             rows: packed.rows(),
             columns: packed.columns(),

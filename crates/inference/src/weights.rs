@@ -15,7 +15,7 @@ use engine::helpers::Helpers;
 
 use crate::blueprint::Blueprint;
 use crate::codec::Codec;
-use crate::cpu::{Kind, Packing};
+use crate::cpu::{Ground, Kind, Memory, Packing, Plot, Room};
 use crate::errands;
 use crate::file::GgufFile;
 use crate::header::TensorInfo;
@@ -26,8 +26,13 @@ use crate::vocabulary::Vocabulary;
 /// was read is still there when it is packed.
 const AT_ONCE: usize = 256 << 10;
 
+/// Memory that is had at once where a byte of it is written, on x86-64 and arm64.
+const LARGE_PAGE: u64 = 2 << 20;
+
 /// A tensor in memory.
 enum Weight {
+    /// In the memory that all packed ones share.
+    Packed(Plot),
     Matrix(Matrix),
     Vector(Vec<f32>),
 }
@@ -38,11 +43,29 @@ enum Part {
     Weight(Weight),
 }
 
+/// What a thread has for itself.
+#[derive(Default)]
+struct Bench {
+    /// Rows as they lie in the file.
+    staging: Vec<u8>,
+    /// The same, packed.
+    room: Room,
+}
+
+/// A tensor that is to be read.
+struct Task {
+    name: String,
+    tensor: TensorInfo,
+    /// Where it goes, if it is to be packed.
+    plot: Option<Plot>,
+}
+
 /// All that the threads need.
 struct Reading {
     file: Arc<GgufFile>,
-    kind: Option<Kind>,
-    tensors: Vec<(String, TensorInfo)>,
+    tasks: Vec<Task>,
+    /// For all that are packed.
+    ground: Ground,
     /// For a tensor that must lie whole beside what it becomes.
     whole: Mutex<Vec<u8>>,
     vocabulary: Mutex<Option<Vocabulary>>,
@@ -51,6 +74,8 @@ struct Reading {
 /// The tensors of a model, by name.
 pub(crate) struct Weights<'a> {
     file: &'a GgufFile,
+    /// Kernels of what is packed, and where that lies.
+    packed: Option<(Kind, Memory)>,
     by_name: HashMap<String, Weight>,
     bytes: u64,
 }
@@ -67,9 +92,10 @@ pub(crate) fn read<'a>(
     progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
 ) -> Result<(Weights<'a>, Codec), LoadError> {
     let reading = Arc::new(Reading::new(file, blueprint, vocabulary, kind)?);
-    let total: u64 = reading.tensors.iter().map(|(_, t)| resident(t)).sum();
+    let total: u64 = reading.tasks.iter().map(|t| resident(&t.tensor)).sum();
     let mut weights = Weights {
         file,
+        packed: None,
         by_name: HashMap::new(),
         bytes: 0,
     };
@@ -77,8 +103,8 @@ pub(crate) fn read<'a>(
     let theirs = Arc::clone(&reading);
     let ended = errands::run(
         helpers,
-        reading.tensors.len() + 1,
-        move |staging: &mut Vec<u8>, index| theirs.part(staging, index),
+        reading.tasks.len() + 1,
+        move |bench: &mut Bench, index| theirs.part(bench, index),
         |index, part| match part {
             Err(error) => {
                 failure.get_or_insert(error);
@@ -89,15 +115,16 @@ pub(crate) fn read<'a>(
                 ControlFlow::Continue(())
             }
             Ok(Part::Weight(weight)) => {
-                if let Some((name, tensor)) = reading.tensor(index) {
-                    weights.bytes = weights.bytes.saturating_add(resident(tensor));
-                    weights.by_name.insert(name.clone(), weight);
+                if let Some(task) = reading.task(index) {
+                    weights.bytes = weights.bytes.saturating_add(resident(&task.tensor));
+                    weights.by_name.insert(task.name.clone(), weight);
                 }
                 let share = (weights.bytes as f64 / total.max(1) as f64).min(1.0);
                 progress(share as f32)
             }
         },
     );
+    weights.packed = kind.map(|kind| (kind, reading.ground.finish()));
     match (failure, ended, codec) {
         (Some(error), ..) => Err(error),
         (None, ControlFlow::Continue(()), Some(codec)) => Ok((weights, *codec)),
@@ -112,24 +139,38 @@ impl Reading {
         vocabulary: Vocabulary,
         kind: Option<Kind>,
     ) -> Result<Self, LoadError> {
-        let tensors = blueprint.tensors(file)?.into_iter();
+        let mut lines = Some(0usize);
+        let mut tasks = Vec::new();
+        for (name, tensor) in blueprint.tensors(file)? {
+            let first = lines.unwrap_or_default();
+            let plot = kind.and_then(|_| plot(tensor, first));
+            if let Some(plot) = plot {
+                lines = plot.lines().and_then(|own| own.checked_add(first));
+            }
+            if lines.is_none() {
+                return Err(unfit(file, &name));
+            }
+            let tensor = tensor.clone();
+            tasks.push(Task { name, tensor, plot });
+        }
+        let ground = lines.and_then(Ground::new);
         Ok(Self {
-            tensors: tensors.map(|(name, info)| (name, info.clone())).collect(),
+            tasks,
+            ground: ground.ok_or_else(|| unfit(file, "all"))?,
             file: Arc::clone(file),
-            kind,
             whole: Mutex::default(),
             vocabulary: Mutex::new(Some(vocabulary)),
         })
     }
 
     /// The first errand is the codec: of all things it takes longest.
-    fn tensor(&self, errand: usize) -> Option<&(String, TensorInfo)> {
-        self.tensors.get(errand.checked_sub(1)?)
+    fn task(&self, errand: usize) -> Option<&Task> {
+        self.tasks.get(errand.checked_sub(1)?)
     }
 
-    fn part(&self, staging: &mut Vec<u8>, errand: usize) -> Result<Part, LoadError> {
-        if let Some((name, tensor)) = self.tensor(errand) {
-            return self.weight(staging, name, tensor).map(Part::Weight);
+    fn part(&self, bench: &mut Bench, errand: usize) -> Result<Part, LoadError> {
+        if let Some(task) = self.task(errand) {
+            return self.weight(bench, task).map(Part::Weight);
         }
         let vocabulary = self.vocabulary.lock();
         let vocabulary = vocabulary.unwrap_or_else(PoisonError::into_inner).take();
@@ -137,16 +178,14 @@ impl Reading {
         Codec::build(&self.file, vocabulary).map(|codec| Part::Text(Box::new(codec)))
     }
 
-    fn weight(
-        &self,
-        staging: &mut Vec<u8>,
-        name: &str,
-        tensor: &TensorInfo,
-    ) -> Result<Weight, LoadError> {
-        let unfit = || {
-            self.file
-                .malformed(format!("tensor `{name}` does not fit its shape, or memory"))
-        };
+    fn weight(&self, bench: &mut Bench, task: &Task) -> Result<Weight, LoadError> {
+        let Task { name, tensor, plot } = task;
+        let unfit = || unfit(&self.file, name);
+        if let Some(plot) = plot {
+            let packing = Packing::begin(tensor.format, *plot).ok_or_else(unfit)?;
+            let packed = self.pack(bench, tensor, packing)?;
+            return packed.map(Weight::Packed).ok_or_else(unfit);
+        }
         let (rows, columns, is_vector) = match *tensor.shape.as_slice() {
             [length] => (1, length, true),
             [rows, columns] => (rows, columns, false),
@@ -154,15 +193,8 @@ impl Reading {
         };
         let rows = usize::try_from(rows).map_err(|_| unfit())?;
         let columns = usize::try_from(columns).map_err(|_| unfit())?;
-        if let Some(kind) = self.kind.filter(|_| !is_vector)
-            && Matrix::bytes_if_packed(tensor.format, rows, columns).is_some()
-        {
-            let mut packing = Packing::begin(tensor.format, rows, columns).ok_or_else(unfit)?;
-            self.pack(staging, tensor, &mut packing)?;
-            let matrix = Matrix::of_packing(kind, packing).ok_or_else(unfit)?;
-            return Ok(Weight::Matrix(matrix));
-        }
         let make = |bytes: &[u8]| Matrix::in_file(tensor.format, rows, columns, bytes);
+        let staging = &mut bench.staging;
         let matrix = self.stage(staging, tensor, make).ok_or_else(unfit)??;
         if !is_vector {
             return matrix.map(Weight::Matrix).ok_or_else(unfit);
@@ -172,13 +204,14 @@ impl Reading {
         values.map(Weight::Vector).map_err(wrong)
     }
 
-    /// Reads a tensor, some tiles at a time, and packs it.
+    /// Reads a tensor, some tiles at a time, and packs it; `None` if it does not fit its shape.
     fn pack(
         &self,
-        staging: &mut Vec<u8>,
+        bench: &mut Bench,
         tensor: &TensorInfo,
-        packing: &mut Packing,
-    ) -> Result<(), LoadError> {
+        mut packing: Packing,
+    ) -> Result<Option<Plot>, LoadError> {
+        let Bench { staging, room } = bench;
         let at_once = at_once(packing.tile_bytes());
         let (mut at, end) = (tensor.offset, tensor.offset.saturating_add(tensor.bytes));
         while at < end {
@@ -190,10 +223,10 @@ impl Reading {
             }
             let rows = staging.get_mut(..length).unwrap_or_default();
             self.file.read_at(at, rows)?;
-            packing.push(rows);
+            packing.push(rows, &self.ground, room);
             at += length as u64;
         }
-        Ok(())
+        Ok(packing.finish())
     }
 
     /// Reads a whole tensor to where it begins at a multiple of 8, and makes something of it; `None` if there is not so much
@@ -241,6 +274,11 @@ impl Weights<'_> {
     pub(crate) fn matrix(&mut self, name: &str) -> Result<Matrix, LoadError> {
         match self.by_name.remove(name) {
             Some(Weight::Matrix(matrix)) => Ok(matrix),
+            Some(Weight::Packed(plot)) => {
+                let packed = self.packed.as_ref();
+                let matrix = packed.and_then(|(kind, memory)| Matrix::of_plot(*kind, plot, memory));
+                matrix.ok_or_else(|| unfit(self.file, name))
+            }
             Some(Weight::Vector(_)) => {
                 Err(self.file.malformed(format!("tensor `{name}` is no matrix")))
             }
@@ -259,7 +297,7 @@ impl Weights<'_> {
         match self.by_name.remove(name) {
             None => Ok(None),
             Some(Weight::Vector(vector)) => Ok(Some(vector)),
-            Some(Weight::Matrix(_)) => {
+            Some(Weight::Matrix(_) | Weight::Packed(_)) => {
                 Err(self.file.malformed(format!("tensor `{name}` is no vector")))
             }
         }
@@ -268,6 +306,10 @@ impl Weights<'_> {
     fn missing(&self, name: &str) -> LoadError {
         self.file.malformed(format!("tensor `{name}` is missing"))
     }
+}
+
+fn unfit(file: &GgufFile, name: &str) -> LoadError {
+    file.malformed(format!("tensor `{name}` does not fit its shape, or memory"))
 }
 
 /// Memory that a tensor takes once it is read: a matrix packed or as it lies in the file, a vector as 32 bit floats.
@@ -302,15 +344,17 @@ pub(crate) fn most_while_reading(tensors: &[(String, &TensorInfo)], threads: usi
 
 /// Bytes of a row in the file, where the tensor is packed.
 fn packed_row(tensor: &TensorInfo) -> Option<u64> {
+    plot(tensor, 0)?;
+    tensor.bytes.checked_div(*tensor.shape.first()?)
+}
+
+/// Where a tensor goes whose first line is `first`, if it is packed.
+fn plot(tensor: &TensorInfo, first: usize) -> Option<Plot> {
     let &[rows, columns] = tensor.shape.as_slice() else {
         return None;
     };
-    let sizes = usize::try_from(rows)
-        .ok()
-        .zip(usize::try_from(columns).ok());
-    let (rows, columns) = sizes?;
-    Matrix::bytes_if_packed(tensor.format, rows, columns)?;
-    tensor.bytes.checked_div(rows as u64)
+    let (rows, columns) = (usize::try_from(rows).ok()?, usize::try_from(columns).ok()?);
+    Plot::of(tensor.format, rows, columns, first)
 }
 
 /// Whole tiles, as many as fit; one at least.
@@ -319,10 +363,12 @@ fn at_once(tile_bytes: usize) -> usize {
     tiles.saturating_mul(tile_bytes.max(1))
 }
 
-/// What a thread reads rows of such a length into.
+/// What a thread reads rows of such a length into and packs them in, and what it touches of the memory that they go to.
 fn staged_by(row_bytes: u64) -> u64 {
-    // A tile is 16 rows.
-    row_bytes.saturating_mul(16).max(AT_ONCE as u64)
+    // A tile is 16 rows; packed they take what they took, but for scales, and the memory of a vector that has grown is up to
+    // twice what it holds.
+    let staged = row_bytes.saturating_mul(16).max(AT_ONCE as u64);
+    staged.saturating_mul(4).saturating_add(LARGE_PAGE)
 }
 
 const fn is_staged_whole(bytes: u64) -> bool {

@@ -60,6 +60,29 @@ pub(super) struct Panel<'a> {
 }
 
 impl Block {
+    /// A block of these whole numbers, with the sums of its halves.
+    #[inline(always)]
+    pub(super) fn of(bytes: [i8; BLOCK], scale: f32, sums: [i32; 2]) -> Self {
+        let [first, last] = sums;
+        Self {
+            bytes,
+            scale,
+            total: (first + last) as f32 * scale,
+            sums,
+        }
+    }
+
+    /// A block that has no scale: of zeros, or of something that is no number.
+    #[inline(always)]
+    pub(super) fn without_scale(largest: f32) -> Self {
+        let scale = if largest.is_finite() { 0.0 } else { f32::NAN };
+        Self {
+            scale,
+            total: scale,
+            ..Self::default()
+        }
+    }
+
     /// Four columns in one word, the first in the lowest bits.
     #[inline(always)]
     pub(super) fn word(&self, index: usize) -> i32 {
@@ -158,10 +181,19 @@ impl<'a> Iterator for Panels<'a> {
     }
 }
 
+/// How a block is made; the same bits by whoever does it.
+pub(super) trait Rounding {
+    /// The bytes of these 32 columns.
+    fn block(source: &[f32; BLOCK]) -> Block;
+}
+
+/// In plain Rust.
+pub(super) struct Plain;
+
 /// Makes the blocks of all rows; compiled anew for each kind of kernel. No product is fused with a sum, so that all kinds
 /// give the same bits.
 #[inline(always)]
-pub(super) fn quantise<'a>(
+pub(super) fn quantise<'a, R: Rounding>(
     rows: impl ExactSizeIterator<Item = &'a [f32]>,
     of_row: usize,
     mut blocks: &mut [Block],
@@ -176,7 +208,7 @@ pub(super) fn quantise<'a>(
         let targets = here.chunks_exact_mut(panel.max(1));
         for (source, targets) in row.as_chunks::<BLOCK>().0.iter().zip(targets) {
             if let Some(target) = targets.get_mut(lane) {
-                *target = quantise_block(source);
+                *target = R::block(source);
             }
         }
         lane += 1;
@@ -190,9 +222,9 @@ pub(super) fn quantise<'a>(
 
 /// Appends what the bytes of each block leave of it.
 #[inline(always)]
-pub(super) fn leave(rows: &[f32], planes: &mut Vec<f32>) {
+pub(super) fn leave<R: Rounding>(rows: &[f32], planes: &mut Vec<f32>) {
     for source in rows.as_chunks::<BLOCK>().0 {
-        let block = quantise_block(source);
+        let block = R::block(source);
         let mut left = [0.0; BLOCK];
         for ((left, x), byte) in left.iter_mut().zip(source).zip(block.bytes) {
             *left = *x - block.scale * f32::from(byte);
@@ -201,36 +233,33 @@ pub(super) fn leave(rows: &[f32], planes: &mut Vec<f32>) {
     }
 }
 
-#[inline(always)]
-fn quantise_block(source: &[f32; BLOCK]) -> Block {
-    // As whole numbers the magnitudes are ordered as they are as floats, and what is not finite is above all that is.
-    let magnitudes = source.iter().map(|x| x.to_bits() & 0x7fff_ffff);
-    let largest = f32::from_bits(magnitudes.fold(0, u32::max));
-    if !largest.is_finite() {
-        return Block {
-            scale: f32::NAN,
-            total: f32::NAN,
-            ..Block::default()
+impl Rounding for Plain {
+    #[inline(always)]
+    fn block(source: &[f32; BLOCK]) -> Block {
+        // As whole numbers the magnitudes are ordered as they are as floats, and what is not finite is above all that is.
+        let magnitudes = source.iter().map(|x| x.to_bits() & 0x7fff_ffff);
+        let largest = f32::from_bits(magnitudes.fold(0, u32::max));
+        let Some((scale, inverse)) = scale_of(largest) else {
+            return Block::without_scale(largest);
         };
+        let mut bytes = [0i8; BLOCK];
+        for (whole, x) in bytes.iter_mut().zip(source) {
+            *whole = (x * inverse + ALMOST_HALF.copysign(*x)) as i32 as i8;
+        }
+        let (first, last) = bytes.split_at(BLOCK / 2);
+        let sums = [first, last].map(|bytes| bytes.iter().map(|x| i32::from(*x)).sum());
+        Block::of(bytes, scale, sums)
     }
+}
+
+/// The nearest whole number, ties away from zero, is what is left without its fraction once this is added with the number's
+/// sign: the number below one half keeps what is below it from being one.
+pub(super) const ALMOST_HALF: f32 = 0.499_999_97;
+
+/// What a whole number stands for where the largest magnitude is 127, and its inverse, if there are such.
+#[inline(always)]
+pub(super) fn scale_of(largest: f32) -> Option<(f32, f32)> {
     let scale = largest / 127.0;
     let inverse = 1.0 / scale;
-    if !inverse.is_finite() {
-        return Block::default();
-    }
-    // The nearest whole number, ties away from zero: the number below one half keeps what is below it from being one.
-    let mut whole = [0i8; BLOCK];
-    for (whole, x) in whole.iter_mut().zip(source) {
-        *whole = (x * inverse + 0.499_999_97_f32.copysign(*x)) as i32 as i8;
-    }
-    let (first, last) = whole.split_at(BLOCK / 2);
-    let a: i32 = first.iter().map(|x| i32::from(*x)).sum();
-    let b: i32 = last.iter().map(|x| i32::from(*x)).sum();
-    let sums = [a, b];
-    Block {
-        bytes: whole,
-        scale,
-        total: (a + b) as f32 * scale,
-        sums,
-    }
+    (largest.is_finite() && inverse.is_finite()).then_some((scale, inverse))
 }

@@ -1,29 +1,96 @@
 //! What stands between the products: norms and the gate, in plain Rust that is compiled anew for each kind of kernel.
 //!
 //! Invariants: every function treats one row by itself, in one order of additions, so that neither the batch, nor the
-//! chunking of a prompt, nor the kind of processor changes a bit of the result. The orders are those of candle's own kernels
-//! for one row: activations are rounded to 8 bits before every matrix, so another last bit here can become another token.
+//! chunking of a prompt, nor the kind of processor changes a bit of the result: activations are rounded to 8 bits before every
+//! matrix, so another last bit here can become another token.
 #![allow(
     clippy::inline_always,
     reason = "what is compiled anew for each kind of processor must be part of the function that is"
 )]
 
-/// Root mean square norm (arXiv:1910.07467) of `x` in place, times `weight`.
+use super::lanes::{LANES, Lanes};
+
+/// Root mean square norm (arXiv:1910.07467) of `x`, times `weight`, into `target`; all three are as long.
 #[inline(always)]
-pub(super) fn rms_norm(x: &mut [f32], weight: &[f32], epsilon: f32) {
-    let squares: f32 = x.iter().map(|x| x * x).sum();
-    let root = (squares / x.len().max(1) as f32 + epsilon).sqrt();
-    for (x, w) in x.iter_mut().zip(weight) {
-        *x = *x / root * w;
+pub(super) fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, target: &mut [f32]) {
+    let inverse = inverse_root(x, epsilon);
+    for ((target, x), w) in target.iter_mut().zip(x).zip(weight) {
+        *target = x * inverse * w;
     }
+}
+
+/// As [`rms_norm`], in place, for each of the rows in `rows`, which are as long as `weight`.
+#[inline(always)]
+pub(super) fn rms_norm_in_place(rows: &mut [f32], weight: &[f32], epsilon: f32) {
+    for row in rows.chunks_exact_mut(weight.len().max(1)) {
+        let inverse = inverse_root(row, epsilon);
+        for (x, w) in row.iter_mut().zip(weight) {
+            *x = *x * inverse * w;
+        }
+    }
+}
+
+/// What brings the root mean square of `x` to 1. Squares are summed in sixteen chains, so that none waits for another.
+#[inline(always)]
+fn inverse_root(x: &[f32], epsilon: f32) -> f32 {
+    let mut chains = [0.0f32; LANES];
+    let (whole, rest) = x.as_chunks::<LANES>();
+    for x in whole {
+        for (chain, x) in chains.iter_mut().zip(x) {
+            *chain += x * x;
+        }
+    }
+    let squares = rest.iter().fold(sum_of_lanes(chains), |sum, x| sum + x * x);
+    1.0 / (squares / x.len().max(1) as f32 + epsilon).sqrt()
+}
+
+/// Halves are added until one number is left.
+#[inline(always)]
+fn sum_of_lanes(lanes: Lanes) -> f32 {
+    let mut lanes = lanes;
+    for half in [8, 4, 2, 1] {
+        let (low, high) = lanes.split_at_mut(half);
+        for (low, high) in low.iter_mut().zip(high) {
+            *low += *high;
+        }
+    }
+    lanes.first().copied().unwrap_or_default()
 }
 
 /// The gated unit of Llama (`SwiGLU`, arXiv:2002.05202): `gate = silu(gate) * up`.
 #[inline(always)]
 pub(super) fn gate_with_silu(gate: &mut [f32], up: &[f32]) {
     for (gate, up) in gate.iter_mut().zip(up) {
-        *gate = *gate / (1.0 + exponential(-*gate)) * up;
+        *gate = *gate / (1.0 + quick_exponential(-*gate)) * up;
     }
+}
+
+/// `e^x` to 3 parts of ten million, in half the time of [`exponential`]: 0 below -87, and 2e38 above 88. The steps are those of
+/// the Cephes library's `expf`: a power of two, and a polynomial of what is left.
+#[inline(always)]
+pub(super) fn quick_exponential(x: f32) -> f32 {
+    /// 1.5 * 2^23: what is added to it loses its fraction.
+    const ROUND: f32 = 12_582_912.0;
+    let held = if x > 88.0 { 88.0 } else { x };
+    let held = if held < -87.0 { -87.0 } else { held };
+    let shifted = held * std::f32::consts::LOG2_E + ROUND;
+    let whole = shifted - ROUND;
+    // ln 2 in two parts, the first of so few bits that its product is exact.
+    let r = held - whole * 0.693_359_4 - whole * -2.121_944_4e-4;
+    let mut p = 1.987_569_1e-4;
+    for c in [
+        1.398_199_9e-3,
+        8.333_452e-3,
+        4.166_579_6e-2,
+        1.666_666_5e-1,
+        5e-1,
+    ] {
+        p = p * r + c;
+    }
+    // The lowest bits of `shifted` are the whole power of two.
+    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
+    let value = (p * (r * r) + r + 1.0) * power;
+    if x < -87.0 { 0.0 } else { value }
 }
 
 /// `e^x`, in 64 bits and then rounded, so that it hardly ever differs from that of the system's library: 0 below -104, infinite
@@ -59,11 +126,23 @@ mod tests {
 
     #[test]
     fn a_normed_row_has_the_root_mean_square_of_its_weight() {
-        let mut x = [3.0, -4.0];
-        rms_norm(&mut x, &[1.0, 1.0], 0.0);
-        let expected = [3.0 / 12.5f32.sqrt(), -4.0 / 12.5f32.sqrt()];
-        for (x, e) in x.iter().zip(expected) {
-            assert!((x - e).abs() < 1e-6, "{x} {e}");
+        for length in [1, 2, 15, 16, 17, 64, 71] {
+            let number = |i: usize| (i * 7 % 13) as f32 - 6.5;
+            let x: Vec<f32> = (0..length).map(number).collect();
+            let weight: Vec<f32> = (0..length).map(|i| number(i + 3)).collect();
+            let squares: f64 = x.iter().map(|x| f64::from(*x).powi(2)).sum();
+            let root = (squares / length as f64 + 0.1).sqrt();
+            let (mut normed, mut in_place) = (vec![f32::NAN; length], x.clone());
+            rms_norm(&x, &weight, 0.1, &mut normed);
+            rms_norm_in_place(&mut in_place, &weight, 0.1);
+            assert_eq!(normed, in_place, "length {length}");
+            for ((normed, x), weight) in normed.iter().zip(&x).zip(&weight) {
+                let expected = f64::from(*x) / root * f64::from(*weight);
+                assert!(
+                    (f64::from(*normed) - expected).abs() < 1e-5,
+                    "{normed} {expected}"
+                );
+            }
         }
     }
 
@@ -73,6 +152,23 @@ mod tests {
         gate_with_silu(&mut gate, &[5.0, 2.0]);
         assert_eq!(gate[0].to_bits(), 0);
         assert!((gate[1] - 2.0 / (1.0 + (-1.0f32).exp())).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_quick_exponential_is_near_enough_and_total() {
+        let mut x = -87.0f32;
+        while x <= 88.0 {
+            let (ours, real) = (f64::from(quick_exponential(x)), f64::from(x).exp());
+            assert!(
+                (ours / real - 1.0).abs() < 3e-7,
+                "e^{x}: {ours}, but it is {real}"
+            );
+            x += 0.0137;
+        }
+        assert_eq!(quick_exponential(0.0), 1.0);
+        assert_eq!(quick_exponential(f32::NEG_INFINITY).to_bits(), 0);
+        assert!(quick_exponential(f32::INFINITY) > 1e38);
+        assert!(quick_exponential(f32::NAN).is_nan());
     }
 
     #[test]

@@ -14,7 +14,7 @@
 use half::f16;
 
 use super::TOKENS_OF_TILE;
-use super::arithmetic::exponential;
+use super::arithmetic::quick_exponential;
 use super::lanes::{LANES, Lanes, Sixteen};
 use crate::ops::sum;
 
@@ -237,7 +237,7 @@ fn softmax(scores: &mut [f32]) {
     keep_larger(&mut most, rest);
     let largest = most.into_iter().fold(f32::NEG_INFINITY, f32::max);
     for score in scores.iter_mut() {
-        *score = exponential(*score - largest);
+        *score = quick_exponential(*score - largest);
     }
     let total = sum(scores);
     for score in scores {

@@ -17,7 +17,7 @@ mod portable;
 
 use std::ops::Range;
 
-use super::activations::{self, Activations, Block};
+use super::activations::{self, Activations, Block, Plain};
 use super::arithmetic;
 use super::attention::{self, Attention};
 use super::kind::Kind;
@@ -41,7 +41,8 @@ macro_rules! on {
     };
 }
 
-/// Plain functions, compiled anew for a kind of processor: the same operations in the same order, more of them at once.
+/// Plain functions, compiled anew for a kind of processor: the same operations in the same order, more of them at once. They
+/// take its `Numbers`, and its `Rounder`.
 #[cfg(target_arch = "x86_64")]
 macro_rules! compiled_anew {
     ($features:literal) => {
@@ -51,12 +52,12 @@ macro_rules! compiled_anew {
             of_row: usize,
             blocks: &mut [crate::cpu::activations::Block],
         ) {
-            crate::cpu::activations::quantise(rows, of_row, blocks);
+            crate::cpu::activations::quantise::<Rounder>(rows, of_row, blocks);
         }
 
         #[target_feature(enable = $features)]
         pub(super) fn leave(rows: &[f32], planes: &mut Vec<f32>) {
-            crate::cpu::activations::leave(rows, planes);
+            crate::cpu::activations::leave::<Rounder>(rows, planes);
         }
 
         #[target_feature(enable = $features)]
@@ -69,8 +70,13 @@ macro_rules! compiled_anew {
         }
 
         #[target_feature(enable = $features)]
-        pub(super) fn rms_norm(x: &mut [f32], weight: &[f32], epsilon: f32) {
-            crate::cpu::arithmetic::rms_norm(x, weight, epsilon);
+        pub(super) fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, target: &mut [f32]) {
+            crate::cpu::arithmetic::rms_norm(x, weight, epsilon, target);
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn rms_norm_in_place(rows: &mut [f32], weight: &[f32], epsilon: f32) {
+            crate::cpu::arithmetic::rms_norm_in_place(rows, weight, epsilon);
         }
 
         #[target_feature(enable = $features)]
@@ -148,13 +154,17 @@ pub(super) fn quantise<'a>(
     on!(
         kind,
         quantise(rows, of_row, blocks),
-        activations::quantise(rows, of_row, blocks)
+        activations::quantise::<Plain>(rows, of_row, blocks)
     );
 }
 
 /// Appends what the bytes of each block leave; see [`activations::leave`].
 pub(super) fn leave(kind: Kind, rows: &[f32], planes: &mut Vec<f32>) {
-    on!(kind, leave(rows, planes), activations::leave(rows, planes));
+    on!(
+        kind,
+        leave(rows, planes),
+        activations::leave::<Plain>(rows, planes)
+    );
 }
 
 /// Attention of one row to one key and value head; see [`attention::attend`].
@@ -172,11 +182,20 @@ pub(crate) fn attend<'k>(
 }
 
 /// Root mean square norm of one row; see [`arithmetic::rms_norm`].
-pub(crate) fn rms_norm(kind: Kind, x: &mut [f32], weight: &[f32], epsilon: f32) {
+pub(crate) fn rms_norm(kind: Kind, x: &[f32], weight: &[f32], epsilon: f32, target: &mut [f32]) {
     on!(
         kind,
-        rms_norm(x, weight, epsilon),
-        arithmetic::rms_norm(x, weight, epsilon)
+        rms_norm(x, weight, epsilon, target),
+        arithmetic::rms_norm(x, weight, epsilon, target)
+    );
+}
+
+/// Root mean square norms of rows; see [`arithmetic::rms_norm_in_place`].
+pub(crate) fn rms_norm_in_place(kind: Kind, rows: &mut [f32], weight: &[f32], epsilon: f32) {
+    on!(
+        kind,
+        rms_norm_in_place(rows, weight, epsilon),
+        arithmetic::rms_norm_in_place(rows, weight, epsilon)
     );
 }
 

@@ -13,9 +13,11 @@
 
 use std::ops::Range;
 
+use bytemuck::{Pod, Zeroable};
 use half::f16;
 
-use super::packing::Packing;
+use super::memory::{Ground, Lines, Memory};
+use super::packing::{Packing, Room};
 use super::shape::{BLOCK, Form, GROUP, Scales, TILE};
 use crate::format::Format;
 
@@ -23,7 +25,7 @@ use crate::format::Format;
 pub(super) type Half = [u32; 8];
 
 /// A line of the cache.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub(super) struct Line(pub(super) [Half; 2]);
 
@@ -37,7 +39,17 @@ pub(crate) struct Packed {
     columns: usize,
     /// Of a tile.
     lines_of_tile: usize,
-    lines: Vec<Line>,
+    lines: Lines,
+}
+
+/// A packed matrix, but for its memory: its sizes, and which line of a model's is its first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plot {
+    pub(super) form: Form,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) lines_of_tile: usize,
+    pub(super) first: usize,
 }
 
 /// Where a block lies in its tile.
@@ -98,43 +110,52 @@ fn lines_of_tile(form: Form, columns: usize) -> Option<usize> {
     groups.checked_mul(form.group_lines())?.checked_add(last)
 }
 
+impl Plot {
+    /// A matrix whose first line is `first`; `None` where the format has no packed form.
+    pub(crate) fn of(format: Format, rows: usize, columns: usize, first: usize) -> Option<Self> {
+        let form = Form::of(format)?;
+        Some(Self {
+            form,
+            rows,
+            columns,
+            lines_of_tile: lines_of_tile(form, columns)?,
+            first,
+        })
+    }
+
+    /// Lines of all its tiles.
+    pub(crate) fn lines(&self) -> Option<usize> {
+        self.lines_of_tile.checked_mul(self.rows.div_ceil(TILE))
+    }
+
+    /// The matrix that was packed into this memory.
+    pub(crate) fn matrix(self, memory: &Memory) -> Option<Packed> {
+        let lines = self.first..self.first.checked_add(self.lines()?)?;
+        Some(Packed {
+            form: self.form,
+            rows: self.rows,
+            columns: self.columns,
+            lines_of_tile: self.lines_of_tile,
+            lines: Lines::of(memory, lines)?,
+        })
+    }
+}
+
 impl Packed {
     /// Memory of such a matrix once packed, in bytes; `None` where the format has no packed form.
     pub(crate) fn bytes_of(format: Format, rows: usize, columns: usize) -> Option<u64> {
-        let lines = lines_of_tile(Form::of(format)?, columns)?;
-        let lines = lines.checked_mul(rows.div_ceil(TILE))?;
+        let lines = Plot::of(format, rows, columns, 0)?.lines()?;
         (lines as u64).checked_mul(size_of::<Line>() as u64)
     }
 
     /// Packs `bytes`, which must be exactly `rows × columns` in `format`; `None` if they are not, or the format has no
     /// packed form.
     pub(crate) fn new(format: Format, rows: usize, columns: usize, bytes: &[u8]) -> Option<Self> {
-        let mut packing = Packing::begin(format, rows, columns)?;
-        packing.push(bytes);
-        packing.finish()
-    }
-
-    /// A matrix without a tile, and with memory for all of them; `None` where there is not so much.
-    pub(super) fn without_tiles(form: Form, rows: usize, columns: usize) -> Option<Self> {
-        let lines_of_tile = lines_of_tile(form, columns)?;
-        let mut lines = Vec::new();
-        let all = lines_of_tile.checked_mul(rows.div_ceil(TILE))?;
-        lines.try_reserve_exact(all).ok()?;
-        Some(Self {
-            form,
-            rows,
-            columns,
-            lines_of_tile,
-            lines,
-        })
-    }
-
-    /// One more tile, of zeros.
-    pub(super) fn next_tile(&mut self) -> &mut [Line] {
-        let from = self.lines.len();
-        self.lines
-            .resize(from + self.lines_of_tile, Line::default());
-        self.lines.get_mut(from..).unwrap_or_default()
+        let plot = Plot::of(format, rows, columns, 0)?;
+        let ground = Ground::new(plot.lines()?)?;
+        let mut packing = Packing::begin(format, plot)?;
+        packing.push(bytes, &ground, &mut Room::default());
+        packing.finish()?.matrix(&ground.finish())
     }
 
     /// Rows.
@@ -149,7 +170,7 @@ impl Packed {
 
     /// Memory taken, in bytes.
     pub(crate) const fn bytes(&self) -> u64 {
-        (self.lines.len() * size_of::<Line>()) as u64
+        self.lines.bytes()
     }
 
     /// How many tiles.
@@ -166,7 +187,8 @@ impl Packed {
     /// Some tiles with their numbers, in the order of their rows.
     pub(super) fn tiles(&self, tiles: Range<usize>) -> impl Iterator<Item = (usize, Tile<'_>)> {
         let of_tile = self.lines_of_tile.max(1);
-        let lines = self.lines.get(tiles.start * of_tile..).unwrap_or_default();
+        let lines = self.lines.all();
+        let lines = lines.get(tiles.start * of_tile..).unwrap_or_default();
         tiles.zip(lines.chunks_exact(of_tile).map(Tile))
     }
 

@@ -1,11 +1,11 @@
-//! Rows of a file into tiles, some at a time: the file's form of a matrix is never whole in memory, and memory is written
-//! where it is first touched, once.
+//! Rows of a file into tiles, some at a time: the file's form of a matrix is never whole in memory.
 //!
 //! Invariants: what comes out does not depend on how many rows came at a time; nothing is believed of the bytes but their
 //! number; memory that is not to be had is no panic.
 
-use super::pack::{Line, Packed, Place, Words, half_at_mut};
-use super::shape::{Form, Shape, TILE, for_form};
+use super::memory::Ground;
+use super::pack::{Line, Place, Plot, Words, half_at_mut};
+use super::shape::{Shape, TILE, for_form};
 use super::unit::{Fine, Unit};
 use crate::format::Format;
 
@@ -14,7 +14,7 @@ const LOW: u32 = 0x0f0f_0f0f;
 
 /// A matrix that is being packed.
 pub(crate) struct Packing {
-    packed: Packed,
+    plot: Plot,
     row_bytes: usize,
     /// Rows that have come.
     rows: usize,
@@ -22,19 +22,21 @@ pub(crate) struct Packing {
     whole: bool,
 }
 
+/// Where some tiles are packed before they are put into their place; for one matrix after another.
+#[derive(Default)]
+pub(crate) struct Room(Vec<Line>);
+
 impl Packing {
-    /// Nothing is packed yet; `None` where the format has no packed form, rows are not whole blocks, nothing is to be packed, or
-    /// there is not so much memory.
-    pub(crate) fn begin(format: Format, rows: usize, columns: usize) -> Option<Self> {
-        let form = Form::of(format)?;
+    /// Nothing is packed yet; `None` where rows are not whole blocks of the format, or nothing is to be packed.
+    pub(crate) fn begin(format: Format, plot: Plot) -> Option<Self> {
         let of_unit = usize::try_from(format.block_elements()).ok()?;
-        if rows == 0 || columns == 0 || !columns.is_multiple_of(of_unit) {
+        if plot.rows == 0 || plot.columns == 0 || !plot.columns.is_multiple_of(of_unit) {
             return None;
         }
-        let row_bytes = (columns / of_unit).checked_mul(form.unit_bytes())?;
+        let row_bytes = (plot.columns / of_unit).checked_mul(plot.form.unit_bytes())?;
         row_bytes.checked_mul(TILE)?;
         Some(Self {
-            packed: Packed::without_tiles(form, rows, columns)?,
+            plot,
             row_bytes,
             rows: 0,
             whole: true,
@@ -47,25 +49,34 @@ impl Packing {
     }
 
     /// Packs the next rows: as many as are whole tiles, or all that are left.
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8], ground: &Ground, room: &mut Room) {
+        let Plot {
+            form,
+            lines_of_tile,
+            ..
+        } = self.plot;
+        let first = self.plot.first + self.rows / TILE * lines_of_tile;
+        room.0.clear();
         for rows in bytes.chunks(self.tile_bytes()) {
             let count = rows.len() / self.row_bytes;
             self.whole &= self.rows.is_multiple_of(TILE)
                 && count * self.row_bytes == rows.len()
-                && count <= self.packed.rows() - self.rows;
+                && count <= self.plot.rows - self.rows;
             if !self.whole {
                 return;
             }
             self.rows += count;
-            let form = self.packed.form;
-            let tile = self.packed.next_tile();
+            let from = room.0.len();
+            room.0.resize(from + lines_of_tile, Line::default());
+            let tile = room.0.get_mut(from..).unwrap_or_default();
             for_form!(form, pack_tile(tile, rows, self.row_bytes));
         }
+        self.whole &= ground.put(first, &room.0);
     }
 
-    /// The matrix, if all its rows have come and nothing else.
-    pub(crate) fn finish(self) -> Option<Packed> {
-        (self.whole && self.rows == self.packed.rows()).then_some(self.packed)
+    /// Where the matrix lies, if all its rows have come and nothing else.
+    pub(crate) fn finish(self) -> Option<Plot> {
+        (self.whole && self.rows == self.plot.rows).then_some(self.plot)
     }
 }
 

@@ -309,8 +309,12 @@ fn what_stands_between_the_products_has_the_same_bits_with_every_kind() {
             scores: &mut scores,
         };
         kernels::attend(kind, attention, keys(), keys());
-        let mut normed = queries.clone();
-        kernels::rms_norm(kind, &mut normed, &pages[..queries.len()], 1e-5);
+        let mut normed = vec![f32::NAN; queries.len()];
+        let weight = &pages[..queries.len()];
+        kernels::rms_norm(kind, &queries, weight, 1e-5, &mut normed);
+        let mut in_place = queries.clone();
+        kernels::rms_norm_in_place(kind, &mut in_place, weight, 1e-5);
+        assert_eq!(bits(&normed), bits(&in_place), "{kind}");
         let mut gate = queries.clone();
         kernels::gate_with_silu(kind, &mut gate, &pages[..queries.len()]);
         [attended, normed, gate].map(|values| bits(&values))

@@ -18,7 +18,7 @@ use std::arch::x86_64::{
 
 use half::f16;
 
-use crate::cpu::activations::{Block, Panel, Panels};
+use crate::cpu::activations::{Block, Panel, Panels, Plain as Rounder};
 use crate::cpu::lanes::{Lanes, Sixteen};
 use crate::cpu::pack::{Half, Line, Packed, Tile};
 use crate::cpu::shape::{Scales, Shape, TILE, for_form};
