@@ -99,9 +99,9 @@ impl Crew {
 
     /// Runs `work` by every member, this thread first among them; back when all are done.
     ///
-    /// Where the work is `even`, so that nobody should ever wait long for another, and yet somebody often did, the processors
-    /// are busy with something else, and a thread that has none keeps all waiting: then this one works alone for a while,
-    /// twice as long each time.
+    /// Where the work is `even`, so that nobody should ever wait long for another, and yet somebody often did, or did not come
+    /// at all, the processors are busy with something else, and a thread that has none keeps all waiting: then this one works
+    /// alone for a while, twice as long each time.
     ///
     /// # Panics
     /// If a member does.
@@ -128,12 +128,14 @@ impl Crew {
         drop(all_leave);
         meeting.check();
         if even {
-            self.judge(met);
+            self.judge(meeting.of.load(Ordering::Acquire), met);
         }
     }
 
-    fn judge(&mut self, met: Met) {
-        if met.slowly > 0 && met.slowly >= met.times / SLOW_OF {
+    /// Whether it is better alone for a while, after a run with so many members.
+    fn judge(&mut self, members: usize, met: Met) {
+        let slow = met.slowly > 0 && met.slowly >= met.times / SLOW_OF;
+        if slow || members < self.threads() {
             self.alone = self.penalty;
             self.penalty = (self.penalty * 2).min(PENALTY.end);
         } else {

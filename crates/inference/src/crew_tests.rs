@@ -132,6 +132,33 @@ fn all_panic() {
     assert_eq!(all.len(), members);
 }
 
+#[test]
+fn where_nobody_comes_they_are_called_less_and_less() {
+    let late = Arc::new(Late::default());
+    let calls = || late.0.lock().unwrap().len();
+    let mut crew = Crew::new(late.clone());
+    let work: Arc<Work> = Arc::new(|member: &Member<'_>| member.meet());
+    // Each call is followed by 8 runs alone, 16, 32 and so on, up to 1024.
+    let mut expected = Vec::new();
+    for (call, alone) in (1..).zip([8, 16, 32, 64, 128, 256, 512, 1024, 1024, 1024]) {
+        expected.extend(std::iter::repeat_n(call, alone + 1));
+    }
+    let seen: Vec<usize> = (0..expected.len())
+        .map(|_| {
+            crew.run(true, &work);
+            calls()
+        })
+        .collect();
+    assert_eq!(seen, expected);
+    // Where the work is not even, nothing is learnt from it.
+    let mut crew = Crew::new(late.clone());
+    let before = calls();
+    for _ in 0..20 {
+        crew.run(false, &work);
+    }
+    assert_eq!(calls(), before + 20);
+}
+
 proptest! {
     #[test]
     fn shares_are_all_of_it_in_order_and_in_whole_pieces(
