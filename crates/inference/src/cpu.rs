@@ -31,14 +31,14 @@ mod tests;
 
 pub(crate) use activations::{Activations, FLOATS_OF_BLOCK};
 pub(crate) use arithmetic::exponential;
-pub(crate) use attention::Attention;
+pub(crate) use attention::{Attention, HEADS_AT_ONCE};
 pub(crate) use kernels::{attend, gate_with_silu, rms_norm, rms_norm_in_place};
 pub use kind::Kind;
 pub(crate) use memory::{Ground, Memory};
 pub(crate) use pack::{Packed, Plot};
 pub(crate) use packing::{Packing, Room};
 pub use precision::Precision;
-pub(crate) use shape::BLOCK;
+pub(crate) use shape::{BLOCK, TILE};
 
 /// Tokens whose keys lie side by side, element by element, so that their scores are computed side by side.
 pub(crate) const TOKENS_OF_TILE: usize = 16;

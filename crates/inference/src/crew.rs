@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Invariants: nobody waits for a helper that has not come; if one member panics all do, and nobody waits for ever; once
-//! [`Crew::run`] is back no member is left. A result must not depend on how many members there are: that is the callers' care.
+//! [`Crew::run`] is back, or has panicked, no member is left. A result must not depend on how many members there are: that is
+//! the callers' care.
 
 use std::cell::Cell;
 use std::fmt;
@@ -16,7 +17,7 @@ use std::hint::spin_loop;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::thread::yield_now;
+use std::thread::{ThreadId, current, yield_now};
 
 use engine::helpers::Helpers;
 
@@ -67,6 +68,8 @@ pub struct Member<'a> {
 /// Where the members of one step meet.
 #[derive(Debug)]
 struct Meeting {
+    /// Who calls. A helper cannot be the same thread: it would wait for itself.
+    caller: ThreadId,
     /// Members that have come, and whether no more are let in.
     roll: AtomicUsize,
     /// How many there are; 0 until the roll is closed.
@@ -94,19 +97,19 @@ impl Crew {
 
     /// Members at most.
     pub fn threads(&self) -> usize {
-        self.helpers.threads()
+        self.slots.len()
     }
 
     /// Runs `work` by every member, this thread first among them; back when all are done.
     ///
-    /// Where the work is `even`, so that nobody should ever wait long for another, and yet somebody often did, the processors
-    /// are busy with something else, and a thread that has none keeps all waiting: then this one works alone for a while,
-    /// twice as long each time.
+    /// Where the work is `even`, so that nobody should ever wait long for another, and yet somebody often did, or did not come
+    /// at all, the processors are busy with something else, and a thread that has none keeps all waiting: then this one works
+    /// alone for a while, twice as long each time.
     ///
     /// # Panics
-    /// If a member does.
+    /// If a member does, or the call for helpers.
     pub fn run(&mut self, even: bool, work: &Arc<Work>) {
-        let threads = self.helpers.threads();
+        let threads = self.threads();
         if threads == 1 || self.alone > 0 {
             self.alone = self.alone.saturating_sub(1);
             let meeting = Meeting::new();
@@ -117,23 +120,25 @@ impl Crew {
         let meeting = Arc::new(Meeting::new());
         let (theirs, slots) = (Arc::clone(&meeting), Arc::clone(&self.slots));
         let their_work = Arc::clone(work);
+        let all_leave = AllLeave(&meeting);
         self.helpers.call(Arc::new(move || {
             if let Some(number) = theirs.join(slots.len()) {
                 theirs.take_part(number, &slots, &their_work);
             }
         }));
         meeting.close(threads);
-        let all_leave = AllLeave(&meeting);
         let met = meeting.take_part(0, &self.slots, work);
         drop(all_leave);
         meeting.check();
         if even {
-            self.judge(met);
+            self.judge(meeting.of.load(Ordering::Acquire), met);
         }
     }
 
-    fn judge(&mut self, met: Met) {
-        if met.slowly > 0 && met.slowly >= met.times / SLOW_OF {
+    /// Whether it is better alone for a while, after a run with so many members.
+    fn judge(&mut self, members: usize, met: Met) {
+        let slow = met.slowly > 0 && met.slowly >= met.times / SLOW_OF;
+        if slow || members < self.threads() {
             self.alone = self.penalty;
             self.penalty = (self.penalty * 2).min(PENALTY.end);
         } else {
@@ -153,6 +158,7 @@ impl Meeting {
     /// One has come: who calls.
     fn new() -> Self {
         Self {
+            caller: current().id(),
             roll: AtomicUsize::new(1),
             of: AtomicUsize::new(0),
             arrived: AtomicUsize::new(0),
@@ -162,14 +168,22 @@ impl Meeting {
         }
     }
 
-    /// The number of who comes now; nothing if it is too late, or there is no place left.
+    /// The number of who comes now; nothing if it is too late, or there is no place left, or it is who called.
     fn join(&self, places: usize) -> Option<usize> {
+        if current().id() == self.caller {
+            return None;
+        }
         let next = |roll: usize| (roll & CLOSED == 0 && roll < places).then_some(roll + 1);
         let number = self
             .roll
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, next)
             .ok()?;
         wait(|| self.of.load(Ordering::Acquire) != 0);
+        if self.broken.load(Ordering::Acquire) {
+            // Nobody will come to the meetings: it goes as it came.
+            self.left.fetch_add(1, Ordering::AcqRel);
+            return None;
+        }
         Some(number)
     }
 
@@ -181,8 +195,22 @@ impl Meeting {
             }
             spin_loop();
         }
+        self.admit();
+    }
+
+    /// Closes the roll: those on it are the members.
+    fn admit(&self) {
         let members = self.roll.fetch_or(CLOSED, Ordering::AcqRel);
         self.of.store(members, Ordering::Release);
+    }
+
+    /// Closes a roll that is still open, because the call ended in a panic: who has come leaves, and who called is not there.
+    fn call_off(&self) {
+        if self.roll.load(Ordering::Acquire) & CLOSED == 0 {
+            self.broken.store(true, Ordering::Release);
+            self.left.fetch_add(1, Ordering::AcqRel);
+            self.admit();
+        }
     }
 
     fn take_part(&self, number: usize, slots: &[Slot], work: &Arc<Work>) -> Met {
@@ -243,6 +271,7 @@ struct AllLeave<'a>(&'a Meeting);
 
 impl Drop for AllLeave<'_> {
     fn drop(&mut self) {
+        self.0.call_off();
         let of = self.0.of.load(Ordering::Acquire);
         wait(|| self.0.left.load(Ordering::Acquire) == of);
     }
@@ -303,7 +332,13 @@ impl Member<'_> {
     }
 }
 
-fn share_of(number: usize, of: usize, all: usize, grain: usize) -> std::ops::Range<usize> {
+/// The share of one of so many; see [`Member::share`].
+pub(crate) fn share_of(
+    number: usize,
+    of: usize,
+    all: usize,
+    grain: usize,
+) -> std::ops::Range<usize> {
     let grain = grain.max(1);
     let pieces = all.div_ceil(grain);
     let at = |number: usize| (pieces * number / of.max(1) * grain).min(all);
@@ -311,7 +346,7 @@ fn share_of(number: usize, of: usize, all: usize, grain: usize) -> std::ops::Ran
 }
 
 /// Most waits are over at once; a longer one lets others have the processor. Whether it was one of those.
-pub(crate) fn wait(is_over: impl Fn() -> bool) -> bool {
+fn wait(is_over: impl Fn() -> bool) -> bool {
     let mut turns = 0;
     while !is_over() {
         if turns < PATIENCE {

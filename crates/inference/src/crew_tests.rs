@@ -132,6 +132,111 @@ fn all_panic() {
     assert_eq!(all.len(), members);
 }
 
+#[test]
+fn where_nobody_comes_they_are_called_less_and_less() {
+    let late = Arc::new(Late::default());
+    let calls = || late.0.lock().unwrap().len();
+    let mut crew = Crew::new(late.clone());
+    let work: Arc<Work> = Arc::new(|member: &Member<'_>| member.meet());
+    // Each call is followed by 8 runs alone, 16, 32 and so on, up to 1024.
+    let mut expected = Vec::new();
+    for (call, alone) in (1..).zip([8, 16, 32, 64, 128, 256, 512, 1024, 1024, 1024]) {
+        expected.extend(std::iter::repeat_n(call, alone + 1));
+    }
+    let seen: Vec<usize> = (0..expected.len())
+        .map(|_| {
+            crew.run(true, &work);
+            calls()
+        })
+        .collect();
+    assert_eq!(seen, expected);
+    // Where the work is not even, nothing is learnt from it.
+    let mut crew = Crew::new(late.clone());
+    let before = calls();
+    for _ in 0..20 {
+        crew.run(false, &work);
+    }
+    assert_eq!(calls(), before + 20);
+}
+
+/// Runs the share itself.
+#[derive(Debug)]
+struct Inline;
+
+impl Helpers for Inline {
+    fn threads(&self) -> usize {
+        2
+    }
+
+    fn call(&self, share: Share) {
+        share();
+    }
+}
+
+#[test]
+fn who_calls_is_no_help_to_itself() {
+    let mut crew = Crew::new(Arc::new(Inline));
+    for _ in 0..3 {
+        let (all, members) = ring(&mut crew, 5);
+        assert_eq!((all.len(), members), (1, 1));
+    }
+}
+
+/// Calls one, and panics when it has begun, or earlier.
+#[derive(Debug, Default)]
+struct HalfWay {
+    calls: AtomicUsize,
+    called: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+}
+
+impl Helpers for HalfWay {
+    fn threads(&self) -> usize {
+        3
+    }
+
+    fn call(&self, share: Share) {
+        let begun = Arc::new(AtomicBool::new(false));
+        let tell = begun.clone();
+        let one = tokio::task::spawn_blocking(move || {
+            tell.store(true, Ordering::Release);
+            share();
+        });
+        self.called.lock().unwrap().push(one);
+        let turns = self.calls.fetch_add(1, Ordering::Relaxed);
+        if turns % 2 == 0 {
+            wait(|| begun.load(Ordering::Acquire));
+        }
+        (0..turns * 10).for_each(|_| spin_loop());
+        resume_unwind(Box::new("on purpose"));
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_panics_half_way_leaves_nobody() {
+    let helpers = Arc::new(HalfWay::default());
+    let theirs = helpers.clone();
+    let running = Arc::new(AtomicUsize::new(0));
+    let inside = running.clone();
+    let caller = tokio::task::spawn_blocking(move || {
+        let mut crew = Crew::new(theirs);
+        let work: Arc<Work> = Arc::new(move |member: &Member<'_>| {
+            inside.fetch_add(1, Ordering::SeqCst);
+            member.meet();
+        });
+        for _ in 0..200 {
+            let ended = catch_unwind(AssertUnwindSafe(|| crew.run(true, &work)));
+            assert!(ended.is_err());
+        }
+    });
+    caller.await.unwrap();
+    let called = std::mem::take(&mut *helpers.called.lock().unwrap());
+    assert_eq!(called.len(), 200);
+    for one in called {
+        one.await.unwrap();
+    }
+    assert_eq!(running.load(Ordering::SeqCst), 0);
+}
+
 proptest! {
     #[test]
     fn shares_are_all_of_it_in_order_and_in_whole_pieces(

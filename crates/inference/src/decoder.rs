@@ -24,7 +24,7 @@ use crate::forward::{self, Shared};
 use crate::kv::KvCache;
 use crate::model::Model;
 use crate::sampler::Candidates;
-use crate::speculation::Trust;
+use crate::speculation::{Price, Trust};
 use step::{Foreseen, LOGITS_AT_ONCE, Lists, ROWS_AT_ONCE};
 
 /// A loaded model with its live sequences.
@@ -41,6 +41,7 @@ pub struct Decoder {
     lists: Lists,
     /// Whether tokens are guessed that may come next.
     guesses: bool,
+    price: Price,
     passes: u64,
     rows: u64,
 }
@@ -59,13 +60,16 @@ struct Prefix {
     cache: KvCache,
 }
 
+/// A form that is followed, or why it cannot be.
+type Form = Result<Matching, String>;
+
 /// `sequences[i]` keeps its keys and values in `caches[i]`.
 struct Sequence {
     id: SequenceId,
     plan: SequencePlan,
     tokens: Vec<TokenId>,
-    /// How far it is in its form, if it has one.
-    form: Option<Matching>,
+    /// How far it is in its form, if it has one; or why nobody can say.
+    form: Option<Form>,
     /// Answers to tokens that are not given yet; the keys and values of these tokens are written.
     foreseen: VecDeque<Foreseen>,
     /// What was guessed last; room for the next.
@@ -79,15 +83,16 @@ impl Sequence {
         plan: SequencePlan,
         tokens: Vec<TokenId>,
         form: Option<Matching>,
+        trust: Trust,
     ) -> Self {
         Self {
             id,
             plan,
             tokens,
-            form,
+            form: form.map(Ok),
             foreseen: VecDeque::new(),
             guesses: Vec::new(),
-            trust: Trust::default(),
+            trust,
         }
     }
 }
@@ -106,7 +111,7 @@ impl Decoder {
         } else {
             Arc::new(Alone)
         };
-        let guesses = guesses_pay(&model);
+        let (guesses, price) = (guesses_pay(&model), Price::of(model.precision));
         let shared = Arc::new(Shared::new(model, helpers.threads()));
         let theirs = Arc::clone(&shared);
         Self {
@@ -120,6 +125,7 @@ impl Decoder {
             room: Room::default(),
             lists: Lists::default(),
             guesses,
+            price,
             passes: 0,
             rows: 0,
         }
@@ -165,27 +171,24 @@ impl Decoder {
         Bytes(self.model().weights_bytes)
     }
 
-    /// What the largest step of such a model works in with so many members, beside weights and keys and values: the rows that
-    /// pass through a layer at once, the logits of those that sample, and the candidates among them beside one row kept as it
-    /// was and one of weights.
+    /// What the largest steps of such a model work in, beside weights and keys and values, where up to so many members may
+    /// come: the buffers of a pass, and the candidates of one row beside the row as it was and one of weights.
     pub fn bytes_at_work(blueprint: &Blueprint, precision: Precision, members: usize) -> u64 {
-        let float = size_of::<f32>();
-        let row = forward::floats_of_row(blueprint, precision).saturating_mul(float);
-        let rows = row.saturating_mul(forward::rows_held(ROWS_AT_ONCE, members));
-        let logits = blueprint.vocabulary.saturating_mul(float);
-        // Several members hold their parts of them, twice to hand them over, and once more together.
-        let held = if members > 1 {
-            LOGITS_AT_ONCE * 4 + 2
-        } else {
-            LOGITS_AT_ONCE + 2
+        let room = forward::Room {
+            sizes: blueprint,
+            precision,
+            threads: members.max(1),
+            rows: ROWS_AT_ONCE,
+            sampling: LOGITS_AT_ONCE,
         };
+        let rows = blueprint.vocabulary.saturating_mul(2);
+        let floats = room.floats().saturating_add(rows);
         let candidates = blueprint
             .vocabulary
             .saturating_mul(size_of::<(TokenId, f32)>());
-        let all = rows
-            .saturating_add(logits.saturating_mul(held))
-            .saturating_add(candidates);
-        all as u64
+        floats
+            .saturating_mul(size_of::<f32>())
+            .saturating_add(candidates) as u64
     }
 
     /// KV memory of all open sequences and kept prefixes; a page that several hold is counted once.
@@ -251,6 +254,11 @@ impl Decoder {
         Ok(())
     }
 
+    fn form_of(&self, plan: &SequencePlan) -> Result<Option<Matching>, StepError> {
+        let form = form(self.grammars.as_ref(), plan).transpose();
+        form.map_err(StepError::Constraint)
+    }
+
     fn begin(&mut self, sequence: Sequence, cache: KvCache) {
         self.caches.push(cache);
         self.sequences.push(sequence);
@@ -269,26 +277,22 @@ fn guesses_pay(model: &Model) -> bool {
     model.kind != Kind::Portable && model.is_packed()
 }
 
-/// Where an answer's form begins.
-fn form(
-    grammars: Option<&Arc<Grammars>>,
-    plan: &SequencePlan,
-) -> Result<Option<Matching>, StepError> {
-    let Some(constraint) = &plan.sampling.constraint else {
-        return Ok(None);
-    };
-    let none = || StepError::Constraint("this engine has no vocabulary to follow it".to_owned());
-    let form = grammars.ok_or_else(none)?.begin(constraint);
-    form.map(Some).map_err(StepError::Constraint)
+/// Where an answer's form begins, if it has one.
+fn form(grammars: Option<&Arc<Grammars>>, plan: &SequencePlan) -> Option<Form> {
+    let constraint = plan.sampling.constraint.as_ref()?;
+    Some(match grammars {
+        Some(grammars) => grammars.begin(constraint),
+        None => Err("this engine has no vocabulary to follow it".to_owned()),
+    })
 }
 
 impl Engine for Decoder {
     fn open(&mut self, sequence: SequenceId, plan: SequencePlan) -> Result<(), StepError> {
         self.check_plan(sequence, &plan)?;
-        let form = form(self.grammars.as_ref(), &plan)?;
+        let form = self.form_of(&plan)?;
         let capacity = plan.capacity_tokens as usize;
         let cache = KvCache::new(&self.model().blueprint, capacity);
-        let opened = Sequence::new(sequence, plan, Vec::new(), form);
+        let opened = Sequence::new(sequence, plan, Vec::new(), form, Trust::new(self.price));
         self.begin(opened, cache);
         Ok(())
     }
@@ -322,8 +326,8 @@ impl Engine for Decoder {
             held.to_vec(),
             kept.cache.share(tokens as usize, capacity as usize),
         );
-        let form = form(self.grammars.as_ref(), &plan)?;
-        let opened = Sequence::new(sequence, plan, held, form);
+        let form = self.form_of(&plan)?;
+        let opened = Sequence::new(sequence, plan, held, form, Trust::new(self.price));
         self.begin(opened, cache);
         Ok(())
     }
