@@ -8,10 +8,18 @@ pub type Share = Arc<dyn Fn() + Send + Sync>;
 
 /// Threads that may help. An engine makes none of its own, and waits for nobody who has not come.
 pub trait Helpers: fmt::Debug + Send + Sync {
-    /// Threads that may take part in a step, the one that runs it included: from 1.
+    /// Threads that may take part in a step, the one that runs it included: from 1, and the same each time it is asked.
     fn threads(&self) -> usize;
 
-    /// Has all others run `share`, each as soon as it is free. Returns at once.
+    /// Has others run `share`, each as soon as it is free, one less than [`Helpers::threads`] at most. Who is not free need not
+    /// come, and who comes late finds nothing to do; nobody is waited for who has not come.
+    ///
+    /// It must return at once: a share ends only after the call, with the step, so who waits for one here waits for ever. It
+    /// must not run the share on the thread that calls: that one has its own part, and is no help to itself. And it should
+    /// not panic. An engine survives the last two: a share that is run by who called does little or nothing, and of a call that
+    /// panics the panic goes on once those who came have left.
+    ///
+    /// A share that is run keeps what it works on alive, so it must not be kept once it was run, or nobody will.
     fn call(&self, share: Share);
 }
 

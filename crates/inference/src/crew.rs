@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Invariants: nobody waits for a helper that has not come; if one member panics all do, and nobody waits for ever; once
-//! [`Crew::run`] is back no member is left. A result must not depend on how many members there are: that is the callers' care.
+//! [`Crew::run`] is back, or has panicked, no member is left. A result must not depend on how many members there are: that is
+//! the callers' care.
 
 use std::cell::Cell;
 use std::fmt;
@@ -16,7 +17,7 @@ use std::hint::spin_loop;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::thread::yield_now;
+use std::thread::{ThreadId, current, yield_now};
 
 use engine::helpers::Helpers;
 
@@ -67,6 +68,8 @@ pub struct Member<'a> {
 /// Where the members of one step meet.
 #[derive(Debug)]
 struct Meeting {
+    /// Who calls. A helper cannot be the same thread: it would wait for itself.
+    caller: ThreadId,
     /// Members that have come, and whether no more are let in.
     roll: AtomicUsize,
     /// How many there are; 0 until the roll is closed.
@@ -94,7 +97,7 @@ impl Crew {
 
     /// Members at most.
     pub fn threads(&self) -> usize {
-        self.helpers.threads()
+        self.slots.len()
     }
 
     /// Runs `work` by every member, this thread first among them; back when all are done.
@@ -104,9 +107,9 @@ impl Crew {
     /// alone for a while, twice as long each time.
     ///
     /// # Panics
-    /// If a member does.
+    /// If a member does, or the call for helpers.
     pub fn run(&mut self, even: bool, work: &Arc<Work>) {
-        let threads = self.helpers.threads();
+        let threads = self.threads();
         if threads == 1 || self.alone > 0 {
             self.alone = self.alone.saturating_sub(1);
             let meeting = Meeting::new();
@@ -117,13 +120,13 @@ impl Crew {
         let meeting = Arc::new(Meeting::new());
         let (theirs, slots) = (Arc::clone(&meeting), Arc::clone(&self.slots));
         let their_work = Arc::clone(work);
+        let all_leave = AllLeave(&meeting);
         self.helpers.call(Arc::new(move || {
             if let Some(number) = theirs.join(slots.len()) {
                 theirs.take_part(number, &slots, &their_work);
             }
         }));
         meeting.close(threads);
-        let all_leave = AllLeave(&meeting);
         let met = meeting.take_part(0, &self.slots, work);
         drop(all_leave);
         meeting.check();
@@ -155,6 +158,7 @@ impl Meeting {
     /// One has come: who calls.
     fn new() -> Self {
         Self {
+            caller: current().id(),
             roll: AtomicUsize::new(1),
             of: AtomicUsize::new(0),
             arrived: AtomicUsize::new(0),
@@ -164,14 +168,22 @@ impl Meeting {
         }
     }
 
-    /// The number of who comes now; nothing if it is too late, or there is no place left.
+    /// The number of who comes now; nothing if it is too late, or there is no place left, or it is who called.
     fn join(&self, places: usize) -> Option<usize> {
+        if current().id() == self.caller {
+            return None;
+        }
         let next = |roll: usize| (roll & CLOSED == 0 && roll < places).then_some(roll + 1);
         let number = self
             .roll
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, next)
             .ok()?;
         wait(|| self.of.load(Ordering::Acquire) != 0);
+        if self.broken.load(Ordering::Acquire) {
+            // Nobody will come to the meetings: it goes as it came.
+            self.left.fetch_add(1, Ordering::AcqRel);
+            return None;
+        }
         Some(number)
     }
 
@@ -183,8 +195,22 @@ impl Meeting {
             }
             spin_loop();
         }
+        self.admit();
+    }
+
+    /// Closes the roll: those on it are the members.
+    fn admit(&self) {
         let members = self.roll.fetch_or(CLOSED, Ordering::AcqRel);
         self.of.store(members, Ordering::Release);
+    }
+
+    /// Closes a roll that is still open, because the call ended in a panic: who has come leaves, and who called is not there.
+    fn call_off(&self) {
+        if self.roll.load(Ordering::Acquire) & CLOSED == 0 {
+            self.broken.store(true, Ordering::Release);
+            self.left.fetch_add(1, Ordering::AcqRel);
+            self.admit();
+        }
     }
 
     fn take_part(&self, number: usize, slots: &[Slot], work: &Arc<Work>) -> Met {
@@ -245,6 +271,7 @@ struct AllLeave<'a>(&'a Meeting);
 
 impl Drop for AllLeave<'_> {
     fn drop(&mut self) {
+        self.0.call_off();
         let of = self.0.of.load(Ordering::Acquire);
         wait(|| self.0.left.load(Ordering::Acquire) == of);
     }
@@ -313,7 +340,7 @@ fn share_of(number: usize, of: usize, all: usize, grain: usize) -> std::ops::Ran
 }
 
 /// Most waits are over at once; a longer one lets others have the processor. Whether it was one of those.
-pub(crate) fn wait(is_over: impl Fn() -> bool) -> bool {
+fn wait(is_over: impl Fn() -> bool) -> bool {
     let mut turns = 0;
     while !is_over() {
         if turns < PATIENCE {

@@ -159,6 +159,84 @@ fn where_nobody_comes_they_are_called_less_and_less() {
     assert_eq!(calls(), before + 20);
 }
 
+/// Runs the share itself.
+#[derive(Debug)]
+struct Inline;
+
+impl Helpers for Inline {
+    fn threads(&self) -> usize {
+        2
+    }
+
+    fn call(&self, share: Share) {
+        share();
+    }
+}
+
+#[test]
+fn who_calls_is_no_help_to_itself() {
+    let mut crew = Crew::new(Arc::new(Inline));
+    for _ in 0..3 {
+        let (all, members) = ring(&mut crew, 5);
+        assert_eq!((all.len(), members), (1, 1));
+    }
+}
+
+/// Calls one, and panics when it has begun, or earlier.
+#[derive(Debug, Default)]
+struct HalfWay {
+    calls: AtomicUsize,
+    called: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+}
+
+impl Helpers for HalfWay {
+    fn threads(&self) -> usize {
+        3
+    }
+
+    fn call(&self, share: Share) {
+        let begun = Arc::new(AtomicBool::new(false));
+        let tell = begun.clone();
+        let one = tokio::task::spawn_blocking(move || {
+            tell.store(true, Ordering::Release);
+            share();
+        });
+        self.called.lock().unwrap().push(one);
+        let turns = self.calls.fetch_add(1, Ordering::Relaxed);
+        if turns.is_multiple_of(2) {
+            wait(|| begun.load(Ordering::Acquire));
+        }
+        (0..turns * 10).for_each(|_| spin_loop());
+        resume_unwind(Box::new("on purpose"));
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_panics_half_way_leaves_nobody() {
+    let helpers = Arc::new(HalfWay::default());
+    let theirs = helpers.clone();
+    let running = Arc::new(AtomicUsize::new(0));
+    let inside = running.clone();
+    let ended = tokio::task::spawn_blocking(move || {
+        let mut crew = Crew::new(theirs);
+        let work: Arc<Work> = Arc::new(move |member: &Member<'_>| {
+            inside.fetch_add(1, Ordering::SeqCst);
+            member.meet();
+        });
+        for _ in 0..200 {
+            let ended = catch_unwind(AssertUnwindSafe(|| crew.run(true, &work)));
+            assert!(ended.is_err());
+        }
+    });
+    ended.await.unwrap();
+    let called = std::mem::take(&mut *helpers.called.lock().unwrap());
+    assert_eq!(called.len(), 200);
+    for one in called {
+        one.await.unwrap();
+    }
+    assert_eq!(running.load(Ordering::SeqCst), 0);
+}
+
 proptest! {
     #[test]
     fn shares_are_all_of_it_in_order_and_in_whole_pieces(
