@@ -18,12 +18,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::helpers::Helpers;
 
-use crate::crew::wait;
+/// That a helper is done with an errand.
+#[allow(
+    clippy::disallowed_types,
+    reason = "who loads holds a blocking thread for as long as it takes, and has nothing to do while others read the last"
+)]
+type News = std::sync::Condvar;
 
 /// What several threads know of the errands.
 struct Board<T> {
     count: usize,
     state: Mutex<State<T>>,
+    news: News,
 }
 
 struct State<T> {
@@ -60,6 +66,8 @@ where
 {
     let board = Arc::new(Board::new(count));
     let errand = Arc::new(errand);
+    // However this ends, nobody is left; also if the call panics when some have come.
+    let _end = End(&board);
     if helpers.threads() > 1 && count > 1 {
         let (board, errand) = (Arc::clone(&board), Arc::clone(&errand));
         helpers.call(Arc::new(move || {
@@ -70,18 +78,15 @@ where
             }
         }));
     }
-    // However this ends, nobody is left.
-    let _end = End(&board);
     let mut bench = Bench::default();
     while let Some(index) = board.take() {
         take(index, errand(&mut bench, index))?;
         board.hand_over(&mut take)?;
     }
-    while board.is_busy() {
-        let _ = wait(|| board.has_news());
+    while board.hears_more() {
         board.hand_over(&mut take)?;
     }
-    board.hand_over(&mut take)
+    ControlFlow::Continue(())
 }
 
 impl<T> Board<T> {
@@ -94,6 +99,7 @@ impl<T> Board<T> {
                 made: Vec::new(),
                 broken: false,
             }),
+            news: News::new(),
         }
     }
 
@@ -124,13 +130,16 @@ impl<T> Board<T> {
         })
     }
 
-    fn is_busy(&self) -> bool {
-        self.state().busy > 0
+    /// Waits while this holds of what all know.
+    fn wait_while(&self, holds: impl Fn(&State<T>) -> bool) -> MutexGuard<'_, State<T>> {
+        let waited = self.news.wait_while(self.state(), |state| holds(state));
+        waited.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn has_news(&self) -> bool {
-        let state = self.state();
-        !state.made.is_empty() || state.broken || state.busy == 0
+    /// Waits for what helpers still make; whether there is something to be handed over.
+    fn hears_more(&self) -> bool {
+        let state = self.wait_while(|s| s.busy > 0 && s.made.is_empty() && !s.broken);
+        !state.made.is_empty() || state.broken
     }
 
     /// Hands over what helpers made.
@@ -165,6 +174,8 @@ impl<T> Drop for Taken<'_, T> {
             state.broken = true;
             state.next = self.board.count;
         }
+        drop(state);
+        self.board.news.notify_one();
     }
 }
 
@@ -175,8 +186,8 @@ impl<T> Drop for End<'_, T> {
     fn drop(&mut self) {
         let board = self.0;
         board.state().next = board.count;
-        let _ = wait(|| !board.is_busy());
-        board.state().made.clear();
+        let made = std::mem::take(&mut board.wait_while(|state| state.busy > 0).made);
+        drop(made);
     }
 }
 

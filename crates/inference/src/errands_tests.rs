@@ -136,3 +136,68 @@ async fn a_panic_of_any_of_them_ends_all() {
         assert!(ended.is_err(), "{panics}");
     }
 }
+
+/// Runs the share itself.
+#[derive(Debug)]
+struct Inline;
+
+impl Helpers for Inline {
+    fn threads(&self) -> usize {
+        3
+    }
+
+    fn call(&self, share: Share) {
+        share();
+        share();
+    }
+}
+
+#[test]
+fn who_calls_may_be_the_one_that_comes() {
+    let expected: Vec<_> = (0..20).map(|index| Some(index * index)).collect();
+    assert_eq!(squares(&Inline, 20), expected);
+}
+
+/// Calls one, and panics once it is at work.
+#[derive(Debug, Default)]
+struct HalfWay {
+    begun: Arc<AtomicUsize>,
+}
+
+impl Helpers for HalfWay {
+    fn threads(&self) -> usize {
+        3
+    }
+
+    fn call(&self, share: Share) {
+        drop(tokio::task::spawn_blocking(move || share()));
+        while self.begun.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        resume_unwind(Box::new("on purpose"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_panics_half_way_leaves_nobody_at_work() {
+    for _ in 0..50 {
+        let helpers = HalfWay::default();
+        let (begun, running) = (Arc::clone(&helpers.begun), Arc::new(AtomicUsize::new(0)));
+        let inside = Arc::clone(&running);
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            run(
+                &helpers,
+                1000,
+                move |(): &mut (), _| {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    inside.fetch_add(1, Ordering::SeqCst);
+                    (0..100).for_each(|_| std::thread::yield_now());
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                },
+                |_, ()| ControlFlow::Continue(()),
+            )
+        }));
+        assert!(ended.is_err());
+        assert_eq!(running.load(Ordering::SeqCst), 0);
+    }
+}
