@@ -203,7 +203,7 @@ impl Helpers for HalfWay {
         });
         self.called.lock().unwrap().push(one);
         let turns = self.calls.fetch_add(1, Ordering::Relaxed);
-        if turns % 2 == 0 {
+        if turns.is_multiple_of(2) {
             wait(|| begun.load(Ordering::Acquire));
         }
         (0..turns * 10).for_each(|_| spin_loop());
@@ -217,7 +217,7 @@ async fn a_call_that_panics_half_way_leaves_nobody() {
     let theirs = helpers.clone();
     let running = Arc::new(AtomicUsize::new(0));
     let inside = running.clone();
-    let caller = tokio::task::spawn_blocking(move || {
+    let ended = tokio::task::spawn_blocking(move || {
         let mut crew = Crew::new(theirs);
         let work: Arc<Work> = Arc::new(move |member: &Member<'_>| {
             inside.fetch_add(1, Ordering::SeqCst);
@@ -228,7 +228,7 @@ async fn a_call_that_panics_half_way_leaves_nobody() {
             assert!(ended.is_err());
         }
     });
-    caller.await.unwrap();
+    ended.await.unwrap();
     let called = std::mem::take(&mut *helpers.called.lock().unwrap());
     assert_eq!(called.len(), 200);
     for one in called {

@@ -14,25 +14,22 @@
 use std::fmt;
 use std::ops::ControlFlow;
 use std::panic::resume_unwind;
-#[allow(
-    clippy::disallowed_types,
-    reason = "who loads holds a blocking thread for as long as it takes, and has nothing to do while others read the last"
-)]
-use std::sync::Condvar;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::helpers::Helpers;
 
-/// What several threads know of the errands.
+/// That a helper is done with an errand.
 #[allow(
     clippy::disallowed_types,
-    reason = "as above: a helper tells whoever waits on its blocking thread"
+    reason = "who loads holds a blocking thread for as long as it takes, and has nothing to do while others read the last"
 )]
+type News = std::sync::Condvar;
+
+/// What several threads know of the errands.
 struct Board<T> {
     count: usize,
     state: Mutex<State<T>>,
-    /// A helper is done with an errand.
-    news: Condvar,
+    news: News,
 }
 
 struct State<T> {
@@ -102,7 +99,7 @@ impl<T> Board<T> {
                 made: Vec::new(),
                 broken: false,
             }),
-            news: Condvar::new(),
+            news: News::new(),
         }
     }
 
