@@ -299,17 +299,19 @@ impl Member<'_> {
     }
 
     /// Gives `own` to the others, and takes what each has, its own included, in the order of their numbers. All members must
-    /// come here as often as each other.
-    pub fn exchange(&self, own: &[f32], mut take: impl FnMut(usize, &[f32])) {
+    /// come here as often as each other. What `own` holds after it is of no use.
+    pub fn exchange(&self, own: &mut Vec<f32>, mut take: impl FnMut(usize, &[f32])) {
         if self.of() == 1 {
             take(0, own);
             return;
         }
         let side = self.side.get();
         if let Some(slot) = self.slots.get(self.number).and_then(|slot| slot.get(side)) {
-            let mut slot = slot.write().unwrap_or_else(PoisonError::into_inner);
-            slot.clear();
-            slot.extend_from_slice(own);
+            // What lay there was of the meeting before the last.
+            std::mem::swap(
+                own,
+                &mut *slot.write().unwrap_or_else(PoisonError::into_inner),
+            );
         }
         self.meet();
         for (number, slot) in self.slots.iter().take(self.of()).enumerate() {

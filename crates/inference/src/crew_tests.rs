@@ -50,11 +50,11 @@ fn ring(crew: &mut Crew, rounds: usize) -> (Vec<Vec<f32>>, usize) {
         let mut state: Vec<f32> = (0..8u8).map(f32::from).collect();
         for _ in 0..rounds {
             let share = member.share(state.len(), 2);
-            let own: Vec<f32> = share
+            let mut own: Vec<f32> = share
                 .map(|at| state[at] * 0.5 + state[(at + 1) % 8])
                 .collect();
             let mut next = Vec::new();
-            member.exchange(&own, |_, part| next.extend_from_slice(part));
+            member.exchange(&mut own, |_, part| next.extend_from_slice(part));
             state = next;
         }
         all_members.fetch_max(member.of(), Ordering::Relaxed);

@@ -171,9 +171,16 @@ impl<'a> Pass<'a> {
             model,
             scratch.normed.rows_mut(),
         );
+        let valued = scratch.valued.rows_mut();
+        valued.clear();
+        valued.extend_from_slice(scratch.normed.rows());
         self.sharing.products(
-            [&layer.queries.0, &layer.keys.0, &layer.values.0],
-            &mut scratch.normed,
+            [
+                (&layer.queries.0, 0),
+                (&layer.keys.0, 0),
+                (&layer.values.0, 1),
+            ],
+            [&mut scratch.normed, &mut scratch.valued],
             &mut scratch.own,
             [&mut scratch.queries, &mut scratch.keys, &mut scratch.values],
         );
@@ -286,15 +293,15 @@ impl<'a> Pass<'a> {
         if by_matrix {
             let attended = scratch.attended.rows_mut();
             attended.clear();
-            member.exchange(&scratch.own, |_, part| attended.extend_from_slice(part));
+            member.exchange(&mut scratch.own, |_, part| attended.extend_from_slice(part));
         }
     }
 
     fn add_attended(&mut self, layer: &Layer) {
         let scratch = &mut *self.scratch;
         self.sharing.products(
-            [&layer.attention_output],
-            &mut scratch.attended,
+            [(&layer.attention_output, 0)],
+            [&mut scratch.attended],
             &mut scratch.own,
             [&mut scratch.projected],
         );
@@ -311,8 +318,8 @@ impl<'a> Pass<'a> {
         );
         self.sharing.gated(layer, model, scratch);
         self.sharing.products(
-            [&layer.down],
-            &mut scratch.gate,
+            [(&layer.down, 0)],
+            [&mut scratch.gate],
             &mut scratch.own,
             [&mut scratch.projected],
         );
@@ -369,31 +376,36 @@ struct Sharing<'a> {
 }
 
 impl Sharing<'_> {
-    /// Products of the same rows with several matrices; `own` is room for this member's part of them.
-    fn products<const N: usize>(
+    /// Products of several matrices, each with the input of its number, all of as many rows; `own` is room for this member's
+    /// part of them.
+    fn products<const N: usize, const M: usize>(
         self,
-        matrices: [&Matrix; N],
-        input: &mut Activations,
+        matrices: [(&Matrix, usize); N],
+        mut inputs: [&mut Activations; M],
         own: &mut Vec<f32>,
         mut outputs: [&mut Vec<f32>; N],
     ) {
         let Self { shared, member, .. } = self;
-        if !self.by_matrix {
-            for (matrix, output) in matrices.into_iter().zip(outputs) {
-                shared.checked(matrix.apply(input, output));
-            }
-            return;
-        }
         own.clear();
-        for (matrix, output) in matrices.iter().zip(&mut outputs) {
+        for ((matrix, input), output) in matrices.iter().zip(&mut outputs) {
+            let Some(input) = inputs.get_mut(*input) else {
+                continue;
+            };
+            if !self.by_matrix {
+                shared.checked(matrix.apply(input, output));
+                continue;
+            }
             let tiles = member.share(matrix.tiles(), 1);
             shared.checked(matrix.append_some(tiles, input, own));
             // Every element is written below.
             output.resize(matrix.rows_of_input(input) * matrix.rows(), 0.0);
         }
+        if !self.by_matrix {
+            return;
+        }
         member.exchange(own, |number, part| {
             let mut left = part;
-            for (matrix, output) in matrices.iter().zip(&mut outputs) {
+            for ((matrix, _), output) in matrices.iter().zip(&mut outputs) {
                 let tiles = member.share_of(number, matrix.tiles(), 1);
                 left = matrix.spread(tiles, left, output);
             }

@@ -10,6 +10,10 @@ use crate::cpu::{BLOCK, FLOATS_OF_BLOCK, HEADS_AT_ONCE, Precision, TILE, TOKENS_
 
 use super::{MANY_ROWS, ROWS_TOGETHER};
 
+/// Tokens whose scores are counted: a file may claim a context of millions that nobody uses, and who does needs a thousand times
+/// as much for its keys and values, which are leased.
+const SCORED: usize = 1 << 15;
+
 /// How large passes are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room<'a> {
@@ -31,11 +35,11 @@ impl Room<'_> {
         let sizes = self.sizes;
         let by_matrix = self.made_by_matrix();
         let members = (0..self.threads).map(|number| {
-            // Where others find it there are two: of this meeting, and of the one before.
-            let slots = self.handed_over(number, by_matrix).saturating_mul(2);
+            // Where others find it there are two, of this meeting and of the one before; the three change places.
+            let places = if self.threads == 1 { 1 } else { 3 };
+            let own = self.own(number, by_matrix).saturating_mul(places);
             let rows = self.rows_of(number).saturating_mul(self.floats_of_row());
-            let own = self.own(number, by_matrix);
-            sum([rows, own, slots, self.last(), self.scores()])
+            sum([rows, own, self.last(), self.scores()])
         });
         let wanted = sizes.width.saturating_mul(self.rows);
         let logits = sizes.vocabulary.saturating_mul(self.sampling);
@@ -79,20 +83,23 @@ impl Room<'_> {
         let floats = [(3, width), (2, queries), (2, sizes.kv_width()), (2, inner)];
         let floats = floats.map(|(times, width)| width.saturating_mul(times));
         let multiplied = [width, queries, inner].map(|width| beside(width, self.precision));
-        sum([sum(floats), sizes.rope_width, 1, sum(multiplied)])
+        // What values are made of.
+        let valued = width.saturating_add(beside(width, Precision::Exact));
+        sum([sum(floats), sizes.rope_width, 1, sum(multiplied), valued])
     }
 
-    /// Rows that sample, with what their product takes; always kept exactly.
+    /// Rows that sample, with what their product takes.
     fn last(&self) -> usize {
         let width = self.sizes.width;
-        let row = width.saturating_add(beside(width, Precision::Exact));
+        let row = width.saturating_add(beside(width, self.precision));
         row.saturating_mul(self.sampling)
     }
 
-    /// Of the longest context.
+    /// Of the longest context, as far as it is counted.
     fn scores(&self) -> usize {
         let heads = self.sizes.heads / self.sizes.kv_heads.max(1);
-        let tokens = (self.sizes.context as usize).next_multiple_of(TOKENS_OF_TILE);
+        let tokens = (self.sizes.context as usize).min(SCORED);
+        let tokens = tokens.next_multiple_of(TOKENS_OF_TILE);
         tokens.saturating_mul(heads.clamp(1, HEADS_AT_ONCE))
     }
 

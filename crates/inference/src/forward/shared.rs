@@ -27,6 +27,9 @@ pub(crate) struct Scratch {
     pub(super) tokens: Vec<TokenId>,
     pub(super) residual: Vec<f32>,
     pub(super) normed: Activations,
+    /// The same as `normed`, but always kept exactly: what is lost in values goes on in every token that looks at them, most of
+    /// all that bytes lose for the work that two take.
+    pub(super) valued: Activations,
     pub(super) queries: Vec<f32>,
     pub(super) keys: Vec<f32>,
     pub(super) values: Vec<f32>,
@@ -34,8 +37,7 @@ pub(crate) struct Scratch {
     pub(super) projected: Vec<f32>,
     pub(super) gate: Activations,
     pub(super) up: Vec<f32>,
-    /// Rows that sample. They are always kept exactly: the last product decides between tokens, most of what bytes lose is lost
-    /// there, and for the few rows that it has, it is the weights that are waited for.
+    /// Rows that sample.
     pub(super) last: Activations,
     /// What this member made of a product that is shared.
     pub(super) own: Vec<f32>,
@@ -49,7 +51,8 @@ impl Scratch {
             normed: Activations::new(precision),
             attended: Activations::new(precision),
             gate: Activations::new(precision),
-            last: Activations::new(Precision::Exact),
+            valued: Activations::new(Precision::Exact),
+            last: Activations::new(precision),
             ..Self::default()
         }
     }
