@@ -86,12 +86,15 @@ fn what_is_exact_takes_more_and_what_cannot_be_is_no_overflow() {
             ..fast
         };
         assert!(exact.floats() > fast.floats());
-        let longer = Blueprint {
-            context: 100_000,
-            ..sizes.clone()
-        };
-        let scores = room(&longer, threads).floats() - fast.floats();
-        assert_eq!(scores, threads * 3 * (100_000 - 112));
+        // A claim of millions is counted no further than `SCORED`.
+        for (context, counted) in [(30_000, 30_000), (1 << 24, 1 << 15)] {
+            let longer = Blueprint {
+                context,
+                ..sizes.clone()
+            };
+            let scores = room(&longer, threads).floats() - fast.floats();
+            assert_eq!(scores, threads * 3 * (counted - 112));
+        }
     }
     let huge = Blueprint {
         vocabulary: usize::MAX,
