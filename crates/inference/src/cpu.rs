@@ -6,11 +6,12 @@
 //! ```
 //!
 //! Read on in this order: `shape` (what the formats have in common), `pack`, `packing`, `memory`,
-//! `activations`, `kind`, `kernels`; then
+//! `activations`, `kind`, `kernels`; `wide`, for weights that are floats; then
 //! what stands between the products: `attention` over `lanes`, `arithmetic`.
 //!
 //! Invariants: what comes out for a row does not depend on the rows beside it, nor on the kind of kernel: the sums within a
-//! block are of whole numbers, and those over the blocks are done one after another, in the same operations everywhere.
+//! block are of whole numbers, and those over the blocks, or over floats, are done one after another, in the same operations
+//! everywhere.
 //! No thread and no state; nothing but the files in `kernels` is unsafe.
 
 mod activations;
@@ -25,6 +26,7 @@ mod packing;
 mod precision;
 mod shape;
 mod unit;
+mod wide;
 
 #[cfg(test)]
 mod tests;

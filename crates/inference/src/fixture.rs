@@ -97,6 +97,7 @@ pub struct TinyModel {
     architecture: Architecture,
     seed: u64,
     weights: Format,
+    embedding: Option<Format>,
     tied: bool,
     sentence: bool,
     context: u32,
@@ -112,6 +113,7 @@ impl TinyModel {
             architecture: Architecture::Llama,
             seed: 0,
             weights: Format::Q4_1,
+            embedding: None,
             tied: true,
             sentence: false,
             context: 512,
@@ -145,11 +147,17 @@ impl TinyModel {
         self
     }
 
-    /// The format of all matrices but the embedding, which is `Q8_0` unless this is `F32`. K formats need rows of 256
-    /// and do not fit.
+    /// The format of all matrices but the embedding, which is `Q8_0` unless this is `F32`. K formats need rows of 256.
     #[must_use]
     pub fn weights(mut self, format: Format) -> Self {
         self.weights = format;
+        self
+    }
+
+    /// The format of the embedding.
+    #[must_use]
+    pub fn embedding(mut self, format: Format) -> Self {
+        self.embedding = Some(format);
         self
     }
 
@@ -228,6 +236,14 @@ impl TinyModel {
             out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
         }
         Ok(out)
+    }
+
+    fn embedding_format(&self) -> Format {
+        let usual = match self.weights {
+            Format::F32 => Format::F32,
+            _ => Format::Q8_0,
+        };
+        self.embedding.unwrap_or(usual)
     }
 
     fn kept(&self, name: &str) -> bool {
@@ -337,10 +353,7 @@ impl TinyModel {
         let (format, middle, spread) = match shape.len() {
             1 if is_norm => (Format::F32, 1.0, 0.2),
             1 => (Format::F32, 0.0, 0.5),
-            _ if name == "token_embd.weight" && self.weights != Format::F32 => {
-                (Format::Q8_0, 0.0, 1.0)
-            }
-            _ if name == "token_embd.weight" => (Format::F32, 0.0, 1.0),
+            _ if name == "token_embd.weight" => (self.embedding_format(), 0.0, 1.0),
             // Keeps the size of what passes through, whatever the width.
             _ => (self.weights, 0.0, (3.0 / columns as f32).sqrt()),
         };

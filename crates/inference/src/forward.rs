@@ -99,7 +99,7 @@ fn logits(shared: &Shared, member: &Member<'_>, which: Range<usize>) {
             scratch.last.rows_mut(),
         );
     }
-    let output = model.output.as_ref().unwrap_or(&model.embedding);
+    let output = model.to_logits();
     let leads = member.number() == 0;
     let Scratch { last, own, .. } = &mut *scratch;
     let mut target = leads.then(|| {

@@ -292,3 +292,7 @@ impl Matrix {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "matrix_tests.rs"]
+mod tests;

@@ -15,6 +15,9 @@ use crate::rope::Rope;
 use crate::vocabulary::Vocabulary;
 use crate::weights::{self, Weights};
 
+/// The tensor that tokens are looked up in.
+const EMBEDDING: &str = "token_embd.weight";
+
 /// One transformer block.
 pub struct Layer {
     /// Norm before attention.
@@ -75,13 +78,17 @@ impl Model {
             .sum())
     }
 
-    /// Whether all its matrices will be multiplied by our kernels, so that several threads can.
+    /// Whether all that will be multiplied has a packed form, so that several threads can: not so an embedding that is only
+    /// looked up.
     ///
     /// # Errors
     /// `Malformed` for a missing tensor.
     pub(crate) fn can_be_shared(blueprint: &Blueprint, file: &GgufFile) -> Result<bool, LoadError> {
         let tensors = blueprint.tensors(file)?;
-        let mut matrices = tensors.iter().filter(|(_, info)| info.shape.len() == 2);
+        let looked_up = |name: &str| name == EMBEDDING && !blueprint.tied_output;
+        let mut matrices = tensors
+            .iter()
+            .filter(|(name, info)| info.shape.len() == 2 && !looked_up(name));
         Ok(matrices.all(|(_, info)| Matrix::has_packed_form(info.format)))
     }
 
@@ -100,11 +107,15 @@ impl Model {
         Ok(weights::most_while_reading(&tensors, threads))
     }
 
-    /// Whether all its matrices are multiplied by our kernels.
+    /// What makes logits of the last rows.
+    pub(crate) fn to_logits(&self) -> &Matrix {
+        self.output.as_ref().unwrap_or(&self.embedding)
+    }
+
+    /// Whether all that is multiplied is multiplied by our kernels.
     pub(crate) fn is_packed(&self) -> bool {
-        let outside = self.output.iter().chain([&self.embedding]);
-        let of_layers = self.layers.iter().flat_map(Layer::matrices);
-        outside.chain(of_layers).all(Matrix::is_packed)
+        let mut of_layers = self.layers.iter().flat_map(Layer::matrices);
+        self.to_logits().is_packed() && of_layers.all(Matrix::is_packed)
     }
 
     /// Reads all weights for kernels of this kind, or for candle's where there is none, to be multiplied with activations that
@@ -122,7 +133,7 @@ impl Model {
     ) -> Result<(Self, Codec), LoadError> {
         let of_file = (&blueprint, vocabulary);
         let (mut tensors, codec) = weights::read(file, of_file, kind, helpers, progress)?;
-        let embedding = tensors.matrix("token_embd.weight")?;
+        let embedding = tensors.matrix(EMBEDDING)?;
         let output_norm = tensors.vector("output_norm.weight")?;
         let output = if blueprint.tied_output {
             None

@@ -13,7 +13,7 @@ use paraphym_inference::Decoder;
 use paraphym_inference::fixture::TinyModel;
 use paraphym_inference::format::Format;
 use proptest::prelude::*;
-use support::{all_models, bits, input, load, open, plan, some_tokens};
+use support::{all_models, bits, float_models, input, load, open, plan, some_tokens};
 
 /// Logits after all of `tokens`, given at once.
 fn at_once(decoder: &mut Decoder, id: u64, tokens: &[TokenId]) -> Vec<u32> {
@@ -25,7 +25,7 @@ fn at_once(decoder: &mut Decoder, id: u64, tokens: &[TokenId]) -> Vec<u32> {
 
 #[test]
 fn one_by_one_chunked_and_at_once_give_the_same_bits() {
-    for (name, model) in all_models() {
+    for (name, model) in all_models().into_iter().chain(float_models()) {
         let (_, mut decoder, _) = load(&model);
         // Across the border of a kv page (64) and of the rows of one pass (256).
         for length in [1, 2, 17, 70, 300] {
@@ -50,7 +50,7 @@ fn one_by_one_chunked_and_at_once_give_the_same_bits() {
 
 #[test]
 fn batched_with_others_gives_the_same_bits() {
-    for (name, model) in all_models() {
+    for (name, model) in all_models().into_iter().chain(float_models()) {
         let (_, mut decoder, _) = load(&model);
         let prompts: Vec<Vec<TokenId>> = (0..9).map(|i| some_tokens(5 + i * 13, i)).collect();
         let alone: Vec<Vec<u32>> = prompts
@@ -225,7 +225,7 @@ fn what_a_step_refuses() {
 
 #[test]
 fn memory_is_what_the_card_says() {
-    for (name, model) in all_models() {
+    for (name, model) in all_models().into_iter().chain(float_models()) {
         let (card, mut decoder, _) = load(&model);
         assert_eq!(decoder.weights_bytes(), card.weights_bytes, "{name}");
         assert_eq!(decoder.kv_bytes(), Bytes::ZERO);

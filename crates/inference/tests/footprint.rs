@@ -69,20 +69,9 @@ fn assert_known(what: &str, real: Bytes, said: Bytes) {
     );
 }
 
-#[test]
-fn a_model_takes_what_its_card_says_and_no_more_while_it_loads() {
-    let sizes = Sizes {
-        width: 1024,
-        heads: 8,
-        kv_heads: 8,
-        head_width: 64,
-        layers: 3,
-        feed_forward: 1024,
-        more_tokens: 3800,
-    };
-    let written = TinyModel::qwen2().weights(Format::F32).sized(sizes);
-    let test = "a_model_takes_what_its_card_says_and_no_more_while_it_loads";
-    let Some(source) = model_of(test, &written) else {
+/// In a process of its own: what the card says is taken, and hardly less.
+fn while_it_loads_and_at_work(test: &str, written: &TinyModel) {
+    let Some(source) = model_of(test, written) else {
         return;
     };
     let loader = GgufLoader::new();
@@ -109,6 +98,48 @@ fn a_model_takes_what_its_card_says_and_no_more_while_it_loads() {
     model.engine.step(&[input(1, &tokens, true)]).unwrap();
     let at_work = card.resident_bytes().saturating_add(card.kv_bytes(256));
     assert_known("at work", since(), at_work);
+}
+
+/// Sizes of a model that takes some tens of MB.
+const SOME: Sizes = Sizes {
+    width: 1024,
+    heads: 8,
+    kv_heads: 8,
+    head_width: 64,
+    layers: 3,
+    feed_forward: 1024,
+    more_tokens: 3800,
+};
+
+#[test]
+fn a_model_takes_what_its_card_says_and_no_more_while_it_loads() {
+    while_it_loads_and_at_work(
+        "a_model_takes_what_its_card_says_and_no_more_while_it_loads",
+        &TinyModel::qwen2().weights(Format::F32).sized(SOME),
+    );
+}
+
+#[test]
+fn floats_of_16_bits_take_what_the_card_says() {
+    let sizes = Sizes {
+        width: 1023,
+        feed_forward: 2001,
+        ..SOME
+    };
+    let model = TinyModel::qwen2()
+        .weights(Format::F16)
+        .embedding(Format::F16);
+    while_it_loads_and_at_work(
+        "floats_of_16_bits_take_what_the_card_says",
+        &model.sized(sizes),
+    );
+}
+
+#[test]
+fn weights_without_a_packed_form_take_what_the_card_says_and_one_of_them_twice() {
+    let test = "weights_without_a_packed_form_take_what_the_card_says_and_one_of_them_twice";
+    let format = Format::from_code(15).unwrap();
+    while_it_loads_and_at_work(test, &TinyModel::qwen2().weights(format).sized(SOME));
 }
 
 #[test]

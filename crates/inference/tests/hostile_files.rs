@@ -17,7 +17,7 @@ use paraphym_inference::fixture::{Field, Sizes, TinyModel};
 use paraphym_inference::format::Format;
 use paraphym_inference::header::{Header, HeaderError};
 use proptest::prelude::*;
-use support::{all_models, on_disk, with_bytes};
+use support::{all_models, float_models, on_disk, with_bytes};
 
 fn load(bytes: &[u8]) -> Result<(), LoadError> {
     let file = with_bytes(bytes);
@@ -42,7 +42,7 @@ fn header_bytes(bytes: &[u8]) -> usize {
 
 #[test]
 fn whole_files_load() {
-    for (name, model) in all_models() {
+    for (name, model) in all_models().into_iter().chain(float_models()) {
         assert_eq!(load(&model.bytes().unwrap()), Ok(()), "{name}");
     }
     assert_eq!(
@@ -584,13 +584,44 @@ fn shapes_that_do_not_match_are_refused() {
     }
 }
 
+/// Floats are no blocks, so any width is one; it must be the model's all the same.
+#[test]
+fn shapes_of_floats_that_do_not_match_are_refused() {
+    for (name, model) in float_models() {
+        let sound = model.bytes().unwrap();
+        let tensor = b"blk.1.ffn_down.weight";
+        let at = sound.windows(tensor.len()).position(|w| w == tensor);
+        let at = at.unwrap() + tensor.len() + 4;
+        let size = |at: usize| u64::from_le_bytes(sound[at..at + 8].try_into().unwrap());
+        let (columns, rows) = (size(at), size(at + 8));
+        for (columns, rows, expected) in [
+            (columns - 1, rows, "has the shape"),
+            (columns, rows - 1, "has the shape"),
+            (1, 1, "has the shape"),
+            (columns, 1 << 40, "ends at byte"),
+            (1 << 62, 3, "too large"),
+            (1 << 61, 4, "too large"),
+            (0, rows, "impossible dimension"),
+        ] {
+            let mut bytes = sound.clone();
+            bytes[at..at + 8].copy_from_slice(&u64::to_le_bytes(columns));
+            bytes[at + 8..at + 16].copy_from_slice(&u64::to_le_bytes(rows));
+            let text = reason(load(&bytes));
+            assert!(
+                text.contains(expected),
+                "{name}, {rows} x {columns}: {text}"
+            );
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     /// Numbers of several widths written anywhere, the header more often than the weights.
     #[test]
     fn no_overwritten_field_panics_or_takes_wild_memory(
-        which in 0usize..3,
+        which in 0usize..6,
         writes in prop::collection::vec(
             (
                 0.0f64..1.0,
@@ -604,7 +635,8 @@ proptest! {
             1..4,
         ),
     ) {
-        let model = all_models()[which].1.clone();
+        let models: Vec<_> = all_models().into_iter().chain(float_models()).collect();
+        let model = models[which].1.clone();
         let mut bytes = model.bytes().unwrap();
         let header = header_bytes(&bytes);
         for (place, in_header, value, width) in writes {

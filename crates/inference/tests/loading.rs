@@ -18,7 +18,7 @@ use paraphym_inference::fixture::TinyModel;
 use paraphym_inference::format::Format;
 use paraphym_inference::{Codec, Decoder, GgufLoader};
 use runtime::BlockingHelpers;
-use support::{OnDisk, all_models, bits, input, on_disk, some_tokens};
+use support::{OnDisk, all_models, bits, float_models, input, on_disk, some_tokens};
 
 fn helped(threads: usize) -> GgufLoader {
     let threads = NonZeroUsize::new(threads).unwrap();
@@ -48,7 +48,8 @@ async fn any_number_of_threads_load_the_same_model() {
         TinyModel::llama().weights(Format::F16),
         TinyModel::qwen2().weights(Format::F32).sentencepiece(),
     ];
-    for model in all_models().map(|(_, model)| model).into_iter().chain(more) {
+    let named = all_models().into_iter().chain(float_models());
+    for model in named.map(|(_, model)| model).chain(more) {
         let file = on_disk(&model);
         let alone = said(&GgufLoader::new(), &file);
         assert!(!alone.1.is_empty());

@@ -20,7 +20,7 @@ use paraphym_inference::fixture::TinyModel;
 use paraphym_inference::{Decoder, GgufLoader, Precision};
 use proptest::prelude::*;
 use runtime::BlockingHelpers;
-use support::{all_models, bits, input, on_disk, open, plan, some_tokens};
+use support::{all_models, bits, float_models, input, on_disk, open, plan, some_tokens};
 use tokio::runtime::Handle;
 
 fn decoder(model: &TinyModel, helpers: Arc<dyn Helpers>, precision: Precision) -> Decoder {
@@ -140,7 +140,11 @@ async fn any_number_of_threads_gives_the_same_bits() {
 
 fn compare() {
     for precision in [Precision::Fast, Precision::Exact] {
-        for (name, model) in all_models() {
+        // To floats precision does not matter.
+        let floats = float_models()
+            .into_iter()
+            .filter(|_| precision == Precision::Fast);
+        for (name, model) in all_models().into_iter().chain(floats) {
             let alone = decoder(&model, Arc::new(engine::helpers::Alone), precision);
             let alone = RefCell::new(alone);
             let unreliable = Arc::new(Unreliable {

@@ -3,7 +3,7 @@
 //! All three compute the same: for each row of weights and of activations a sum over the blocks in their order,
 //! `sum += whole * d * scale + m * total`, each operation rounded by itself; `whole` is a sum of whole numbers, exact in any
 //! order. So their results have the same bits, but for those of a NaN. A fused `m * total` would give
-//! other last bits where a processor cannot fuse.
+//! other last bits where a processor cannot fuse. Weights that are floats are multiplied as `wide` says, the same everywhere.
 #![allow(
     unsafe_code,
     reason = "loads of vectors, and calls of functions that need what the processor was asked for; each says why it may"
@@ -22,8 +22,9 @@ use super::arithmetic;
 use super::attention::{self, Attention};
 use super::kind::Kind;
 use super::lanes::Lanes;
-use super::pack::Packed;
+use super::pack::{Layout, Packed};
 use super::shape::TILE;
+use super::wide;
 use crate::ops;
 
 /// Calls a function as it was compiled for a kind of processor, or `plain` on any.
@@ -70,6 +71,16 @@ macro_rules! compiled_anew {
         }
 
         #[target_feature(enable = $features)]
+        pub(super) fn multiply_wide(
+            wide: crate::cpu::wide::Wide,
+            packed: &crate::cpu::pack::Packed,
+            input: &[f32],
+            output: &mut super::Output,
+        ) {
+            crate::cpu::wide::multiply::<Numbers>(wide, packed, input, output);
+        }
+
+        #[target_feature(enable = $features)]
         pub(super) fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, target: &mut [f32]) {
             crate::cpu::arithmetic::rms_norm(x, weight, epsilon, target);
         }
@@ -108,25 +119,34 @@ impl Packed {
         output: &mut [f32],
     ) {
         let rows = input.rows().len() / self.columns().max(1);
-        let panels = input.panels(kind, self.columns());
         let output = &mut Output {
             width: self.rows_of(&tiles),
             rows,
             tiles,
             values: output,
         };
-        on!(
-            kind,
-            apply(self, &panels, output),
-            portable::apply(self, &panels, output)
-        );
+        match self.layout {
+            Layout::Blocks(form) => {
+                let panels = input.panels(kind, self.columns());
+                on!(
+                    kind,
+                    apply(form, self, &panels, output),
+                    portable::apply(form, self, &panels, output)
+                );
+            }
+            Layout::Floats(wide) => on!(
+                kind,
+                multiply_wide(wide, self, input.rows(), output),
+                wide::multiply::<Lanes>(wide, self, input.rows(), output)
+            ),
+        }
     }
 }
 
 impl Output<'_> {
     /// Writes what a tile gives for row `row` of the activations into its place.
     #[inline]
-    fn store(&mut self, row: usize, tile: usize, values: &[f32; TILE]) {
+    pub(super) fn store(&mut self, row: usize, tile: usize, values: &[f32; TILE]) {
         let from = tile.saturating_sub(self.tiles.start) * TILE;
         let count = TILE.min(self.width.saturating_sub(from));
         let (row, again) = match row.checked_sub(self.rows) {

@@ -5,7 +5,7 @@
     reason = "what is compiled anew for each kind of processor must be part of the function that is"
 )]
 
-use half::f16;
+use half::{bf16, f16};
 
 /// How many.
 pub(super) const LANES: usize = 16;
@@ -20,8 +20,15 @@ pub(super) trait Sixteen: Copy {
 
     /// All zero.
     fn zero() -> Self;
+    /// These numbers.
+    fn of(numbers: &Lanes) -> Self;
     /// Numbers of 16 bits, widened.
     fn widened(halves: &[f16; LANES]) -> Self;
+    /// Numbers of which there are the upper 16 bits.
+    fn widened_upper(halves: &[bf16; LANES]) -> Self;
+    /// `factor * self`.
+    #[must_use]
+    fn times(self, factor: f32) -> Self;
     /// `self + factor * values`, rounded after each.
     #[must_use]
     fn add_product(self, factor: f32, values: Self) -> Self;
@@ -41,8 +48,23 @@ impl Sixteen for Lanes {
     }
 
     #[inline(always)]
+    fn of(numbers: &Lanes) -> Self {
+        *numbers
+    }
+
+    #[inline(always)]
     fn widened(halves: &[f16; LANES]) -> Self {
         halves.map(f16::to_f32)
+    }
+
+    #[inline(always)]
+    fn widened_upper(halves: &[bf16; LANES]) -> Self {
+        halves.map(|half| f32::from_bits(u32::from(half.to_bits()) << 16))
+    }
+
+    #[inline(always)]
+    fn times(self, factor: f32) -> Self {
+        self.map(|value| factor * value)
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@
 //! fifth and sixth bits in two. A half line holds 16 numbers of 16 bits, one a row, or two rows of 16 bytes.
 //!
 //! It takes what the file takes, but for the last rows, which get a whole tile, half a line where the number of blocks is odd,
-//! and half a line a group of `Q6_K`.
+//! and half a line a group of `Q6_K`. Weights that are floats lie in tiles of their own kind: see `wide`.
 //!
 //! Invariants: the packed form says exactly what the file says; nothing here is believed of the bytes but their number.
 
@@ -19,6 +19,7 @@ use half::f16;
 use super::memory::{Ground, Lines, Memory};
 use super::packing::{Packing, Room};
 use super::shape::{BLOCK, Form, GROUP, Scales, TILE};
+use super::wide::Wide;
 use crate::format::Format;
 
 /// Eight words: 16 numbers of 16 bits, or 32 bytes, the first in the lowest bits.
@@ -32,9 +33,18 @@ pub(super) struct Line(pub(super) [Half; 2]);
 /// Columns 4 w … 4 w + 3 of a block's row in word w, codes without a sign.
 pub(super) type Words = [u32; 8];
 
+/// How a matrix lies in its tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Codes and scales, as above.
+    Blocks(Form),
+    /// Floats, as `wide` says.
+    Floats(Wide),
+}
+
 /// A packed matrix.
 pub(crate) struct Packed {
-    pub(super) form: Form,
+    pub(super) layout: Layout,
     rows: usize,
     columns: usize,
     /// Of a tile.
@@ -45,7 +55,7 @@ pub(crate) struct Packed {
 /// A packed matrix, but for its memory: its sizes, and which line of a model's is its first.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plot {
-    pub(super) form: Form,
+    pub(super) layout: Layout,
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) lines_of_tile: usize,
@@ -110,15 +120,31 @@ fn lines_of_tile(form: Form, columns: usize) -> Option<usize> {
     groups.checked_mul(form.group_lines())?.checked_add(last)
 }
 
+impl Layout {
+    /// That of a format, if it is packed.
+    fn of(format: Format) -> Option<Self> {
+        let floats = || Wide::of(format).map(Self::Floats);
+        Form::of(format).map(Self::Blocks).or_else(floats)
+    }
+
+    /// Lines of a tile of so many columns.
+    fn lines_of_tile(self, columns: usize) -> Option<usize> {
+        match self {
+            Self::Blocks(form) => lines_of_tile(form, columns),
+            Self::Floats(wide) => Some(wide.lines_of_tile(columns)),
+        }
+    }
+}
+
 impl Plot {
     /// A matrix whose first line is `first`; `None` where the format has no packed form.
     pub(crate) fn of(format: Format, rows: usize, columns: usize, first: usize) -> Option<Self> {
-        let form = Form::of(format)?;
+        let layout = Layout::of(format)?;
         Some(Self {
-            form,
+            layout,
             rows,
             columns,
-            lines_of_tile: lines_of_tile(form, columns)?,
+            lines_of_tile: layout.lines_of_tile(columns)?,
             first,
         })
     }
@@ -132,7 +158,7 @@ impl Plot {
     pub(crate) fn matrix(self, memory: &Memory) -> Option<Packed> {
         let lines = self.first..self.first.checked_add(self.lines()?)?;
         Some(Packed {
-            form: self.form,
+            layout: self.layout,
             rows: self.rows,
             columns: self.columns,
             lines_of_tile: self.lines_of_tile,
@@ -199,14 +225,18 @@ impl Packed {
         let Some((_, tile)) = tile.filter(|_| row < self.rows) else {
             return false;
         };
+        let form = match self.layout {
+            Layout::Blocks(form) => form,
+            Layout::Floats(wide) => return wide.widen(tile.0, row % TILE, target),
+        };
         for (index, target) in target.chunks_exact_mut(BLOCK).enumerate() {
-            let Some(block) = tile.row_block(self.form, index, row % TILE) else {
+            let Some(block) = tile.row_block(form, index, row % TILE) else {
                 return false;
             };
             let scales = block.scales.into_iter().flat_map(|s| [s; BLOCK / 2]);
             let codes = block.words.into_iter().flat_map(u32::to_le_bytes);
             for ((target, code), scale) in target.iter_mut().zip(codes).zip(scales) {
-                *target = scale * (i32::from(code) - self.form.bias()) as f32 + block.minimum;
+                *target = scale * (i32::from(code) - form.bias()) as f32 + block.minimum;
             }
         }
         true

@@ -4,7 +4,7 @@
 //! number; memory that is not to be had is no panic.
 
 use super::memory::Ground;
-use super::pack::{Line, Place, Plot, Words, half_at_mut};
+use super::pack::{Layout, Line, Place, Plot, Words, half_at_mut};
 use super::shape::{Shape, TILE, for_form};
 use super::unit::{Fine, Unit};
 use crate::format::Format;
@@ -33,7 +33,7 @@ impl Packing {
         if plot.rows == 0 || plot.columns == 0 || !plot.columns.is_multiple_of(of_unit) {
             return None;
         }
-        let row_bytes = (plot.columns / of_unit).checked_mul(plot.form.unit_bytes())?;
+        let row_bytes = (plot.columns / of_unit).checked_mul(plot.layout.unit_bytes())?;
         row_bytes.checked_mul(TILE)?;
         Some(Self {
             plot,
@@ -51,7 +51,7 @@ impl Packing {
     /// Packs the next rows: as many as are whole tiles, or all that are left.
     pub(crate) fn push(&mut self, bytes: &[u8], ground: &Ground, room: &mut Room) {
         let Plot {
-            form,
+            layout,
             lines_of_tile,
             ..
         } = self.plot;
@@ -69,7 +69,10 @@ impl Packing {
             let from = room.0.len();
             room.0.resize(from + lines_of_tile, Line::default());
             let tile = room.0.get_mut(from..).unwrap_or_default();
-            for_form!(form, pack_tile(tile, rows, self.row_bytes));
+            match layout {
+                Layout::Blocks(form) => for_form!(form, pack_tile(tile, rows, self.row_bytes)),
+                Layout::Floats(wide) => wide.pack_tile(tile, rows, self.row_bytes),
+            }
         }
         self.whole &= ground.put(first, &room.0);
     }
@@ -77,6 +80,16 @@ impl Packing {
     /// Where the matrix lies, if all its rows have come and nothing else.
     pub(crate) fn finish(self) -> Option<Plot> {
         (self.whole && self.rows == self.plot.rows).then_some(self.plot)
+    }
+}
+
+impl Layout {
+    /// Bytes of a block of the file.
+    const fn unit_bytes(self) -> usize {
+        match self {
+            Self::Blocks(form) => form.unit_bytes(),
+            Self::Floats(wide) => wide.bytes(),
+        }
     }
 }
 

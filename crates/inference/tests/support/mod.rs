@@ -14,7 +14,8 @@ use std::path::PathBuf;
 
 use domain::Sampling;
 use engine::{Engine, ModelCard, ModelSource, SequenceId, SequencePlan, StepInput, TokenId};
-use paraphym_inference::fixture::TinyModel;
+use paraphym_inference::fixture::{Sizes, TinyModel};
+use paraphym_inference::format::Format;
 use paraphym_inference::{Codec, Decoder, GgufLoader};
 use tempfile::TempDir;
 
@@ -75,6 +76,30 @@ pub(crate) fn all_models() -> [(&'static str, TinyModel); 3] {
         ("llama", TinyModel::llama().seed(7)),
         ("qwen2", TinyModel::qwen2().seed(8)),
         ("qwen3", TinyModel::qwen3().seed(9)),
+    ]
+}
+
+/// Weights that are floats, all of them, in widths of which blocks of 32 know nothing.
+pub(crate) fn float_models() -> [(&'static str, TinyModel); 3] {
+    let odd = Sizes {
+        width: 51,
+        heads: 6,
+        kv_heads: 3,
+        head_width: 14,
+        layers: 2,
+        feed_forward: 77,
+        more_tokens: 4,
+    };
+    let floats = |model: TinyModel, code| {
+        let format = Format::from_code(code).unwrap();
+        model.weights(format).embedding(format)
+    };
+    let wide = TinyModel::llama().seed(10);
+    let odd = |model: TinyModel| model.sized(odd);
+    [
+        ("F16", floats(wide, 1)),
+        ("BF16", floats(odd(TinyModel::qwen3().seed(11)), 30)),
+        ("F32", floats(odd(TinyModel::qwen2().seed(12)), 0)),
     ]
 }
 

@@ -8,20 +8,20 @@
 
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_abs_epi8, _mm256_add_epi16,
-    _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps,
-    _mm256_cvtepu8_epi32, _mm256_cvtph_ps, _mm256_loadu_si256, _mm256_madd_epi16,
-    _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_mullo_epi32, _mm256_or_si256, _mm256_set1_epi8,
-    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256,
-    _mm256_sign_epi8, _mm256_slli_epi16, _mm256_srli_epi16, _mm256_storeu_ps, _mm256_sub_ps,
-    _mm256_xor_si256,
+    _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256, _mm256_castsi256_ps, _mm256_cvtepi8_epi32,
+    _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtepu16_epi32, _mm256_cvtph_ps,
+    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps,
+    _mm256_mullo_epi32, _mm256_or_si256, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32,
+    _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_sign_epi8, _mm256_slli_epi16,
+    _mm256_slli_epi32, _mm256_srli_epi16, _mm256_storeu_ps, _mm256_sub_ps, _mm256_xor_si256,
 };
 
-use half::f16;
+use half::{bf16, f16};
 
 use crate::cpu::activations::{Block, Panel, Panels, Plain as Rounder};
 use crate::cpu::lanes::{Lanes, Sixteen};
 use crate::cpu::pack::{Half, Line, Packed, Tile};
-use crate::cpu::shape::{Scales, Shape, TILE, for_form};
+use crate::cpu::shape::{Form, Scales, Shape, TILE, for_form};
 
 use super::Output;
 
@@ -39,8 +39,8 @@ macro_rules! compiled {
 super::compiled_anew!("avx2,fma,f16c");
 
 compiled! {
-    pub(super) fn apply(packed: &Packed, panels: &Panels, output: &mut Output) {
-        for_form!(packed.form, of_shape(packed, panels, output));
+    pub(super) fn apply(form: Form, packed: &Packed, panels: &Panels, output: &mut Output) {
+        for_form!(form, of_shape(packed, panels, output));
     }
 
     fn of_shape<S: Shape>(packed: &Packed, panels: &Panels, output: &mut Output) {
@@ -311,8 +311,20 @@ impl Sixteen for Numbers {
 
     #[inline(always)]
     fn zero() -> Self {
-        // SAFETY: only `attend` of this file has such numbers, and is called where the processor has what it needs.
+        // SAFETY: only functions of this file have such numbers, which are called where the processor has what it needs.
         Self(unsafe { [_mm256_setzero_ps(); 2] })
+    }
+
+    #[inline(always)]
+    fn of(numbers: &Lanes) -> Self {
+        let (low, high) = numbers.split_at(LANES);
+        // SAFETY: as above; each reads 32 bytes, half of `numbers`, wherever they lie.
+        Self(unsafe {
+            [
+                _mm256_loadu_ps(low.as_ptr()),
+                _mm256_loadu_ps(high.as_ptr()),
+            ]
+        })
     }
 
     #[inline(always)]
@@ -324,6 +336,27 @@ impl Sixteen for Numbers {
                 _mm256_cvtph_ps(_mm_loadu_si128(low.as_ptr().cast())),
                 _mm256_cvtph_ps(_mm_loadu_si128(high.as_ptr().cast())),
             ]
+        })
+    }
+
+    #[inline(always)]
+    fn widened_upper(halves: &[bf16; TILE]) -> Self {
+        let (low, high) = halves.split_at(LANES);
+        // SAFETY: as above; each reads 16 bytes, half of `halves`, wherever they lie.
+        Self(unsafe {
+            let low = _mm256_cvtepu16_epi32(_mm_loadu_si128(low.as_ptr().cast()));
+            let high = _mm256_cvtepu16_epi32(_mm_loadu_si128(high.as_ptr().cast()));
+            [low, high].map(|words| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(words)))
+        })
+    }
+
+    #[inline(always)]
+    fn times(self, factor: f32) -> Self {
+        let [low, high] = self.0;
+        // SAFETY: as above.
+        Self(unsafe {
+            let factor = _mm256_set1_ps(factor);
+            [_mm256_mul_ps(factor, low), _mm256_mul_ps(factor, high)]
         })
     }
 

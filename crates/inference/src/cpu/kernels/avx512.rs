@@ -12,21 +12,22 @@ use std::arch::x86_64::{
     __m128i, __m512, __m512i, _MM_HINT_T0, _mm_cvtsi128_si64, _mm_dpbusd_epi32, _mm_hadd_epi32,
     _mm_loadu_si128, _mm_prefetch, _mm_set1_epi8, _mm_setzero_si128, _mm_storeu_si128,
     _mm256_loadu_si256, _mm512_add_epi32, _mm512_add_ps, _mm512_and_ps, _mm512_and_si512,
-    _mm512_andnot_ps, _mm512_castps_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_epi8,
-    _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_cvtph_ps, _mm512_cvttps_epi32,
-    _mm512_dpbusd_epi32, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_max_epu32, _mm512_mul_ps,
-    _mm512_mullo_epi32, _mm512_or_ps, _mm512_or_si512, _mm512_reduce_max_epu32, _mm512_set1_epi8,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi16, _mm512_srli_epi16,
-    _mm512_storeu_ps, _mm512_sub_ps,
+    _mm512_andnot_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cvtepi8_epi32,
+    _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_cvtepu16_epi32,
+    _mm512_cvtph_ps, _mm512_cvttps_epi32, _mm512_dpbusd_epi32, _mm512_loadu_ps, _mm512_loadu_si512,
+    _mm512_max_epu32, _mm512_mul_ps, _mm512_mullo_epi32, _mm512_or_ps, _mm512_or_si512,
+    _mm512_reduce_max_epu32, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_slli_epi16, _mm512_slli_epi32, _mm512_srli_epi16, _mm512_storeu_ps,
+    _mm512_sub_ps,
 };
 use std::ops::Range;
 
-use half::f16;
+use half::{bf16, f16};
 
 use crate::cpu::activations::{ALMOST_HALF, Block, PANEL, Panel, Panels, Rounding, scale_of};
 use crate::cpu::lanes::{Lanes, Sixteen};
 use crate::cpu::pack::{Half, Line, Packed, Tile};
-use crate::cpu::shape::{BLOCK, GROUP, Scales, Shape, TILE, for_form};
+use crate::cpu::shape::{BLOCK, Form, GROUP, Scales, Shape, TILE, for_form};
 
 use super::Output;
 
@@ -44,8 +45,8 @@ macro_rules! compiled {
 super::compiled_anew!("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni");
 
 compiled! {
-    pub(super) fn apply(packed: &Packed, panels: &Panels, output: &mut Output) {
-        for_form!(packed.form, of_shape(packed, panels, output));
+    pub(super) fn apply(form: Form, packed: &Packed, panels: &Panels, output: &mut Output) {
+        for_form!(form, of_shape(packed, panels, output));
     }
 
     fn of_shape<S: Shape>(packed: &Packed, panels: &Panels, output: &mut Output) {
@@ -348,14 +349,35 @@ impl Sixteen for Numbers {
 
     #[inline(always)]
     fn zero() -> Self {
-        // SAFETY: only `attend` of this file has such numbers, and is called where the processor has what it needs.
+        // SAFETY: only functions of this file have such numbers, which are called where the processor has what it needs.
         Self(unsafe { _mm512_setzero_ps() })
+    }
+
+    #[inline(always)]
+    fn of(numbers: &Lanes) -> Self {
+        // SAFETY: as above; it reads the 64 bytes of `numbers`, wherever they lie.
+        Self(unsafe { _mm512_loadu_ps(numbers.as_ptr()) })
     }
 
     #[inline(always)]
     fn widened(halves: &[f16; TILE]) -> Self {
         // SAFETY: as above; it reads the 32 bytes of `halves`, wherever they lie.
         Self(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(halves.as_ptr().cast())) })
+    }
+
+    #[inline(always)]
+    fn widened_upper(halves: &[bf16; TILE]) -> Self {
+        // SAFETY: as above; it reads the 32 bytes of `halves`, wherever they lie.
+        Self(unsafe {
+            let words = _mm512_cvtepu16_epi32(_mm256_loadu_si256(halves.as_ptr().cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words))
+        })
+    }
+
+    #[inline(always)]
+    fn times(self, factor: f32) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm512_mul_ps(_mm512_set1_ps(factor), self.0) })
     }
 
     #[inline(always)]

@@ -9,10 +9,10 @@ use super::Output;
 /// Columns of a block as numbers wide enough to be multiplied.
 type Wide = [i16; BLOCK];
 
-pub(super) fn apply(packed: &Packed, panels: &Panels, output: &mut Output) {
+pub(super) fn apply(form: Form, packed: &Packed, panels: &Panels, output: &mut Output) {
     for (index, tile) in packed.tiles(output.tiles.clone()) {
         for panel in panels.clone() {
-            let sums = of_tile(packed.form, tile, &panel);
+            let sums = of_tile(form, tile, &panel);
             for (row, values) in sums.iter().take(panel.rows).enumerate() {
                 output.store(panel.first + row, index, values);
             }
