@@ -19,8 +19,11 @@ use crate::cpu::shape::TILE;
 use crate::cpu::{BLOCK, Kind};
 use crate::format::Format;
 
+/// Bytes of a number in a file.
+type Write = fn(f32) -> Vec<u8>;
+
 /// Codes in a file of the formats that are floats, and how their numbers are written.
-const FLOATS: [(u32, fn(f32) -> Vec<u8>); 3] = [
+const FLOATS: [(u32, Write); 3] = [
     (0, |x| x.to_le_bytes().to_vec()),
     (1, |x| f16::from_f32(x).to_le_bytes().to_vec()),
     (30, |x| bf16::from_f32(x).to_le_bytes().to_vec()),
@@ -190,6 +193,7 @@ proptest! {
         }
         prop_assert_eq!(bits(&widened), bits(&sample.floats()));
         prop_assert!(!packed.widen(rows, &mut widened[..columns]));
+        prop_assert!(!packed.widen(0, &mut vec![0.0; columns + 2]), "there are not so many columns");
         let said = Packed::bytes_of(sample.format, rows, columns);
         prop_assert_eq!(said, Some(packed.bytes()));
         let whole_tiles = rows.next_multiple_of(TILE) * columns * width;

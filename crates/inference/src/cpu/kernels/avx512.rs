@@ -328,6 +328,10 @@ struct ScalesOf {
 /// Makes blocks of activations; only functions that are compiled for this kind ask it.
 struct Rounder;
 
+#[allow(
+    clippy::inline_always,
+    reason = "its function must be part of those that are compiled for this kind"
+)]
 impl Rounding for Rounder {
     #[inline(always)]
     fn block(source: &[f32; BLOCK]) -> Block {
