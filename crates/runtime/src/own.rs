@@ -12,19 +12,26 @@ use tokio::sync::Semaphore;
 
 use crate::census::{Census, Known, Role, current_name, current_tid};
 use crate::confine::{Confinement, confine, keep_rayon_here, look};
+use crate::helpers::Lender;
 
 /// Blocking threads at most, beside those that help to compute: one for a model's step, one for a load, one for text work, one
 /// for a line editor, the rest for files and name look-ups.
 const BLOCKING_THREADS: usize = 7;
 
 /// The most threads of a process with so many workers: the main thread, the workers, the blocking threads, and as many more
-/// as with the one that runs a step there are workers, for that many processors can compute it together.
+/// as are lent to help.
 pub const fn threads_max(workers: usize) -> usize {
     1 + workers + blocking_max(workers)
 }
 
 const fn blocking_max(workers: usize) -> usize {
-    BLOCKING_THREADS + workers.saturating_sub(1)
+    BLOCKING_THREADS + lent_max(workers)
+}
+
+/// Helpers that all steps and loads have together: with the one that runs a step as many as there are workers, for that many
+/// processors can compute it. So helpers never take the blocking threads of other work.
+const fn lent_max(workers: usize) -> usize {
+    workers.saturating_sub(1)
 }
 
 /// How long the runtime's blocking threads may take to end after the last task did.
@@ -54,6 +61,7 @@ pub struct Runtime {
     handle: Handle,
     known: Known,
     confinement: Confinement,
+    lender: Arc<Lender>,
     owned: bool,
 }
 
@@ -130,6 +138,7 @@ where
         handle: tokio.handle().clone(),
         known,
         confinement,
+        lender: Arc::new(Lender::new(lent_max(workers))),
         owned: true,
     };
     let output = tokio.block_on(async {
@@ -208,7 +217,9 @@ impl Runtime {
         // A thread of that runtime's blocking pool knows what they are called; the caller's may be the app's main.
         let name = handle.spawn_blocking(current_name).await.ok().flatten();
         let known = Known::ambient(name);
+        let workers = handle.metrics().num_workers();
         Ok(Self {
+            lender: Arc::new(Lender::new(lent_max(workers))),
             handle,
             known,
             confinement: look(),
@@ -223,6 +234,11 @@ impl Runtime {
 
     pub(crate) const fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// Who lends helpers to all that compute on it.
+    pub(crate) const fn lender(&self) -> &Arc<Lender> {
+        &self.lender
     }
 
     /// Threads that run async tasks.
