@@ -29,13 +29,13 @@ mod tests;
 
 pub(crate) use activations::{Activations, FLOATS_OF_BLOCK};
 pub(crate) use arithmetic::exponential;
-pub(crate) use attention::Attention;
+pub(crate) use attention::{Attention, HEADS_AT_ONCE};
 pub(crate) use kernels::{attend, gate_with_silu, rms_norm};
 pub use kind::Kind;
 pub(crate) use pack::Packed;
 pub(crate) use packing::Packing;
 pub use precision::Precision;
-pub(crate) use shape::BLOCK;
+pub(crate) use shape::{BLOCK, TILE};
 
 /// Tokens whose keys lie side by side, element by element, so that their scores are computed side by side.
 pub(crate) const TOKENS_OF_TILE: usize = 16;

@@ -332,7 +332,13 @@ impl Member<'_> {
     }
 }
 
-fn share_of(number: usize, of: usize, all: usize, grain: usize) -> std::ops::Range<usize> {
+/// The share of one of so many; see [`Member::share`].
+pub(crate) fn share_of(
+    number: usize,
+    of: usize,
+    all: usize,
+    grain: usize,
+) -> std::ops::Range<usize> {
     let grain = grain.max(1);
     let pieces = all.div_ceil(grain);
     let at = |number: usize| (pieces * number / of.max(1) * grain).min(all);

@@ -165,27 +165,24 @@ impl Decoder {
         Bytes(self.model().weights_bytes)
     }
 
-    /// What the largest step of such a model works in with so many members, beside weights and keys and values: the rows that
-    /// pass through a layer at once, the logits of those that sample, and the candidates among them beside one row kept as it
-    /// was and one of weights.
+    /// What the largest steps of such a model work in, beside weights and keys and values, where up to so many members may
+    /// come: the buffers of a pass, and the candidates of one row beside the row as it was and one of weights.
     pub fn bytes_at_work(blueprint: &Blueprint, precision: Precision, members: usize) -> u64 {
-        let float = size_of::<f32>();
-        let row = forward::floats_of_row(blueprint, precision).saturating_mul(float);
-        let rows = row.saturating_mul(forward::rows_held(ROWS_AT_ONCE, members));
-        let logits = blueprint.vocabulary.saturating_mul(float);
-        // Several members hold their parts of them, twice to hand them over, and once more together.
-        let held = if members > 1 {
-            LOGITS_AT_ONCE * 4 + 2
-        } else {
-            LOGITS_AT_ONCE + 2
+        let room = forward::Room {
+            sizes: blueprint,
+            precision,
+            threads: members.max(1),
+            rows: ROWS_AT_ONCE,
+            sampling: LOGITS_AT_ONCE,
         };
+        let rows = blueprint.vocabulary.saturating_mul(2);
+        let floats = room.floats().saturating_add(rows);
         let candidates = blueprint
             .vocabulary
             .saturating_mul(size_of::<(TokenId, f32)>());
-        let all = rows
-            .saturating_add(logits.saturating_mul(held))
-            .saturating_add(candidates);
-        all as u64
+        floats
+            .saturating_mul(size_of::<f32>())
+            .saturating_add(candidates) as u64
     }
 
     /// KV memory of all open sequences and kept prefixes; a page that several hold is counted once.

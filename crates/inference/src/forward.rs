@@ -13,6 +13,7 @@
 //!
 //! Invariant: a row's result depends neither on the rows beside it nor on who computes how much of it.
 
+mod room;
 mod shared;
 
 use std::ops::Range;
@@ -26,9 +27,12 @@ use crate::matrix::Matrix;
 use crate::model::{Layer, Model};
 use crate::ops;
 
-pub(crate) use shared::{Job, Row, Shared, floats_of_row, rows_held};
-use shared::{MANY_ROWS, Scratch};
+pub(crate) use room::Room;
+use shared::Scratch;
+pub(crate) use shared::{Job, Row, Shared};
 
+/// Rows for each member from which on they are shared out instead of the matrices.
+const MANY_ROWS: usize = 16;
 /// Rows are shared out by so many: what the kernels take at once.
 const ROWS_TOGETHER: usize = 8;
 

@@ -16,14 +16,17 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use domain::{Bytes, Sampling};
-use engine::{ModelLoader, ModelSource, SequenceId};
+use engine::helpers::{Helpers, Share};
+use engine::{Engine, ModelLoader, ModelSource, SequenceId};
 use paraphym_inference::GgufLoader;
 use paraphym_inference::fixture::{Sizes, TinyModel};
 use paraphym_inference::format::Format;
 use runtime::BlockingHelpers;
 use support::{input, on_disk, plan};
+use tokio::runtime::Handle;
 
 fn anonymous() -> Bytes {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -189,6 +192,84 @@ async fn several_threads_take_no_more_while_they_load() {
         "{idle}"
     );
     drop(model);
+}
+
+/// Helpers of which as many come as they are told, at once.
+#[derive(Debug)]
+struct Told {
+    handle: Handle,
+    come: AtomicUsize,
+}
+
+impl Helpers for Told {
+    fn threads(&self) -> usize {
+        4
+    }
+
+    fn call(&self, share: Share) {
+        let come = self.come.load(Ordering::SeqCst);
+        let begun = Arc::new(AtomicUsize::new(0));
+        for _ in 0..come {
+            let (share, begun) = (Share::clone(&share), Arc::clone(&begun));
+            drop(self.handle.spawn_blocking(move || {
+                begun.fetch_add(1, Ordering::SeqCst);
+                share();
+            }));
+        }
+        while begun.load(Ordering::SeqCst) < come {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// A buffer keeps its largest size, and a share is the larger the fewer come: each number of members in turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_no_more_is_taken_than_was_known() {
+    let sizes = Sizes {
+        width: 1024,
+        heads: 16,
+        kv_heads: 4,
+        head_width: 64,
+        layers: 2,
+        feed_forward: 4128,
+        more_tokens: 20_000,
+    };
+    let test = "whoever_comes_no_more_is_taken_than_was_known";
+    let Some(source) = model_of(test, &TinyModel::llama().sized(sizes)) else {
+        return;
+    };
+    let helpers = Arc::new(Told {
+        handle: Handle::current(),
+        come: AtomicUsize::new(3),
+    });
+    // The threads are there before anything is measured.
+    helpers.call(Arc::new(|| ()));
+    let loader = GgufLoader::new().with_helpers(Arc::clone(&helpers) as Arc<dyn Helpers>);
+    let card = loader.inspect(&source).unwrap();
+    let before = anonymous();
+    let since = || anonymous().saturating_sub(before);
+    let (_, mut decoder, _) = loader
+        .load_parts(&source, &mut |_| ControlFlow::Continue(()))
+        .unwrap();
+    println!("loaded: {} are taken", since());
+    let (ids, turns) = (1..=16, 3);
+    for id in ids.clone() {
+        let plan = plan(256, 250, Sampling::default());
+        decoder.open(SequenceId(id), plan).unwrap();
+    }
+    // 256 rows, of which 16 sample.
+    let large: Vec<_> = ids.map(|id| input(id, &[3; 16], true)).collect();
+    for come in 0..helpers.threads() {
+        helpers.come.store(come, Ordering::SeqCst);
+        for _ in 0..turns {
+            decoder.step(&large).unwrap();
+        }
+    }
+    // As many as share matrices.
+    decoder.step(&[input(1, &[3; 63], true)]).unwrap();
+    let at_work = card.kv_bytes(256).saturating_mul(16);
+    let at_work = card.resident_bytes().saturating_add(at_work);
+    assert_known("whoever came", since(), at_work);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::ops::sum;
 /// Partial sums of an inner product: an addition waits for the one before it, but not for its neighbours.
 const CHAINS: usize = 2;
 /// Query heads that look at a key together; as many as have their sums in registers.
-const HEADS_AT_ONCE: usize = 4;
+pub(crate) const HEADS_AT_ONCE: usize = 4;
 
 /// One row's attention to the tokens of one key and value head.
 pub(crate) struct Attention<'a> {

@@ -8,7 +8,7 @@ use crate::format::Format;
 /// Columns of a block: what shares one activation scale.
 pub(crate) const BLOCK: usize = 32;
 /// Rows of a tile: as many as a register has lanes of 32 bits.
-pub(super) const TILE: usize = 16;
+pub(crate) const TILE: usize = 16;
 /// Blocks of a group, which share the coarse scales of a K format.
 pub(super) const GROUP: usize = 8;
 

@@ -5,14 +5,10 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use engine::{StepError, TokenId};
 
-use crate::blueprint::Blueprint;
-use crate::cpu::{Activations, BLOCK, FLOATS_OF_BLOCK, Precision};
+use crate::cpu::{Activations, Precision};
 use crate::kv::KvCache;
 use crate::model::Model;
 use crate::rope::Angles;
-
-/// Rows for each member from which on they are shared out instead of the matrices.
-pub(super) const MANY_ROWS: usize = 16;
 
 /// One token on its way through the model.
 #[derive(Clone, Copy, Debug)]
@@ -116,51 +112,4 @@ impl Shared {
             self.note(error);
         }
     }
-}
-
-/// Floats that [`Scratch`] holds for each row at most, with the bytes of those that are multiplied. Activations that candle
-/// rewrites for weights it multiplies are of one matrix at a time, and count as one more row of the widest kind.
-pub(crate) fn floats_of_row(sizes: &Blueprint, precision: Precision) -> usize {
-    // residual, normed, projected; queries, attended; keys, values; gate, up, own; cos, sin.
-    let streams = sizes.width.saturating_mul(3);
-    let heads = sizes.query_width().saturating_mul(2);
-    let kv = sizes.kv_width().saturating_mul(2);
-    let inner = sizes.feed_forward.saturating_mul(3);
-    let rewritten = sizes.width.max(sizes.feed_forward).max(sizes.query_width());
-    let of_multiplied = [sizes.width, sizes.query_width(), sizes.feed_forward]
-        .map(|width| width.div_ceil(BLOCK).saturating_mul(FLOATS_OF_BLOCK));
-    let [normed, attended, gate] = of_multiplied;
-    let bytes = normed.saturating_add(attended).saturating_add(gate);
-    let planes = match precision {
-        Precision::Fast => 0,
-        // The floats of both planes, and twice the bytes.
-        Precision::Exact => [sizes.width, sizes.query_width(), sizes.feed_forward]
-            .into_iter()
-            .fold(bytes, |sum, width| {
-                sum.saturating_add(width.saturating_mul(2))
-            }),
-    };
-    [
-        streams,
-        heads,
-        kv,
-        inner,
-        sizes.rope_width,
-        rewritten,
-        bytes,
-        planes,
-    ]
-    .into_iter()
-    .fold(0, usize::saturating_add)
-}
-
-/// Rows that all members together hold at most, of passes of up to `rows`.
-pub(crate) fn rows_held(rows: usize, members: usize) -> usize {
-    let by_matrix = MANY_ROWS.saturating_mul(members).min(rows);
-    let by_matrix = if members > 1 {
-        by_matrix.saturating_mul(members)
-    } else {
-        0
-    };
-    rows.max(by_matrix)
 }
