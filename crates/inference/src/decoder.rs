@@ -59,13 +59,16 @@ struct Prefix {
     cache: KvCache,
 }
 
+/// A form that is followed, or why it cannot be.
+type Form = Result<Matching, String>;
+
 /// `sequences[i]` keeps its keys and values in `caches[i]`.
 struct Sequence {
     id: SequenceId,
     plan: SequencePlan,
     tokens: Vec<TokenId>,
-    /// How far it is in its form, if it has one.
-    form: Option<Matching>,
+    /// How far it is in its form, if it has one; or why nobody can say.
+    form: Option<Form>,
     /// Answers to tokens that are not given yet; the keys and values of these tokens are written.
     foreseen: VecDeque<Foreseen>,
     /// What was guessed last; room for the next.
@@ -84,7 +87,7 @@ impl Sequence {
             id,
             plan,
             tokens,
-            form,
+            form: form.map(Ok),
             foreseen: VecDeque::new(),
             guesses: Vec::new(),
             trust: Trust::default(),
@@ -248,6 +251,11 @@ impl Decoder {
         Ok(())
     }
 
+    fn form_of(&self, plan: &SequencePlan) -> Result<Option<Matching>, StepError> {
+        let form = form(self.grammars.as_ref(), plan).transpose();
+        form.map_err(StepError::Constraint)
+    }
+
     fn begin(&mut self, sequence: Sequence, cache: KvCache) {
         self.caches.push(cache);
         self.sequences.push(sequence);
@@ -266,23 +274,19 @@ fn guesses_pay(model: &Model) -> bool {
     model.kind != Kind::Portable && model.is_packed()
 }
 
-/// Where an answer's form begins.
-fn form(
-    grammars: Option<&Arc<Grammars>>,
-    plan: &SequencePlan,
-) -> Result<Option<Matching>, StepError> {
-    let Some(constraint) = &plan.sampling.constraint else {
-        return Ok(None);
-    };
-    let none = || StepError::Constraint("this engine has no vocabulary to follow it".to_owned());
-    let form = grammars.ok_or_else(none)?.begin(constraint);
-    form.map(Some).map_err(StepError::Constraint)
+/// Where an answer's form begins, if it has one.
+fn form(grammars: Option<&Arc<Grammars>>, plan: &SequencePlan) -> Option<Form> {
+    let constraint = plan.sampling.constraint.as_ref()?;
+    Some(match grammars {
+        Some(grammars) => grammars.begin(constraint),
+        None => Err("this engine has no vocabulary to follow it".to_owned()),
+    })
 }
 
 impl Engine for Decoder {
     fn open(&mut self, sequence: SequenceId, plan: SequencePlan) -> Result<(), StepError> {
         self.check_plan(sequence, &plan)?;
-        let form = form(self.grammars.as_ref(), &plan)?;
+        let form = self.form_of(&plan)?;
         let capacity = plan.capacity_tokens as usize;
         let cache = KvCache::new(&self.model().blueprint, capacity);
         let opened = Sequence::new(sequence, plan, Vec::new(), form);
@@ -319,7 +323,7 @@ impl Engine for Decoder {
             held.to_vec(),
             kept.cache.share(tokens as usize, capacity as usize),
         );
-        let form = form(self.grammars.as_ref(), &plan)?;
+        let form = self.form_of(&plan)?;
         let opened = Sequence::new(sequence, plan, held, form);
         self.begin(opened, cache);
         Ok(())

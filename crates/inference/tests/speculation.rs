@@ -7,13 +7,18 @@
 
 use crate::support;
 
+use std::sync::Arc;
+
 use domain::{Constraint, Sampling};
 use engine::{Beginning, Engine, PrefixId, SequenceId, StepInput, TextCodec, TokenId};
 use paraphym_inference::Decoder;
-use paraphym_inference::fixture::TinyModel;
+use paraphym_inference::constraint::Grammars;
+use paraphym_inference::file::GgufFile;
+use paraphym_inference::fixture::{Field, TinyModel};
+use paraphym_inference::vocabulary::Vocabulary;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use support::{all_models, bits, input, load, plan, some_tokens};
+use support::{all_models, bits, input, load, on_disk, plan, some_tokens};
 
 const KEPT: PrefixId = PrefixId(70);
 
@@ -208,6 +213,56 @@ fn a_form_follows_another_token_than_was_foreseen() {
     }
     let [(guessing, _), (plain, _)] = pair.work();
     assert!(guessing < plain, "{guessing} passes, {plain} without");
+}
+
+/// Forms of a vocabulary in which no answer could end: none of them can begin.
+fn no_grammars(model: &TinyModel) -> Arc<Grammars> {
+    let tokens = load(model).0.vocabulary as usize;
+    let endless = model
+        .clone()
+        .without("tokenizer.ggml.eos_token_id")
+        .field("tokenizer.ggml.token_type", Field::Ints(vec![1; tokens]));
+    let file = GgufFile::open(&on_disk(&endless).source.path).unwrap();
+    Arc::new(Grammars::new(Arc::new(Vocabulary::read(&file).unwrap())))
+}
+
+#[test]
+fn a_form_that_cannot_begin_again_ends_its_own_sequence() {
+    let model = TinyModel::llama().seed(1);
+    let letters = load(&model).2.encode_text("abc").unwrap();
+    let none = no_grammars(&model);
+    let formed = Sampling {
+        constraint: Some(Constraint::Lark("start: /(ab|ba|cc){1,400}/".into())),
+        ..Sampling::greedy()
+    };
+    let mut stuck = 0;
+    for steps in 40..60 {
+        let mut pair = Pair::of(&model);
+        pair.open(1, 10, 512, &formed);
+        pair.open(2, 10, 512, &Sampling::greedy());
+        let made = pair.generate(1, &some_tokens(10, 1), steps);
+        let beside = pair.generate(2, &some_tokens(10, 2), 5);
+        let other = letters.iter().find(|token| *token != &made[steps - 1]);
+        pair.guessing = pair.guessing.with_grammars(Arc::clone(&none));
+        let batch = [
+            input(1, &[*other.unwrap()], true),
+            input(2, &beside[4..], true),
+        ];
+        let ended = pair.guessing.step(&batch).unwrap();
+        let plain = pair.plain.step(&batch).unwrap();
+        assert_eq!(ended[1], plain[1], "who speaks beside it");
+        // Where nothing was foreseen the form goes on, for it need not begin anew.
+        if ended[0] != plain[0] {
+            stuck += 1;
+            assert_eq!(ended[0].token, None);
+            assert!(ended[0].stuck.as_ref().unwrap().contains("ends its turn"));
+            // It stays so, and the other goes on.
+            let again = [input(1, &letters[..1], true), input(2, &letters[..1], true)];
+            let ended = pair.guessing.step(&again).unwrap();
+            assert!(ended[0].stuck.is_some() && ended[1].token.is_some());
+        }
+    }
+    assert!(stuck > 0, "nothing was ever foreseen");
 }
 
 /// One thing that happens.

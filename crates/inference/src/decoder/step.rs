@@ -118,7 +118,7 @@ impl Decoder {
             if let Some(index) = self.index_of(input.sequence)
                 && let Some(sequence) = self.sequences.get_mut(index)
             {
-                sequence.forget_foreseen(self.grammars.as_ref())?;
+                sequence.forget_foreseen(self.grammars.as_ref());
             }
         }
         let mut lists = std::mem::take(&mut self.lists);
@@ -170,7 +170,7 @@ impl Decoder {
                     capacity: sequence.plan.capacity_tokens,
                 });
             }
-            sequence.forget_foreseen(self.grammars.as_ref())?;
+            sequence.forget_foreseen(self.grammars.as_ref());
             cache.reserve(before, needed)?;
             sequence.tokens.extend_from_slice(&input.tokens);
             lists.moves.push(Move {
@@ -335,21 +335,18 @@ impl Sequence {
     }
 
     /// Another token is given than was foreseen. What was computed for those is overwritten; a form that has read them begins
-    /// anew.
-    fn forget_foreseen(&mut self, grammars: Option<&Arc<Grammars>>) -> Result<(), StepError> {
+    /// anew. If it cannot, that is told when the next token is asked for: it is of no concern to others.
+    fn forget_foreseen(&mut self, grammars: Option<&Arc<Grammars>>) {
         self.foreseen.clear();
         let generated = self
             .tokens
             .len()
             .saturating_sub(self.plan.prompt_tokens as usize);
-        if self
-            .form
-            .as_ref()
-            .is_some_and(|form| form.is_beyond(generated))
+        if let Some(Ok(form)) = &self.form
+            && form.is_beyond(generated)
         {
-            self.form = super::form(grammars, &self.plan)?;
+            self.form = super::form(grammars, &self.plan);
         }
-        Ok(())
     }
 
     /// Guesses at most so many tokens behind the `held`, if these are all it has: within the page in which they end.
@@ -390,7 +387,8 @@ fn sample(
     let generated = held.get(plan.prompt_tokens as usize..);
     let mask = match &mut sequence.form {
         None => None,
-        Some(form) => match form.mask(generated.unwrap_or_default()) {
+        Some(Err(reason)) => return Ok(Err(reason.clone())),
+        Some(Ok(form)) => match form.mask(generated.unwrap_or_default()) {
             Ok(mask) => Some(mask),
             Err(reason) => return Ok(Err(reason)),
         },
