@@ -24,7 +24,7 @@ use crate::forward::{self, Shared};
 use crate::kv::KvCache;
 use crate::model::Model;
 use crate::sampler::Candidates;
-use crate::speculation::Trust;
+use crate::speculation::{Price, Trust};
 use step::{Foreseen, LOGITS_AT_ONCE, Lists, ROWS_AT_ONCE};
 
 /// A loaded model with its live sequences.
@@ -41,6 +41,7 @@ pub struct Decoder {
     lists: Lists,
     /// Whether tokens are guessed that may come next.
     guesses: bool,
+    price: Price,
     passes: u64,
     rows: u64,
 }
@@ -82,6 +83,7 @@ impl Sequence {
         plan: SequencePlan,
         tokens: Vec<TokenId>,
         form: Option<Matching>,
+        trust: Trust,
     ) -> Self {
         Self {
             id,
@@ -90,7 +92,7 @@ impl Sequence {
             form: form.map(Ok),
             foreseen: VecDeque::new(),
             guesses: Vec::new(),
-            trust: Trust::default(),
+            trust,
         }
     }
 }
@@ -109,7 +111,7 @@ impl Decoder {
         } else {
             Arc::new(Alone)
         };
-        let guesses = guesses_pay(&model);
+        let (guesses, price) = (guesses_pay(&model), Price::of(model.precision));
         let shared = Arc::new(Shared::new(model, helpers.threads()));
         let theirs = Arc::clone(&shared);
         Self {
@@ -123,6 +125,7 @@ impl Decoder {
             room: Room::default(),
             lists: Lists::default(),
             guesses,
+            price,
             passes: 0,
             rows: 0,
         }
@@ -289,7 +292,7 @@ impl Engine for Decoder {
         let form = self.form_of(&plan)?;
         let capacity = plan.capacity_tokens as usize;
         let cache = KvCache::new(&self.model().blueprint, capacity);
-        let opened = Sequence::new(sequence, plan, Vec::new(), form);
+        let opened = Sequence::new(sequence, plan, Vec::new(), form, Trust::new(self.price));
         self.begin(opened, cache);
         Ok(())
     }
@@ -324,7 +327,7 @@ impl Engine for Decoder {
             kept.cache.share(tokens as usize, capacity as usize),
         );
         let form = self.form_of(&plan)?;
-        let opened = Sequence::new(sequence, plan, held, form);
+        let opened = Sequence::new(sequence, plan, held, form, Trust::new(self.price));
         self.begin(opened, cache);
         Ok(())
     }

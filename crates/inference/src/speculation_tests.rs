@@ -51,13 +51,30 @@ fn as_many_are_tried_as_pay() {
         (1.0, 6, 6),
         (1.0, 2, 2),
     ] {
-        assert_eq!(worth(rate, most), tries, "{rate} of {most}");
+        assert_eq!(
+            worth(rate, most, Price::of(Precision::Fast)),
+            tries,
+            "{rate} of {most}"
+        );
+    }
+}
+
+#[test]
+fn what_is_kept_exactly_is_dearer_to_guess() {
+    let [fast, exact] = [Precision::Fast, Precision::Exact].map(Price::of);
+    assert_eq!((fast.rows, exact.rows), (7, 3));
+    assert!((fast.row - 0.3).abs() < 1e-6, "{}", fast.row);
+    // 1.3 for the first row, 0.6 for each one more.
+    assert!((exact.row - 0.6 / 1.3).abs() < 1e-6, "{}", exact.row);
+    for (rate, fast_tries, exact_tries) in [(0.4, 1, 0), (0.5, 1, 1), (0.7, 2, 1), (0.95, 2, 2)] {
+        let tries = [fast, exact].map(|price| worth(rate, 2, price));
+        assert_eq!(tries, [fast_tries, exact_tries], "{rate}");
     }
 }
 
 #[test]
 fn a_text_that_never_repeats_itself_pays_less_and_less() {
-    let mut trust = Trust::default();
+    let mut trust = Trust::new(Price::of(Precision::Fast));
     let tried: Vec<usize> = (0..2000)
         .map(|_| {
             let tries = trust.tries(6);
@@ -73,7 +90,7 @@ fn a_text_that_never_repeats_itself_pays_less_and_less() {
 
 #[test]
 fn trust_is_lost_and_won_again() {
-    let mut trust = Trust::default();
+    let mut trust = Trust::new(Price::of(Precision::Fast));
     for _ in 0..20 {
         let tries = trust.tries(6);
         trust.heard(tries, tries);
@@ -91,7 +108,7 @@ fn trust_is_lost_and_won_again() {
         "one was right: the next is tried at once"
     );
     // Nothing was found to guess from: the try is still due.
-    let mut due = Trust::default();
+    let mut due = Trust::new(Price::of(Precision::Fast));
     due.heard(9, 0);
     due.rate = 0.0;
     assert_eq!((0..FIRST_PAUSE).map(|_| due.tries(6)).sum::<usize>(), 0);
@@ -121,7 +138,7 @@ proptest! {
     /// Whatever is heard, no more is tried than there is room for, and the rate stays one.
     #[test]
     fn trust_is_total(heard in prop::collection::vec((0usize..9, 0usize..9, 0usize..9), 0..200)) {
-        let mut trust = Trust::default();
+        let mut trust = Trust::new(Price::of(Precision::Fast));
         for (most, tried, right) in heard {
             prop_assert!(trust.tries(most) <= most);
             trust.heard(tried, right);

@@ -7,15 +7,16 @@
 
 use crate::support;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use domain::{Constraint, Sampling};
 use engine::{Beginning, Engine, PrefixId, SequenceId, StepInput, TextCodec, TokenId};
-use paraphym_inference::Decoder;
 use paraphym_inference::constraint::Grammars;
 use paraphym_inference::file::GgufFile;
 use paraphym_inference::fixture::{Field, TinyModel};
 use paraphym_inference::vocabulary::Vocabulary;
+use paraphym_inference::{Decoder, GgufLoader, Precision};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use support::{all_models, bits, input, load, on_disk, plan, some_tokens};
@@ -30,9 +31,20 @@ struct Pair {
 
 impl Pair {
     fn of(model: &TinyModel) -> Self {
+        Self::keeping(Precision::Fast, model)
+    }
+
+    /// As [`Pair::of`], with activations kept so.
+    fn keeping(precision: Precision, model: &TinyModel) -> Self {
+        let file = on_disk(model);
+        let load = || {
+            let loader = GgufLoader::new().with_precision(precision);
+            let parts = loader.load_parts(&file.source, &mut |_| ControlFlow::Continue(()));
+            parts.unwrap().1
+        };
         Self {
-            guessing: load(model).1.with_speculation(),
-            plain: load(model).1.without_speculation(),
+            guessing: load().with_speculation(),
+            plain: load().without_speculation(),
         }
     }
 
@@ -96,6 +108,27 @@ fn a_text_that_repeats_itself_takes_fewer_passes() {
 }
 
 #[test]
+fn a_pass_is_as_large_as_pays_where_all_guesses_come_true() {
+    for (precision, most) in [(Precision::Fast, 7), (Precision::Exact, 3)] {
+        let mut widest = 0;
+        for seed in 0..6 {
+            let mut pair = Pair::keeping(precision, &TinyModel::llama().seed(seed));
+            pair.open(1, 40, 512, &Sampling::greedy());
+            let mut next = some_tokens(40, 1);
+            for _ in 0..200 {
+                let [(_, before), _] = pair.work();
+                next = pair.generate(1, &next, 1);
+                let [(_, after), _] = pair.work();
+                if after - before < 40 {
+                    widest = widest.max(after - before);
+                }
+            }
+        }
+        assert_eq!(widest, most, "{precision}");
+    }
+}
+
+#[test]
 fn a_text_that_does_not_takes_a_few_rows_more() {
     let mut pair = Pair::of(&TinyModel::llama().seed(7));
     let sampling = Sampling {
@@ -114,8 +147,20 @@ fn a_text_that_does_not_takes_a_few_rows_more() {
 #[test]
 fn guesses_fill_a_pass_and_leave_large_ones_alone() {
     let model = TinyModel::llama().seed(7);
-    for (sequences, most) in [(1u64, 7), (3, 7), (7, 7), (9, 9)] {
-        let mut pair = Pair::of(&model);
+    let (fast, exact) = (Precision::Fast, Precision::Exact);
+    let cases = [
+        (fast, 1u64, 7),
+        (fast, 3, 7),
+        (fast, 7, 7),
+        (fast, 9, 9),
+        // Each row is two to the kernels.
+        (exact, 1, 3),
+        (exact, 2, 3),
+        (exact, 3, 3),
+        (exact, 4, 4),
+    ];
+    for (precision, sequences, most) in cases {
+        let mut pair = Pair::keeping(precision, &model);
         let circle: Vec<TokenId> = some_tokens(6, 2).repeat(4);
         for id in 0..sequences {
             pair.open(id, 24, 512, &Sampling::greedy());

@@ -197,7 +197,7 @@ impl Decoder {
         wanted.clear();
         let given: usize = moves.iter().map(|step| step.tokens).sum();
         let mut left = if guesses {
-            speculation::ROWS.saturating_sub(given)
+            self.price.rows.saturating_sub(given)
         } else {
             0
         };
