@@ -8,7 +8,7 @@
 )]
 
 use crate::support::plain::Plain;
-use crate::support::{model_path, open};
+use crate::support::{likeliest, model_path, open};
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -70,16 +70,6 @@ struct Sums {
     /// Of what really came next, with 32 bit activations and with ours.
     surprise: [f64; 2],
     same_likeliest: usize,
-}
-
-fn likeliest(logs: &[f64]) -> usize {
-    let mut best = 0;
-    for (token, log) in logs.iter().enumerate() {
-        if *log > logs[best] {
-            best = token;
-        }
-    }
-    best
 }
 
 fn compare(decoder: &mut Decoder, plain: &Plain, texts: &[Vec<TokenId>]) -> Sums {

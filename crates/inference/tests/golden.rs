@@ -9,7 +9,7 @@
 )]
 
 use crate::support::plain::Plain;
-use crate::support::{model_path, plan};
+use crate::support::{likeliest, model_path, plan};
 
 use std::ops::ControlFlow;
 
@@ -26,16 +26,6 @@ const PROMPTS: [&str; 5] = [
     "Explain in one sentence why the sky is blue.",
     "List the numbers from 1 to 10, then name 3 fruits.",
 ];
-
-fn likeliest(logits: &[f32]) -> TokenId {
-    let mut best = 0;
-    for (token, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = token;
-        }
-    }
-    best as TokenId
-}
 
 fn answer(decoder: &mut Decoder, prompt: &[TokenId]) -> Vec<TokenId> {
     let id = SequenceId(1);

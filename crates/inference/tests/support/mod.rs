@@ -105,6 +105,17 @@ pub(crate) fn open(decoder: &mut Decoder, id: u64) {
         .unwrap();
 }
 
+/// The first of the largest.
+pub(crate) fn likeliest(logits: &[impl PartialOrd]) -> TokenId {
+    let mut best = 0;
+    for (token, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = token;
+        }
+    }
+    best as TokenId
+}
+
 pub(crate) fn bits(logits: &[f32]) -> Vec<u32> {
     logits.iter().map(|x| x.to_bits()).collect()
 }
