@@ -124,9 +124,10 @@ impl GgufLoader {
         let helpers = Arc::clone(&self.helpers);
         let (file, vocabulary, blueprint, card) = self.read_header(source)?;
         let file = Arc::new(file);
-        let (mut model, codec) =
-            Model::load(blueprint, vocabulary, &file, kind, &*helpers, progress)?;
-        model.precision = self.precision;
+        let multiplied = (kind, self.precision);
+        let (model, codec) = Model::load(
+            blueprint, vocabulary, &file, multiplied, &*helpers, progress,
+        )?;
         let decoder = Decoder::with_helpers(model, helpers).with_grammars(codec.grammars());
         Ok((card, decoder, codec))
     }

@@ -107,8 +107,8 @@ impl Model {
         outside.chain(of_layers).all(Matrix::is_packed)
     }
 
-    /// Reads all weights for kernels of this kind, or for candle's where there is none, and builds the codec beside it,
-    /// telling `progress` after each tensor. Helpers may take part; what is read does not depend on them.
+    /// Reads all weights for kernels of this kind, or for candle's where there is none, to be multiplied with activations that
+    /// are kept so, and builds the codec beside it, telling `progress` after each tensor. Helpers may take part; what is read does not depend on them.
     ///
     /// # Errors
     /// `Io`, `Malformed`, `Unsupported`, or `Cancelled` when `progress` says to stop.
@@ -116,7 +116,7 @@ impl Model {
         blueprint: Blueprint,
         vocabulary: Vocabulary,
         file: &Arc<GgufFile>,
-        kind: Option<Kind>,
+        (kind, precision): (Option<Kind>, Precision),
         helpers: &dyn Helpers,
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
     ) -> Result<(Self, Codec), LoadError> {
@@ -144,7 +144,7 @@ impl Model {
             output_norm,
             output,
             weights_bytes,
-            precision: Precision::default(),
+            precision,
         };
         Ok((model, codec))
     }
