@@ -35,7 +35,6 @@ pub struct Decoder {
     work: Arc<Work>,
     grammars: Option<Arc<Grammars>>,
     sequences: Vec<Sequence>,
-    caches: Vec<KvCache>,
     prefixes: BTreeMap<PrefixId, Prefix>,
     room: Room,
     lists: Lists,
@@ -63,7 +62,7 @@ struct Prefix {
 /// A form that is followed, or why it cannot be.
 type Form = Result<Matching, String>;
 
-/// `sequences[i]` keeps its keys and values in `caches[i]`.
+/// `sequences[i]` keeps its keys and values in the cache `i` of `shared`.
 struct Sequence {
     id: SequenceId,
     plan: SequencePlan,
@@ -120,7 +119,6 @@ impl Decoder {
             work: Arc::new(move |member| forward::work(&theirs, member)),
             grammars: None,
             sequences: Vec::new(),
-            caches: Vec::new(),
             prefixes: BTreeMap::new(),
             room: Room::default(),
             lists: Lists::default(),
@@ -195,8 +193,8 @@ impl Decoder {
     pub fn kv_bytes(&self) -> Bytes {
         let kept = self.prefixes.values().map(|prefix| &prefix.cache);
         let mut seen = BTreeSet::new();
-        let bytes = self
-            .caches
+        let caches = self.shared.caches();
+        let bytes = caches
             .iter()
             .chain(kept)
             .flat_map(KvCache::pages)
@@ -220,16 +218,9 @@ impl Decoder {
         Ok(all)
     }
 
-    /// Has all members do the job in `shared`. The caches are theirs meanwhile.
+    /// Has all members do the job in `shared`.
     fn compute_job(&mut self, even: bool) -> Result<(), StepError> {
-        let lend = |caches: &mut Vec<KvCache>| {
-            let theirs = self.shared.caches.write();
-            let mut theirs = theirs.unwrap_or_else(PoisonError::into_inner);
-            std::mem::swap(&mut *theirs, caches);
-        };
-        lend(&mut self.caches);
         self.crew.run(even, &self.work);
-        lend(&mut self.caches);
         let failed = self.shared.failed.lock();
         let failed = failed.unwrap_or_else(PoisonError::into_inner).take();
         failed.map_or(Ok(()), Err)
@@ -260,14 +251,14 @@ impl Decoder {
     }
 
     fn begin(&mut self, sequence: Sequence, cache: KvCache) {
-        self.caches.push(cache);
+        self.shared.caches_mut().push(cache);
         self.sequences.push(sequence);
     }
 
     fn take(&mut self, id: SequenceId) -> Option<(Sequence, KvCache)> {
         let index = self.index_of(id)?;
         let sequence = self.sequences.swap_remove(index);
-        Some((sequence, self.caches.swap_remove(index)))
+        Some((sequence, self.shared.caches_mut().swap_remove(index)))
     }
 }
 

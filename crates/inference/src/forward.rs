@@ -45,7 +45,7 @@ pub(crate) const fn shares_matrices(rows: usize, members: usize) -> bool {
 pub(crate) fn work(shared: &Shared, member: &Member<'_>) {
     let job = shared.job.read().unwrap_or_else(PoisonError::into_inner);
     if !job.rows.is_empty() {
-        run(shared, member, &job.rows, &job.wanted);
+        pass(shared, member, &job.rows, &job.wanted);
     }
     if !job.logits.is_empty() {
         logits(shared, member, job.logits.clone());
@@ -54,7 +54,7 @@ pub(crate) fn work(shared: &Shared, member: &Member<'_>) {
 
 /// Runs the rows through all layers and keeps those at `wanted` in `shared`. The rows of a sequence must be in order, and its
 /// cache must have pages for them. What goes wrong is in `shared`.
-fn run(shared: &Shared, member: &Member<'_>, rows: &[Row], wanted: &[usize]) {
+fn pass(shared: &Shared, member: &Member<'_>, rows: &[Row], wanted: &[usize]) {
     let Some(scratch) = shared.scratches.get(member.number()) else {
         return;
     };
@@ -77,11 +77,11 @@ fn run(shared: &Shared, member: &Member<'_>, rows: &[Row], wanted: &[usize]) {
         own,
         scratch: &mut scratch,
     };
-    pass.run();
+    pass.through_layers();
     pass.hand_over(wanted);
 }
 
-/// Logits of `which` of the rows that were wanted of the last [`run`], one vocabulary after another.
+/// Logits of `which` of the rows that were wanted of the last [`pass`], one vocabulary after another.
 fn logits(shared: &Shared, member: &Member<'_>, which: Range<usize>) {
     let Some(scratch) = shared.scratches.get(member.number()) else {
         return;
@@ -139,7 +139,7 @@ struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    fn run(&mut self) {
+    fn through_layers(&mut self) {
         // A token's life, stop 8: every row of the batch, through every layer.
         let (shared, model, rows) = (self.sharing.shared, self.model, self.own_rows());
         let scratch = &mut *self.scratch;
@@ -254,8 +254,7 @@ impl<'a> Pass<'a> {
         target.resize(mine.len() * group_width, 0.0);
         let of_mine = scratch.queries.chunks_exact(group_width).skip(mine.start);
         let pairs = of_mine.zip(target.chunks_exact_mut(group_width));
-        let caches = shared.caches.read();
-        let caches = caches.unwrap_or_else(PoisonError::into_inner);
+        let caches = shared.caches();
         for (item, (queries, attended)) in mine.zip(pairs) {
             let row = rows.get(item / groups);
             let cache = row.and_then(|row| Some((row, caches.get(row.cache)?)));
@@ -432,8 +431,7 @@ fn write(
     values: &[f32],
 ) -> Result<(), StepError> {
     let width = shared.model.blueprint.kv_width().max(1);
-    let caches = shared.caches.write();
-    let mut caches = caches.unwrap_or_else(PoisonError::into_inner);
+    let mut caches = shared.caches_mut();
     let pairs = keys.chunks_exact(width).zip(values.chunks_exact(width));
     for (row, (keys, values)) in rows.iter().zip(pairs) {
         let cache = caches.get_mut(row.cache);

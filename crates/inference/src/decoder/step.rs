@@ -139,12 +139,13 @@ impl Decoder {
     ) -> Result<(), StepError> {
         let vocabulary = self.model().blueprint.vocabulary as u32;
         lists.moves.clear();
+        let mut caches = self.shared.caches_mut();
         for (input_index, input) in batch.iter().enumerate() {
             let index = self
                 .index_of(input.sequence)
                 .ok_or(StepError::UnknownSequence(input.sequence))?;
             let (Some(sequence), Some(cache)) =
-                (self.sequences.get_mut(index), self.caches.get_mut(index))
+                (self.sequences.get_mut(index), caches.get_mut(index))
             else {
                 return Err(StepError::UnknownSequence(input.sequence));
             };

@@ -1,7 +1,7 @@
 //! What a pass works on: the job, the model, and what its members share or keep.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use engine::{StepError, TokenId};
 
@@ -73,7 +73,7 @@ pub(crate) struct Shared {
     /// What is to be done.
     pub(crate) job: RwLock<Job>,
     /// Keys and values of all sequences.
-    pub(crate) caches: RwLock<Vec<KvCache>>,
+    caches: RwLock<Vec<KvCache>>,
     /// Rows that sample, as the last layer left them; written by the leader.
     pub(crate) wanted: RwLock<Vec<f32>>,
     /// Logits of some of those; written by the leader.
@@ -99,6 +99,16 @@ impl Shared {
             logits: Mutex::default(),
             failed: Mutex::default(),
         }
+    }
+
+    /// Keys and values of all sequences.
+    pub(crate) fn caches(&self) -> RwLockReadGuard<'_, Vec<KvCache>> {
+        self.caches.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn caches_mut(&self) -> RwLockWriteGuard<'_, Vec<KvCache>> {
+        self.caches.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn note(&self, error: StepError) {
