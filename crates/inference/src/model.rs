@@ -119,7 +119,8 @@ impl Model {
     }
 
     /// Reads all weights for kernels of this kind, or for candle's where there is none, to be multiplied with activations that
-    /// are kept so, and builds the codec beside it, telling `progress` after each tensor. Helpers may take part; what is read does not depend on them.
+    /// are kept so, and builds the codec beside it, telling `progress` after each tensor. Helpers may take part; what is read
+    /// does not depend on them.
     ///
     /// # Errors
     /// `Io`, `Malformed`, `Unsupported`, or `Cancelled` when `progress` says to stop.

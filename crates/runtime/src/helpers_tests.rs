@@ -41,12 +41,22 @@ impl Held {
     }
 }
 
+/// However a test ends, nobody is held.
+struct End<'a>(&'a Held);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.let_go();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn all_who_call_on_one_runtime_share_its_helpers() {
     let runtime = Runtime::ambient().await.unwrap();
     let [one, another] = [None, Some(2)].map(|threads| BlockingHelpers::of(&runtime, threads));
     assert_eq!((one.threads(), another.threads()), (3, 2));
     let held = Held::default();
+    let _end = End(&held);
     one.call(held.share());
     held.until_begun(2).await;
     for _ in 0..3 {
@@ -87,6 +97,7 @@ async fn calls_that_nobody_takes_are_not_kept() {
     let two = NonZeroUsize::new(2).unwrap();
     let helpers = BlockingHelpers::new(Handle::current(), two);
     let held = Held::default();
+    let _end = End(&held);
     helpers.call(held.share());
     held.until_begun(1).await;
     let runs = Arc::new(AtomicUsize::new(0));
