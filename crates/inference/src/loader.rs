@@ -185,6 +185,7 @@ pub(crate) fn read_header(
 }
 
 /// Memory that a model takes, in bytes.
+#[derive(Clone, Copy)]
 pub(crate) struct Needs {
     /// Its weights, once loaded.
     pub(crate) weights: u64,

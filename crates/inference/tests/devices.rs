@@ -87,13 +87,13 @@ fn every_format_is_computed_as_the_first_engine_computes_it() {
 #[test]
 fn a_load_says_how_far_it_is_and_can_be_cancelled() {
     let OnDisk { source, folder } = on_disk(&TinyModel::qwen3());
-    let loader = DeviceLoader::new(Device::Cpu).unwrap();
+    let device = DeviceLoader::new(Device::Cpu).unwrap();
     let mut shares = Vec::new();
-    let loaded = loader.load(&source, &mut |share| {
+    let loaded = device.load(&source, &mut |share| {
         shares.push(share);
         ControlFlow::Continue(())
     });
-    assert_eq!(loaded.unwrap().card, loader.inspect(&source).unwrap());
+    assert_eq!(loaded.unwrap().card, device.inspect(&source).unwrap());
     assert!(shares.len() > 20, "one for each tensor: {shares:?}");
     assert!(
         shares.is_sorted() && shares.last() == Some(&1.0),
@@ -101,7 +101,7 @@ fn a_load_says_how_far_it_is_and_can_be_cancelled() {
     );
     for after in [1, 5] {
         let mut left = after;
-        let cancelled = loader.load(&source, &mut |_| {
+        let cancelled = device.load(&source, &mut |_| {
             left -= 1;
             if left > 0 {
                 ControlFlow::Continue(())

@@ -9,7 +9,7 @@ use agent_worker::settings::{TurnSettings, Window};
 use chat_config::file::RealDisk;
 use chat_config::settings::{self, Overflow, Settings};
 use chat_config::{Author, Catalogue, Layers, Refusals, Store};
-use domain::{Bytes, FieldError, KeepAlive, ModelName, Sampling};
+use domain::{Bytes, KeepAlive, ModelName, Sampling};
 use engine::{Device, ModelLoader};
 use gateway::{Access, Auth, GatewayConfig, Limits};
 use inference::{DeviceLoader, GgufLoader};
@@ -17,6 +17,8 @@ use model_host::HostConfig;
 use model_host::messages::SetLimits;
 use retrieval::{Decay, RetrievalConfig, Weighing};
 use runtime::{BlockingHelpers, Runtime};
+
+use crate::StartError;
 
 /// Where the settings come from.
 pub(crate) enum Source {
@@ -118,18 +120,19 @@ pub(crate) fn host(settings: &Settings) -> HostConfig {
 /// settings.
 ///
 /// # Errors
-/// This build has no such device.
+/// `Device`: this build has none such.
 pub(crate) fn loader(
     chosen: Option<Arc<dyn ModelLoader>>,
     settings: &Settings,
     runtime: &Runtime,
-) -> Result<Arc<dyn ModelLoader>, FieldError> {
+) -> Result<Arc<dyn ModelLoader>, StartError> {
     if let Some(chosen) = chosen {
         return Ok(chosen);
     }
     let (device, threads, precision) = computing(settings);
     if device != Device::Cpu {
-        return Ok(Arc::new(DeviceLoader::new(device)?));
+        let loader = DeviceLoader::new(device).map_err(StartError::Device)?;
+        return Ok(Arc::new(loader));
     }
     let loader = GgufLoader::new()
         .with_precision(precision)

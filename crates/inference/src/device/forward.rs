@@ -106,9 +106,9 @@ impl Model {
         let (count, tokens) = (view.count, view.at + view.count);
         let norms = layer.head_norms.as_ref();
         let (of_queries, of_keys) = (norms.map(|(norm, _)| norm), norms.map(|(_, norm)| norm));
-        let queries = self.heads(project(&layer.queries, normed)?, heads, of_queries)?;
-        let keys = self.heads(project(&layer.keys, normed)?, kv_heads, of_keys)?;
-        let values = self.heads(project(&layer.values, normed)?, kv_heads, None)?;
+        let queries = self.heads(&project(&layer.queries, normed)?, heads, of_queries)?;
+        let keys = self.heads(&project(&layer.keys, normed)?, kv_heads, of_keys)?;
+        let values = self.heads(&project(&layer.values, normed)?, kv_heads, None)?;
         let queries = (self.turned(&queries, view)? * (width as f64).sqrt().recip())?;
         cache.write(index, view.at, &self.turned(&keys, view)?, &values)?;
         let (keys, values) = cache.read(index, tokens)?;
@@ -128,7 +128,7 @@ impl Model {
     }
 
     /// `[row][head and element]` as `[head][row][element]`, each head normed where the model has such norms.
-    fn heads(&self, rows: Tensor, heads: usize, norm: Option<&Tensor>) -> Result<Tensor> {
+    fn heads(&self, rows: &Tensor, heads: usize, norm: Option<&Tensor>) -> Result<Tensor> {
         let (count, _) = rows.dims2()?;
         let mut split = rows.reshape((count, heads, self.blueprint.head_width))?;
         if let Some(norm) = norm {

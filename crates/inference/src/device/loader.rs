@@ -55,7 +55,7 @@ impl DeviceLoader {
         Ok((card, decoder, codec))
     }
 
-    fn card(&self, file: &GgufFile, blueprint: &Blueprint) -> Result<ModelCard, LoadError> {
+    fn card(self, file: &GgufFile, blueprint: &Blueprint) -> Result<ModelCard, LoadError> {
         let weights = weights::memory(blueprint, file)?;
         let (at_work, text) = (
             forward::bytes_at_work(blueprint),

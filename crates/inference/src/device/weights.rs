@@ -121,11 +121,11 @@ impl<'a> Reader<'a> {
         let target = self.buffer.get_mut(shift..shift.saturating_add(bytes));
         let target = target.ok_or_else(unfit)?;
         file.read_at(tensor.offset, target)?;
-        let made = make(tensor, rows, columns, target);
+        let result = make(tensor, rows, columns, target);
         self.read = self.read.saturating_add(tensor.bytes);
         let share = (self.read as f64 / self.total.max(1) as f64).min(1.0);
         match (self.progress)(share as f32) {
-            ControlFlow::Continue(()) => Ok(made),
+            ControlFlow::Continue(()) => Ok(result),
             ControlFlow::Break(()) => Err(LoadError::Cancelled),
         }
     }

@@ -68,8 +68,8 @@ impl Subject {
                 (card, Box::new(engine), codec)
             }
             Self::Tensors | Self::TensorsOfFloats => {
-                let loader = DeviceLoader::new(Device::Cpu).unwrap();
-                let loaded = loader.load_parts(&disk.source, &mut progress);
+                let device = DeviceLoader::new(Device::Cpu).unwrap();
+                let loaded = device.load_parts(&disk.source, &mut progress);
                 let (card, engine, codec) = loaded.unwrap();
                 (card, Box::new(engine), codec)
             }
