@@ -129,6 +129,8 @@ impl ModelLoader for Windows {
             load_bytes: Bytes::mib(1),
             kv_bytes_per_token: Bytes(1),
             kv_page_tokens: 64,
+            device: engine::Device::Cpu,
+            device_bytes: Bytes::ZERO,
         })
     }
 

@@ -22,7 +22,7 @@ pub use behaviour::{Behaviour, Flow, FollowUp};
 pub use chat::{Chat, Overflow};
 pub use limits::Limits;
 pub use memory::Memory;
-pub use model::{Model, Precision};
+pub use model::{Device, Model, Precision};
 pub use personality::{Expertise, Personality, Tone, Verbosity};
 pub use realtime::Realtime;
 pub use recall::Recall;

@@ -136,6 +136,7 @@ impl From<StartError> for Failure {
                 "--bind takes an address of this machine, such as 127.0.0.1:7007",
             ),
             StartError::Tokens(error) => error.into(),
+            StartError::Device(field) => field.into(),
             StartError::NotServed { bind, reason } => Self::failed(
                 reason,
                 format!(

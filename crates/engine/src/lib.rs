@@ -11,6 +11,7 @@
 //!
 //! Invariant: nothing here knows candle, tokio or an actor. An engine never waits, never spawns and keeps no thread.
 
+pub mod device;
 pub mod embed;
 pub mod helpers;
 pub mod model;
@@ -21,6 +22,7 @@ pub mod step;
 pub mod tool_speech;
 pub mod tools;
 
+pub use device::Device;
 pub use embed::{Embedded, Embedder, EmbedderCard, LoadedEmbedder};
 pub use model::{
     LoadError, LoadedModel, ModelCard, ModelLoader, ModelSource, TextCodec, TextError,

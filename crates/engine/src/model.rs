@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use domain::{Bytes, Constraint, Message, Tools};
 
-use crate::{EmbedderCard, Engine, LoadedEmbedder, NoPieces, Pieces, TokenId, ToolSyntax};
+use crate::{Device, EmbedderCard, Engine, LoadedEmbedder, NoPieces, Pieces, TokenId, ToolSyntax};
 
 /// Where a model lies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +42,11 @@ pub struct ModelCard {
     pub kv_bytes_per_token: Bytes,
     /// KV memory is taken in pages of this many tokens.
     pub kv_page_tokens: u32,
+    /// What computes it.
+    pub device: Device,
+    /// Of the memory it takes once loaded, what lies in the device's own; there its keys and values lie as well. Zero on the
+    /// processor.
+    pub device_bytes: Bytes,
 }
 
 impl ModelCard {

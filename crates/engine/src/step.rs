@@ -133,6 +133,9 @@ pub enum StepError {
 ///   opened anew with the same plan and given the same tokens (in any chunking, in any batch) goes on with the same
 ///   token. This is what lets a stream survive a crashed step. Random draws are therefore a pure function of
 ///   (seed, tokens held), never of a generator's state. How likely it was depends on the same.
+///   On another [`Device`](crate::Device) than the processor, sums are added in an order that depends on how the tokens are
+///   chunked: there this holds of any batch and of the same chunks to the bit, of other chunks up to the rounding of those
+///   sums, which can decide between tokens that are as likely as each other.
 /// * A failed `open` or `open_from` leaves nothing behind.
 /// * A sequence opened from a prefix is one that was given those tokens by steps: nothing it says can tell the difference.
 /// * Whoever holds a kept prefix counts all of its KV memory, and whoever holds a sequence all of that sequence's, even

@@ -16,14 +16,15 @@ use engine::{
     TokenId,
 };
 
+use crate::admission;
 use crate::blueprint::Blueprint;
+use crate::choice::{self, Room};
 use crate::constraint::{Grammars, Matching};
 use crate::cpu::{Kind, Precision};
 use crate::crew::{Crew, Work};
 use crate::forward::{self, Shared};
 use crate::kv::KvCache;
 use crate::model::Model;
-use crate::sampler::Candidates;
 use crate::speculation::{Price, Trust};
 use step::{Foreseen, LOGITS_AT_ONCE, Lists, ROWS_AT_ONCE};
 
@@ -43,14 +44,6 @@ pub struct Decoder {
     price: Price,
     passes: u64,
     rows: u64,
-}
-
-/// Room that a draw works in, kept for the next.
-#[derive(Default)]
-struct Room {
-    candidates: Candidates,
-    /// One row of logits as they were before the sampler changed them, for those who ask how likely their tokens were.
-    raw: Vec<f32>,
 }
 
 /// What is left of a closed sequence.
@@ -231,23 +224,8 @@ impl Decoder {
     }
 
     fn check_plan(&self, sequence: SequenceId, plan: &SequencePlan) -> Result<(), StepError> {
-        if self.index_of(sequence).is_some() {
-            return Err(StepError::DuplicateSequence(sequence));
-        }
         let context = self.model().blueprint.context;
-        if plan.capacity_tokens > context {
-            return Err(StepError::CapacityExceeded {
-                sequence,
-                needed: plan.capacity_tokens,
-                capacity: context,
-            });
-        }
-        Ok(())
-    }
-
-    fn form_of(&self, plan: &SequencePlan) -> Result<Option<Matching>, StepError> {
-        let form = form(self.grammars.as_ref(), plan).transpose();
-        form.map_err(StepError::Constraint)
+        admission::plan(sequence, plan, self.index_of(sequence).is_some(), context)
     }
 
     fn begin(&mut self, sequence: Sequence, cache: KvCache) {
@@ -268,19 +246,10 @@ fn guesses_pay(model: &Model) -> bool {
     model.kind != Kind::Portable && model.is_packed()
 }
 
-/// Where an answer's form begins, if it has one.
-fn form(grammars: Option<&Arc<Grammars>>, plan: &SequencePlan) -> Option<Form> {
-    let constraint = plan.sampling.constraint.as_ref()?;
-    Some(match grammars {
-        Some(grammars) => grammars.begin(constraint),
-        None => Err("this engine has no vocabulary to follow it".to_owned()),
-    })
-}
-
 impl Engine for Decoder {
     fn open(&mut self, sequence: SequenceId, plan: SequencePlan) -> Result<(), StepError> {
         self.check_plan(sequence, &plan)?;
-        let form = self.form_of(&plan)?;
+        let form = choice::form(self.grammars.as_ref(), &plan)?;
         let capacity = plan.capacity_tokens as usize;
         let cache = KvCache::new(&self.model().blueprint, capacity);
         let opened = Sequence::new(sequence, plan, Vec::new(), form, Trust::new(self.price));
@@ -295,29 +264,12 @@ impl Engine for Decoder {
         from: Beginning,
     ) -> Result<(), StepError> {
         self.check_plan(sequence, &plan)?;
-        let Beginning { prefix, tokens } = from;
-        let kept = self.prefixes.get(&prefix);
-        let kept = kept.ok_or(StepError::UnknownPrefix(prefix))?;
-        let capacity = plan.capacity_tokens;
-        if tokens > capacity {
-            return Err(StepError::CapacityExceeded {
-                sequence,
-                needed: tokens,
-                capacity,
-            });
-        }
-        let held = kept.tokens.get(..tokens as usize);
-        let held = held.filter(|held| !held.is_empty());
-        let held = held.ok_or(StepError::PrefixTooShort {
-            prefix,
-            held: kept.tokens.len() as u32,
-            wanted: tokens,
-        })?;
-        let (held, cache) = (
-            held.to_vec(),
-            kept.cache.share(tokens as usize, capacity as usize),
-        );
-        let form = self.form_of(&plan)?;
+        let kept = self.prefixes.get(&from.prefix);
+        let kept = kept.ok_or(StepError::UnknownPrefix(from.prefix))?;
+        let held = admission::beginning(sequence, &plan, from, &kept.tokens)?.to_vec();
+        let capacity = plan.capacity_tokens as usize;
+        let cache = kept.cache.share(held.len(), capacity);
+        let form = choice::form(self.grammars.as_ref(), &plan)?;
         let opened = Sequence::new(sequence, plan, held, form, Trust::new(self.price));
         self.begin(opened, cache);
         Ok(())

@@ -5,6 +5,8 @@
 //!                          │                 template ────────────┴─> codec    (TextCodec: chat -> tokens -> bytes)
 //!                          └─> blueprint ──> model (matrix, rope) ───> decoder  (Engine: one step of the batch)
 //!                                              └─ cpu (packed weights)   │
+//!                └──> device (candle's tensors, where the settings say so) ─> Engine as well
+//!
 //!  step(batch) ─> admit, guess ─> crew: forward(rows, logits) ─> sampler::choose ─> one token per sampling input
 //!                              ├─ matrix::apply ─> cpu::kernels (portable | avx2 | avx512), or candle's
 //!                              └─ kv (each row's own sequence)
@@ -15,21 +17,24 @@
 //! Read on in this order: [`loader`], [`header`] and [`file`] (what may be believed of a file), [`blueprint`] (what
 //! model it is), `weights` (read by whoever comes: `errands`), [`model`], [`matrix`] and [`cpu`] (what multiplies),
 //! [`decoder`], `speculation` (what may come next is computed beside what is asked), [`crew`] (who computes a pass),
-//! [`forward`], [`kv`], [`sampler`] and `likelihood` (for those who ask how likely a token was); then the text side from
-//! [`codec`].
+//! [`forward`], [`kv`], `choice` and [`sampler`], `likelihood` (for those who ask how likely a token was); then [`device`]
+//! (the second engine), and the text side from [`codec`].
 //!
 //! Invariants: nothing here spawns, reads a clock or keeps state between models; nobody waits but those who compute a pass
-//! together, for each other. Only this crate names candle.
+//! together, for each other. Only this crate names candle. What both engines refuse (`admission`) and choose is one.
 //! candle's own threads are the caller's care: set `CANDLE_NUM_THREADS=1` before the first step.
 
+mod admission;
 pub mod bert;
 pub mod blueprint;
 pub mod bpe;
+mod choice;
 pub mod codec;
 pub mod constraint;
 pub mod cpu;
 pub mod crew;
 pub mod decoder;
+pub mod device;
 mod errands;
 pub mod file;
 #[cfg(feature = "fixture")]
@@ -56,4 +61,5 @@ mod weights;
 pub use codec::Codec;
 pub use cpu::Precision;
 pub use decoder::Decoder;
+pub use device::DeviceLoader;
 pub use loader::GgufLoader;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use domain::Bytes;
 use engine::helpers::{Alone, Helpers};
 use engine::{
-    EmbedderCard, LoadError, LoadedEmbedder, LoadedModel, ModelCard, ModelLoader, ModelSource,
+    Device, EmbedderCard, LoadError, LoadedEmbedder, LoadedModel, ModelCard, ModelLoader,
+    ModelSource,
 };
 
 use crate::bert;
@@ -99,16 +100,23 @@ impl GgufLoader {
         })
     }
 
-    fn read_header(
-        &self,
-        source: &ModelSource,
-    ) -> Result<(GgufFile, Vocabulary, Blueprint, ModelCard), LoadError> {
-        let file = GgufFile::open(&source.path)?;
-        let vocabulary = Vocabulary::read(&file)?;
-        Codec::check(&file, &vocabulary)?;
-        let blueprint = Blueprint::read(&file, vocabulary.len())?;
-        let card = card(&file, &blueprint, self.precision, self.helpers.threads())?;
-        Ok((file, vocabulary, blueprint, card))
+    fn card(&self, file: &GgufFile, blueprint: &Blueprint) -> Result<ModelCard, LoadError> {
+        let threads = self.helpers.threads();
+        let weights = Model::bytes_needed(blueprint, file)?;
+        let text = Codec::bytes_needed(file)?;
+        let members = if Model::can_be_shared(blueprint, file)? {
+            threads
+        } else {
+            1
+        };
+        let at_work = Decoder::bytes_at_work(blueprint, self.precision, members);
+        let loading = Model::bytes_while_loading(blueprint, file, threads)?;
+        let needs = Needs {
+            weights,
+            work: text.saturating_add(at_work),
+            loading: loading.saturating_add(text),
+        };
+        card(file, blueprint, needs)
     }
 
     /// As [`ModelLoader::load`], with the parts under their own types.
@@ -122,7 +130,8 @@ impl GgufLoader {
     ) -> Result<(ModelCard, Decoder, Codec), LoadError> {
         let kind = self.kind(&source.path)?;
         let helpers = Arc::clone(&self.helpers);
-        let (file, vocabulary, blueprint, card) = self.read_header(source)?;
+        let (file, vocabulary, blueprint) = read_header(source)?;
+        let card = self.card(&file, &blueprint)?;
         let file = Arc::new(file);
         let multiplied = (kind, self.precision);
         let (model, codec) = Model::load(
@@ -135,7 +144,8 @@ impl GgufLoader {
 
 impl ModelLoader for GgufLoader {
     fn inspect(&self, source: &ModelSource) -> Result<ModelCard, LoadError> {
-        self.read_header(source).map(|(_, _, _, card)| card)
+        let (file, _, blueprint) = read_header(source)?;
+        self.card(&file, &blueprint)
     }
 
     fn load(
@@ -164,11 +174,33 @@ impl ModelLoader for GgufLoader {
     }
 }
 
-fn card(
+/// What is known of a model before any of its weights is read.
+pub(crate) fn read_header(
+    source: &ModelSource,
+) -> Result<(GgufFile, Vocabulary, Blueprint), LoadError> {
+    let file = GgufFile::open(&source.path)?;
+    let vocabulary = Vocabulary::read(&file)?;
+    Codec::check(&file, &vocabulary)?;
+    let blueprint = Blueprint::read(&file, vocabulary.len())?;
+    Ok((file, vocabulary, blueprint))
+}
+
+/// Memory that a model takes, in bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Needs {
+    /// Its weights, once loaded.
+    pub(crate) weights: u64,
+    /// All else, once loaded.
+    pub(crate) work: u64,
+    /// All, while it is loaded.
+    pub(crate) loading: u64,
+}
+
+/// The card of a model on the processor that has such needs.
+pub(crate) fn card(
     file: &GgufFile,
     blueprint: &Blueprint,
-    precision: Precision,
-    threads: usize,
+    needs: Needs,
 ) -> Result<ModelCard, LoadError> {
     let name = match file.optional_text("general.name")? {
         Some(name) if !name.trim().is_empty() => name.to_owned(),
@@ -190,15 +222,11 @@ fn card(
         .max_by_key(|(_, elements)| *elements)
         .map(|(format, _)| format)
         .unwrap_or_default();
-    let weights = Model::bytes_needed(blueprint, file)?;
-    let text = Codec::bytes_needed(file)?;
-    let members = if Model::can_be_shared(blueprint, file)? {
-        threads
-    } else {
-        1
-    };
-    let work = text.saturating_add(Decoder::bytes_at_work(blueprint, precision, members));
-    let loading = Model::bytes_while_loading(blueprint, file, threads)?;
+    let Needs {
+        weights,
+        work,
+        loading,
+    } = needs;
     Ok(ModelCard {
         name,
         architecture: blueprint.architecture.name().to_owned(),
@@ -208,12 +236,10 @@ fn card(
         vocabulary: blueprint.vocabulary as u32,
         weights_bytes: Bytes(weights),
         work_bytes: Bytes(work),
-        load_bytes: Bytes(
-            loading
-                .saturating_add(text)
-                .max(weights.saturating_add(work)),
-        ),
+        load_bytes: Bytes(loading.max(weights.saturating_add(work))),
         kv_bytes_per_token: Bytes(KvCache::bytes_per_token(blueprint)),
         kv_page_tokens: PAGE_TOKENS as u32,
+        device: Device::Cpu,
+        device_bytes: Bytes::ZERO,
     })
 }

@@ -74,13 +74,8 @@ impl Matrix {
 
     /// As [`Matrix::new`], but as it lies in the file: for what is only read, and once.
     pub fn in_file(format: Format, rows: usize, columns: usize, bytes: &[u8]) -> Option<Self> {
-        let row_blocks = (columns as u64).checked_div(format.block_elements())?;
-        let expected = row_blocks
-            .checked_mul(rows as u64)?
-            .checked_mul(format.block_bytes())?;
-        let whole = (columns as u64).is_multiple_of(format.block_elements());
         let aligned = bytes.as_ptr().addr().is_multiple_of(8);
-        if !whole || !aligned || expected != bytes.len() as u64 || rows == 0 || columns == 0 {
+        if !aligned || !Self::fits(format, rows, columns, bytes.len() as u64) {
             return None;
         }
         Some(Self {
@@ -91,6 +86,16 @@ impl Matrix {
             rows,
             columns,
         })
+    }
+
+    /// Whether so many rows of whole blocks take so many bytes in the file.
+    pub(crate) fn fits(format: Format, rows: usize, columns: usize, bytes: u64) -> bool {
+        let blocks = (columns as u64).checked_div(format.block_elements());
+        let expected = blocks
+            .and_then(|blocks| blocks.checked_mul(rows as u64))
+            .and_then(|blocks| blocks.checked_mul(format.block_bytes()));
+        let whole = (columns as u64).is_multiple_of(format.block_elements());
+        whole && rows > 0 && columns > 0 && expected == Some(bytes)
     }
 
     /// What [`Matrix::bytes`] of such a matrix will be, if it takes `in_file` bytes in the file.

@@ -16,6 +16,13 @@ pub struct Angles {
     sin: Vec<f32>,
 }
 
+impl Angles {
+    /// The cosines, then the sines: for each position one of each pair.
+    pub(crate) fn tables(&self) -> (&[f32], &[f32]) {
+        (&self.cos, &self.sin)
+    }
+}
+
 impl Rope {
     /// The rotation `blueprint` asks for; `divisors` (`rope_freqs.weight`) divide the frequencies where the file has them.
     pub fn new(blueprint: &Blueprint, divisors: Option<&[f32]>) -> Self {

@@ -3,6 +3,8 @@
 mod allocations;
 mod batching;
 mod bert;
+mod conformance;
+mod devices;
 mod fidelity;
 mod footprint;
 mod golden;

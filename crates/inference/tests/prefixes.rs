@@ -1,4 +1,5 @@
-//! A kept prefix saves work and changes nothing: no bit of any logit, no token, no byte that is not given back.
+//! A kept prefix of our own engine beyond what all keep to: its pages are shared one by one, and over random turns it
+//! changes no token.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -12,7 +13,7 @@ use engine::{Beginning, Engine, PrefixId, SequenceId, StepError, TokenId};
 use paraphym_inference::Decoder;
 use paraphym_inference::fixture::TinyModel;
 use proptest::prelude::*;
-use support::{all_models, bits, input, load, open, plan, some_tokens};
+use support::{bits, input, load, open, plan, some_tokens};
 
 const KEPT: PrefixId = PrefixId(70);
 
@@ -36,68 +37,6 @@ fn keep(decoder: &mut Decoder, tokens: &[TokenId], kept: u32) -> u32 {
     open(decoder, 900);
     feed(decoder, 900, tokens);
     decoder.keep(SequenceId(900), KEPT, kept)
-}
-
-#[test]
-fn begun_with_a_prefix_gives_the_same_bits() {
-    for (name, model) in all_models() {
-        let (_, mut decoder, _) = load(&model);
-        let tokens = some_tokens(150, 3);
-        let whole: Vec<_> = [1, 63, 64, 65, 127, 128, 149]
-            .map(|n: usize| {
-                open(&mut decoder, 1);
-                let logits = feed(&mut decoder, 1, &tokens[..=n]);
-                decoder.close(SequenceId(1));
-                (n, logits)
-            })
-            .into();
-        // The kept sequence goes on differently behind token 149, so that what is left of it would be seen.
-        let mut other = tokens[..149].to_vec();
-        other.extend(some_tokens(40, 9));
-        assert_eq!(keep(&mut decoder, &other, 170), 170);
-        for (n, whole) in whole {
-            open_from(&mut decoder, 1, n as u32).unwrap();
-            let again = feed(&mut decoder, 1, &tokens[n..=n]);
-            decoder.close(SequenceId(1));
-            assert_eq!(again, whole, "{name}: {n} tokens of the prefix");
-        }
-    }
-}
-
-#[test]
-fn those_who_share_a_prefix_do_not_hear_each_other() {
-    let (_, mut decoder, _) = load(&TinyModel::llama().seed(5));
-    let common = some_tokens(100, 1);
-    let tails: Vec<Vec<TokenId>> = (0..4).map(|i| some_tokens(70, 20 + i)).collect();
-    let alone: Vec<_> = tails
-        .iter()
-        .map(|tail| {
-            open(&mut decoder, 1);
-            feed(&mut decoder, 1, &common);
-            let logits = feed(&mut decoder, 1, tail);
-            decoder.close(SequenceId(1));
-            logits
-        })
-        .collect();
-    keep(&mut decoder, &common, 100);
-    for id in 0..4 {
-        open_from(&mut decoder, id, 100).unwrap();
-    }
-    // One leaves before it has written, the prefix goes while the others are under way, and so does one of them.
-    decoder.close(SequenceId(3));
-    let batch = |at: usize| [0, 1, 2].map(|id| input(id, &tails[id as usize][at..=at], true));
-    for at in 0..20 {
-        decoder.step_logits(&batch(at)).unwrap();
-    }
-    decoder.forget(KEPT);
-    for at in 20..69 {
-        decoder.step_logits(&batch(at)).unwrap();
-    }
-    decoder.close(SequenceId(0));
-    for id in [1, 2] {
-        let last = feed(&mut decoder, id, &tails[id as usize][69..]);
-        assert_eq!(last, alone[id as usize], "sequence {id}");
-    }
 }
 
 #[test]
@@ -142,50 +81,6 @@ fn growing_on_from_a_prefix_copies_nothing() {
     decoder.forget(KEPT);
     feed(&mut decoder, 1, &[5]);
     assert_eq!(decoder.kv_bytes(), card.kv_bytes(101));
-}
-
-#[test]
-fn what_is_refused_leaves_nothing_behind() {
-    let (_, mut decoder, _) = load(&TinyModel::llama());
-    assert_eq!(decoder.keep(SequenceId(1), KEPT, 10), 0);
-    open(&mut decoder, 1);
-    assert_eq!(
-        decoder.keep(SequenceId(1), KEPT, 10),
-        0,
-        "it held no tokens"
-    );
-    assert_eq!(
-        open_from(&mut decoder, 1, 1),
-        Err(StepError::UnknownPrefix(KEPT))
-    );
-    keep(&mut decoder, &some_tokens(20, 1), 20);
-    let held = decoder.kv_bytes();
-    for wanted in [0, 21] {
-        let short = StepError::PrefixTooShort {
-            prefix: KEPT,
-            held: 20,
-            wanted,
-        };
-        assert_eq!(open_from(&mut decoder, 1, wanted), Err(short));
-    }
-    let from = Beginning {
-        prefix: KEPT,
-        tokens: 20,
-    };
-    let narrow = plan(19, 0, Sampling::greedy());
-    let over = StepError::CapacityExceeded {
-        sequence: SequenceId(1),
-        needed: 20,
-        capacity: 19,
-    };
-    assert_eq!(decoder.open_from(SequenceId(1), narrow, from), Err(over));
-    open_from(&mut decoder, 1, 20).unwrap();
-    assert_eq!(
-        open_from(&mut decoder, 1, 20),
-        Err(StepError::DuplicateSequence(SequenceId(1)))
-    );
-    decoder.close(SequenceId(1));
-    assert_eq!(decoder.kv_bytes(), held);
 }
 
 /// Says `n` tokens; `last` are the prompt tokens not fed yet.

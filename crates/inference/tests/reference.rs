@@ -1,4 +1,4 @@
-//! Against candle-transformers' own quantised models, on tiny files of each architecture.
+//! Both engines against candle-transformers' own quantised models, on tiny files of each architecture.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -12,10 +12,12 @@ use std::fs::File;
 use candle_core::quantized::gguf_file::Content;
 use candle_core::{Device, Result, Tensor};
 use candle_transformers::models::{quantized_llama, quantized_qwen2, quantized_qwen3};
-use engine::TokenId;
+use domain::Sampling;
+use engine::{SequenceId, TokenId};
 use paraphym_inference::fixture::{Field, TinyModel};
 use paraphym_inference::format::Format;
-use support::{input, load, on_disk, open, some_tokens};
+use support::subject::Subject;
+use support::{input, on_disk, plan, some_tokens};
 
 /// With 32 bit weights only keys and values, of 16 bits, and the order of additions differ: a share of the largest logit.
 const EXACT: f32 = 5e-4;
@@ -63,11 +65,12 @@ impl Reference {
 }
 
 /// The largest difference over a prefill and three decode steps, and the largest logit.
-fn compare(name: &str, model: &TinyModel, seed: u32) -> (f32, f32) {
+fn compare(name: &str, model: &TinyModel, seed: u32, subject: Subject) -> (f32, f32) {
     let file = on_disk(model);
     let mut reference = Reference::load(name, &file.source.path).unwrap();
-    let (_, mut decoder, _) = load(model);
-    open(&mut decoder, 1);
+    let (_, mut engine, _) = subject.load(model);
+    let wide = plan(512, 0, Sampling::greedy());
+    engine.open(SequenceId(1), wide).unwrap();
     let tokens = some_tokens(26, seed);
     let (mut at, mut worst, mut largest) = (0, 0.0f32, 0.0f32);
     for piece in [
@@ -77,8 +80,8 @@ fn compare(name: &str, model: &TinyModel, seed: u32) -> (f32, f32) {
         &tokens[25..],
     ] {
         let expected = reference.logits(piece, at).unwrap();
-        let ours = decoder
-            .step_logits(&[input(1, piece, true)])
+        let ours = engine
+            .logits(&[input(1, piece, true)])
             .unwrap()
             .remove(0)
             .unwrap();
@@ -106,17 +109,20 @@ fn logits_are_those_of_the_reference() {
         ("qwen3", qwen3, ROUNDED),
     ];
     for (name, model, margin) in cases {
-        for seed in 0..3 {
+        let subjects = [Subject::Packed, Subject::Tensors];
+        for (seed, subject) in (0..3).flat_map(|seed| subjects.map(|subject| (seed, subject))) {
             let model = model.clone().seed(u64::from(seed));
-            let (worst, largest) = compare(name, &model, seed);
-            println!("{name}, seed {seed}: logits up to {largest:.2} differ by up to {worst:.6}");
+            let (worst, largest) = compare(name, &model, seed, subject);
+            println!(
+                "{name}, {subject:?}, seed {seed}: logits up to {largest:.2} differ by up to {worst:.6}"
+            );
             assert!(
                 largest > 2.0,
                 "{name}: logits of {largest} would prove nothing"
             );
             assert!(
                 worst < margin * largest,
-                "{name}, seed {seed}: off by {worst}"
+                "{name}, {subject:?}, seed {seed}: off by {worst}"
             );
         }
     }

@@ -251,7 +251,7 @@ impl Builder {
         let (model, store) = place(self.model, self.models_dir, &first)?;
         let tools = tools::fixed(self.tools)?;
         let keeps = self.conversations.is_some() && !self.forgets_conversations;
-        let loader = settings::loader(self.loader, &first, &runtime);
+        let loader = settings::loader(self.loader, &first, &runtime)?;
         let metrics = installed();
         let servers = Servers::new(self.servers, !self.without_servers);
         let clock = clock();

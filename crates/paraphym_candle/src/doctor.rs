@@ -2,6 +2,7 @@
 //! it chooses the words around it.
 
 use domain::{Bytes, ModelName};
+use engine::{Device, ModelCard};
 use memory_governor::{LedgerStatus, Level};
 use runtime::{Census, Role, Runtime};
 
@@ -216,13 +217,14 @@ async fn model(host: &Paraphym) -> Check {
         Ok((path, card)) => Check::ok(
             "model",
             format!(
-                "{name}: {} ({}, {}, {}), window {} tokens, weights {}",
+                "{name}: {} ({}, {}, {}), window {} tokens, weights {}, computed by {}",
                 path.display(),
                 card.name,
                 card.architecture,
                 card.quantisation,
                 card.context_tokens,
                 card.weights_bytes,
+                device(&card),
             ),
         ),
         Err(reason) => Check::bad(
@@ -231,6 +233,14 @@ async fn model(host: &Paraphym) -> Check {
             format!("{name}: {reason}"),
             "run `paraphym model pull`, or name a GGUF with --model PATH",
         ),
+    }
+}
+
+/// What computes it, and how much of it lies there.
+fn device(card: &ModelCard) -> String {
+    match card.device {
+        Device::Cpu => card.device.to_string(),
+        Device::Cuda | Device::Metal => format!("{} ({} there)", card.device, card.device_bytes),
     }
 }
 

@@ -10,13 +10,15 @@ use chat_config::file::RealDisk;
 use chat_config::settings::{self, Overflow, Settings};
 use chat_config::{Author, Catalogue, Layers, Refusals, Store};
 use domain::{Bytes, KeepAlive, ModelName, Sampling};
-use engine::ModelLoader;
+use engine::{Device, ModelLoader};
 use gateway::{Access, Auth, GatewayConfig, Limits};
-use inference::GgufLoader;
+use inference::{DeviceLoader, GgufLoader};
 use model_host::HostConfig;
 use model_host::messages::SetLimits;
 use retrieval::{Decay, RetrievalConfig, Weighing};
 use runtime::{BlockingHelpers, Runtime};
+
+use crate::StartError;
 
 /// Where the settings come from.
 pub(crate) enum Source {
@@ -114,30 +116,43 @@ pub(crate) fn host(settings: &Settings) -> HostConfig {
     }
 }
 
-/// Who loads models: who is `chosen`, or our kernels, helped by threads of this runtime.
+/// Who loads models: who is `chosen`; or our kernels, helped by threads of this runtime; or candle on the device of the
+/// settings.
+///
+/// # Errors
+/// `Device`: this build has none such.
 pub(crate) fn loader(
     chosen: Option<Arc<dyn ModelLoader>>,
     settings: &Settings,
     runtime: &Runtime,
-) -> Arc<dyn ModelLoader> {
+) -> Result<Arc<dyn ModelLoader>, StartError> {
     if let Some(chosen) = chosen {
-        return chosen;
+        return Ok(chosen);
     }
-    let (threads, precision) = computing(settings);
+    let (device, threads, precision) = computing(settings);
+    if device != Device::Cpu {
+        let loader = DeviceLoader::new(device).map_err(StartError::Device)?;
+        return Ok(Arc::new(loader));
+    }
     let loader = GgufLoader::new()
         .with_precision(precision)
         .with_helpers(Arc::new(BlockingHelpers::of(runtime, threads)));
-    Arc::new(loader)
+    Ok(Arc::new(loader))
 }
 
-/// With how many threads, and how faithfully.
-fn computing(settings: &Settings) -> (Option<usize>, inference::Precision) {
+/// Where, with how many threads, and how faithfully.
+fn computing(settings: &Settings) -> (Device, Option<usize>, inference::Precision) {
     let model = &settings.model;
+    let device = match model.device {
+        settings::Device::Cpu => Device::Cpu,
+        settings::Device::Cuda => Device::Cuda,
+        settings::Device::Metal => Device::Metal,
+    };
     let precision = match model.precision {
         settings::Precision::Fast => inference::Precision::Fast,
         settings::Precision::Exact => inference::Precision::Exact,
     };
-    (model.compute_threads.map(count), precision)
+    (device, model.compute_threads.map(count), precision)
 }
 
 /// What of this can change while models run. How many there may be is told at the start alone: readiness over HTTP counts

@@ -36,6 +36,9 @@ pub enum StartError {
     /// A setting of what is live is not accepted.
     #[error(transparent)]
     Live(#[from] FieldError),
+    /// This build cannot compute models where the settings say.
+    #[error(transparent)]
+    Device(FieldError),
     /// The system gives nothing to make names of that nobody can guess.
     #[error(transparent)]
     Chance(#[from] bearer::NoChance),

@@ -474,3 +474,23 @@ async fn a_bad_settings_file_keeps_the_tree_from_starting_and_names_the_field() 
     };
     assert!(error.to_string().contains("limits.answers = 0"), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_this_build_has_not_got_keeps_the_tree_from_starting_and_names_the_way_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.toml");
+    // No build has both.
+    let device = if cfg!(feature = "metal") {
+        "cuda"
+    } else {
+        "metal"
+    };
+    std::fs::write(&file, format!("[model]\ndevice = \"{device}\"\n")).unwrap();
+    let refused = Paraphym::builder().config_file(&file).start().await;
+    let Err(error @ StartError::Device(_)) = refused else {
+        panic!("it started");
+    };
+    let text = error.to_string();
+    assert!(text.contains(&format!("model.device = {device}")), "{text}");
+    assert!(text.contains(&format!("--features {device}")), "{text}");
+}

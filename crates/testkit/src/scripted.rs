@@ -173,6 +173,8 @@ impl ScriptedLoader {
                 load_bytes: Bytes::mib(1),
                 kv_bytes_per_token: Bytes(1024),
                 kv_page_tokens: 16,
+                device: engine::Device::Cpu,
+                device_bytes: Bytes::ZERO,
             },
             tensors: 4,
             control: Control::default(),

@@ -60,6 +60,9 @@ pub struct Model {
     /// How activations are kept while they are multiplied: `fast`, a byte each, or `exact`, two; `fast` by default.
     #[garde(skip)]
     pub precision: Precision,
+    /// What computes models: `cpu`, `cuda` or `metal`, the latter two where this build has them; `cpu` by default.
+    #[garde(skip)]
+    pub device: Device,
     /// How long a model with nothing to do stays in memory. 0 to 30d; 5m by default.
     #[garde(range(min = 0, max = 2_592_000_000_u64))]
     pub keep_alive: Span,
@@ -89,6 +92,20 @@ pub enum Precision {
     Exact,
 }
 
+/// What computes models.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// The first NVIDIA card.
+    Cuda,
+    /// The first graphics processor of an Apple machine.
+    Metal,
+}
+
 impl Default for Model {
     fn default() -> Self {
         Self {
@@ -108,6 +125,7 @@ impl Default for Model {
             prefill_chunk: 32,
             compute_threads: None,
             precision: Precision::Fast,
+            device: Device::Cpu,
             keep_alive: Span::from_secs(300),
             crash_budget: 2,
             max_models: 16,

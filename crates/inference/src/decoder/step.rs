@@ -9,14 +9,14 @@
 
 use std::sync::{Arc, PoisonError};
 
-use engine::{Likelihood, StepError, StepInput, StepOutput, TokenId};
+use engine::{StepError, StepInput, StepOutput, TokenId};
 
-use super::{Decoder, Room, Sequence};
+use super::{Decoder, Sequence};
+use crate::admission;
+use crate::choice::{self, Room, Sampled};
 use crate::constraint::Grammars;
 use crate::forward::{self, Job, Row};
 use crate::kv::PAGE_TOKENS;
-use crate::likelihood;
-use crate::sampler;
 use crate::speculation;
 
 /// Rows that pass through the model at once. Enough to read the weights rarely; bounds the working memory, which is
@@ -24,9 +24,6 @@ use crate::speculation;
 pub(super) const ROWS_AT_ONCE: usize = 256;
 /// Logit rows at once: 16 vocabularies of 150 000 are 10 MB.
 pub(super) const LOGITS_AT_ONCE: usize = 16;
-
-/// The token that follows, and how likely it was if that is asked for; or why its sequence has none.
-pub(super) type Sampled = Result<(TokenId, Option<Likelihood>), String>;
 
 /// What will be answered if that token is given next.
 pub(super) struct Foreseen {
@@ -72,13 +69,7 @@ pub(super) type Take<'a> =
 impl Decoder {
     /// Appends the batch and samples.
     pub(super) fn sample(&mut self, batch: &[StepInput]) -> Result<Vec<StepOutput>, StepError> {
-        let silent = |input: &StepInput| StepOutput {
-            sequence: input.sequence,
-            token: None,
-            likelihood: None,
-            stuck: None,
-        };
-        let mut outputs: Vec<StepOutput> = batch.iter().map(silent).collect();
+        let mut outputs: Vec<StepOutput> = batch.iter().map(choice::silent).collect();
         let mut lists = std::mem::take(&mut self.lists);
         self.admit(batch, &mut lists, &mut outputs)?;
         self.lay_out(&mut lists, self.guesses);
@@ -156,21 +147,8 @@ impl Decoder {
                 }
                 continue;
             }
-            if input.tokens.is_empty() {
-                return Err(StepError::EmptyInput(input.sequence));
-            }
-            if let Some(&token) = input.tokens.iter().find(|&&t| t >= vocabulary) {
-                return Err(StepError::UnknownToken { token, vocabulary });
-            }
             let before = sequence.tokens.len();
-            let needed = before + input.tokens.len();
-            if needed > sequence.plan.capacity_tokens as usize {
-                return Err(StepError::CapacityExceeded {
-                    sequence: input.sequence,
-                    needed: u32::try_from(needed).unwrap_or(u32::MAX),
-                    capacity: sequence.plan.capacity_tokens,
-                });
-            }
+            let needed = admission::input(input, &sequence.plan, before, vocabulary)?;
             sequence.forget_foreseen(self.grammars.as_ref());
             cache.reserve(before, needed)?;
             sequence.tokens.extend_from_slice(&input.tokens);
@@ -346,7 +324,12 @@ impl Sequence {
         if let Some(Ok(form)) = &self.form
             && form.is_beyond(generated)
         {
-            self.form = super::form(grammars, &self.plan);
+            // Who began once and cannot again is stuck, and nobody else.
+            self.form = match choice::form(grammars, &self.plan) {
+                Ok(form) => form.map(Ok),
+                Err(StepError::Constraint(reason)) => Some(Err(reason)),
+                Err(error) => Some(Err(error.to_string())),
+            };
         }
     }
 
@@ -366,13 +349,7 @@ impl Sequence {
 
 fn answer(outputs: &mut [StepOutput], input: usize, sampled: Sampled) {
     if let Some(output) = outputs.get_mut(input) {
-        match sampled {
-            Ok((token, likelihood)) => {
-                output.token = Some(token);
-                output.likelihood = likelihood;
-            }
-            Err(reason) => output.stuck = Some(reason),
-        }
+        choice::answer(output, sampled);
     }
 }
 
@@ -384,24 +361,10 @@ fn sample(
     room: &mut Room,
 ) -> Result<Sampled, StepError> {
     let held = sequence.tokens.get(..held).unwrap_or_default();
-    let plan = &sequence.plan;
-    let generated = held.get(plan.prompt_tokens as usize..);
-    let mask = match &mut sequence.form {
+    let form = match &mut sequence.form {
         None => None,
         Some(Err(reason)) => return Ok(Err(reason.clone())),
-        Some(Ok(form)) => match form.mask(generated.unwrap_or_default()) {
-            Ok(mask) => Some(mask),
-            Err(reason) => return Ok(Err(reason)),
-        },
+        Some(Ok(form)) => Some(form),
     };
-    let allowed = mask.as_ref().map(toktrie::SimpleVob::as_slice);
-    let asked = plan.sampling.logprobs;
-    if asked.is_some() {
-        room.raw.clear();
-        room.raw.extend_from_slice(logits);
-    }
-    let token = sampler::choose(logits, held, plan, allowed, &mut room.candidates)
-        .map_err(|error| StepError::Compute(error.to_string()))?;
-    let likelihood = asked.map(|most| likelihood::of(&room.raw, token, most));
-    Ok(Ok((token, likelihood)))
+    choice::sample(logits, held, &sequence.plan, form, room)
 }

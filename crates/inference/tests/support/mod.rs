@@ -8,6 +8,7 @@
 )]
 
 pub(crate) mod plain;
+pub(crate) mod subject;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
