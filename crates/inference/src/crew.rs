@@ -102,15 +102,15 @@ impl Crew {
 
     /// Runs `work` by every member, this thread first among them; back when all are done.
     ///
-    /// Where the work is `even`, so that nobody should ever wait long for another, and yet somebody often did, or did not come
-    /// at all, the processors are busy with something else, and a thread that has none keeps all waiting: then this one works
-    /// alone for a while, twice as long each time.
+    /// Where the work is `even`, so that nobody should ever wait long for another, and yet somebody often did, or half of all
+    /// did not come, the processors are busy with something else, and a thread that has none keeps all waiting: then this one
+    /// does such work alone for a while, twice as long each time.
     ///
     /// # Panics
     /// If a member does, or the call for helpers.
     pub fn run(&mut self, even: bool, work: &Arc<Work>) {
         let threads = self.threads();
-        if threads == 1 || self.alone > 0 {
+        if threads == 1 || (even && self.alone > 0) {
             self.alone = self.alone.saturating_sub(1);
             let meeting = Meeting::new();
             meeting.close(1);
@@ -118,12 +118,17 @@ impl Crew {
             return;
         }
         let meeting = Arc::new(Meeting::new());
-        let (theirs, slots) = (Arc::clone(&meeting), Arc::clone(&self.slots));
-        let their_work = Arc::clone(work);
+        let (theirs, slots) = (Arc::clone(&meeting), Arc::downgrade(&self.slots));
+        // Who comes late finds nothing: a call that still waits somewhere keeps no model in memory.
+        let their_work = Arc::downgrade(work);
         let all_leave = AllLeave(&meeting);
         self.helpers.call(Arc::new(move || {
-            if let Some(number) = theirs.join(slots.len()) {
-                theirs.take_part(number, &slots, &their_work);
+            if let Some(number) = theirs.join(threads) {
+                match (slots.upgrade(), their_work.upgrade()) {
+                    (Some(slots), Some(work)) => theirs.take_part_and_go(number, slots, work),
+                    // Who called waits for all members, so both are there.
+                    _ => theirs.give_up(),
+                }
             }
         }));
         meeting.close(threads);
@@ -138,7 +143,7 @@ impl Crew {
     /// Whether it is better alone for a while, after a run with so many members.
     fn judge(&mut self, members: usize, met: Met) {
         let slow = met.slowly > 0 && met.slowly >= met.times / SLOW_OF;
-        if slow || members < self.threads() {
+        if slow || members * 2 <= self.threads() {
             self.alone = self.penalty;
             self.penalty = (self.penalty * 2).min(PENALTY.end);
         } else {
@@ -215,6 +220,10 @@ impl Meeting {
 
     fn take_part(&self, number: usize, slots: &[Slot], work: &Arc<Work>) -> Met {
         let _leaving = Leaving(self);
+        self.work(number, slots, work)
+    }
+
+    fn work(&self, number: usize, slots: &[Slot], work: &Arc<Work>) -> Met {
         let member = Member {
             number,
             meeting: self,
@@ -224,6 +233,19 @@ impl Meeting {
         };
         work(&member);
         member.met.get()
+    }
+
+    /// As [`Meeting::take_part`], for a helper: what it works with is let go before the others know that it left.
+    fn take_part_and_go(&self, number: usize, slots: Arc<[Slot]>, work: Arc<Work>) {
+        let _leaving = Leaving(self);
+        let (slots, work) = (slots, work);
+        self.work(number, &slots, &work);
+    }
+
+    /// A member that cannot do its part.
+    fn give_up(&self) {
+        self.broken.store(true, Ordering::Release);
+        drop(Leaving(self));
     }
 
     /// Waits until all have arrived; whether that took long.

@@ -69,12 +69,16 @@ where
     // However this ends, nobody is left; also if the call panics when some have come.
     let _end = End(&board);
     if helpers.threads() > 1 && count > 1 {
-        let (board, errand) = (Arc::clone(&board), Arc::clone(&errand));
+        // A call that still waits somewhere keeps nothing of what is read in memory.
+        let (board, errand) = (Arc::clone(&board), Arc::downgrade(&errand));
         helpers.call(Arc::new(move || {
             let mut bench = Bench::default();
             while let Some(mut taken) = board.take_as_helper() {
-                let made = errand(&mut bench, taken.index);
-                taken.made = Some(made);
+                // Who called waits for all that are taken, so it is there.
+                let made = errand
+                    .upgrade()
+                    .map(|errand| errand(&mut bench, taken.index));
+                taken.made = made;
             }
         }));
     }

@@ -87,6 +87,18 @@ fn who_comes_late_takes_part_and_who_comes_too_late_does_nothing() {
     );
     assert_eq!(by_index, [0, 1, 2, 3, 4]);
     assert_eq!(runs.load(Ordering::Relaxed), 5);
+    // A call that still waits keeps nothing of what was done.
+    let big = Arc::new(());
+    let kept = Arc::downgrade(&big);
+    let late = Late::default();
+    let _ = run(
+        &late,
+        2,
+        move |(): &mut (), _| Arc::strong_count(&big),
+        |_, _| ControlFlow::Continue(()),
+    );
+    assert_eq!(late.0.lock().unwrap().len(), 1);
+    assert!(kept.upgrade().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

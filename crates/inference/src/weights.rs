@@ -365,10 +365,10 @@ fn at_once(tile_bytes: usize) -> usize {
 
 /// What a thread reads rows of such a length into and packs them in, and what it touches of the memory that they go to.
 fn staged_by(row_bytes: u64) -> u64 {
-    // A tile is 16 rows; packed they take what they took, but for scales, and the memory of a vector that has grown is up to
-    // twice what it holds.
+    // A tile is 16 rows; packed they take what they took, and a quarter more at most for lines that are not full.
     let staged = row_bytes.saturating_mul(16).max(AT_ONCE as u64);
-    staged.saturating_mul(4).saturating_add(LARGE_PAGE)
+    let packed = staged.saturating_add(staged / 4);
+    staged.saturating_add(packed).saturating_add(LARGE_PAGE)
 }
 
 const fn is_staged_whole(bytes: u64) -> bool {

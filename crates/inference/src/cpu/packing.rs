@@ -57,6 +57,9 @@ impl Packing {
         } = self.plot;
         let first = self.plot.first + self.rows / TILE * lines_of_tile;
         room.0.clear();
+        let tiles = bytes.len().div_ceil(self.tile_bytes());
+        let lines = tiles.saturating_mul(lines_of_tile);
+        self.whole &= room.0.try_reserve_exact(lines).is_ok();
         for rows in bytes.chunks(self.tile_bytes()) {
             let count = rows.len() / self.row_bytes;
             self.whole &= self.rows.is_multiple_of(TILE)
