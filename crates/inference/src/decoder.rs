@@ -164,13 +164,19 @@ impl Decoder {
 
     /// What the largest steps of such a model work in, beside weights and keys and values, where up to so many members may
     /// come: the buffers of a pass, and the candidates of one row beside the row as it was and one of weights.
-    pub fn bytes_at_work(blueprint: &Blueprint, precision: Precision, members: usize) -> u64 {
+    pub(crate) fn bytes_at_work(
+        blueprint: &Blueprint,
+        precision: Precision,
+        members: usize,
+        ways: forward::Ways,
+    ) -> u64 {
         let room = forward::Room {
             sizes: blueprint,
             precision,
             threads: members.max(1),
             rows: ROWS_AT_ONCE,
             sampling: LOGITS_AT_ONCE,
+            ways,
         };
         let rows = blueprint.vocabulary.saturating_mul(2);
         let floats = room.floats().saturating_add(rows);

@@ -21,13 +21,13 @@ use std::sync::PoisonError;
 
 use engine::StepError;
 
-use crate::cpu::{self, Activations, Attention};
+use crate::cpu::{self, Activations, Attention, Precision};
 use crate::crew::Member;
 use crate::matrix::Matrix;
 use crate::model::{Layer, Model};
 use crate::ops;
 
-pub(crate) use room::Room;
+pub(crate) use room::{Room, Ways};
 use shared::Scratch;
 pub(crate) use shared::{Job, Row, Shared};
 
@@ -171,14 +171,19 @@ impl<'a> Pass<'a> {
             model,
             scratch.normed.rows_mut(),
         );
-        let valued = scratch.valued.rows_mut();
-        valued.clear();
-        valued.extend_from_slice(scratch.normed.rows());
+        let values = &layer.values.0;
+        // Where all is kept exactly, or nothing is rounded, one input is as good as the other.
+        let apart = model.precision == Precision::Fast && values.meets_bytes();
+        if apart {
+            let valued = scratch.valued.rows_mut();
+            valued.clear();
+            valued.extend_from_slice(scratch.normed.rows());
+        }
         self.sharing.products(
             [
                 (&layer.queries.0, 0),
                 (&layer.keys.0, 0),
-                (&layer.values.0, 1),
+                (values, usize::from(apart)),
             ],
             [&mut scratch.normed, &mut scratch.valued],
             &mut scratch.own,

@@ -104,12 +104,15 @@ impl GgufLoader {
         let threads = self.helpers.threads();
         let weights = Model::bytes_needed(blueprint, file)?;
         let text = Codec::bytes_needed(file)?;
-        let members = if Model::can_be_shared(blueprint, file)? {
-            threads
-        } else {
-            1
+        // Candle's kernels take nothing packed; which of ours are chosen does not matter here.
+        let kind = match self.kernels {
+            Kernels::Candle => None,
+            Kernels::Of(kind) => Some(kind),
+            Kernels::Chosen => Some(Kind::best()),
         };
-        let at_work = Decoder::bytes_at_work(blueprint, self.precision, members);
+        let ways = Model::ways(blueprint, file, kind)?;
+        let members = if ways.in_file { 1 } else { threads };
+        let at_work = Decoder::bytes_at_work(blueprint, self.precision, members, ways);
         let loading = Model::bytes_while_loading(blueprint, file, threads)?;
         let needs = Needs {
             weights,

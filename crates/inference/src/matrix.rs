@@ -114,6 +114,19 @@ impl Matrix {
         Self::bytes_if_packed(format, 1, columns).is_some()
     }
 
+    /// Whether a matrix of this format, once packed, is multiplied with activations that are bytes.
+    pub(crate) fn packed_meets_bytes(format: Format) -> bool {
+        Packed::meets_bytes_if(format)
+    }
+
+    /// Whether it is multiplied with activations that are bytes.
+    pub(crate) const fn meets_bytes(&self) -> bool {
+        match &self.weights {
+            Weights::Packed(packed, _) => packed.meets_bytes(),
+            Weights::InFile { .. } => false,
+        }
+    }
+
     /// Memory taken, in bytes.
     pub fn bytes(&self) -> u64 {
         match &self.weights {

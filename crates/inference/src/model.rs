@@ -10,6 +10,7 @@ use crate::blueprint::{Architecture, Blueprint};
 use crate::codec::Codec;
 use crate::cpu::{Kind, Precision};
 use crate::file::GgufFile;
+use crate::forward::Ways;
 use crate::matrix::Matrix;
 use crate::rope::Rope;
 use crate::vocabulary::Vocabulary;
@@ -78,18 +79,30 @@ impl Model {
             .sum())
     }
 
-    /// Whether all that will be multiplied has a packed form, so that several threads can: not so an embedding that is only
-    /// looked up.
+    /// How its matrices will be multiplied; an embedding that is only looked up does not matter. Several threads can, where none
+    /// is multiplied as it lies in the file.
     ///
     /// # Errors
     /// `Malformed` for a missing tensor.
-    pub(crate) fn can_be_shared(blueprint: &Blueprint, file: &GgufFile) -> Result<bool, LoadError> {
+    pub(crate) fn ways(
+        blueprint: &Blueprint,
+        file: &GgufFile,
+        kind: Option<Kind>,
+    ) -> Result<Ways, LoadError> {
         let tensors = blueprint.tensors(file)?;
         let looked_up = |name: &str| name == EMBEDDING && !blueprint.tied_output;
-        let mut matrices = tensors
-            .iter()
-            .filter(|(name, info)| info.shape.len() == 2 && !looked_up(name));
-        Ok(matrices.all(|(_, info)| Matrix::has_packed_form(info.format)))
+        let mut ways = Ways {
+            by_bytes: false,
+            in_file: false,
+        };
+        for (name, info) in &tensors {
+            if info.shape.len() == 2 && !looked_up(name) {
+                let packed = kind.is_some() && Matrix::has_packed_form(info.format);
+                ways.in_file |= !packed;
+                ways.by_bytes |= packed && Matrix::packed_meets_bytes(info.format);
+            }
+        }
+        Ok(ways)
     }
 
     /// The most memory that the weights take while so many threads read them: what is read already, some rows for each

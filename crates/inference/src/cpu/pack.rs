@@ -174,6 +174,16 @@ impl Packed {
         (lines as u64).checked_mul(size_of::<Line>() as u64)
     }
 
+    /// Whether such a matrix meets activations as bytes; not so where the format has no packed form.
+    pub(crate) fn meets_bytes_if(format: Format) -> bool {
+        Layout::of(format).is_some_and(|layout| matches!(layout, Layout::Blocks(_)))
+    }
+
+    /// Whether it meets activations as bytes.
+    pub(crate) const fn meets_bytes(&self) -> bool {
+        matches!(self.layout, Layout::Blocks(_))
+    }
+
     /// Packs `bytes`, which must be exactly `rows × columns` in `format`; `None` if they are not, or the format has no
     /// packed form.
     pub(crate) fn new(format: Format, rows: usize, columns: usize, bytes: &[u8]) -> Option<Self> {

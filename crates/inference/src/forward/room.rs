@@ -27,6 +27,17 @@ pub(crate) struct Room<'a> {
     pub(crate) rows: usize,
     /// Rows whose logits are computed at once.
     pub(crate) sampling: usize,
+    /// How its weights are multiplied.
+    pub(crate) ways: Ways,
+}
+
+/// How the matrices of a model are multiplied: some so, some otherwise.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ways {
+    /// Some meet activations as bytes.
+    pub(crate) by_bytes: bool,
+    /// Some as they lie in the file, with activations that candle rewrites.
+    pub(crate) in_file: bool,
 }
 
 impl Room<'_> {
@@ -45,10 +56,10 @@ impl Room<'_> {
         let logits = sizes.vocabulary.saturating_mul(self.sampling);
         // Activations that candle rewrites for weights it multiplies: of one matrix at a time, and by one thread.
         let widest = sizes.width.max(sizes.feed_forward).max(sizes.query_width());
-        let rewritten = if self.threads > 1 {
-            0
-        } else {
+        let rewritten = if self.ways.in_file {
             widest.saturating_mul(self.rows)
+        } else {
+            0
         };
         sum([sum(members), wanted, logits, rewritten])
     }
@@ -82,16 +93,31 @@ impl Room<'_> {
         // residual, normed, projected; queries, attended; keys, values; gate, up; cos, sin; the token.
         let floats = [(3, width), (2, queries), (2, sizes.kv_width()), (2, inner)];
         let floats = floats.map(|(times, width)| width.saturating_mul(times));
-        let multiplied = [width, queries, inner].map(|width| beside(width, self.precision));
+        let multiplied = [width, queries, inner].map(|width| self.beside(width, self.precision));
         // What values are made of.
-        let valued = width.saturating_add(beside(width, Precision::Exact));
+        let valued = match self.precision {
+            Precision::Fast if self.ways.by_bytes => {
+                width.saturating_add(self.beside(width, Precision::Exact))
+            }
+            Precision::Fast | Precision::Exact => 0,
+        };
         sum([sum(floats), sizes.rope_width, 1, sum(multiplied), valued])
+    }
+
+    /// What a row takes beside itself once it is multiplied: its bytes, and where it is kept exactly the floats of both planes.
+    fn beside(&self, width: usize, precision: Precision) -> usize {
+        let bytes = width.div_ceil(BLOCK).saturating_mul(FLOATS_OF_BLOCK);
+        match precision {
+            _ if !self.ways.by_bytes => 0,
+            Precision::Fast => bytes,
+            Precision::Exact => bytes.saturating_add(width).saturating_mul(2),
+        }
     }
 
     /// Rows that sample, with what their product takes.
     fn last(&self) -> usize {
         let width = self.sizes.width;
-        let row = width.saturating_add(beside(width, self.precision));
+        let row = width.saturating_add(self.beside(width, self.precision));
         row.saturating_mul(self.sampling)
     }
 
@@ -139,15 +165,6 @@ impl Room<'_> {
     fn own(&self, number: usize, by_matrix: usize) -> usize {
         let wanted = self.rows_of(number).saturating_mul(self.sizes.width);
         wanted.max(self.handed_over(number, by_matrix))
-    }
-}
-
-/// What a row takes beside itself once it is multiplied: its bytes, and where it is kept exactly the floats of both planes.
-fn beside(width: usize, precision: Precision) -> usize {
-    let bytes = width.div_ceil(BLOCK).saturating_mul(FLOATS_OF_BLOCK);
-    match precision {
-        Precision::Fast => bytes,
-        Precision::Exact => bytes.saturating_add(width).saturating_mul(2),
     }
 }
 

@@ -35,6 +35,10 @@ fn room(sizes: &Blueprint, threads: usize) -> Room<'_> {
         threads,
         rows: MOST_ROWS,
         sampling: 16,
+        ways: Ways {
+            by_bytes: true,
+            in_file: false,
+        },
     }
 }
 
@@ -74,6 +78,28 @@ fn who_comes_once_is_counted_for_good() {
     let row = one.floats_of_row();
     assert!(two.floats() - one.floats() > 100 * row);
     assert!(four.floats() - two.floats() > 150 * row);
+}
+
+#[test]
+fn only_what_is_multiplied_so_takes_room() {
+    let sizes = sizes(2, 3, 32, 8);
+    let of = |by_bytes, in_file| {
+        let ways = Ways { by_bytes, in_file };
+        Room {
+            ways,
+            ..room(&sizes, 1)
+        }
+        .floats()
+    };
+    let (neither, widest) = (of(false, false), sizes.width.max(sizes.query_width()));
+    assert_eq!(of(false, true) - neither, MOST_ROWS * widest);
+    let blocks = |width: usize| width.div_ceil(BLOCK) * FLOATS_OF_BLOCK;
+    // Rows that are multiplied, values twice over, and those that sample.
+    let [width, queries, inner] =
+        [sizes.width, sizes.query_width(), sizes.feed_forward].map(blocks);
+    let valued = 3 * sizes.width + 2 * width;
+    let of_row = width + queries + inner + valued;
+    assert_eq!(of(true, false) - neither, MOST_ROWS * of_row + 16 * width);
 }
 
 #[test]
