@@ -175,9 +175,9 @@ impl<'a> Pass<'a> {
         // Where all is kept exactly, or nothing is rounded, one input is as good as the other.
         let apart = model.precision == Precision::Fast && values.meets_bytes();
         if apart {
-            let valued = scratch.valued.rows_mut();
-            valued.clear();
-            valued.extend_from_slice(scratch.normed.rows());
+            let exact = scratch.valued.rows_mut();
+            exact.clear();
+            exact.extend_from_slice(scratch.normed.rows());
         }
         self.sharing.products(
             [
