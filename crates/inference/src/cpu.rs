@@ -38,7 +38,7 @@ pub(crate) use kernels::{attend, gate_with_silu, rms_norm, rms_norm_in_place};
 pub use kind::Kind;
 pub(crate) use memory::{Ground, Memory};
 pub(crate) use pack::{Packed, Plot};
-pub(crate) use packing::{Packing, Room};
+pub(crate) use packing::{Packing, Tray};
 pub use precision::Precision;
 pub(crate) use shape::{BLOCK, TILE};
 

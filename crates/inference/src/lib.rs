@@ -43,6 +43,7 @@ pub mod format;
 pub mod forward;
 pub mod header;
 pub mod kv;
+mod layer;
 mod likelihood;
 pub mod loader;
 pub mod matrix;

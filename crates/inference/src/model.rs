@@ -6,42 +6,22 @@ use std::sync::Arc;
 use engine::LoadError;
 use engine::helpers::Helpers;
 
-use crate::blueprint::{Architecture, Blueprint};
+use crate::blueprint::Blueprint;
 use crate::codec::Codec;
 use crate::cpu::{Kind, Precision};
 use crate::file::GgufFile;
 use crate::forward::Ways;
+use crate::layer::{self, Tensors};
 use crate::matrix::Matrix;
 use crate::rope::Rope;
 use crate::vocabulary::Vocabulary;
-use crate::weights::{self, Weights};
+use crate::weights;
 
 /// The tensor that tokens are looked up in.
 const EMBEDDING: &str = "token_embd.weight";
 
-/// One transformer block.
-pub struct Layer {
-    /// Norm before attention.
-    pub attention_norm: Vec<f32>,
-    /// To queries, keys and values, each with its bias where the model has one.
-    pub queries: (Matrix, Option<Vec<f32>>),
-    /// See `queries`.
-    pub keys: (Matrix, Option<Vec<f32>>),
-    /// See `queries`.
-    pub values: (Matrix, Option<Vec<f32>>),
-    /// Norms of each query and key head, where the model has them.
-    pub head_norms: Option<(Vec<f32>, Vec<f32>)>,
-    /// From the heads back to the residual stream.
-    pub attention_output: Matrix,
-    /// Norm before the feed-forward part.
-    pub feed_forward_norm: Vec<f32>,
-    /// The gate of the feed-forward part.
-    pub gate: Matrix,
-    /// What the gate lets through.
-    pub up: Matrix,
-    /// Back to the residual stream.
-    pub down: Matrix,
-}
+/// One of its blocks.
+pub type Layer = crate::layer::Layer<Matrix, Vec<f32>>;
 
 /// A whole model; immutable once loaded.
 pub struct Model {
@@ -157,7 +137,7 @@ impl Model {
         let divisors = tensors.optional_vector("rope_freqs.weight")?;
         let mut layers = Vec::new();
         for index in 0..blueprint.layers {
-            layers.push(read_layer(&mut tensors, &blueprint, index)?);
+            layers.push(layer::read(&mut tensors, &blueprint, index)?);
         }
         let weights_bytes = tensors.bytes();
         let model = Self {
@@ -183,41 +163,4 @@ impl Layer {
             queries, keys, values, output, &self.gate, &self.up, &self.down,
         ]
     }
-}
-
-fn read_layer(
-    tensors: &mut Weights,
-    blueprint: &Blueprint,
-    index: usize,
-) -> Result<Layer, LoadError> {
-    let name = |tail: &str| format!("blk.{index}.{tail}");
-    let mut projection = |part: &str| {
-        Ok((
-            tensors.matrix(&name(&format!("{part}.weight")))?,
-            tensors.optional_vector(&name(&format!("{part}.bias")))?,
-        ))
-    };
-    let queries = projection("attn_q")?;
-    let keys = projection("attn_k")?;
-    let values = projection("attn_v")?;
-    let head_norms = if blueprint.architecture == Architecture::Qwen3 {
-        Some((
-            tensors.vector(&name("attn_q_norm.weight"))?,
-            tensors.vector(&name("attn_k_norm.weight"))?,
-        ))
-    } else {
-        None
-    };
-    Ok(Layer {
-        attention_norm: tensors.vector(&name("attn_norm.weight"))?,
-        queries,
-        keys,
-        values,
-        head_norms,
-        attention_output: tensors.matrix(&name("attn_output.weight"))?,
-        feed_forward_norm: tensors.vector(&name("ffn_norm.weight"))?,
-        gate: tensors.matrix(&name("ffn_gate.weight"))?,
-        up: tensors.matrix(&name("ffn_up.weight"))?,
-        down: tensors.matrix(&name("ffn_down.weight"))?,
-    })
 }

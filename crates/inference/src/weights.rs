@@ -15,10 +15,11 @@ use engine::helpers::Helpers;
 
 use crate::blueprint::Blueprint;
 use crate::codec::Codec;
-use crate::cpu::{Ground, Kind, Memory, Packing, Plot, Room};
+use crate::cpu::{Ground, Kind, Memory, Packing, Plot, Tray};
 use crate::errands;
 use crate::file::GgufFile;
 use crate::header::TensorInfo;
+use crate::layer::Tensors;
 use crate::matrix::Matrix;
 use crate::vocabulary::Vocabulary;
 
@@ -49,7 +50,7 @@ struct Bench {
     /// Rows as they lie in the file.
     staging: Vec<u8>,
     /// The same, packed.
-    room: Room,
+    tray: Tray,
 }
 
 /// A tensor that is to be read.
@@ -211,7 +212,7 @@ impl Reading {
         tensor: &TensorInfo,
         mut packing: Packing,
     ) -> Result<Option<Plot>, LoadError> {
-        let Bench { staging, room } = bench;
+        let Bench { staging, tray } = bench;
         let at_once = at_once(packing.tile_bytes());
         let (mut at, end) = (tensor.offset, tensor.offset.saturating_add(tensor.bytes));
         while at < end {
@@ -223,7 +224,7 @@ impl Reading {
             }
             let rows = staging.get_mut(..length).unwrap_or_default();
             self.file.read_at(at, rows)?;
-            packing.push(rows, &self.ground, room);
+            packing.push(rows, &self.ground, tray);
             at += length as u64;
         }
         Ok(packing.finish())
@@ -270,8 +271,17 @@ impl Weights<'_> {
         self.bytes
     }
 
+    fn missing(&self, name: &str) -> LoadError {
+        self.file.malformed(format!("tensor `{name}` is missing"))
+    }
+}
+
+impl Tensors for Weights<'_> {
+    type Matrix = Matrix;
+    type Vector = Vec<f32>;
+
     /// Gives the matrix of this name.
-    pub(crate) fn matrix(&mut self, name: &str) -> Result<Matrix, LoadError> {
+    fn matrix(&mut self, name: &str) -> Result<Matrix, LoadError> {
         match self.by_name.remove(name) {
             Some(Weight::Matrix(matrix)) => Ok(matrix),
             Some(Weight::Packed(plot)) => {
@@ -287,13 +297,13 @@ impl Weights<'_> {
     }
 
     /// Gives the vector of this name.
-    pub(crate) fn vector(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
+    fn vector(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
         let vector = self.optional_vector(name)?;
         vector.ok_or_else(|| self.missing(name))
     }
 
     /// Gives the vector of this name, if there is one.
-    pub(crate) fn optional_vector(&mut self, name: &str) -> Result<Option<Vec<f32>>, LoadError> {
+    fn optional_vector(&mut self, name: &str) -> Result<Option<Vec<f32>>, LoadError> {
         match self.by_name.remove(name) {
             None => Ok(None),
             Some(Weight::Vector(vector)) => Ok(Some(vector)),
@@ -301,10 +311,6 @@ impl Weights<'_> {
                 Err(self.file.malformed(format!("tensor `{name}` is no vector")))
             }
         }
-    }
-
-    fn missing(&self, name: &str) -> LoadError {
-        self.file.malformed(format!("tensor `{name}` is missing"))
     }
 }
 

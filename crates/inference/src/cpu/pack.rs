@@ -17,7 +17,7 @@ use bytemuck::{Pod, Zeroable};
 use half::f16;
 
 use super::memory::{Ground, Lines, Memory};
-use super::packing::{Packing, Room};
+use super::packing::{Packing, Tray};
 use super::shape::{BLOCK, Form, GROUP, Scales, TILE};
 use super::wide::Wide;
 use crate::format::Format;
@@ -190,7 +190,7 @@ impl Packed {
         let plot = Plot::of(format, rows, columns, 0)?;
         let ground = Ground::new(plot.lines()?)?;
         let mut packing = Packing::begin(format, plot)?;
-        packing.push(bytes, &ground, &mut Room::default());
+        packing.push(bytes, &ground, &mut Tray::default());
         packing.finish()?.matrix(&ground.finish())
     }
 

@@ -24,7 +24,7 @@ pub(crate) struct Packing {
 
 /// Where some tiles are packed before they are put into their place; for one matrix after another.
 #[derive(Default)]
-pub(crate) struct Room(Vec<Line>);
+pub(crate) struct Tray(Vec<Line>);
 
 impl Packing {
     /// Nothing is packed yet; `None` where rows are not whole blocks of the format, or nothing is to be packed.
@@ -49,17 +49,17 @@ impl Packing {
     }
 
     /// Packs the next rows: as many as are whole tiles, or all that are left.
-    pub(crate) fn push(&mut self, bytes: &[u8], ground: &Ground, room: &mut Room) {
+    pub(crate) fn push(&mut self, bytes: &[u8], ground: &Ground, tray: &mut Tray) {
         let Plot {
             layout,
             lines_of_tile,
             ..
         } = self.plot;
         let first = self.plot.first + self.rows / TILE * lines_of_tile;
-        room.0.clear();
+        tray.0.clear();
         let tiles = bytes.len().div_ceil(self.tile_bytes());
         let lines = tiles.saturating_mul(lines_of_tile);
-        self.whole &= room.0.try_reserve_exact(lines).is_ok();
+        self.whole &= tray.0.try_reserve_exact(lines).is_ok();
         for rows in bytes.chunks(self.tile_bytes()) {
             let count = rows.len() / self.row_bytes;
             self.whole &= self.rows.is_multiple_of(TILE)
@@ -69,15 +69,15 @@ impl Packing {
                 return;
             }
             self.rows += count;
-            let from = room.0.len();
-            room.0.resize(from + lines_of_tile, Line::default());
-            let tile = room.0.get_mut(from..).unwrap_or_default();
+            let from = tray.0.len();
+            tray.0.resize(from + lines_of_tile, Line::default());
+            let tile = tray.0.get_mut(from..).unwrap_or_default();
             match layout {
                 Layout::Blocks(form) => for_form!(form, pack_tile(tile, rows, self.row_bytes)),
                 Layout::Floats(wide) => wide.pack_tile(tile, rows, self.row_bytes),
             }
         }
-        self.whole &= ground.put(first, &room.0);
+        self.whole &= ground.put(first, &tray.0);
     }
 
     /// Where the matrix lies, if all its rows have come and nothing else.

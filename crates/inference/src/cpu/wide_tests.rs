@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use crate::cpu::activations::Activations;
 use crate::cpu::memory::Ground;
 use crate::cpu::pack::{Packed, Plot};
-use crate::cpu::packing::{Packing, Room};
+use crate::cpu::packing::{Packing, Tray};
 use crate::cpu::precision::Precision;
 use crate::cpu::shape::TILE;
 use crate::cpu::{BLOCK, Kind};
@@ -209,9 +209,9 @@ proptest! {
         let plot = Plot::of(sample.format, rows, columns, 3).unwrap();
         let ground = Ground::new(plot.lines().unwrap() + 3).unwrap();
         let mut packing = Packing::begin(sample.format, plot).unwrap();
-        let (at_once, mut room) = (packing.tile_bytes() * tiles, Room::default());
+        let (at_once, mut tray) = (packing.tile_bytes() * tiles, Tray::default());
         for rows in sample.bytes.chunks(at_once) {
-            packing.push(rows, &ground, &mut room);
+            packing.push(rows, &ground, &mut tray);
         }
         let packed = packing.finish().unwrap().matrix(&ground.finish()).unwrap();
         let input = numbers(columns, !seed, 1.0);

@@ -7,27 +7,17 @@ use candle_core::{Device, Tensor};
 use engine::LoadError;
 
 use super::weights::Reader;
-use crate::blueprint::{Architecture, Blueprint};
+use crate::blueprint::Blueprint;
 use crate::file::GgufFile;
+use crate::layer::{self, Tensors};
 use crate::matrix::Matrix;
 use crate::rope::Rope;
 
 /// The tensor that tokens are looked up in.
 pub(super) const EMBEDDING: &str = "token_embd.weight";
 
-/// One transformer block, as [`crate::model::Layer`] has it.
-pub(super) struct Layer {
-    pub(super) attention_norm: Tensor,
-    pub(super) queries: (QMatMul, Option<Tensor>),
-    pub(super) keys: (QMatMul, Option<Tensor>),
-    pub(super) values: (QMatMul, Option<Tensor>),
-    pub(super) head_norms: Option<(Tensor, Tensor)>,
-    pub(super) attention_output: QMatMul,
-    pub(super) feed_forward_norm: Tensor,
-    pub(super) gate: QMatMul,
-    pub(super) up: QMatMul,
-    pub(super) down: QMatMul,
-}
+/// One of its blocks.
+pub(super) type Layer = layer::Layer<QMatMul, Tensor>;
 
 /// A whole model; immutable once loaded.
 pub(super) struct Model {
@@ -62,7 +52,7 @@ impl Model {
         };
         let mut layers = Vec::new();
         for index in 0..blueprint.layers {
-            layers.push(read_layer(&mut reader, &blueprint, index)?);
+            layers.push(layer::read(&mut reader, &blueprint, index)?);
         }
         Ok(Self {
             rope: Rope::new(&blueprint, divisors.as_deref()),
@@ -74,41 +64,4 @@ impl Model {
             output,
         })
     }
-}
-
-fn read_layer(
-    reader: &mut Reader<'_>,
-    blueprint: &Blueprint,
-    index: usize,
-) -> Result<Layer, LoadError> {
-    let name = |tail: &str| format!("blk.{index}.{tail}");
-    let mut projection = |part: &str| {
-        Ok((
-            reader.matrix(&name(&format!("{part}.weight")))?,
-            reader.optional_vector(&name(&format!("{part}.bias")))?,
-        ))
-    };
-    let queries = projection("attn_q")?;
-    let keys = projection("attn_k")?;
-    let values = projection("attn_v")?;
-    let head_norms = if blueprint.architecture == Architecture::Qwen3 {
-        Some((
-            reader.vector(&name("attn_q_norm.weight"))?,
-            reader.vector(&name("attn_k_norm.weight"))?,
-        ))
-    } else {
-        None
-    };
-    Ok(Layer {
-        attention_norm: reader.vector(&name("attn_norm.weight"))?,
-        queries,
-        keys,
-        values,
-        head_norms,
-        attention_output: reader.matrix(&name("attn_output.weight"))?,
-        feed_forward_norm: reader.vector(&name("ffn_norm.weight"))?,
-        gate: reader.matrix(&name("ffn_gate.weight"))?,
-        up: reader.matrix(&name("ffn_up.weight"))?,
-        down: reader.matrix(&name("ffn_down.weight"))?,
-    })
 }

@@ -12,6 +12,7 @@ use super::in_short;
 use crate::blueprint::Blueprint;
 use crate::file::GgufFile;
 use crate::header::TensorInfo;
+use crate::layer::Tensors;
 use crate::matrix::Matrix;
 
 /// What reads the tensors of one file to one device.
@@ -47,17 +48,6 @@ impl<'a> Reader<'a> {
         self.device
     }
 
-    /// The matrix of this name, in the file's format; of single floats it is widened to 32 bits.
-    pub(super) fn matrix(&mut self, name: &str) -> Result<QMatMul, LoadError> {
-        let (file, device) = (self.file, self.device);
-        let sent = self.stage(name, |tensor, rows, columns, bytes| {
-            let dtype = tensor.format.dtype();
-            let storage = QStorage::from_data(bytes.into(), device, dtype)?;
-            QMatMul::from_qtensor(QTensor::new(storage, (rows, columns))?)
-        })?;
-        sent.map_err(|error| on_device(file, name, &error))
-    }
-
     /// The matrix of this name, not on the device but beside it: its rows are looked up.
     pub(super) fn rows(&mut self, name: &str) -> Result<Matrix, LoadError> {
         let file = self.file;
@@ -65,19 +55,6 @@ impl<'a> Reader<'a> {
             Matrix::in_file(tensor.format, rows, columns, bytes)
         })?;
         matrix.ok_or_else(|| unfit(file, name))
-    }
-
-    /// The vector of this name on the device.
-    pub(super) fn vector(&mut self, name: &str) -> Result<Tensor, LoadError> {
-        let values = self.values(name)?;
-        let sent = Tensor::new(values, self.device);
-        sent.map_err(|error| on_device(self.file, name, &error))
-    }
-
-    /// The vector of this name on the device, if there is one.
-    pub(super) fn optional_vector(&mut self, name: &str) -> Result<Option<Tensor>, LoadError> {
-        let is_there = self.file.tensor(name).is_some();
-        is_there.then(|| self.vector(name)).transpose()
     }
 
     /// The vector of this name as plain floats.
@@ -128,6 +105,35 @@ impl<'a> Reader<'a> {
             ControlFlow::Continue(()) => Ok(result),
             ControlFlow::Break(()) => Err(LoadError::Cancelled),
         }
+    }
+}
+
+impl Tensors for Reader<'_> {
+    type Matrix = QMatMul;
+    type Vector = Tensor;
+
+    /// The matrix of this name, in the file's format; of single floats it is widened to 32 bits.
+    fn matrix(&mut self, name: &str) -> Result<QMatMul, LoadError> {
+        let (file, device) = (self.file, self.device);
+        let sent = self.stage(name, |tensor, rows, columns, bytes| {
+            let dtype = tensor.format.dtype();
+            let storage = QStorage::from_data(bytes.into(), device, dtype)?;
+            QMatMul::from_qtensor(QTensor::new(storage, (rows, columns))?)
+        })?;
+        sent.map_err(|error| on_device(file, name, &error))
+    }
+
+    /// The vector of this name on the device.
+    fn vector(&mut self, name: &str) -> Result<Tensor, LoadError> {
+        let values = self.values(name)?;
+        let sent = Tensor::new(values, self.device);
+        sent.map_err(|error| on_device(self.file, name, &error))
+    }
+
+    /// The vector of this name on the device, if there is one.
+    fn optional_vector(&mut self, name: &str) -> Result<Option<Tensor>, LoadError> {
+        let is_there = self.file.tensor(name).is_some();
+        is_there.then(|| self.vector(name)).transpose()
     }
 }
 
