@@ -21,6 +21,8 @@ pub mod histories;
 pub mod history;
 pub mod keeper;
 mod listener;
+#[cfg(feature = "memory")]
+pub mod long_term;
 pub mod messages;
 pub mod models;
 pub mod outcome;

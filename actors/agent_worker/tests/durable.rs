@@ -18,7 +18,9 @@ use conversation_store::messages::{OpenTurns, ReadTurn, TurnRecord, TurnState};
 use domain::{GenerationError, RequestId, ToolOutcome, TurnError, TurnEvent};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use paraphym_agent_worker::recalls::{LongTerm, Recalls, Recollection};
+#[cfg(feature = "memory")]
+use paraphym_agent_worker::long_term::LongTerm;
+use paraphym_agent_worker::recalls::{Recalls, Recollection};
 use paraphym_agent_worker::{MemorySettings, TurnSettings};
 use support::acted::{Counts, Does, Line, Play, Played, Script, all, id, settings, text};
 use tokio::time::sleep;
@@ -239,6 +241,7 @@ fn remembering() -> TurnSettings {
     }
 }
 
+#[cfg(feature = "memory")]
 #[tokio::test(start_paused = true)]
 async fn what_was_said_is_remembered_and_recalled_in_another_conversation_and_cited() {
     let folder = tempfile::tempdir().unwrap();

@@ -5,19 +5,16 @@ use std::time::Duration;
 
 use agent_worker::client::Agents;
 use agent_worker::keeper::WallClock;
-use agent_worker::recalls::LongTerm;
 use agent_worker::tool_rack::ToolRack;
 use cache_janitor::CacheJanitor;
 use chat_config::ChatConfig;
 use conversation_store::{Archive, ConversationStore};
-use domain::{Bytes, ModelName};
+use domain::Bytes;
 use engine::ModelLoader;
-use mcp_client::McpServers;
 use memory_governor::{DEFAULT_POLL, GovernorConfig, MemoryGovernor, Probe};
 use model_host::{ModelHost, ModelHostDeps, ResolveModel};
-use retrieval::{Retrieval, RetrievalConfig};
 use supervision::{ChildSpec, Handle, Strategy, SupervisorSpec};
-use toolbox::Toolbox;
+use toolbox::{ToolSource, Toolbox};
 
 /// Restarts among the root's own children that are borne within `PERIOD`. They keep their queues, so a sibling needs
 /// not fall with them; more than this is not bad luck but a fault that a restart does not mend.
@@ -36,8 +33,6 @@ pub struct TreeConfig {
     pub models: model_host::HostConfig,
     /// The bounds of conversations.
     pub agents: agent_worker::settings::Config,
-    /// How memories and documents are found.
-    pub recall: RetrievalConfig,
     /// Whether conversations and turns are at rest, too, and not in memory alone.
     pub keeps_conversations: bool,
 }
@@ -54,12 +49,12 @@ pub struct TreeParts {
     pub settings: chat_config::Store,
     /// The tools that are always there.
     pub tools: Toolbox,
-    /// Other programs' tools, as [`mcp_client::children`] makes them.
-    pub servers: (ChildSpec, McpServers),
+    /// Where tools come from that are not.
+    pub sources: Vec<Arc<dyn ToolSource>>,
+    /// Children of those; they are there before conversations are, and after the models.
+    pub reached: Vec<ChildSpec>,
     /// What was said, opened.
     pub conversations: Archive,
-    /// The model that says what texts mean; words alone are searched where it is not on disk.
-    pub embedding_model: ModelName,
     /// The wall clock, for what is old in the control log.
     pub ages: Arc<dyn runtime::Clock>,
     /// The wall clock, for the history of settings.
@@ -82,10 +77,6 @@ pub struct Tree {
     pub store: Handle<ConversationStore>,
     /// Model access.
     pub models: Handle<ModelHost>,
-    /// Memories and documents.
-    pub retrieval: Retrieval,
-    /// Other programs' tools.
-    pub servers: McpServers,
     /// Conversations.
     pub agents: Agents,
 }
@@ -109,19 +100,9 @@ impl Tree {
             janitor: janitor.clone(),
         };
         let (model_specs, models) = model_host::children(config.models, deps);
-        let (servers_spec, servers) = parts.servers;
         let (agent_specs, workers) = agent_worker::client::children(&config.agents);
-        let rack = ToolRack::new(parts.tools, vec![Arc::new(servers.clone())]);
-        let retrieval = Retrieval::hosted(
-            store.clone(),
-            models.clone(),
-            parts.embedding_model,
-            config.recall,
-        );
-        let recalls = LongTerm::new(retrieval.clone(), Arc::clone(&parts.now_ms));
-        let mut agents = Agents::new(workers, models.clone(), config.agents)
-            .with_tools(rack)
-            .with_recalls(Arc::new(recalls));
+        let rack = ToolRack::new(parts.tools, parts.sources);
+        let mut agents = Agents::new(workers, models.clone(), config.agents).with_tools(rack);
         if config.keeps_conversations {
             agents = agents.with_store(store.clone(), parts.now_ms);
         }
@@ -133,7 +114,7 @@ impl Tree {
             .child(governor_spec)
             .child(janitor_spec)
             .child(store_spec);
-        let middle = model_specs.into_iter().chain([servers_spec]);
+        let middle = model_specs.into_iter().chain(parts.reached);
         for child in middle.chain(agent_specs) {
             spec = spec.child(child);
         }
@@ -145,8 +126,6 @@ impl Tree {
             janitor,
             store,
             models,
-            retrieval,
-            servers,
             agents,
         }
     }

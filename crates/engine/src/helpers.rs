@@ -19,7 +19,8 @@ pub trait Helpers: fmt::Debug + Send + Sync {
     /// not panic. An engine survives the last two: a share that is run by who called does little or nothing, and of a call that
     /// panics the panic goes on once those who came have left.
     ///
-    /// A share that is run keeps what it works on alive, so it must not be kept once it was run, or nobody will.
+    /// A share that is run keeps what it works on alive, so it must not be kept once it was run, or nobody will. Who called holds
+    /// the share as long as help is of use: one that nobody else holds may be forgotten.
     fn call(&self, share: Share);
 }
 

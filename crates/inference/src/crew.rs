@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{ThreadId, current, yield_now};
 
-use engine::helpers::Helpers;
+use engine::helpers::{Helpers, Share};
 
 /// Turns of waiting for helpers to come. How long a turn is differs by processor: together tens to hundreds of microseconds, what
 /// it takes to wake a thread.
@@ -122,7 +122,7 @@ impl Crew {
         // Who comes late finds nothing: a call that still waits somewhere keeps no model in memory.
         let their_work = Arc::downgrade(work);
         let all_leave = AllLeave(&meeting);
-        self.helpers.call(Arc::new(move || {
+        let share: Share = Arc::new(move || {
             if let Some(number) = theirs.join(threads) {
                 match (slots.upgrade(), their_work.upgrade()) {
                     (Some(slots), Some(work)) => theirs.take_part_and_go(number, slots, work),
@@ -130,8 +130,11 @@ impl Crew {
                     _ => theirs.give_up(),
                 }
             }
-        }));
+        });
+        self.helpers.call(Arc::clone(&share));
         meeting.close(threads);
+        // Nobody is let in any more.
+        drop(share);
         let met = meeting.take_part(0, &self.slots, work);
         drop(all_leave);
         meeting.check();

@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use engine::helpers::Helpers;
+use engine::helpers::{Helpers, Share};
 
 /// That a helper is done with an errand.
 #[allow(
@@ -68,10 +68,10 @@ where
     let errand = Arc::new(errand);
     // However this ends, nobody is left; also if the call panics when some have come.
     let _end = End(&board);
-    if helpers.threads() > 1 && count > 1 {
+    let shared = (helpers.threads() > 1 && count > 1).then(|| {
         // A call that still waits somewhere keeps nothing of what is read in memory.
         let (board, errand) = (Arc::clone(&board), Arc::downgrade(&errand));
-        helpers.call(Arc::new(move || {
+        let share: Share = Arc::new(move || {
             let mut bench = Bench::default();
             while let Some(mut taken) = board.take_as_helper() {
                 // Who called waits for all that are taken, so it is there.
@@ -80,13 +80,17 @@ where
                     .map(|errand| errand(&mut bench, taken.index));
                 taken.made = made;
             }
-        }));
-    }
+        });
+        helpers.call(Arc::clone(&share));
+        share
+    });
     let mut bench = Bench::default();
     while let Some(index) = board.take() {
         take(index, errand(&mut bench, index))?;
         board.hand_over(&mut take)?;
     }
+    // Nothing is left to take.
+    drop(shared);
     while board.hears_more() {
         board.hand_over(&mut take)?;
     }

@@ -143,6 +143,7 @@ pub(crate) fn looking(settings: &Settings) -> MemorySettings {
 ///
 /// # Errors
 /// No such agent.
+#[cfg(feature = "memory")]
 pub(crate) fn documents_of(settings: &Settings, name: &str) -> Result<Vec<String>, NoAgent> {
     let agent = settings.agent(name);
     agent.map(|agent| agent.documents).ok_or_else(|| NoAgent {

@@ -10,19 +10,16 @@ use std::time::Duration;
 use chat_config::settings::Settings;
 use chat_config::{ChatConfig, client};
 use domain::Bytes;
-use gateway::Serving;
-use mcp_client::{McpServers, ServerConfig};
 use memory_governor::{MemoryGovernor, SetLimit, SetPoll};
 use model_host::ModelHost;
 use model_host::messages::SetLimits;
 use supervision::{ChildSpec, Handle, TaskContext, TaskError};
 use telemetry::LogControl;
 use tokio::sync::Mutex;
-use typing::{SetExpiry, Typing};
 
 use crate::chronicle::Chronicle;
-use crate::servers::Servers;
-use crate::settings::{count, host_limits, memory_limit, memory_poll};
+use crate::follower::Follows;
+use crate::settings::{host_limits, memory_limit, memory_poll};
 
 /// Longer than a read of the machine's memory takes, and a restart of the part that is told.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -37,12 +34,8 @@ pub(crate) struct Parts {
     pub(crate) chronicle: Chronicle,
     pub(crate) governor: Handle<MemoryGovernor>,
     pub(crate) models: Handle<ModelHost>,
-    /// The server for requests.
-    pub(crate) serving: Serving,
-    /// Who types, where anything is served.
-    pub(crate) typing: Option<Handle<Typing>>,
-    /// What the settings say of MCP servers, and those that run.
-    pub(crate) servers: (Servers, McpServers),
+    /// Parts that are told in words of their own.
+    pub(crate) followers: Vec<Arc<dyn Follows>>,
     /// The app set the memory limit in words of its own.
     pub(crate) limit_is_fixed: bool,
     /// The same for the bounds of model access.
@@ -64,9 +57,6 @@ struct Told {
     limit: Limit,
     poll: Option<Duration>,
     models: Option<SetLimits>,
-    connections: Option<usize>,
-    expiry: Option<Duration>,
-    servers: Option<Vec<ServerConfig>>,
     log: Option<String>,
 }
 
@@ -132,22 +122,8 @@ impl Parts {
                 }
             }
         }
-        let connections = count(settings.limits.connections);
-        if told.connections != Some(connections) {
-            self.serving.limit_connections(connections);
-            told.connections = Some(connections);
-        }
-        all &= self
-            .tell_typing(told, settings.realtime.typing.duration())
-            .await;
-        let (of_settings, running) = &self.servers;
-        let wanted = of_settings.wanted(settings);
-        if told.servers.as_ref() != Some(&wanted) {
-            if of_settings.follow(&wanted, running).await {
-                told.servers = Some(wanted);
-            } else {
-                all = false;
-            }
+        for follower in &self.followers {
+            all &= follower.follow(settings).await;
         }
         if let Some((control, usual)) = &self.log {
             let filter = settings.telemetry.log.as_ref().unwrap_or(usual);
@@ -161,24 +137,6 @@ impl Parts {
         }
         all
     }
-
-    /// Whether it was taken over, or there is nobody to tell.
-    async fn tell_typing(&self, told: &mut Told, expiry: Duration) -> bool {
-        let Some(typing) = &self.typing else {
-            return true;
-        };
-        if told.expiry == Some(expiry) {
-            return true;
-        }
-        match typing.ask(SetExpiry(expiry), DEADLINE).await {
-            Ok(()) => told.expiry = Some(expiry),
-            Err(error) => {
-                tracing::warn!(%error, "realtime.typing was not taken over yet");
-                return false;
-            }
-        }
-        true
-    }
 }
 
 #[cfg(test)]
@@ -187,7 +145,7 @@ mod tests {
     use std::path::Path;
     use std::time::SystemTime;
 
-    use chat_config::{Author, Change, Store, Update};
+    use chat_config::{Author, Store};
     use conversation_store::{Archive, StoreConfig};
     use engine::ModelSource;
     use memory_governor::decisions::Decided;
@@ -198,7 +156,6 @@ mod tests {
     use testkit::scene::Scene;
     use testkit::scripted::{Answer, ScriptedLoader};
     use tokio::time::Instant;
-    use typing::{Status as Types, Typed};
 
     use super::*;
 
@@ -236,12 +193,12 @@ mod tests {
             probe: Arc::new(Machine),
             settings: settings.clone(),
             tools: toolbox::Toolbox::default(),
-            servers: mcp_client::children(Vec::new()).unwrap(),
+            sources: Vec::new(),
+            reached: Vec::new(),
             conversations: Archive::open(&StoreConfig::in_memory(), 0).unwrap(),
             ages: Arc::new(::runtime::CoarseClock::default()),
             clock: Arc::new(|| SystemTime::UNIX_EPOCH),
             now_ms: Arc::new(|| 0),
-            embedding_model: domain::ModelName::new("none"),
         };
         let tree = Tree::new(TreeConfig::default(), parts);
         let parts = Parts {
@@ -249,9 +206,7 @@ mod tests {
             chronicle: Chronicle::new(settings, tree.store),
             governor: tree.governor,
             models: tree.models,
-            serving: Serving::default(),
-            typing: None,
-            servers: (Servers::new(Vec::new(), true), tree.servers),
+            followers: Vec::new(),
             limit_is_fixed: false,
             models_are_fixed: false,
             log: None,
@@ -310,13 +265,21 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "gateway")]
     #[tokio::test(start_paused = true)]
     async fn another_time_to_count_as_typing_is_felt_at_once_by_who_types() {
+        use chat_config::{Change, Update};
+        use gateway::Serving;
+        use typing::{Status as Types, Typed};
+
+        use crate::edge::follower::Follower;
+
         let (scene, mut parts) = tree().await;
         let (spec, typing) = typing::child(Duration::from_secs(10)).unwrap();
         let supervisor = scene.supervisor();
         supervisor.start_child(spec).await.unwrap();
-        parts.typing = Some(typing.clone());
+        let follower = Follower::new(Serving::default(), typing.clone());
+        parts.followers.push(Arc::new(follower));
         let settings = parts.settings.clone();
         supervisor.start_child(child(parts)).await.unwrap();
         let typed = Typed {

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
-use control::protocol::ending::{Ending, Phase};
 use supervision::{Abandoned, ChildPath, Lifecycle, LifecycleEvent, RootHandle};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
@@ -15,7 +14,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::edge::Edge;
 use crate::host::ShutdownReport;
-use crate::{observers, service_manager};
+use crate::{observers, service_manager, steering};
+
+#[cfg(feature = "control")]
+pub use control::protocol::ending::{Ending, Phase};
+#[cfg(not(feature = "control"))]
+#[path = "ending_absent.rs"]
+mod words;
+#[cfg(not(feature = "control"))]
+pub use words::{Ending, Phase};
 
 /// What of the deadline is kept for last words and for the actors, at most half of it: half a second for each of them. It is
 /// all that is left to who is hurried.
@@ -25,7 +32,7 @@ const WATCHERS: [&str; 4] = [
     observers::TRACES,
     observers::CONSOLE,
     service_manager::CHILD_ID,
-    control::CHILD_ID,
+    steering::CHILD_ID,
 ];
 
 /// How the end is told of, and who may hasten it.
@@ -91,7 +98,7 @@ impl Progress<'_> {
         };
         if !in_time {
             for what in edge.under_way() {
-                let child = edge.path.clone();
+                let child = edge.path().clone();
                 self.cut.push(Abandoned { child, what });
             }
             // Whoever reads hears how it ended, and that they may come again.

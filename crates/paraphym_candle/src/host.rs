@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use agent_worker::client::Agents;
@@ -12,22 +12,20 @@ use agent_worker::stream::TurnStream;
 use cache_janitor::{CacheJanitor, JanitorStatus};
 use chat_config::settings::DEFAULT_AGENT;
 use chat_config::{ChatConfig, Revision};
-use control::protocol::ending::Ending;
 use conversation_store::ConversationStore;
 use domain::{
     ContextPolicy, ConversationId, GenerationError, Message, ModelName, Prompt, RequestId,
 };
 use engine::{ModelCard, ModelLoader};
-use mcp_client::McpServers;
 use memory_governor::{LedgerStatus, MemoryGovernor};
 use model_host::ModelHost;
 use model_host::client::{GenerationStream, Request};
 use model_host::messages::{HostStatus, Unload, UnloadError};
 use model_store::{Installed, PullError, PullEvent, Store};
-use retrieval::Retrieval;
 use runtime::{Census, Runtime};
 use supervision::{
-    Abandoned, AskError, ChildInfo, ChildPath, EndReason, Handle, LifecycleEvent, RootHandle, TURN,
+    Abandoned, AskError, ChildInfo, ChildPath, EndReason, Handle, LifecycleEvent, RootHandle,
+    SupervisorHandle, TURN,
 };
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -38,9 +36,10 @@ use crate::agents::{self, NoAgent};
 use crate::builder::Builder;
 use crate::doctor::{self, DoctorReport};
 use crate::edge::Edge;
-use crate::ending;
+use crate::ending::{self, Ending};
 use crate::inspect::inspect_with;
 use crate::settings::{sampling, turn};
+use crate::{long_term, servers};
 
 /// How long `shutdown` lets running answers finish.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -53,6 +52,8 @@ pub struct Paraphym {
     asked: AtomicU64,
     /// Whether an ending is to be short.
     hurry: CancellationToken,
+    /// Whether somebody ends it in order, or has.
+    ends: AtomicBool,
 }
 
 /// What the builder hands over.
@@ -63,10 +64,14 @@ pub(crate) struct Parts {
     pub(crate) janitor: Handle<CacheJanitor>,
     pub(crate) conversations: Handle<ConversationStore>,
     pub(crate) models: Handle<ModelHost>,
-    pub(crate) retrieval: Retrieval,
+    #[cfg_attr(not(feature = "memory"), expect(dead_code, reason = "it is nothing"))]
+    pub(crate) retrieval: long_term::Held,
     pub(crate) tools: Toolbox,
-    pub(crate) servers: McpServers,
+    pub(crate) sources: Vec<Arc<dyn ToolSource>>,
+    #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "it is nothing"))]
+    pub(crate) servers: servers::Held,
     pub(crate) agents: Agents,
+    pub(crate) app: Option<SupervisorHandle>,
     pub(crate) store: Store,
     pub(crate) loader: Arc<dyn ModelLoader>,
     pub(crate) runtime: Runtime,
@@ -111,6 +116,7 @@ impl Paraphym {
             parts,
             asked: AtomicU64::new(0),
             hurry: CancellationToken::new(),
+            ends: AtomicBool::new(false),
         }
     }
 
@@ -148,7 +154,8 @@ impl Paraphym {
     /// The tools of now: built in, the app's own, and those of the MCP servers that were reached. Where two have one name,
     /// the first stays.
     pub fn tools(&self) -> Toolbox {
-        let merged = self.parts.tools.merged(self.parts.servers.tools());
+        let offered = self.parts.sources.iter().flat_map(|source| source.tools());
+        let merged = self.parts.tools.merged(offered);
         for skipped in merged.skipped {
             tracing::debug!(%skipped, "a tool is left out");
         }
@@ -156,7 +163,8 @@ impl Paraphym {
     }
 
     /// The MCP servers: how each is, and which come and go.
-    pub fn servers(&self) -> &McpServers {
+    #[cfg(feature = "mcp")]
+    pub fn servers(&self) -> &mcp_client::McpServers {
         &self.parts.servers
     }
 
@@ -298,7 +306,7 @@ impl Paraphym {
 
     /// Where HTTP is served; `None` if it is not.
     pub async fn address(&self) -> Option<SocketAddr> {
-        let mut bound = self.parts.edge.as_ref()?.address.clone();
+        let mut bound = self.parts.edge.as_ref()?.address();
         let found = bound.wait_for(Option::is_some).await.ok()?;
         *found
     }
@@ -391,6 +399,7 @@ impl Paraphym {
     /// The same with a deadline of your own.
     pub async fn shutdown_within(&self, deadline: Duration) -> ShutdownReport {
         let parts = &self.parts;
+        self.ends.store(true, Ordering::Relaxed);
         let told = ending::Told {
             to: &parts.ending,
             hurry: &self.hurry,
@@ -401,6 +410,17 @@ impl Paraphym {
     /// Shortens an ending, whether it has begun or not: answers are cut off now, and the actors have one second.
     pub fn hurry(&self) {
         self.hurry.cancel();
+    }
+}
+
+impl Drop for Paraphym {
+    fn drop(&mut self) {
+        // The tree is asked to stop when its handle goes, which it does next.
+        if !self.ends.load(Ordering::Relaxed) && !self.parts.root.has_ended() {
+            tracing::warn!(
+                "a host was dropped without `shutdown`: it stops by itself, and nobody waits for it or hears what is left unfinished"
+            );
+        }
     }
 }
 

@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::{EmbedderCard, LoadError, ModelCard, ModelLoader, ModelSource};
+#[cfg(feature = "inference")]
+use engine::EmbedderCard;
+use engine::{LoadError, ModelCard, ModelLoader, ModelSource};
+#[cfg(feature = "inference")]
 use inference::GgufLoader;
 
 /// What the GGUF file at `path` is and needs, from its header alone. Reads on a blocking thread; needs a tokio runtime.
 ///
 /// # Errors
 /// It cannot be read, is no usable model, or is of a kind that is not supported; the text names the file and why.
+#[cfg(feature = "inference")]
 pub async fn inspect(path: PathBuf) -> Result<ModelCard, LoadError> {
     inspect_with(Arc::new(GgufLoader::new()), path).await
 }
@@ -18,6 +22,7 @@ pub async fn inspect(path: PathBuf) -> Result<ModelCard, LoadError> {
 ///
 /// # Errors
 /// As [`inspect`].
+#[cfg(feature = "inference")]
 pub async fn inspect_embedder(path: PathBuf) -> Result<EmbedderCard, LoadError> {
     look(path, |source| GgufLoader::new().inspect_embedder(source)).await
 }

@@ -31,34 +31,38 @@
 //! without [`Paraphym::shutdown`] stops it too, without waiting.
 
 mod agents;
+mod app;
 mod applier;
 mod builder;
-mod checks;
 mod chronicle;
 mod doctor;
+#[cfg(feature = "memory")]
 mod documents;
+#[cfg_attr(not(feature = "gateway"), path = "edge_absent.rs")]
 mod edge;
 mod embedding;
 mod ending;
+mod follower;
 mod history;
 mod host;
 mod inspect;
-mod listing;
-mod live;
+#[cfg_attr(not(feature = "inference"), path = "loading_absent.rs")]
+mod loading;
+#[cfg_attr(not(feature = "memory"), path = "long_term_absent.rs")]
+mod long_term;
 mod notify_socket;
 mod observers;
-mod operated;
-mod picture;
-mod rendered;
+mod recorder;
 mod resolve;
-mod said;
+#[cfg_attr(not(feature = "mcp"), path = "servers_absent.rs")]
 mod servers;
 mod service_manager;
 mod settings;
 mod shelf;
+mod start;
 mod start_error;
+#[cfg_attr(not(feature = "control"), path = "steering_absent.rs")]
 mod steering;
-mod tokens;
 mod tools;
 mod upkeep;
 
@@ -68,12 +72,14 @@ pub use agent_worker::settings::{
 pub use agent_worker::stream::TurnStream;
 pub use agents::NoAgent;
 /// Bearer tokens: the file they are kept in.
+#[cfg(feature = "gateway")]
 pub use bearer;
 pub use builder::Builder;
 pub use cache_janitor::{CacheStatus, JanitorStatus};
 /// Settings: their catalogue, revisions, and how to change them.
 pub use chat_config;
 /// Control of a running host: the protocol and its client.
+#[cfg(feature = "control")]
 pub use control;
 /// Conversations and memories at rest: what the store can be asked.
 pub use conversation_store;
@@ -81,13 +87,18 @@ pub use doctor::{Check, DoctorReport, Verdict};
 pub use domain::{
     Approval, Budget, Bytes, Citation, ContextPolicy, ConversationId, FieldError, FinishReason,
     GenerationError, GenerationEvent, KeepAlive, Message, ModelName, Prompt, RequestId, Role,
-    Sampling, ToolCall, ToolCallId, ToolOutcome, TurnError, TurnEvent, Usage,
+    Sampling, ToolCall, ToolCallId, ToolOutcome, ToolSpec, Tools, TurnError, TurnEvent, Usage,
 };
+#[cfg(feature = "gateway")]
+pub use edge::Said;
+pub use ending::{Ending, Phase};
 pub use engine::{EmbedderCard, LoadError, ModelCard, ModelLoader, ModelSource};
 pub use history::{History, HistoryError, now_ms as history_now};
 pub use host::{Paraphym, ShutdownReport, Status};
+#[cfg(feature = "inference")]
 pub use inspect::{inspect, inspect_embedder};
 /// Other programs' tools: which servers there are, and how each is.
+#[cfg(feature = "mcp")]
 pub use mcp_client;
 pub use memory_governor::{LeaseInfo, LedgerStatus};
 pub use model_host::client::{EmbedRequest, Embeddings, GenerationStream, Request};
@@ -95,14 +106,19 @@ pub use model_host::messages::{HostStatus, ModelState, ModelStatus, UnloadError}
 pub use model_store::{
     DEFAULT_MODEL, EMBEDDING_MODEL, Installed, PullError, PullEvent, Store, StoreConfig,
 };
+pub use recorder::Recorder;
 /// Memories and documents: what can be asked of them.
+#[cfg(feature = "memory")]
 pub use retrieval;
 pub use runtime::{
     Census, Role as ThreadRole, RunError, Runtime, RuntimeOptions, confine, run, signals,
 };
-pub use said::Said;
+
 pub use service_manager::ServiceManager;
 pub use start_error::StartError;
+/// Supervision: what an actor of the app's own is made of.
+pub use supervision;
 pub use supervision::{ChildInfo, ChildState, Lifecycle, LifecycleEvent};
+pub use telemetry::{Metrics, MetricsError, PrometheusRecorder};
 /// Tools: what one is, the toolbox, and how to write one's own.
 pub use toolbox;

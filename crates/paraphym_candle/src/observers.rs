@@ -11,7 +11,7 @@ pub(crate) const CONSOLE: &str = "console";
 /// Who observes, if anybody.
 #[derive(Default)]
 pub(crate) struct Observers {
-    #[cfg(feature = "otlp")]
+    #[cfg(feature = "otel")]
     traces: Option<telemetry::Traces>,
     #[cfg(feature = "console")]
     console: Option<telemetry::TaskConsole>,
@@ -19,7 +19,7 @@ pub(crate) struct Observers {
 
 impl crate::Builder {
     /// The spans on their way to a collector, as `telemetry::Logging::send_traces` makes them.
-    #[cfg(feature = "otlp")]
+    #[cfg(feature = "otel")]
     pub fn traces(mut self, traces: telemetry::Traces) -> Self {
         self.observers.traces = Some(traces);
         self
@@ -35,24 +35,24 @@ impl crate::Builder {
 
 /// Adds the children `traces` and `console`, if there is something to show.
 #[cfg_attr(
-    not(any(feature = "otlp", feature = "console")),
+    not(any(feature = "otel", feature = "console")),
     expect(clippy::needless_pass_by_value, reason = "there is nothing to show")
 )]
 pub(crate) fn add_to(spec: SupervisorSpec, observers: Observers) -> SupervisorSpec {
     let Observers {
-        #[cfg(feature = "otlp")]
+        #[cfg(feature = "otel")]
         traces,
         #[cfg(feature = "console")]
         console,
     } = observers;
     #[cfg(feature = "console")]
     let spec = with_console(spec, console);
-    #[cfg(feature = "otlp")]
+    #[cfg(feature = "otel")]
     let spec = with_traces(spec, traces);
     spec
 }
 
-#[cfg(feature = "otlp")]
+#[cfg(feature = "otel")]
 fn with_traces(spec: SupervisorSpec, traces: Option<telemetry::Traces>) -> SupervisorSpec {
     use std::time::Duration;
     use supervision::{ChildSpec, Shutdown, TaskContext, TaskError};

@@ -1,9 +1,76 @@
 //! MCP servers of the settings, in the words of their client; and how those that run follow a change.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use chat_config::settings::{McpServer, Settings};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use mcp_client::{McpServers, ServerConfig, Transport};
+use tokio::sync::Mutex;
+
+use crate::follower::Follows;
+use crate::start_error::StartError;
+use crate::tools::Reached;
+
+/// What the host holds of them.
+pub(crate) use mcp_client::McpServers as Held;
+
+/// What was chosen of them before the start.
+#[derive(Default)]
+pub(crate) struct Choice {
+    /// The app's own.
+    pub(crate) own: Vec<ServerConfig>,
+    /// Those of the settings stay away.
+    pub(crate) alone: bool,
+}
+
+impl Choice {
+    /// Those of now as children of the tree, and as a source of tools.
+    ///
+    /// # Errors
+    /// One of them is not accepted.
+    pub(crate) fn reach(self, first: &Settings) -> Result<(Reached, Held), StartError> {
+        let of_settings = Servers::new(self.own, !self.alone);
+        let (child, servers) = mcp_client::children(of_settings.at_first(first))?;
+        let follower = Follower {
+            of_settings,
+            running: servers.clone(),
+            told: Mutex::default(),
+        };
+        let reached = Reached {
+            children: vec![child],
+            sources: vec![Arc::new(servers.clone())],
+            follower: Some(Arc::new(follower)),
+        };
+        Ok((reached, servers))
+    }
+}
+
+/// Starts and ends them as the settings change.
+struct Follower {
+    of_settings: Servers,
+    running: McpServers,
+    told: Mutex<Option<Vec<ServerConfig>>>,
+}
+
+impl Follows for Follower {
+    fn follow<'a>(&'a self, settings: &'a Settings) -> BoxFuture<'a, bool> {
+        async move {
+            let wanted = self.of_settings.wanted(settings);
+            let mut told = self.told.lock().await;
+            if told.as_ref() == Some(&wanted) {
+                return true;
+            }
+            let all = self.of_settings.follow(&wanted, &self.running).await;
+            if all {
+                *told = Some(wanted);
+            }
+            all
+        }
+        .boxed()
+    }
+}
 
 /// The servers of the settings, beside those of the app's own.
 #[derive(Clone, Debug)]

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::protocol::ending::{Ending, Phase};
 use domain::ModelName;
 use model_host::ModelHost;
 use model_host::messages::{HostStatus, ModelState, Status};
@@ -14,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::edge::Edge;
+use crate::ending::{Ending, Phase};
 use crate::notify_socket;
 
 /// How often the words are looked at while something goes on: a person reads no faster.
@@ -53,7 +53,7 @@ impl ServiceManager {
     ) -> SupervisorSpec {
         let telling = Telling {
             watchdog: self.watchdog,
-            edge: edge.map(|edge| (edge.address.clone(), edge.serving.clone())),
+            edge: edge.cloned(),
             root: spec.handle(),
             models,
             model: model.clone(),
@@ -68,10 +68,7 @@ impl ServiceManager {
 #[derive(Clone)]
 struct Telling {
     watchdog: Option<Duration>,
-    edge: Option<(
-        watch::Receiver<Option<std::net::SocketAddr>>,
-        gateway::Serving,
-    )>,
+    edge: Option<Edge>,
     root: SupervisorHandle,
     models: Handle<ModelHost>,
     model: ModelName,
@@ -112,7 +109,7 @@ async fn tell(mut telling: Telling, context: TaskContext) -> Result<(), TaskErro
                 if telling.ending.borrow().is_none()
                     && let Ok(status) = telling.models.ask(Status, patience).await
                 {
-                    let under_way = telling.edge.as_ref().map_or(0, |(_, s)| s.under_way().len());
+                    let under_way = telling.edge.as_ref().map_or(0, Edge::requests);
                     telling.put(words(&telling.model, &status, under_way), &mut told);
                 }
             }
@@ -130,7 +127,7 @@ struct Told {
 impl Telling {
     /// Until requests are heard, where any are.
     fn listens(&self) -> impl Future<Output = ()> + use<> {
-        let address = self.edge.as_ref().map(|(address, _)| address.clone());
+        let address = self.edge.as_ref().map(Edge::address);
         async move {
             if let Some(mut address) = address {
                 // The sender ends with the tree, and so do we.

@@ -9,12 +9,12 @@ use control::protocol::ending::Ending;
 use control::{ControlConfig, ControlDeps, place};
 use root::Tree;
 use runtime::Runtime;
-use supervision::{ChildPath, Events};
+use supervision::{ChildPath, Events, StartFailure};
 use telemetry::LogControl;
 use tokio::sync::watch;
 
 use crate::edge::Edge;
-use crate::operated::Operated;
+use crate::start_error::StartError;
 
 /// Which socket, and how much it matters.
 #[derive(Clone, Debug)]
@@ -34,75 +34,84 @@ impl Wanted {
     }
 }
 
-/// What control is made of, beside the tree.
-pub(crate) struct Steering {
-    wanted: Wanted,
-    events: Events,
-    settings: chat_config::Store,
-    log: Option<LogControl>,
-    runtime: Runtime,
-    clock: chat_config::Clock,
-    stop: watch::Sender<Option<Duration>>,
-    chaos: bool,
-    ending: watch::Receiver<Option<Ending>>,
-    edge: Option<Edge>,
+/// The child's name.
+pub(crate) const CHILD_ID: &str = control::CHILD_ID;
+
+/// What was chosen of it before the start.
+#[derive(Default)]
+pub(crate) struct Choice {
+    pub(crate) wanted: Option<Wanted>,
+    /// Whether faults on purpose may be asked for.
+    pub(crate) chaos: bool,
 }
 
-impl Steering {
-    /// Beside where it listens: whether faults on purpose may be asked for. Beside how it ends: what it operates.
-    pub(crate) fn new(
-        (wanted, chaos): (Wanted, bool),
-        (events, settings, runtime): (Events, chat_config::Store, Runtime),
-        log: Option<LogControl>,
-        clock: chat_config::Clock,
-        (stop, ending, edge): (
-            watch::Sender<Option<Duration>>,
-            watch::Receiver<Option<Ending>>,
-            Option<&Edge>,
-        ),
-    ) -> Self {
-        Self {
-            wanted,
-            events,
-            settings,
-            log,
-            runtime,
-            clock,
-            stop,
-            chaos,
-            ending,
-            edge: edge.cloned(),
-        }
-    }
+/// What control is made of, beside the tree.
+pub(crate) struct Deps {
+    pub(crate) events: Events,
+    pub(crate) settings: chat_config::Store,
+    pub(crate) log: Option<LogControl>,
+    pub(crate) runtime: Runtime,
+    pub(crate) clock: chat_config::Clock,
+    /// Where it is put that an ending was asked for, and how far that is.
+    pub(crate) ends: (
+        watch::Sender<Option<Duration>>,
+        watch::Receiver<Option<Ending>>,
+    ),
+}
 
-    /// Adds the child before all others, so that it is there for all of their lives and tells of their end. Which child it is.
-    pub(crate) fn add_to(self, tree: &mut Tree) -> ChildPath {
-        let runtime = self.runtime;
-        let deps = ControlDeps {
+/// Why there is no start, where this child did not start.
+pub(crate) fn not_controlled(failure: StartFailure) -> StartError {
+    let reason = failure.reason;
+    StartError::NotControlled { reason }
+}
+
+impl Choice {
+    /// Adds the child before all others, so that it is there for all of their lives and tells of their end; where it is wanted.
+    /// Which child it is.
+    pub(crate) fn add_to(
+        self,
+        tree: &mut Tree,
+        edge: Option<&Edge>,
+        deps: Deps,
+    ) -> Option<ChildPath> {
+        let wanted = self.wanted?;
+        let runtime = deps.runtime;
+        let control_deps = ControlDeps {
             tree: tree.spec.handle(),
-            events: self.events,
+            events: deps.events,
             governor: tree.governor.clone(),
             models: tree.models.clone(),
             conversations: tree.store.clone(),
-            settings: (tree.settings.clone(), self.settings),
+            settings: (tree.settings.clone(), deps.settings),
             agents: tree.agents.clone(),
-            edge: self.edge.map(|edge| Arc::new(Operated(edge)) as _),
-            log: self.log,
+            edge: operated(edge),
+            log: deps.log,
             threads: Arc::new(move || runtime.census()),
-            clock: self.clock,
+            clock: deps.clock,
             chaos: self.chaos,
-            stop: self.stop,
-            ending: self.ending,
+            stop: deps.ends.0,
+            ending: deps.ends.1,
         };
         let config = ControlConfig {
-            insists: self.wanted.insists,
-            ..ControlConfig::new(self.wanted.socket)
+            insists: wanted.insists,
+            ..ControlConfig::new(wanted.socket)
         };
-        let path = ChildPath::root(tree.spec.id()).join(&control::CHILD_ID.into());
+        let path = ChildPath::root(tree.spec.id()).join(&CHILD_ID.into());
         let placeholder = supervision::SupervisorSpec::new("root");
         let spec = std::mem::replace(&mut tree.spec, placeholder);
-        let spec = spec.first_child(control::child(config, deps));
+        let spec = spec.first_child(control::child(config, control_deps));
         tree.spec = if self.chaos { spec.allow_chaos() } else { spec };
-        path
+        Some(path)
     }
+}
+
+#[cfg(feature = "gateway")]
+fn operated(edge: Option<&Edge>) -> Option<Arc<dyn control::edge::Edge>> {
+    let edge = edge?.clone();
+    Some(Arc::new(crate::edge::operated::Operated(edge)))
+}
+
+#[cfg(not(feature = "gateway"))]
+fn operated(_: Option<&Edge>) -> Option<Arc<dyn control::edge::Edge>> {
+    None
 }

@@ -3,7 +3,21 @@
 use std::sync::Arc;
 
 use runtime::{Clock, CoarseClock};
-use toolbox::{Calculate, CurrentTime, Tool, Toolbox, ToolboxError};
+use supervision::ChildSpec;
+use toolbox::{Calculate, CurrentTime, Tool, ToolSource, Toolbox, ToolboxError};
+
+use crate::follower::Follows;
+
+/// Where other tools come from.
+#[derive(Default)]
+pub(crate) struct Reached {
+    /// Its children of the tree.
+    pub(crate) children: Vec<ChildSpec>,
+    /// What is asked for the tools of now.
+    pub(crate) sources: Vec<Arc<dyn ToolSource>>,
+    /// Who is told of changed settings.
+    pub(crate) follower: Option<Arc<dyn Follows>>,
+}
 
 /// The built-in tools and these.
 ///

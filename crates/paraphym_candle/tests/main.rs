@@ -3,12 +3,14 @@
 mod agent;
 mod canary;
 mod conversations;
+mod embedded;
 mod ending;
 mod every_metric;
 mod operated;
 mod real_model;
 mod real_model_calls_a_tool;
 mod real_model_embeds;
+mod real_model_examples;
 mod said;
 mod said_in_rooms;
 mod whole_tree;

@@ -18,7 +18,7 @@ use paraphym_candle::{
 
 const WORKERS: usize = 2;
 
-fn model() -> PathBuf {
+pub(crate) fn model() -> PathBuf {
     if let Some(path) = std::env::var_os("PARAPHYM_TEST_MODEL") {
         let path = PathBuf::from(path);
         assert!(

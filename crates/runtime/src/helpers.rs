@@ -21,8 +21,8 @@ use tokio::runtime::Handle;
 
 use crate::Runtime;
 
-/// Calls that wait for a helper, at most; of more the oldest is forgotten. Each who calls holds a blocking thread, of which there
-/// are fewer that compute: so the oldest is of a step that is over.
+/// Calls that wait for a helper, at most. Of more the oldest whose share nobody holds any more is forgotten, for its step is
+/// over; each who calls holds a blocking thread, of which there are fewer that compute, so there is one.
 const MOST_CALLS: usize = 8;
 
 /// Helpers from the blocking pool of one runtime.
@@ -119,7 +119,9 @@ impl Lender {
         }
         let mut state = this.state();
         let forgotten = if state.calls.len() == MOST_CALLS {
-            state.calls.pop_front()
+            let over = |call: &Call| Arc::strong_count(&call.share) == 1;
+            let oldest = state.calls.iter().position(over).unwrap_or(0);
+            state.calls.remove(oldest)
         } else {
             None
         };

@@ -117,6 +117,31 @@ async fn calls_that_nobody_takes_are_not_kept() {
     assert_eq!(Arc::strong_count(&share), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_caller_still_waits_is_not_forgotten_for_steps_that_are_over() {
+    let two = NonZeroUsize::new(2).unwrap();
+    let helpers = BlockingHelpers::new(Handle::current(), two);
+    let held = Held::default();
+    let _end = End(&held);
+    helpers.call(held.share());
+    held.until_begun(1).await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let load: Share = Arc::new(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    helpers.call(Arc::new(|| {}));
+    helpers.call(Share::clone(&load));
+    for _ in 0..3 * MOST_CALLS {
+        helpers.call(Arc::new(|| {}));
+    }
+    held.let_go();
+    while helpers.lender.state().lent > 0 {
+        yield_now().await;
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
 /// Nobody else is there to help, and nothing waits for them.
 #[tokio::test]
 async fn who_is_one_calls_nobody() {

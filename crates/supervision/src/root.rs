@@ -269,6 +269,11 @@ impl RootHandle {
         }
     }
 
+    /// Whether the tree has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
     /// Completes when the tree has ended, and says why.
     pub async fn ended(&self) -> EndReason {
         match end_of(&mut self.ended.clone()).await {

@@ -20,6 +20,6 @@ pub use logging::{
     LogControl, LogError, LogFormat, Logging, SAID, check_filter, init_logging, log_panics,
     says_objects,
 };
-pub use metrics::{Metrics, MetricsError};
+pub use metrics::{Metrics, MetricsError, PrometheusRecorder};
 #[cfg(feature = "otlp")]
 pub use traces::{ENDPOINT, Traces, TracesError};

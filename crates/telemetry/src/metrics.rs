@@ -5,6 +5,9 @@ use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+/// What records, as an app installs it itself.
+pub use metrics_exporter_prometheus::PrometheusRecorder;
+
 /// The facade's recorder is process-wide, so its handle is too.
 static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -36,9 +39,7 @@ impl Metrics {
                 handle: handle.clone(),
             });
         }
-        let builder = builder().map_err(|error| MetricsError::Build(error.to_string()))?;
-        let recorder = builder.build_recorder();
-        let handle = recorder.handle();
+        let (recorder, metrics) = Self::unregistered()?;
         if metrics::set_global_recorder(recorder).is_err() {
             return match INSTALLED.get() {
                 Some(handle) => Ok(Self {
@@ -48,8 +49,20 @@ impl Metrics {
             };
         }
         crate::describe::describe();
-        let handle = INSTALLED.get_or_init(|| handle).clone();
+        let handle = INSTALLED.get_or_init(|| metrics.handle).clone();
         Ok(Self { handle })
+    }
+
+    /// A recorder with our buckets that is not the process's, and how to read it: for an app that puts it behind a recorder of its
+    /// own, or installs it itself.
+    ///
+    /// # Errors
+    /// `Build` if the buckets are refused.
+    pub fn unregistered() -> Result<(PrometheusRecorder, Self), MetricsError> {
+        let builder = builder().map_err(|error| MetricsError::Build(error.to_string()))?;
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        Ok((recorder, Self { handle }))
     }
 
     /// Everything that was recorded, and what the kernel says of the process, as Prometheus text (exposition format 0.0.4).
@@ -104,6 +117,18 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn one_that_is_not_the_process_s_records_what_is_given_to_it_alone() {
+        let (recorder, own) = Metrics::unregistered().unwrap();
+        let count =
+            || metrics::counter!(crate::names::TOKENS_GENERATED, "model" => "apart").increment(2);
+        metrics::with_local_recorder(&recorder, count);
+        let line = "paraphym_tokens_generated_total{model=\"apart\"} 2";
+        assert!(own.render().contains(line), "{}", own.render());
+        let of_process = Metrics::install().unwrap().render();
+        assert!(!of_process.contains("apart"), "{of_process}");
     }
 
     #[test]

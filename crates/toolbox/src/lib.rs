@@ -63,6 +63,8 @@
 //! # }
 //! ```
 //!
+//! The same in one closure, its schema made from a type: [`function`].
+//!
 //! Invariants: nothing here keeps a conversation, speaks with a model or starts a task; and no tool, however bad, ends
 //! more than its own call.
 
@@ -73,6 +75,7 @@ mod cut;
 mod expression;
 mod fields;
 mod filter;
+mod function;
 mod functions;
 mod limits;
 mod number;
@@ -81,11 +84,15 @@ mod tool;
 mod tool_error;
 mod toolbox;
 
+/// What makes a schema of a type: the version that [`function`] takes.
+pub use schemars;
+
 pub use calculate::Calculate;
 pub use current_time::CurrentTime;
 pub use expression::{MAX_DEPTH, MAX_LENGTH, evaluate};
 pub use fields::Fields;
 pub use filter::{MAX_PATTERNS, PatternError, ToolFilter};
+pub use function::{FunctionTool, function};
 pub use limits::{Limits, MAX_TIMEOUT};
 pub use tool::{Tool, ToolContext, ToolFuture, ToolOutput, ToolSource};
 pub use tool_error::ToolError;

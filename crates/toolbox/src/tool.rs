@@ -80,6 +80,25 @@ impl ToolOutput {
     }
 }
 
+impl From<String> for ToolOutput {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<&str> for ToolOutput {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<Value> for ToolOutput {
+    /// The JSON as text.
+    fn from(value: Value) -> Self {
+        Self::new(value.to_string())
+    }
+}
+
 /// Where tools come from that are not always the same, for example other programs.
 pub trait ToolSource: Send + Sync {
     /// Those of now. Called once for each turn: never waits.

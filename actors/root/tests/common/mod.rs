@@ -367,13 +367,13 @@ pub async fn squeezed() -> Squeezed {
         resolve: Arc::new(Anywhere),
         probe: Arc::clone(&scale) as Arc<dyn Probe>,
         tools: toolbox::Toolbox::default(),
-        servers: mcp_client::children(Vec::new()).unwrap(),
+        sources: Vec::new(),
+        reached: Vec::new(),
         settings: Store::without_file([], &[], author).unwrap(),
         ages: Arc::new(::runtime::CoarseClock::default()),
         conversations: Archive::open(&StoreConfig::in_memory(), 0).unwrap(),
         clock: Arc::new(|| SystemTime::UNIX_EPOCH),
         now_ms: Arc::new(|| 0),
-        embedding_model: ModelName::new("none"),
     };
     let tree = Tree::new(TreeConfig::default(), parts);
     let scene = Scene::start(tree.spec).await.unwrap();

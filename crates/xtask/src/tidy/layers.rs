@@ -275,8 +275,11 @@ const FOREIGN: [(&[&str], &[&str]); 23] = [
         ],
     ),
     (&["figment", "garde", "strsim", "toml*"], &["chat_config"]),
-    // Settings have a schema, and both protocols a page that is made from their types.
-    (&["schemars"], &["chat_config", "connection", "control"]),
+    // Settings and tools of one closure have a schema, and both protocols a page that is made from their types.
+    (
+        &["schemars"],
+        &["chat_config", "connection", "control", "toolbox"],
+    ),
     (&["cargo_metadata", "syn", "proc-macro2"], &["xtask"]),
 ];
 

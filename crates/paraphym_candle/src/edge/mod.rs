@@ -1,64 +1,120 @@
 //! The HTTP edge as children of the tree: the server, and what it shows of the models on disk.
 
+pub(crate) mod bounds;
+mod checks;
+pub(crate) mod follower;
+mod listing;
+mod live;
+#[cfg(feature = "control")]
+pub(crate) mod operated;
+mod picture;
+mod rendered;
+mod said;
+mod tokens;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bearer::TokenFile;
-use conversation_store::ConversationStore;
 use domain::ModelName;
 use gateway::{GatewayConfig, GatewayDeps, Serving};
 use memory_governor::MemoryGovernor;
-use model_host::ModelHost;
 use model_store::Store;
+use root::Tree;
 use supervision::{ChildPath, Handle, SupervisorSpec};
 use telemetry::Metrics;
 use tokio::sync::watch;
 
-use crate::listing::Listing;
-use crate::live::Live;
+use crate::follower::Follows;
 use crate::start_error::StartError;
-use crate::{checks, settings, tokens};
+use follower::Follower;
+use listing::Listing;
+use live::Live;
+pub use said::Said;
 
-/// What the edge is made of.
-pub(crate) struct Edges<'a> {
+/// What was chosen of it before the start.
+#[derive(Default)]
+pub(crate) struct Choice {
     /// Nothing is served where there is no address.
     pub(crate) bind: Option<SocketAddr>,
+    /// Who may ask; nobody has a token, if not said.
+    pub(crate) tokens: Option<TokenFile>,
+}
+
+/// What the edge is made of, beside the tree.
+pub(crate) struct Deps<'a> {
     /// Places for models, as readiness counts them.
     pub(crate) max_models: usize,
     /// The one that answers where none is named.
     pub(crate) model: &'a ModelName,
     pub(crate) settings: &'a chat_config::Store,
-    pub(crate) host: &'a Handle<ModelHost>,
     pub(crate) store: &'a Store,
-    /// Must be open for the server to be ready.
-    pub(crate) conversations: &'a Handle<ConversationStore>,
     pub(crate) metrics: Option<Metrics>,
-    pub(crate) governor: &'a Handle<MemoryGovernor>,
     pub(crate) clock: chat_config::Clock,
+}
+
+/// The edge, half of which is in the tree: what is live stands before whoever tells changed settings, and that before the server.
+pub(crate) struct Begun {
+    chosen: Choice,
     /// How it is operated and ended.
-    pub(crate) serving: Serving,
+    serving: Serving,
     /// Who is connected in real time.
-    pub(crate) live: Option<Live>,
-    /// Who may ask; nobody has a token, if not said.
-    pub(crate) tokens: Option<TokenFile>,
+    live: Option<Live>,
+}
+
+impl Choice {
+    /// Adds what is live behind all others, where anything is served.
+    ///
+    /// # Errors
+    /// The system gives no random bytes for the names of sessions, a setting of what is live is not accepted.
+    pub(crate) fn begin(
+        self,
+        tree: &mut Tree,
+        settings: &chat_config::Store,
+        model: &ModelName,
+    ) -> Result<Begun, StartError> {
+        Ok(Begun {
+            live: Live::where_served(self.bind, tree, settings, model)?,
+            serving: Serving::default(),
+            chosen: self,
+        })
+    }
 }
 
 /// The server, as others see it.
 #[derive(Clone)]
 pub(crate) struct Edge {
-    /// Where it was to listen.
-    pub(crate) bind: SocketAddr,
-    /// Which child it is.
-    pub(crate) path: ChildPath,
-    /// Where it listens, once it does.
-    pub(crate) address: watch::Receiver<Option<SocketAddr>>,
+    bind: SocketAddr,
+    path: ChildPath,
+    address: watch::Receiver<Option<SocketAddr>>,
     /// How it is closed before the tree stops.
-    pub(crate) serving: Serving,
+    serving: Serving,
     /// Who is connected in real time, and what is answered there.
-    pub(crate) live: Option<Live>,
+    live: Option<Live>,
 }
 
 impl Edge {
+    /// Which child it is.
+    pub(crate) const fn path(&self) -> &ChildPath {
+        &self.path
+    }
+
+    /// Where it listens, once it does.
+    pub(crate) fn address(&self) -> watch::Receiver<Option<SocketAddr>> {
+        self.address.clone()
+    }
+
+    /// Why there is no start, where this child did not start.
+    pub(crate) fn not_served(&self, reason: String) -> StartError {
+        let bind = self.bind;
+        StartError::NotServed { bind, reason }
+    }
+
+    /// Requests that are being answered.
+    pub(crate) fn requests(&self) -> usize {
+        self.serving.under_way().len()
+    }
+
     /// Takes nothing new.
     pub(crate) fn drain(&self) {
         self.serving.drain();
@@ -117,41 +173,48 @@ impl Edge {
     }
 }
 
-impl Edges<'_> {
-    /// Adds the children behind all others.
+impl Begun {
+    /// Who is told of changed settings, where anything is served.
+    pub(crate) fn follower(&self) -> Option<Arc<dyn Follows>> {
+        let typing = self.live.as_ref()?.typing.clone();
+        Some(Arc::new(Follower::new(self.serving.clone(), typing)))
+    }
+
+    /// Adds the server behind all others.
     ///
     /// # Errors
     /// A setting of the edge that is not accepted, a file of tokens that cannot be used.
     pub(crate) async fn add_to(
         self,
-        mut spec: SupervisorSpec,
-    ) -> Result<(SupervisorSpec, Option<Edge>), StartError> {
-        let Some(bind) = self.bind else {
-            return Ok((spec, None));
+        tree: &mut Tree,
+        deps: Deps<'_>,
+    ) -> Result<Option<Edge>, StartError> {
+        let Some(bind) = self.chosen.bind else {
+            return Ok(None);
         };
-        let (listing_spec, listing) = Listing::of(self.store.clone());
-        let metrics = self.metrics;
+        let mut spec = std::mem::replace(&mut tree.spec, SupervisorSpec::new("root"));
+        let (listing_spec, listing) = Listing::of(deps.store.clone());
         let serving = self.serving;
-        let deps = GatewayDeps {
-            checks: checks::all(&spec.handle(), self.conversations, self.governor),
+        let gateway_deps = GatewayDeps {
+            checks: checks::all(&spec.handle(), &tree.store, &tree.governor),
             serving: serving.clone(),
-            host: self.host.clone(),
-            sampling: settings::sampling_now(self.settings),
-            metrics: page(metrics, self.governor.clone()),
+            host: tree.models.clone(),
+            sampling: bounds::sampling_now(deps.settings),
+            metrics: page(deps.metrics, tree.governor.clone()),
             models: listing.chat(),
             embedders: listing.embedding(),
-            clock: self.clock,
+            clock: deps.clock,
             live: self.live.as_ref().map(|live| live.connections.clone()),
         };
-        let mut config = GatewayConfig::new(bind, self.model.clone());
-        let first = &self.settings.current().settings;
-        settings::edge(first, self.max_models, &mut config);
-        if let Some(file) = self.tokens {
+        let mut config = GatewayConfig::new(bind, deps.model.clone());
+        let first = &deps.settings.current().settings;
+        bounds::edge(first, deps.max_models, &mut config);
+        if let Some(file) = self.chosen.tokens {
             let (tokens_spec, tokens) = tokens::follow(file).await?;
             config.access.tokens = tokens;
             spec = spec.child(tokens_spec);
         }
-        let gateway = gateway::child(config, deps)?;
+        let gateway = gateway::child(config, gateway_deps)?;
         let edge = Edge {
             bind,
             path: ChildPath::root(spec.id()).join(gateway.spec.id()),
@@ -159,7 +222,8 @@ impl Edges<'_> {
             serving,
             live: self.live,
         };
-        Ok((spec.child(listing_spec).child(gateway.spec), Some(edge)))
+        tree.spec = spec.child(listing_spec).child(gateway.spec);
+        Ok(Some(edge))
     }
 }
 

@@ -13,10 +13,12 @@ use root::Tree;
 use supervision::{Handle, SupervisorSpec};
 use typing::Typing;
 
+use crate::agents;
 use crate::history::now_ms;
-use crate::said::Said;
 use crate::start_error::StartError;
-use crate::{agents, picture, settings};
+
+use super::said::Said;
+use super::{bounds, picture};
 
 /// Conversations that one connection may show at once: as many as a person has windows.
 const JOINED: usize = 16;
@@ -58,7 +60,7 @@ impl Live {
         model: &ModelName,
     ) -> Result<Self, StartError> {
         let first = Arc::clone(&store.current().settings);
-        let bounds = settings::live(&first);
+        let bounds = bounds::live(&first);
         let (typing_spec, typing) = typing::child(bounds.typing)?;
         let said = Said::new(tree.store.clone());
         let drain = first.chat.drain.duration();

@@ -5,7 +5,7 @@ use control::protocol::connections::{Connection, ConnectionsAnswer, LISTED};
 use domain::RequestId;
 use gateway::{NamedAnswer, OpenConnection};
 
-use crate::edge::Edge;
+use super::Edge;
 
 /// Shown to control.
 pub(crate) struct Operated(pub(crate) Edge);

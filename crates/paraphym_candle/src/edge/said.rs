@@ -24,7 +24,7 @@ use supervision::Handle;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::rendered::Rendered;
+use super::rendered::Rendered;
 
 /// How long anybody waits for the store: a person looks at an empty page meanwhile.
 const READING: Duration = Duration::from_secs(10);
