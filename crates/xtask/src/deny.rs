@@ -29,7 +29,7 @@ pub(crate) fn check(workspace: &Metadata) -> Result<(), String> {
     let mut command = Command::new(program);
     run(command
         .current_dir(root)
-        .args(["--locked", "--offline", "--all-features", "check"])
+        .args(["--locked", "--all-features", "check"])
         .args(["--hide-inclusion-graph"])
         .args(CHECKS))
 }

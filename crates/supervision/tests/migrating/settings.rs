@@ -47,9 +47,8 @@ struct Change {
 enum Refused {
     /// Somebody was quicker; this holds now.
     Conflict(Arc<Revision>),
-    OutOfRange {
-        field: &'static str,
-    },
+    /// The field.
+    OutOfRange(&'static str),
 }
 
 impl Message<Change> for Settings {
