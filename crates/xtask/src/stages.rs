@@ -119,24 +119,7 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
     run.stage("documentation's examples", || {
         cargo(&["test", "--locked", "--workspace", "--doc"], brought)
     })?;
-    // Its other tests want a process each.
-    run.stage("who else listens, where it is built in", || {
-        cargo(
-            &[
-                "test",
-                "--locked",
-                "--package",
-                "paraphym_telemetry",
-                "--features",
-                "otlp,console",
-                "--test",
-                "traces",
-                "--test",
-                "console",
-            ],
-            None,
-        )
-    })?;
+    run.stage("who else listens, where it is built in", listeners)?;
     run.stage("the facade, feature by feature", || {
         feature_by_feature(workspace)
     })?;
@@ -147,6 +130,25 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
         );
     }
     Ok(())
+}
+
+/// What tells a collector or tokio-console, which is built in on request. Its other tests want a process each.
+fn listeners() -> Result<(), String> {
+    cargo(
+        &[
+            "test",
+            "--locked",
+            "--package",
+            "paraphym_telemetry",
+            "--features",
+            "otlp,console",
+            "--test",
+            "traces",
+            "--test",
+            "console",
+        ],
+        None,
+    )
 }
 
 /// Every public item's page, where a link that leads nowhere, or to what nobody outside can see, is an error.
