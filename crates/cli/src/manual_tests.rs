@@ -15,7 +15,7 @@ This page is made from the code by `cargo xtask docs`. The same on a terminal: `
 ";
 
 /// Columns of a line of help.
-const WIDTH: usize = 100;
+const WIDTH: usize = 120;
 
 fn page() -> String {
     let mut command = Cli::command().term_width(WIDTH);

@@ -27,13 +27,13 @@ const BYTES_MAX: u64 = 2 * 1024 * 1024;
 struct Manifest {
     name: String,
     folder: PathBuf,
-    described: bool,
-    licensed: bool,
-    has_readme: bool,
+    description: Option<String>,
+    license: Option<String>,
+    readme: Option<PathBuf>,
     keywords: usize,
     categories: usize,
-    /// Whether cargo would refuse to publish it.
-    held_back: bool,
+    /// Where it may be published: anywhere, or in these registries.
+    publish: Option<Vec<String>>,
     /// Packages of this workspace: their names, and whether a version is named. Of dependencies for tests one without a version is
     /// left out when the package is made.
     ours: Vec<(String, bool, DependencyKind)>,
@@ -70,17 +70,16 @@ fn manifests(workspace: &Metadata) -> Vec<Manifest> {
     let packages = workspace.workspace_packages();
     let manifest = |package: &&cargo_metadata::Package| {
         let folder = package.manifest_path.parent();
-        let named = |part: &Option<String>| part.as_ref().is_some_and(|text| !text.is_empty());
         let ours = package.dependencies.iter().filter(|one| one.path.is_some());
         Manifest {
             name: package.name.to_string(),
-            folder: folder.map(|folder| folder.into()).unwrap_or_default(),
-            described: named(&package.description),
-            licensed: named(&package.license),
-            has_readme: package.readme.is_some(),
+            folder: folder.map(Into::into).unwrap_or_default(),
+            description: package.description.clone(),
+            license: package.license.clone(),
+            readme: package.readme.clone().map(Into::into),
             keywords: package.keywords.len(),
             categories: package.categories.len(),
-            held_back: package.publish.as_ref().is_some_and(Vec::is_empty),
+            publish: package.publish.clone(),
             ours: ours
                 .map(|one| (one.name.clone(), !one.req.comparators.is_empty(), one.kind))
                 .collect(),
@@ -99,9 +98,12 @@ fn incomplete(manifest: &Manifest) -> Vec<String> {
     let name = &manifest.name;
     let mut wrong = Vec::new();
     for (fine, what) in [
-        (manifest.described, "no description"),
-        (manifest.licensed, "no license"),
-        (manifest.has_readme, "no readme: `readme.workspace = true`"),
+        (manifest.description.is_some(), "no description"),
+        (manifest.license.is_some(), "no license"),
+        (
+            manifest.readme.is_some(),
+            "no readme: `readme.workspace = true`",
+        ),
         (
             (1..=5).contains(&manifest.keywords),
             "no keywords, or more than five: `keywords.workspace = true`",
@@ -111,7 +113,7 @@ fn incomplete(manifest: &Manifest) -> Vec<String> {
             "no categories, or more than five: `categories.workspace = true`",
         ),
         (
-            manifest.held_back,
+            manifest.publish.as_ref().is_some_and(Vec::is_empty),
             "it could be published by accident: `publish.workspace = true`",
         ),
     ] {
@@ -221,12 +223,12 @@ mod tests {
     fn whole(name: &str, ours: &[(&str, bool, DependencyKind)]) -> Manifest {
         Manifest {
             name: name.to_owned(),
-            described: true,
-            licensed: true,
-            has_readme: true,
+            description: Some("It does.".to_owned()),
+            license: Some("MIT".to_owned()),
+            readme: Some("README.md".into()),
             keywords: 5,
             categories: 1,
-            held_back: true,
+            publish: Some(Vec::new()),
             ours: ours
                 .iter()
                 .map(|(name, versioned, kind)| ((*name).to_owned(), *versioned, *kind))
@@ -243,7 +245,7 @@ mod tests {
         for (broken, word) in [
             (
                 Manifest {
-                    described: false,
+                    description: None,
                     ..good.clone()
                 },
                 "description",
@@ -257,7 +259,7 @@ mod tests {
             ),
             (
                 Manifest {
-                    held_back: false,
+                    publish: None,
                     ..good.clone()
                 },
                 "by accident",

@@ -21,12 +21,12 @@ async fn talk<A: Future<Output = ()>>(
     mut answer: impl FnMut(String) -> A,
 ) -> Ended {
     let (mut lines, mut presses) = (Box::pin(lines), Box::pin(presses));
-    let mut pressed = false;
+    let mut warned = false;
     loop {
         let line = tokio::select! {
             biased;
             Some(()) = presses.next() => {
-                if std::mem::replace(&mut pressed, true) {
+                if std::mem::replace(&mut warned, true) {
                     return Ended::Interrupted;
                 }
                 continue;
@@ -36,10 +36,10 @@ async fn talk<A: Future<Output = ()>>(
         let Some(line) = line else {
             return Ended::Quietly;
         };
-        pressed = false;
+        warned = false;
         tokio::select! {
             biased;
-            Some(()) = presses.next() => pressed = true,
+            Some(()) = presses.next() => warned = true,
             () = answer(line) => {}
         }
     }

@@ -1,5 +1,10 @@
 //! The snippets of `docs/migrating.md`, whole and running: one file for each of the nine threads that became actors. Whatever
 //! the page shows as Rust stands here word for word, or the test below fails.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may stop at the first surprise"
+)]
 
 mod agent;
 mod cache;

@@ -48,6 +48,8 @@ fn among(sources: &[Source], list: &[Made], pictures: &[&str]) -> Vec<Breach> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
     use crate::tidy::source::made_up;
 
@@ -62,8 +64,8 @@ mod tests {
         let writer = format!("{VARIABLE} fn {}() {{}}", made.tests[0]);
         let (by, page) = (made_up(made.by, &writer), made_up(made.pages[0], "# Page"));
         assert_eq!(found(&[by.clone(), page.clone()]), Vec::<String>::new());
-        assert!(found(&[by.clone()])[0].contains("the page is not there"));
-        assert!(found(&[page.clone()])[0].contains("it has no test"));
+        assert!(found(from_ref(&by))[0].contains("the page is not there"));
+        assert!(found(from_ref(&page))[0].contains("it has no test"));
         let stray = made_up("crates/a/tests/b.rs", &writer);
         let lines = found(&[by.clone(), page.clone(), stray]);
         assert_eq!(lines.len(), 1);

@@ -55,8 +55,8 @@ fn named_elsewhere(page: &Source, tests: &NamedTests) -> Vec<Breach> {
             None => continue,
         };
         within = !text.is_empty();
-        let named = names.split('`').skip(1).step_by(2);
-        for name in named.filter(|name| is_sentence(name) && !tests.has(name)) {
+        let quoted = names.split('`').skip(1).step_by(2);
+        for name in quoted.filter(|name| is_sentence(name) && !tests.has(name)) {
             let what = format!("no test is called `{name}`");
             breaches.push(Breach::new(
                 page,
