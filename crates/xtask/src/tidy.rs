@@ -13,6 +13,7 @@ mod layers;
 mod links;
 mod made;
 mod manifests;
+mod map;
 mod named_tests;
 mod opening;
 mod promises;
@@ -46,6 +47,7 @@ pub(crate) fn tidy(workspace: &Metadata) -> Result<(), String> {
     breaches.extend(promises::check(&sources));
     breaches.extend(defects::check(&sources));
     breaches.extend(made::check(&sources));
+    breaches.extend(map::check(&sources));
     for source in &sources {
         breaches.extend(check_one(root, source));
     }
