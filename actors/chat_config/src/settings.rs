@@ -1,6 +1,6 @@
 //! Everything that can be set, one struct a section, so that a setting has one name, one range and one default.
 //!
-//! A section has no other way in than [`crate::check`]: nothing here is used before it was validated.
+//! A section has no other way in than `check`: nothing here is used before it was validated.
 
 mod agents;
 mod behaviour;

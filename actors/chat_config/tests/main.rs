@@ -3,5 +3,6 @@
 mod behaviour;
 mod hot_reload;
 mod kill;
+mod page;
 mod processes;
 mod rehearsal;

@@ -27,7 +27,7 @@ fn is(name: &str, made: &str) {
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         written == made,
-        "docs/protocol/{name} is not what is spoken; see its front part"
+        "docs/protocol/{name} is not what is spoken; `cargo xtask docs` writes it anew"
     );
 }
 

@@ -46,3 +46,7 @@ fn print(text: &[u8]) -> Result<(), Failure> {
         Failure::failed(what, "check where it goes")
     })
 }
+
+#[cfg(test)]
+#[path = "manual_tests.rs"]
+mod tests;

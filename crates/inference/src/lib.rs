@@ -14,7 +14,7 @@
 //!  folder ─> bert (config, safetensors, tokens) ─> Embedder: one batch of texts
 //! ```
 //!
-//! Read on in this order: [`loader`], [`header`] and [`file`] (what may be believed of a file), [`blueprint`] (what
+//! Read on in this order: [`loader`], [`header`] and [`mod@file`] (what may be believed of a file), [`blueprint`] (what
 //! model it is), `weights` (read by whoever comes: `errands`), [`model`], [`matrix`] and [`cpu`] (what multiplies),
 //! [`decoder`], `speculation` (what may come next is computed beside what is asked), [`crew`] (who computes a pass),
 //! [`forward`], [`kv`], `choice` and [`sampler`], `likelihood` (for those who ask how likely a token was); then [`device`]

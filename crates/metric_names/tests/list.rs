@@ -16,7 +16,7 @@ fn the_page_is_what_is_counted() {
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         written == made,
-        "docs/metrics.md is not what the code says; write it with PARAPHYM_WRITE_DOCS=1"
+        "docs/metrics.md is not what the code says; `cargo xtask docs` writes it anew"
     );
 }
 

@@ -9,6 +9,7 @@ mod dynamic;
 mod ignore;
 mod inbox;
 mod kameo_facts;
+mod migrating;
 mod one_for_all;
 mod operating;
 mod rest_for_one;

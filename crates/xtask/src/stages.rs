@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use cargo_metadata::Metadata;
 
+use crate::deny;
+use crate::features;
 use crate::official_client;
+use crate::packages;
 use crate::page_tests;
 use crate::programs;
 use crate::promtool;
@@ -107,6 +110,8 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
             NEED_MORE.join(" or ")
         );
     }
+    run.stage("documentation", documentation)?;
+    run.stage("packages", || packages::check(workspace))?;
     run.stage("the page's own tests", || page_tests::test(workspace))?;
     let arguments = tests(has_nextest(), model);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -114,32 +119,63 @@ pub(crate) fn test(workspace: &Metadata, model: Model) -> Result<(), String> {
     run.stage("documentation's examples", || {
         cargo(&["test", "--locked", "--workspace", "--doc"], brought)
     })?;
-    // Its other tests want a process each.
-    run.stage("who else listens, where it is built in", || {
-        cargo(
-            &[
-                "test",
-                "--locked",
-                "--package",
-                "paraphym_telemetry",
-                "--features",
-                "otlp,console",
-                "--test",
-                "traces",
-                "--test",
-                "console",
-            ],
-            None,
-        )
-    })?;
-    run.stage("the facade by itself", || {
-        cargo(&["check", "--locked", "--package", "paraphym_candle"], None)
+    run.stage("who else listens, where it is built in", listeners)?;
+    run.stage("the facade, feature by feature", || {
+        feature_by_feature(workspace)
     })?;
     run.summary();
     if model == Model::None {
         println!(
             "without the tests that need a real model, a browser or promtool: `cargo xtask test` runs them too"
         );
+    }
+    Ok(())
+}
+
+/// What tells a collector or tokio-console, which is built in on request. Its other tests want a process each.
+fn listeners() -> Result<(), String> {
+    cargo(
+        &[
+            "test",
+            "--locked",
+            "--package",
+            "paraphym_telemetry",
+            "--features",
+            "otlp,console",
+            "--test",
+            "traces",
+            "--test",
+            "console",
+        ],
+        None,
+    )
+}
+
+/// Every public item's page, where a link that leads nowhere, or to what nobody outside can see, is an error.
+fn documentation() -> Result<(), String> {
+    let mut command = Command::new(cargo_program());
+    command
+        .args(["doc", "--locked", "--workspace", "--no-deps"])
+        .env("RUSTDOCFLAGS", "-D warnings");
+    run(&mut command)
+}
+
+/// Checks the facade with each of its features that is built here, and says which are not.
+pub(crate) fn feature_by_feature(workspace: &Metadata) -> Result<(), String> {
+    let plan = features::plan(workspace)?;
+    for combination in &plan.combinations {
+        println!(
+            "with {}",
+            if combination.is_empty() {
+                "none"
+            } else {
+                combination
+            }
+        );
+        cargo(&features::words(combination), None)?;
+    }
+    for (feature, why) in &plan.left_out {
+        println!("not built here: {feature}, because {why}");
     }
     Ok(())
 }
@@ -164,6 +200,7 @@ fn bring(run: &mut Run, workspace: &Metadata) -> Result<Brought, String> {
         official_client::fetch(workspace.workspace_root.as_std_path(), target)
     })?;
     let promtool = run.stage("promtool", || promtool::fetch(target))?;
+    run.stage("licences, bans and sources", || deny::check(workspace))?;
     Ok(Brought {
         models,
         official,
@@ -251,7 +288,7 @@ fn has_nextest() -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-fn cargo_program() -> std::ffi::OsString {
+pub(crate) fn cargo_program() -> std::ffi::OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 

@@ -11,6 +11,9 @@ mod defects;
 mod hosts;
 mod layers;
 mod links;
+mod made;
+mod manifests;
+mod map;
 mod named_tests;
 mod opening;
 mod promises;
@@ -27,6 +30,7 @@ use cargo_metadata::Metadata;
 
 pub(crate) use breach::Breach;
 use code::Code;
+pub(crate) use layers::APART;
 use source::Source;
 
 /// Checks every rule on the whole tree, prints each breach, and fails if there was one.
@@ -42,6 +46,8 @@ pub(crate) fn tidy(workspace: &Metadata) -> Result<(), String> {
     breaches.extend(stops::check(&sources));
     breaches.extend(promises::check(&sources));
     breaches.extend(defects::check(&sources));
+    breaches.extend(made::check(&sources));
+    breaches.extend(map::check(&sources));
     for source in &sources {
         breaches.extend(check_one(root, source));
     }
@@ -62,6 +68,7 @@ pub(crate) fn tidy(workspace: &Metadata) -> Result<(), String> {
 
 fn check_one(root: &Path, source: &Source) -> Vec<Breach> {
     let mut breaches = hosts::check(source);
+    breaches.extend(manifests::check(source));
     if source.has_extension("md") {
         breaches.extend(links::check(source, |path| root.join(path).exists()));
     }

@@ -9,7 +9,7 @@ use super::source::Source;
 pub(crate) struct Breach {
     path: String,
     line: usize,
-    /// The rule's number in docs/style.md, 1 to 17.
+    /// The rule's number in docs/style.md, 1 to 18.
     rule: u8,
     what: String,
     way_out: String,

@@ -29,7 +29,7 @@ const LAYERS: [&[&str]; 17] = [
 ];
 
 /// Tools: they may name every layer, and no layer may name them.
-const APART: [&str; 3] = ["testkit", "benches", "xtask"];
+pub(crate) const APART: [&str; 3] = ["testkit", "benches", "xtask"];
 
 /// Packages that may name fewer of ours than their layer allows, and why.
 const NARROW: [(&str, &[&str], &str); 17] = [

@@ -1,5 +1,5 @@
 //! Why: a guarantee is worth what its test is worth (rule 16). Each numbered guarantee of the page names the tests that
-//! hold it, and these tests exist.
+//! hold it, and these tests exist. Other pages may name tests in the same words; those exist, too.
 
 use super::breach::Breach;
 use super::named_tests::NamedTests;
@@ -37,7 +37,45 @@ pub(crate) fn check(sources: &[Source]) -> Vec<Breach> {
         }
     }
     breaches.extend(bare.map(|line| unheld(page, line)));
+    let others = sources
+        .iter()
+        .filter(|source| source.is_in("docs") && source.has_extension("md") && source.path != PAGE);
+    breaches.extend(others.flat_map(|page| named_elsewhere(page, &tests)));
     breaches
+}
+
+/// What another page names from `Held by` to the end of the paragraph, and is no test.
+fn named_elsewhere(page: &Source, tests: &NamedTests) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    let mut within = false;
+    for (line, text) in (1..).zip(page.text.lines()) {
+        let names = match text.split_once(HELD_BY) {
+            Some((_, names)) => names,
+            None if within => text,
+            None => continue,
+        };
+        within = !text.is_empty();
+        let quoted = names.split('`').skip(1).step_by(2);
+        for name in quoted.filter(|name| is_sentence(name) && !tests.has(name)) {
+            let what = format!("no test is called `{name}`");
+            breaches.push(Breach::new(
+                page,
+                line,
+                16,
+                what,
+                "name the test that holds this",
+            ));
+        }
+    }
+    breaches
+}
+
+/// Tests are named in sentences; what else stands in code marks is shorter.
+fn is_sentence(name: &str) -> bool {
+    name.matches('_').count() >= 3
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 fn unheld(page: &Source, line: usize) -> Breach {
@@ -86,6 +124,19 @@ mod tests {
             breaches("1. One.\n2. Two.\n   Held by `it_holds`\n3. Three.\n"),
             [(1, 16), (4, 16)]
         );
+    }
+
+    #[test]
+    fn tests_that_other_pages_name_exist_to_the_end_of_the_paragraph() {
+        let code = "#[test]\nfn it_holds_and_is_kept() {}\n";
+        let page = "Held by `it_holds_and_is_kept`; see `memory_governor`,\n`it_is_gone_for_good`.\n\n`not_a_test_at_all`\n";
+        let sources = [
+            made_up(PAGE, ""),
+            made_up("docs/a.md", page),
+            made_up("crates/a/src/b_tests.rs", code),
+        ];
+        let places: Vec<_> = check(&sources).iter().map(Breach::place).collect();
+        assert_eq!(places, [(2, 16)]);
     }
 
     #[test]
