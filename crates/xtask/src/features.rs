@@ -20,15 +20,14 @@ enum Built {
     Elsewhere(&'static str),
 }
 
-/// Every feature that the facade has, or may get.
-const FEATURES: [(&str, Built); 10] = [
+/// Every feature that the facade has.
+const FEATURES: [(&str, Built); 9] = [
     ("inference", Built::Here),
     ("gateway", Built::Here),
     ("control", Built::Here),
     ("memory", Built::Here),
     ("mcp", Built::Here),
     ("otel", Built::Here),
-    ("otlp", Built::Here),
     ("console", Built::Here),
     (
         "cuda",
@@ -124,12 +123,12 @@ mod tests {
         );
         assert_eq!(plan.left_out.len(), 1);
         assert_eq!(of(&[]).unwrap().combinations, [""]);
-        assert_eq!(of(&["otlp"]).unwrap().combinations, ["", "otlp"]);
+        assert_eq!(of(&["otel"]).unwrap().combinations, ["", "otel"]);
     }
 
     #[test]
     fn a_feature_that_nobody_placed_stops_the_run() {
-        let error = of(&["otlp", "telepathy"]).unwrap_err();
+        let error = of(&["otel", "telepathy"]).unwrap_err();
         assert!(error.starts_with("the feature telepathy of"), "{error}");
     }
 
@@ -137,8 +136,8 @@ mod tests {
     fn a_combination_is_all_that_is_built() {
         assert!(!words("").contains(&"--features"));
         assert_eq!(
-            words("otlp,console").join(" "),
-            "check --locked --package paraphym_candle --no-default-features --features otlp,console"
+            words("otel,console").join(" "),
+            "check --locked --package paraphym_candle --no-default-features --features otel,console"
         );
     }
 }
