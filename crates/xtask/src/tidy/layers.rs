@@ -155,7 +155,7 @@ const NARROW: [(&str, &[&str], &str); 17] = [
 const ACTORS: &str = "an actor meets the engine's trait, never a kind of model or store";
 
 /// Foreign crates that only some of ours may name. A `*` at the end stands for any rest.
-const FOREIGN: [(&[&str], &[&str]); 23] = [
+const FOREIGN: [(&[&str], &[&str]); 24] = [
     (
         &[
             "candle*",
@@ -277,6 +277,7 @@ const FOREIGN: [(&[&str], &[&str]); 23] = [
     (&["figment", "garde", "strsim", "toml*"], &["chat_config"]),
     // Settings have a schema, and both protocols a page that is made from their types.
     (&["schemars"], &["chat_config", "connection", "control"]),
+    (&["plotters*"], &["benches"]),
     (&["cargo_metadata", "syn", "proc-macro2"], &["xtask"]),
 ];
 
