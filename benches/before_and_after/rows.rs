@@ -159,6 +159,7 @@ impl Read<'_> {
 const THREADS: (&str, usize) = ("", 0);
 const A_SECOND: (&str, usize) = ("/s", 1);
 const MS: (&str, usize) = ("ms", 2);
+const SHORT_MS: (&str, usize) = ("ms", 3);
 const MS_A_SECOND: (&str, usize) = ("ms/s", 2);
 
 /// Every row, in the order of the table.
@@ -179,7 +180,7 @@ fn idle(outcomes: &Outcomes, sizes: &Sizes) -> Vec<Row> {
         group: "idle",
     };
     let busy = format!("the same while {} prompts are answered", sizes.prompts);
-    let same = "nothing of ours wakes up while nothing is due; what is left is the runtime's";
+    let same = "nothing of ours ticks, but the runtime's timer wakes on its way to the deadlines of clients, workers and supervisors";
     vec![
         read.row(
             "OS threads",
@@ -258,7 +259,7 @@ fn crowd(outcomes: &Outcomes, connections: usize) -> Vec<Row> {
     let of = |what: &str| format!("{connections}: {what}");
     let memory = "a connection of ours is an actor: its queue, what it may have to say again, its alarm, its reader";
     let beat = "two hops of ours, reader and actor, where one task wrote an atomic";
-    let key = "it goes through the mailbox of one actor, in order, and to those who look; few are told in vain of few";
+    let key = "in a small crowd few are told in vain, and that is what is saved here";
     vec![
         read.row(
             &of("memory each, connected"),
@@ -272,23 +273,33 @@ fn crowd(outcomes: &Outcomes, connections: usize) -> Vec<Row> {
             "/bytes_joined",
             memory,
         ),
-        read.row(&of("heartbeat to answer, p50"), MS, "/beat_ms/p50", beat),
-        read.row(&of("heartbeat to answer, p99"), MS, "/beat_ms/p99", beat),
+        read.row(
+            &of("heartbeat to answer, p50"),
+            SHORT_MS,
+            "/beat_ms/p50",
+            beat,
+        ),
+        read.row(
+            &of("heartbeat to answer, p99"),
+            SHORT_MS,
+            "/beat_ms/p99",
+            beat,
+        ),
         read.row(
             &of("keystroke to the other one, p50"),
-            MS,
+            SHORT_MS,
             "/key_ms/p50",
             key,
         ),
         read.row(
             &of("keystroke to the other one, p99"),
-            MS,
+            SHORT_MS,
             "/key_ms/p99",
             key,
         ),
         read.row(
             &of("processor time of a keystroke"),
-            MS,
+            SHORT_MS,
             "/key_processor_ms",
             key,
         ),

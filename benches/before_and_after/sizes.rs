@@ -37,7 +37,7 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// Everything, with the origin's times. The heartbeats' are a fifth of ours at both: 2 s and thrice 1 s.
+    /// Everything, with the origin's times; but heartbeats have 2 s of silence and three attempts of 1 s, in both worlds.
     pub(crate) const FULL: Self = Self {
         rounds: 3,
         look: Duration::from_secs(5),
