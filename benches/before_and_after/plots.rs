@@ -217,7 +217,7 @@ fn lateness(file: &Path, outcomes: &Outcomes) -> Result<(), Failure> {
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(64)
-        .build_cartesian_2d(0.0..100.0, (least..most * 10.0).log_scale())
+        .build_cartesian_2d(0.0..100.0, (least..most * 100.0).log_scale())
         .map_err(told)?;
     chart
         .configure_mesh()

@@ -179,7 +179,7 @@ fn idle(outcomes: &Outcomes, sizes: &Sizes) -> Vec<Row> {
         part: Part::Idle,
         group: "idle",
     };
-    let busy = format!("the same while {} prompts are answered", sizes.prompts);
+    let busy = format!("beyond it while {} prompts are answered", sizes.prompts);
     let same = "nothing of ours ticks, but the runtime's timer wakes on its way to the deadlines of clients, workers and supervisors";
     vec![
         read.row(
@@ -200,7 +200,7 @@ fn idle(outcomes: &Outcomes, sizes: &Sizes) -> Vec<Row> {
             same,
         ),
         read.row(
-            "processor time, the same",
+            "processor time, its message queue polled",
             MS_A_SECOND,
             "/queue_processor_ms",
             same,
@@ -228,14 +228,14 @@ fn endings(outcomes: &Outcomes) -> Vec<Row> {
         beats.row("a silent client is given up late by, p50", MS, "/p50", ""),
         beats.row_of(
             Lane::Mended,
-            "the same, its clock mended, p50",
+            "the same where its clock is mended, p50",
             MS,
             "/p50",
             mended,
         ),
         beats.row_of(
             Lane::Mended,
-            "the same, its clock mended, at most",
+            "the same where its clock is mended, at most",
             MS,
             "/max",
             mended,
@@ -246,7 +246,12 @@ fn endings(outcomes: &Outcomes) -> Vec<Row> {
             "/p50",
             mended,
         ),
-        typing.row("the same, at most", MS, "/max", mended),
+        typing.row(
+            "who fell silent is shown typing late by, at most",
+            MS,
+            "/max",
+            mended,
+        ),
     ]
 }
 

@@ -40,11 +40,11 @@ impl Sizes {
     /// Everything, with the origin's times; but heartbeats have 2 s of silence and three attempts of 1 s, in both worlds.
     pub(crate) const FULL: Self = Self {
         rounds: 3,
-        look: Duration::from_secs(5),
+        look: Duration::from_secs(4),
         idle: 100,
         crowds: [1_000, 10_000],
         beats: 2_000,
-        beats_per_second: 500,
+        beats_per_second: 1_000,
         keystrokes: 100,
         prompts: 16,
         silent: 50,
