@@ -155,7 +155,7 @@ const NARROW: [(&str, &[&str], &str); 17] = [
 const ACTORS: &str = "an actor meets the engine's trait, never a kind of model or store";
 
 /// Foreign crates that only some of ours may name. A `*` at the end stands for any rest.
-const FOREIGN: [(&[&str], &[&str]); 23] = [
+const FOREIGN: [(&[&str], &[&str]); 24] = [
     (
         &[
             "candle*",
@@ -280,6 +280,7 @@ const FOREIGN: [(&[&str], &[&str]); 23] = [
         &["schemars"],
         &["chat_config", "connection", "control", "toolbox"],
     ),
+    (&["plotters*"], &["benches"]),
     (&["cargo_metadata", "syn", "proc-macro2"], &["xtask"]),
 ];
 
