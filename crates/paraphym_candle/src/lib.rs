@@ -49,6 +49,7 @@ mod notify_socket;
 mod observers;
 mod operated;
 mod picture;
+mod prompting;
 mod rendered;
 mod resolve;
 mod said;
@@ -66,6 +67,7 @@ pub use agent_worker::settings::{
     Approvals, MemorySettings, ToolFilter, TurnLimits, TurnSettings, Window,
 };
 pub use agent_worker::stream::TurnStream;
+pub use agent_worker::{SteerError, ToolEnd, TurnAnswer};
 pub use agents::NoAgent;
 /// Bearer tokens: the file they are kept in.
 pub use bearer;
@@ -81,7 +83,7 @@ pub use doctor::{Check, DoctorReport, Verdict};
 pub use domain::{
     Approval, Budget, Bytes, Citation, ContextPolicy, ConversationId, FieldError, FinishReason,
     GenerationError, GenerationEvent, KeepAlive, Message, ModelName, Prompt, RequestId, Role,
-    Sampling, ToolCall, ToolCallId, ToolOutcome, TurnError, TurnEvent, Usage,
+    Sampling, ToolCall, ToolCallId, ToolOutcome, TurnError, TurnEvent, Unfinished, Usage,
 };
 pub use engine::{EmbedderCard, LoadError, ModelCard, ModelLoader, ModelSource};
 pub use history::{History, HistoryError, now_ms as history_now};
@@ -92,6 +94,7 @@ pub use mcp_client;
 pub use memory_governor::{LeaseInfo, LedgerStatus};
 pub use model_host::client::{EmbedRequest, Embeddings, GenerationStream, Request};
 pub use model_host::messages::{HostStatus, ModelState, ModelStatus, UnloadError};
+pub use model_host::{Answer, Canceller};
 pub use model_store::{
     DEFAULT_MODEL, EMBEDDING_MODEL, Installed, PullError, PullEvent, Store, StoreConfig,
 };
