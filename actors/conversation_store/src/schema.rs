@@ -152,7 +152,13 @@ mod tests {
             .unwrap();
         let one = |row: &rusqlite::Row<'_>| {
             let words: (String, String, String) = (row.get(1)?, row.get(2)?, row.get(4)?);
-            Ok((row.get::<_, i64>(0)?, words.0, words.1, row.get::<_, i64>(3)?, words.2))
+            Ok((
+                row.get::<_, i64>(0)?,
+                words.0,
+                words.1,
+                row.get::<_, i64>(3)?,
+                words.2,
+            ))
         };
         let found: Vec<_> = steps
             .query_map([], one)
@@ -160,11 +166,20 @@ mod tests {
             .collect::<rusqlite::Result<_>>()
             .unwrap();
         let of = |place, kind: &str, which: &str, at, body: &str| {
-            (place, kind.to_owned(), which.to_owned(), at, body.to_owned())
+            (
+                place,
+                kind.to_owned(),
+                which.to_owned(),
+                at,
+                body.to_owned(),
+            )
         };
         assert_eq!(
             found,
-            [of(1, "approved", "c", 7, "body"), of(2, "steered", "1", 8, "more")]
+            [
+                of(1, "approved", "c", 7, "body"),
+                of(2, "steered", "1", 8, "more")
+            ]
         );
         at.execute("DELETE FROM turns", []).unwrap();
         let left: i64 = at

@@ -163,8 +163,8 @@ mod tests {
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
             canceller.cancel()
         };
-        let (heard, cancelled) = tokio::join!(read(&reader, false), later);
-        assert_eq!((heard, cancelled), (Read::Cancelled, true));
+        let (heard, was_open) = tokio::join!(read(&reader, false), later);
+        assert_eq!((heard, was_open), (Read::Cancelled, true));
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ mod conversations;
 mod ending;
 mod every_metric;
 mod operated;
+mod prompting;
 mod real_model;
 mod real_model_calls_a_tool;
 mod real_model_embeds;

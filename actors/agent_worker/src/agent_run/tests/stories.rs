@@ -218,35 +218,39 @@ impl World {
             }
             Deed::Crash => self.crash(),
             // Nobody takes up what has ended.
-            Deed::Die if self.ends == 0 => {
-                self.lose();
-                let log = self.shell.log.clone();
-                self.script.clear();
-                let steered = |step: &&StepRecord| matches!(step, StepRecord::Steered { .. });
-                self.steers.truncate(log.iter().filter(steered).count());
-                let told = |step: &StepRecord| match step {
-                    StepRecord::ModelCalled { steered, .. } => *steered as usize,
-                    _ => 0,
-                };
-                // What a finished call was shown is not told again.
-                self.told = log.iter().map(told).max().unwrap_or(0);
-                self.shown = self.told;
-                let beginning = beginning(self.settings.clone());
-                self.shell.run = AgentRun::resumed(beginning, &log, assess, self.shell.now);
-            }
+            Deed::Die if self.ends == 0 => self.die(),
             Deed::Stop => self.shell.input(Input::Stop),
-            Deed::Steer => {
-                let text = format!("and {}", self.steers.len());
-                let told = self.shell.run.steer(text.clone());
-                let may = !self.shell.run.is_over()
-                    && self.called.len() < self.settings.limits.max_turns as usize;
-                assert!(told.is_err() || may);
-                if let Ok(number) = told {
-                    self.steers.push(text);
-                    assert_eq!(number as usize, self.steers.len());
-                }
-            }
+            Deed::Steer => self.steer(),
             _ => {}
+        }
+    }
+
+    fn die(&mut self) {
+        self.lose();
+        let log = self.shell.log.clone();
+        self.script.clear();
+        let steered = |step: &&StepRecord| matches!(step, StepRecord::Steered { .. });
+        self.steers.truncate(log.iter().filter(steered).count());
+        let told = |step: &StepRecord| match step {
+            StepRecord::ModelCalled { steered, .. } => *steered as usize,
+            _ => 0,
+        };
+        // What a finished call was shown is not told again.
+        self.told = log.iter().map(told).max().unwrap_or(0);
+        self.shown = self.told;
+        let beginning = beginning(self.settings.clone());
+        self.shell.run = AgentRun::resumed(beginning, &log, assess, self.shell.now);
+    }
+
+    fn steer(&mut self) {
+        let text = format!("and {}", self.steers.len());
+        let told = self.shell.run.steer(text.clone());
+        let may = !self.shell.run.is_over()
+            && self.called.len() < self.settings.limits.max_turns as usize;
+        assert!(told.is_err() || may);
+        if let Ok(number) = told {
+            self.steers.push(text);
+            assert_eq!(number as usize, self.steers.len());
         }
     }
 
