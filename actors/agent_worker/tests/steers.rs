@@ -48,6 +48,22 @@ fn taken_in(events: &[TurnEvent]) -> Vec<(u32, &str, u32)> {
     all
 }
 
+/// What the model is shown of what is remembered: what was said in a row is one message.
+fn shown<T: AsRef<str>>(remembered: &[T]) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for message in remembered {
+        let message = message.as_ref();
+        let text = message.strip_prefix("user: ");
+        match (text, all.last_mut()) {
+            (Some(text), Some(last)) if last.starts_with("user: ") => {
+                last.push_str(&format!("\n\n{text}"));
+            }
+            _ => all.push(message.to_owned()),
+        }
+    }
+    all
+}
+
 fn in_words() -> Script {
     Script::new([
         vec![Line::Text("It is green tea.")],
@@ -73,7 +89,7 @@ async fn a_turn_that_is_told_more_while_it_answers_goes_on_and_answers_that_too(
         "user: and in French",
         "user: and loud",
     ];
-    assert_eq!(script.shown(1), said);
+    assert_eq!(script.shown(1), shown(&said));
     assert_eq!(play.history().await[..4], said);
     assert_eq!(play.history().await.len(), 5);
     // It is over: what is said now is a turn of its own.
@@ -130,12 +146,7 @@ async fn a_turn_that_waits_is_told_more_before_it_begins() {
     until_text(&mut second).await;
     assert_eq!(
         script.shown(1),
-        [
-            "user: 1",
-            "assistant: Here.",
-            "user: 2",
-            "user: and in French"
-        ]
+        ["user: 1", "assistant: Here.", "user: 2\n\nand in French",]
     );
     drop(second);
     play.end().await;
@@ -355,7 +366,7 @@ async fn what_was_said_outlives_the_process() {
         let expected = told_after(before.iter().filter(answered).count(), written);
         assert_eq!(history, expected, "at {at} ms, {before:?}");
         let last = script.shown(script.asked().len() - 1);
-        assert_eq!(last[..], history[..history.len() - 1], "at {at} ms");
+        assert_eq!(last, shown(&history[..history.len() - 1]), "at {at} ms");
         let store = second.store.as_ref().unwrap();
         let read = conversation_store::client::ask(store, ReadTurn { turn }).await;
         assert_eq!(read.unwrap().state, TurnState::Done);

@@ -345,7 +345,7 @@ fn a_turn_is_told_more_while_it_runs_and_while_it_waits() {
         }
     }
     // Of the first nothing was answered to what was said to it.
-    assert_eq!(shown, ["1", "x", "one", "2", "y", "z"]);
+    assert_eq!(shown, ["1\n\nx", "one", "2\n\ny\n\nz"]);
 }
 
 #[test]

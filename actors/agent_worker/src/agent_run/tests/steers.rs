@@ -50,8 +50,7 @@ fn what_is_said_during_an_answer_is_taken_in_behind_it_and_answered() {
         [
             "user: hi",
             "assistant: Hello",
-            "user: in French",
-            "user: and loud"
+            "user: in French\n\nand loud"
         ]
     );
     assert_eq!(steer(&mut shell, "please"), Ok(3));
@@ -118,7 +117,7 @@ fn what_is_said_before_the_first_call_is_shown_to_it() {
             "model 1"
         ]
     );
-    assert_eq!(shell.shown()[2..], ["user: hi", "user: in French"]);
+    assert_eq!(shell.shown()[2..], ["user: hi\n\nin French"]);
 
     let mut waited = beginning(settings());
     waited.steers = vec!["in French".into(), "now".into()];
@@ -283,20 +282,18 @@ fn from_its_log_a_turn_goes_on_with_what_was_said_in_its_place() {
         ]
     );
     let memory = kept(&whole);
-    let first = ["user: hi", "user: first"].as_slice();
+    let first = ["user: hi\n\nfirst"].as_slice();
     let second = [
         "user: hi",
         "assistant: ",
         "tool: call-1-1",
-        "user: first",
-        "user: second",
+        "user: first\n\nsecond",
     ];
     let third = [
         "user: hi",
         "assistant: ",
         "tool: call-1-1",
-        "user: first",
-        "user: second",
+        "user: first\n\nsecond",
         "assistant: so",
         "user: third",
     ];

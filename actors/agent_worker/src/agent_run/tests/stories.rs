@@ -134,7 +134,8 @@ impl World {
                 assert!(owed.is_empty());
                 let users = call.messages.iter().filter(|m| m.role == Role::User);
                 // Behind the history's and the turn's own.
-                let shown: Vec<&str> = users.skip(2).map(|m| m.content.as_str()).collect();
+                let texts = users.flat_map(|m| m.content.split("\n\n"));
+                let shown: Vec<&str> = texts.skip(2).collect();
                 assert!(shown.len() >= self.shown);
                 self.shown = shown.len();
                 assert_eq!(shown, self.steers[..self.shown]);
