@@ -56,7 +56,8 @@ fn shown<T: AsRef<str>>(remembered: &[T]) -> Vec<String> {
         let text = message.strip_prefix("user: ");
         match (text, all.last_mut()) {
             (Some(text), Some(last)) if last.starts_with("user: ") => {
-                last.push_str(&format!("\n\n{text}"));
+                last.push_str("\n\n");
+                last.push_str(text);
             }
             _ => all.push(message.to_owned()),
         }
