@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::{ConversationId, ModelName, Sampling, TurnEvent, Usage};
-use futures_util::StreamExt;
 use inference::fixture::{Sizes, TinyModel};
 use paraphym_benches::median;
 use paraphym_candle::{Paraphym, RuntimeOptions, Store, StoreConfig, TurnSettings, run};

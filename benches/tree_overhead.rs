@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use domain::{ConversationId, Message, ModelName, Sampling, TurnEvent};
 use engine::{Engine, ModelLoader, ModelSource, SequenceId, SequencePlan, StepInput, TextCodec};
-use futures_util::StreamExt;
 use inference::GgufLoader;
 use paraphym_benches::median;
 use paraphym_candle::{Paraphym, RuntimeOptions, Store, StoreConfig, TurnSettings, run};

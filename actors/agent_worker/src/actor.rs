@@ -24,6 +24,7 @@ use crate::keeper::Keeper;
 use crate::listener::Asker;
 use crate::messages::{
     AnswerApproval, CancelTurn, ClearHistory, ContinueTurn, LoadHistory, ReadHistory, RunTurn,
+    Steer, SteerError,
 };
 use crate::models::Models;
 use crate::recalls::Recalls;
@@ -72,8 +73,8 @@ pub struct AgentWorker {
     /// Each open turn keeps a graceful stop waiting.
     open: HashMap<TurnKey, WorkGuard>,
     running: Option<(TurnKey, CancellationToken)>,
-    /// Tells the running turn that a question for approval was answered.
-    answered: Arc<Notify>,
+    /// Tells the running turn that it was given an input from here.
+    stirred: Arc<Notify>,
     /// At most the running answer and the one that is just ending; they end with this life.
     answers: JoinSet<()>,
     _counted: Counted,
@@ -115,7 +116,7 @@ impl Actor for AgentWorker {
             seed: birth.seed,
             open: HashMap::new(),
             running: None,
-            answered: Arc::default(),
+            stirred: Arc::default(),
             answers: JoinSet::new(),
             _counted: Counted::new(),
         };
@@ -196,7 +197,7 @@ impl AgentWorker {
             turns: self.seed.turns.clone(),
             listener,
             halt,
-            answered: Arc::clone(&self.answered),
+            stirred: Arc::clone(&self.stirred),
         };
         let answer = async move { report.send(drive.run().await) };
         self.answers.spawn(answer.in_current_span());
@@ -311,8 +312,18 @@ impl Message<AnswerApproval> for AgentWorker {
             let mut turns = self.seed.turns.lock();
             turns.answered(&answer.turn, &answer.call, answer.granted, now)
         };
-        self.answered.notify_one();
+        self.stirred.notify_one();
         asked
+    }
+}
+
+impl Message<Steer> for AgentWorker {
+    type Reply = Result<u32, SteerError>;
+
+    async fn handle(&mut self, steer: Steer, _: &mut Context<Self, Self::Reply>) -> Self::Reply {
+        let told = self.seed.turns.lock().steer(&steer.turn, steer.text);
+        self.stirred.notify_one();
+        told
     }
 }
 

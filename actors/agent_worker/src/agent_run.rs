@@ -8,6 +8,7 @@
 
 mod answering;
 mod retold;
+mod steering;
 mod tool_calls;
 
 use std::collections::VecDeque;
@@ -16,11 +17,13 @@ use std::time::{Duration, Instant};
 
 use conversation_store::messages::{StepRecord, TurnState};
 use domain::{
-    Budget, ContextPolicy, GenerationError, GenerationEvent, Message, ToolCallId, ToolChoice,
+    Budget, ContextPolicy, GenerationError, GenerationEvent, Message, Role, ToolCallId, ToolChoice,
     ToolOutcome, ToolSpec, TurnError, TurnEvent, Usage,
 };
 
 use self::answering::Calling;
+pub use self::steering::NotSteered;
+use self::steering::Steering;
 use crate::framing::Framing;
 use crate::recalls::Recollection;
 use crate::settings::TurnSettings;
@@ -106,6 +109,8 @@ pub struct Beginning {
     pub tools: Arc<[ToolSpec]>,
     /// What the model is shown around it.
     pub framing: Framing,
+    /// What the person said while it waited for its turn, oldest first.
+    pub steers: Vec<String>,
 }
 
 /// A running turn.
@@ -114,8 +119,9 @@ pub struct AgentRun {
     settings: TurnSettings,
     tools: Arc<[ToolSpec]>,
     framing: Framing,
-    /// What is finished of this turn, in order: answers that called tools, and the tools' results.
+    /// What is finished of this turn, in order: answers, the tools' results, and what the person said meanwhile.
     so_far: Vec<Message>,
+    steering: Steering,
     phase: Phase,
     orders: VecDeque<Order>,
     usage: Usage,
@@ -137,8 +143,12 @@ enum Phase {
 
 impl AgentRun {
     /// A turn that begins.
-    pub fn new(beginning: Beginning, now: Instant) -> Self {
+    pub fn new(mut beginning: Beginning, now: Instant) -> Self {
+        let steers = std::mem::take(&mut beginning.steers);
         let mut run = Self::idle(beginning, now);
+        for text in steers {
+            run.note(text);
+        }
         if run.settings.memory.is_some() {
             run.orders.push_back(Order::Recall);
         } else {
@@ -153,6 +163,7 @@ impl AgentRun {
             tools: beginning.tools,
             framing: beginning.framing,
             so_far: Vec::new(),
+            steering: Steering::default(),
             phase: Phase::Recalling,
             orders: VecDeque::new(),
             usage: Usage::default(),
@@ -171,13 +182,7 @@ impl AgentRun {
 
     /// Takes the next order out: it is done, or begun where its end is an input of its own.
     pub fn take(&mut self) -> Option<Order> {
-        let order = self.orders.pop_front();
-        if let (Some(Order::Say(TurnEvent::Text(text))), Phase::Calling(calling)) =
-            (&order, &mut self.phase)
-        {
-            calling.delivered += text.len();
-        }
-        order
+        self.orders.pop_front()
     }
 
     /// Whether it is over, but for what is still ordered.
@@ -212,13 +217,16 @@ impl AgentRun {
         self.works().iter().any(waits)
     }
 
-    /// What the conversation remembers of it: nothing, if nothing was answered.
+    /// What the conversation remembers of it: nothing, if nothing was answered; nor what the person said last, if that was
+    /// not.
     pub fn messages(&self) -> Vec<Message> {
-        if self.so_far.is_empty() {
+        let answers = |message: &Message| message.role != Role::User;
+        let Some(last) = self.so_far.iter().rposition(answers) else {
             return Vec::new();
-        }
+        };
+        let answered = self.so_far.get(..=last).unwrap_or_default();
         let mut messages = vec![self.framing.user().clone()];
-        messages.extend_from_slice(&self.so_far);
+        messages.extend_from_slice(answered);
         messages
     }
 
@@ -338,52 +346,68 @@ impl AgentRun {
 
     /// It has ended, but its listener has not taken everything: what it did not take was not said.
     fn unsay(&mut self) {
-        let text = |order: &Order| match order {
-            Order::Say(TurnEvent::Text(text)) => text.len(),
-            _ => 0,
-        };
-        if !self
-            .orders
-            .iter()
-            .any(|order| matches!(order, Order::Say(_)))
-        {
+        let says = |order: &Order| matches!(order, Order::Say(_));
+        if !self.orders.iter().any(says) {
             return;
         }
-        let untaken: usize = self.orders.iter().map(text).sum();
-        if let Some(last) = self
-            .so_far
-            .pop_if(|last| last.tool_calls.is_empty() && untaken > 0)
-        {
-            let taken = last.content.len().saturating_sub(untaken);
-            self.so_far.extend(said(
-                last.content.get(..taken).unwrap_or_default().to_owned(),
-            ));
-        }
+        self.untell(self.untaken());
         self.orders.clear();
         self.end(TurnState::Cancelled, Ending::Stopped);
     }
 
+    /// How much of the text that is ordered to be said nobody has taken, in bytes. It is all of one answer, the last: the model
+    /// is called only behind it.
+    fn untaken(&self) -> usize {
+        let text = |order: &Order| match order {
+            Order::Say(TurnEvent::Text(text)) => text.len(),
+            _ => 0,
+        };
+        self.orders.iter().map(text).sum()
+    }
+
+    /// So much at the end of the last answer was not said, and nothing behind it was heard.
+    fn untell(&mut self, bytes: usize) {
+        let is_answer = |message: &Message| message.role == Role::Assistant;
+        let Some(at) = self
+            .so_far
+            .iter()
+            .rposition(is_answer)
+            .filter(|_| bytes > 0)
+        else {
+            return;
+        };
+        let Some(answer) = self.so_far.get_mut(at) else {
+            return;
+        };
+        let taken = answer.content.len().saturating_sub(bytes);
+        answer.content = answer.content.get(..taken).unwrap_or_default().to_owned();
+        if answer.tool_calls.is_empty() {
+            let rest = usize::from(!answer.content.is_empty());
+            self.so_far.truncate(at + rest);
+        }
+    }
+
     /// Ends it behind what is still to be said.
     fn fail(&mut self, error: TurnError) {
-        self.break_off(true);
+        self.break_off();
         self.end(TurnState::Failed, Ending::Failed(error));
     }
 
     /// Ends it now: what was not taken is not said any more.
     fn halt(&mut self, state: TurnState, ending: Ending) {
+        let untaken = self.untaken();
         self.orders.clear();
-        self.break_off(false);
+        self.break_off();
+        self.untell(untaken);
         self.end(state, ending);
     }
 
-    /// What is remembered of what was under way; of the text, what the listener took or (`all`) will take.
-    fn break_off(&mut self, all: bool) {
+    /// What was under way is finished as far as it got.
+    fn break_off(&mut self) {
         match &mut self.phase {
             Phase::Calling(calling) => {
-                let whole = std::mem::take(&mut calling.heard);
-                let taken = whole.get(..calling.delivered).unwrap_or_default();
-                let kept = if all { whole.as_str() } else { taken };
-                self.so_far.extend(said(kept.to_owned()));
+                let heard = std::mem::take(&mut calling.heard);
+                self.so_far.extend(said(heard));
             }
             Phase::Working { text, works } => {
                 let (text, works) = (std::mem::take(text), std::mem::take(works));

@@ -23,6 +23,7 @@ use crate::actor::{AgentWorker, Kept, Seed};
 use crate::keeper::{Keeper, WallClock};
 use crate::messages::{
     AnswerApproval, CancelTurn, ClearHistory, ContinueTurn, LoadHistory, ReadHistory, RunTurn,
+    Steer, SteerError,
 };
 use crate::models::Models;
 use crate::recalls::Recalls;
@@ -249,6 +250,24 @@ impl Agents {
             .await
     }
 
+    /// Says something to a turn that waits or runs (its name is [`TurnStream::id`]), without ending it. It is taken in before the
+    /// next call of the model, which a turn that would end then makes; the turn's stream tells so with a `Steered` of the number
+    /// that is returned here. It becomes part of the history in that place.
+    ///
+    /// # Errors
+    /// `Over` or `LastCall` where nothing would read it, so that it can be asked anew; `Invalid` for an empty or too long text, or
+    /// too many that wait; `Unavailable` when the worker does not answer.
+    pub async fn steer(
+        &self,
+        conversation: &ConversationId,
+        turn: &RequestId,
+        text: impl Into<String>,
+    ) -> Result<u32, SteerError> {
+        let (turn, text) = (turn.clone(), text.into());
+        self.send(conversation, Steer { turn, text }, |refused| refused)
+            .await
+    }
+
     /// Ends a turn, waiting or running, with `Failed(Cancelled)`; whether there was one.
     ///
     /// # Errors
@@ -301,13 +320,14 @@ impl Agents {
     }
 
     /// A message that finds its worker ending is sent again to the next one: it was not taken.
-    async fn send<M, R>(
+    async fn send<M, R, E>(
         &self,
         conversation: &ConversationId,
         message: M,
-        refused: impl FnOnce(R::Error) -> GenerationError,
-    ) -> Result<R::Ok, GenerationError>
+        refused: impl FnOnce(R::Error) -> E,
+    ) -> Result<R::Ok, E>
     where
+        E: From<GenerationError>,
         AgentWorker: Handles<M, Reply = R>,
         M: Clone + Send + 'static,
         R: Reply,
@@ -319,10 +339,10 @@ impl Agents {
                 Ok(reply) => return Ok(reply),
                 Err(AskError::Handler(error)) => return Err(refused(error)),
                 Err(down @ AskError::Down { .. }) => last = down.to_string(),
-                Err(broken) => return Err(unavailable(broken.to_string())),
+                Err(broken) => return Err(unavailable(broken.to_string()).into()),
             }
         }
-        Err(unavailable(last))
+        Err(unavailable(last).into())
     }
 
     /// A place among the live conversations. One that is live already needs none.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use conversation_store::messages::TurnState;
 use domain::{
-    ConversationId, GenerationError, GenerationEvent, Prompt, RequestId, ToolCallId, ToolOutcome,
-    Tools, TurnEvent,
+    ConversationId, GenerationError, GenerationEvent, Prompt, RequestId, Role, ToolCallId,
+    ToolOutcome, Tools, TurnEvent,
 };
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -49,8 +49,8 @@ pub(crate) struct Drive {
     pub(crate) turns: Kept,
     pub(crate) listener: mpsc::Sender<TurnEvent>,
     pub(crate) halt: CancellationToken,
-    /// Somebody has answered a question for approval.
-    pub(crate) answered: Arc<Notify>,
+    /// Somebody else has given the run an input: an answer for approval, or more of what the person says.
+    pub(crate) stirred: Arc<Notify>,
 }
 
 /// What is under way.
@@ -173,10 +173,17 @@ impl Drive {
                 .memory
                 .as_ref()
                 .filter(|memory| memory.remember)
-            && let (Some(user), Some(answer)) = (messages.first(), messages.last())
+            && let Some(answer) = messages.last()
         {
+            let said = messages.iter().filter(|m| m.role == Role::User);
+            let said: Vec<&str> = said.map(|m| m.content.as_str()).collect();
             let kept = recalls
-                .remember(&self.conversation, &user.content, &answer.content, memory)
+                .remember(
+                    &self.conversation,
+                    &said.join("\n"),
+                    &answer.content,
+                    memory,
+                )
                 .await;
             if let Err(error) = kept {
                 tracing::warn!(turn = %self.id, error, "a turn was not remembered");
@@ -272,7 +279,7 @@ impl Drive {
             () = self.halt.cancelled() => self.input(Input::Stop),
             () = self.listener.closed() => self.input(Input::Stop),
             () = at(deadline) => self.input(Input::Time),
-            () = self.answered.notified() => {}
+            () = self.stirred.notified() => {}
             Some(ended) = tools.join_next_with_id(), if !tools.is_empty() => {
                 let (task, outcome) = match ended {
                     Ok(ended) => ended,

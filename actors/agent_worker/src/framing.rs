@@ -66,14 +66,22 @@ impl Framing {
         self.findings = Some(findings).filter(|text| !text.is_empty());
     }
 
-    /// What the model is shown, with what happened in this turn behind.
+    /// What the model is shown, with what happened in this turn behind. What a person said in a row is one message: many
+    /// templates take no second.
     pub fn messages(&self, so_far: &[Message]) -> Vec<Message> {
         let shown = self.history.get(self.left_out..).unwrap_or_default();
         let mut messages = Vec::with_capacity(shown.len() + so_far.len() + 2);
         messages.extend(self.instructions().map(Message::system));
-        messages.extend_from_slice(shown);
-        messages.push(self.user.clone());
-        messages.extend_from_slice(so_far);
+        let turn = std::iter::once(&self.user).chain(so_far);
+        for message in shown.iter().chain(turn) {
+            match messages.last_mut() {
+                Some(last) if last.role == Role::User && message.role == Role::User => {
+                    last.content.push_str("\n\n");
+                    last.content.push_str(&message.content);
+                }
+                _ => messages.push(message.clone()),
+            }
+        }
         messages
     }
 
@@ -185,6 +193,23 @@ mod tests {
                 "so far"
             ]
         );
+    }
+
+    #[test]
+    fn what_was_said_in_a_row_is_one_message() {
+        let mut history = exchange("a", true);
+        history.push(Message::user("b"));
+        let framing = framing(history, false);
+        let said = |text: &str| (Role::User, text.to_owned());
+        let so_far = [
+            Message::user("more"),
+            Message::assistant("x"),
+            Message::user("y"),
+        ];
+        let shown = framing.messages(&so_far).into_iter();
+        let shown: Vec<(Role, String)> = shown.map(|m| (m.role, m.content)).skip(5).collect();
+        let answer = (Role::Assistant, "x".to_owned());
+        assert_eq!(shown, [said("b\n\nnow\n\nmore"), answer, said("y")]);
     }
 
     #[test]

@@ -14,6 +14,7 @@
 
 mod actor;
 pub mod agent_run;
+pub mod answer;
 pub mod client;
 mod drive;
 pub mod framing;
@@ -36,8 +37,11 @@ pub mod turns;
 pub mod work;
 
 pub use actor::{AgentWorker, Seed};
+pub use answer::{ToolEnd, TurnAnswer};
 pub use client::{Agents, Workers, children};
-pub use messages::{CancelTurn, ClearHistory, LoadHistory, ReadHistory, RunTurn};
+pub use messages::{
+    CancelTurn, ClearHistory, LoadHistory, ReadHistory, RunTurn, Steer, SteerError,
+};
 pub use settings::{
     Approvals, Config, MemorySettings, ToolFilter, TurnLimits, TurnSettings, Window,
 };

@@ -1,7 +1,7 @@
 //! The inbox of one conversation's worker: everything that can be asked of it.
 
 use conversation_store::messages::StepRecord;
-use domain::{Message, RequestId, ToolCallId, TurnEvent};
+use domain::{FieldError, GenerationError, Message, RequestId, ToolCallId, TurnEvent};
 use tokio::sync::mpsc;
 
 use crate::settings::TurnSettings;
@@ -28,6 +28,54 @@ pub struct RunTurn {
 pub struct CancelTurn {
     /// The turn's name.
     pub id: RequestId,
+}
+
+/// Says something to a turn that waits or runs, without ending it: the next call of the model that begins is shown it, behind what
+/// happened in the turn until then. An answer in words that ends before is not the end of the turn. Reply:
+/// `Result<u32, SteerError>`, at once: which of the texts that this turn was told it is, from 1, as in `TurnEvent::Steered`,
+/// which tells when it was taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Steer {
+    /// Which turn.
+    pub turn: RequestId,
+    /// What the person says.
+    pub text: String,
+}
+
+/// Why a turn was not told something. Every text says what to do next.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SteerError {
+    /// It is over, or there never was one of this name in this conversation.
+    #[error("no turn {turn} waits or runs here: ask anew")]
+    Over {
+        /// The turn's name.
+        turn: RequestId,
+    },
+    /// The model's call that runs is the last that the turn may make: nothing would read it.
+    #[error(
+        "turn {turn} makes its last call of {max_turns}: ask anew when it is over, or raise max_turns for the next"
+    )]
+    LastCall {
+        /// The turn's name.
+        turn: RequestId,
+        /// The limit.
+        max_turns: u32,
+    },
+    /// An empty or too long text, or too many that wait to be taken in.
+    #[error(transparent)]
+    Invalid(#[from] FieldError),
+    /// The conversation could not be reached; where its worker crashed at this, the turn may have been told.
+    #[error(transparent)]
+    Unavailable(GenerationError),
+}
+
+impl From<GenerationError> for SteerError {
+    fn from(error: GenerationError) -> Self {
+        match error {
+            GenerationError::Invalid(field) => Self::Invalid(field),
+            other => Self::Unavailable(other),
+        }
+    }
 }
 
 /// Goes on with a turn that a dead process has begun and left. As `RunTurn`.

@@ -308,6 +308,8 @@ pub struct Config {
     /// Turns of one conversation that may wait behind the running one: a person types ahead a little, a program that
     /// types ahead more is told so. 8 by default.
     pub waiting_turns: usize,
+    /// Texts said to one running turn that may wait for its next call of the model: as of turns. 8 by default.
+    pub waiting_steers: usize,
     /// The longest text of one turn, in characters: beyond any window of the models run here. 100 000 by default.
     pub text_chars: usize,
     /// The longest history of one conversation, in characters: what is older is forgotten first. 400 000 by default.
@@ -334,6 +336,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             waiting_turns: 8,
+            waiting_steers: 8,
             text_chars: 100_000,
             history_chars: 400_000,
             idle: Duration::from_mins(10),

@@ -47,6 +47,8 @@ pub(crate) struct Turn<L> {
     pub(crate) listener: L,
     /// What a process that is gone wrote down of it.
     pub(crate) log: Vec<StepRecord>,
+    /// What the person said to it before it began.
+    pub(crate) steers: Vec<String>,
 }
 
 impl<L> Turn<L> {
@@ -72,20 +74,29 @@ pub(crate) fn check(
     settings: &TurnSettings,
     limit_chars: usize,
 ) -> Result<(), FieldError> {
+    check_text(text, limit_chars)?;
+    let system = settings.system.as_deref().unwrap_or_default();
+    check_length("system", system, limit_chars)?;
+    settings.validate()
+}
+
+/// Whether somebody can say this to a turn.
+///
+/// # Errors
+/// `text` when it is empty or too long.
+pub(crate) fn check_text(text: &str, limit_chars: usize) -> Result<(), FieldError> {
     if text.trim().is_empty() {
         return Err(FieldError::new("text", "\"\"", "a text that is not empty"));
     }
-    let system = settings.system.as_deref().unwrap_or_default();
-    for (field, value) in [("text", text), ("system", system)] {
-        // A character has at least one byte: most texts need no counting.
-        if value.len() > limit_chars && value.chars().count() > limit_chars {
-            let value = format!("{} characters", value.chars().count());
-            return Err(FieldError::new(
-                field,
-                value,
-                "a shorter text (by default at most 100000 characters)",
-            ));
-        }
+    check_length("text", text, limit_chars)
+}
+
+fn check_length(field: &'static str, value: &str, limit_chars: usize) -> Result<(), FieldError> {
+    // A character has at least one byte: most texts need no counting.
+    if value.len() > limit_chars && value.chars().count() > limit_chars {
+        let value = format!("{} characters", value.chars().count());
+        let allowed = "a shorter text (by default at most 100000 characters)";
+        return Err(FieldError::new(field, value, allowed));
     }
-    settings.validate()
+    Ok(())
 }

@@ -4,6 +4,8 @@
 //! waits, knows a channel or an actor. It outlives a crash of its worker (see `reborn`): the turn that ran goes on, as often
 //! as its run allows.
 
+mod steering;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -147,6 +149,7 @@ impl<L: Listener> Turns<L> {
             settings,
             listener,
             log,
+            steers: Vec::new(),
         });
         if self.running.is_none() {
             effects.extend(self.start_next());
@@ -192,6 +195,7 @@ impl<L: Listener> Turns<L> {
             ),
             settings,
             tools,
+            steers: std::mem::take(&mut running.turn.steers),
         };
         let log = &running.turn.log;
         let run = if log.is_empty() {

@@ -7,7 +7,6 @@ use crate::support;
 use std::time::Duration;
 
 use domain::{ConversationId, GenerationError, Message, RequestId, TurnError, TurnEvent};
-use futures_util::StreamExt;
 use paraphym_agent_worker::{Config, RunTurn};
 use supervision::AskError;
 use support::{Boom, Scene, first_text, hear, id, settings};
@@ -108,6 +107,50 @@ async fn dropping_a_waiting_turn_never_asks_the_model() {
     drop(scene.ask("2", settings(0, 50)).await);
     gate.release();
     hear(first).await;
+    assert_eq!(scene.history().await.len(), 2);
+    assert_eq!(scene.control.counts().opened, 1);
+    scene.end().await;
+}
+
+/// From another task, while the reader waits: what was said is kept, and remembered when the stream has ended.
+#[tokio::test(start_paused = true)]
+async fn a_canceller_stops_compute_within_one_step_and_the_answer_keeps_what_was_said() {
+    let scene = Scene::start(Answer::Counting, Config::default()).await;
+    let gate = scene.control.gate_step(5);
+    let stream = scene.ask("Count", settings(0, 200)).await;
+    let canceller = stream.canceller();
+    let elsewhere = async {
+        scene.control.wait_until(|c| c.steps == 5).await;
+        // What was said before the fifth step is on its way.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(canceller.clone().cancel());
+    };
+    let (collected, ()) = tokio::join!(stream.collect(), elsewhere);
+    let unfinished = collected.unwrap_err();
+    assert_eq!(unfinished.error, GenerationError::Cancelled.into());
+    assert!(unfinished.text.starts_with("0 1 "), "{unfinished:?}");
+    let answer = format!("assistant: {}", unfinished.text);
+    assert_eq!(scene.history().await, ["user: Count", &answer]);
+    assert!(!canceller.cancel(), "it is over");
+    gate.release();
+    scene.control.wait_until(|c| c.open_now() == 0).await;
+    assert!(scene.control.counts().steps <= 6);
+    scene.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_turn_that_waits_ends_at_once_and_never_asks_the_model() {
+    let scene = Scene::start(hello(), Config::default()).await;
+    let gate = scene.control.gate_step(1);
+    let first = scene.ask("1", settings(0, 50)).await;
+    scene.control.wait_until(|c| c.steps == 1).await;
+    let second = scene.ask("2", settings(0, 50)).await;
+    assert!(second.cancel());
+    assert!(is_cancelled(&hear(second).await.1));
+    gate.release();
+    assert_eq!(first.collect().await.unwrap().text, "Hello dear world");
     assert_eq!(scene.history().await.len(), 2);
     assert_eq!(scene.control.counts().opened, 1);
     scene.end().await;

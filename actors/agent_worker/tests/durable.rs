@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use conversation_store::messages::{OpenTurns, ReadTurn, TurnRecord, TurnState};
 use domain::{GenerationError, RequestId, ToolOutcome, TurnError, TurnEvent};
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 #[cfg(feature = "memory")]
 use paraphym_agent_worker::long_term::LongTerm;

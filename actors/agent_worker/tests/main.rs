@@ -4,5 +4,6 @@ mod behaviour;
 mod crashes;
 mod durable;
 mod shelf;
+mod steers;
 mod support;
 mod tools;

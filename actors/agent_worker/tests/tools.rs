@@ -14,7 +14,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use domain::{Approval, Budget, GenerationError, ToolCallId, ToolOutcome, TurnError, TurnEvent};
-use futures_util::StreamExt;
 use paraphym_agent_worker::TurnStream;
 use support::acted::{Counts, Does, Line, Play, Played, Script, all, id, settings, text};
 use tokio::time::{Instant, sleep, timeout};

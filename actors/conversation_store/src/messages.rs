@@ -44,6 +44,8 @@ pub enum StepRecord {
     ModelCalled {
         /// Which call of the model in this turn, from 1.
         number: u32,
+        /// How many of the turn's [`StepRecord::Steered`] it was shown, or that stood before an earlier call.
+        steered: u32,
         /// What it said.
         text: String,
         /// Which tools it calls.
@@ -73,6 +75,13 @@ pub enum StepRecord {
         call_id: ToolCallId,
         /// Whether it may.
         granted: bool,
+    },
+    /// Somebody said something to the running turn. Each `number` once. The next call of the model that begins is shown it.
+    Steered {
+        /// Which of the texts that this turn was told, from 1.
+        number: u32,
+        /// What was said.
+        text: String,
     },
 }
 

@@ -13,7 +13,7 @@ pub(crate) struct Migration {
 }
 
 /// All of them. A file's `user_version` says how many it has been through.
-pub(crate) const MIGRATIONS: [Migration; 3] = [
+pub(crate) const MIGRATIONS: [Migration; 4] = [
     Migration {
         name: "conversations, turns and acts of control",
         sql: include_str!("schema/1_conversations.sql"),
@@ -25,6 +25,10 @@ pub(crate) const MIGRATIONS: [Migration; 3] = [
     Migration {
         name: "who asked a turn",
         sql: include_str!("schema/3_askers.sql"),
+    },
+    Migration {
+        name: "what a turn is told while it runs",
+        sql: include_str!("schema/4_steered.sql"),
     },
 ];
 
@@ -120,6 +124,68 @@ mod tests {
         assert!(at.is_autocommit());
         migrate_to(&mut at, &[first(), SECOND]).unwrap();
         assert_eq!(version(&at).unwrap(), 2);
+    }
+
+    /// What a turn did before the form with `steered` is still its log, and goes with its turn.
+    #[test]
+    fn steps_of_an_older_form_are_kept() {
+        let mut at = Connection::open_in_memory().unwrap();
+        at.pragma_update(None, "foreign_keys", true).unwrap();
+        let older = MIGRATIONS.iter().take(3);
+        let older: Vec<Migration> = older
+            .map(|&Migration { name, sql }| Migration { name, sql })
+            .collect();
+        migrate_to(&mut at, &older).unwrap();
+        at.execute_batch(
+            "INSERT INTO conversations (id, name, created_ms, updated_ms) VALUES (1, 'a', 1, 1);
+             INSERT INTO turns (id, request, conversation, state, begun_ms, user)
+                 VALUES (1, 't', 1, 'interrupted', 1, '{}');
+             INSERT INTO steps VALUES (1, 1, 'approved', 'c', 7, 'body');",
+        )
+        .unwrap();
+        let steer = "INSERT INTO steps VALUES (1, 2, 'steered', '1', 8, 'more')";
+        assert!(at.execute(steer, []).is_err());
+        migrate(&mut at).unwrap();
+        at.execute(steer, []).unwrap();
+        let mut steps = at
+            .prepare("SELECT place, kind, which, at_ms, body FROM steps ORDER BY place")
+            .unwrap();
+        let one = |row: &rusqlite::Row<'_>| {
+            let words: (String, String, String) = (row.get(1)?, row.get(2)?, row.get(4)?);
+            Ok((
+                row.get::<_, i64>(0)?,
+                words.0,
+                words.1,
+                row.get::<_, i64>(3)?,
+                words.2,
+            ))
+        };
+        let found: Vec<_> = steps
+            .query_map([], one)
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        let of = |place, kind: &str, which: &str, at, body: &str| {
+            (
+                place,
+                kind.to_owned(),
+                which.to_owned(),
+                at,
+                body.to_owned(),
+            )
+        };
+        assert_eq!(
+            found,
+            [
+                of(1, "approved", "c", 7, "body"),
+                of(2, "steered", "1", 8, "more")
+            ]
+        );
+        at.execute("DELETE FROM turns", []).unwrap();
+        let left: i64 = at
+            .query_row("SELECT count(*) FROM steps", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(left, 0);
     }
 
     #[test]

@@ -189,13 +189,14 @@ impl Work for RecordStep {
             StepRecord::ToolStarted { call_id, .. } | StepRecord::Approved { call_id, .. } => {
                 limits::name("call_id", call_id.as_str())?;
             }
+            StepRecord::Steered { text, .. } => limits::message(&Message::user(text.as_str()))?,
         }
         Ok(())
     }
 
     fn bytes(&self) -> usize {
         match &self.step {
-            StepRecord::ModelCalled { text, .. } => text.len(),
+            StepRecord::ModelCalled { text, .. } | StepRecord::Steered { text, .. } => text.len(),
             StepRecord::ToolEnded { outcome_json, .. } => outcome_json.len(),
             StepRecord::ToolStarted { .. } | StepRecord::Approved { .. } => 0,
         }

@@ -43,6 +43,7 @@ fn end(state: TurnState) -> EndTurn {
 fn call(text: &str) -> StepRecord {
     StepRecord::ModelCalled {
         number: 1,
+        steered: 0,
         text: text.to_owned(),
         tool_calls: Vec::new(),
         usage: Usage::default(),
@@ -89,6 +90,30 @@ fn a_log_is_only_added_to() {
     let found = ask(&archive, ReadTurn { turn: turn() }).unwrap().steps;
     let steps: Vec<StepRecord> = found.into_iter().map(|step| step.record).collect();
     assert_eq!(steps, [call("a"), started("c"), ended("c")]);
+}
+
+#[test]
+fn what_a_turn_is_told_is_written_down_once_and_has_the_size_of_a_message() {
+    let steered = |number, text: &str| StepRecord::Steered {
+        number,
+        text: text.to_owned(),
+    };
+    let archive = running();
+    for _ in 0..2 {
+        ask(&archive, record(steered(1, "more"))).unwrap();
+    }
+    ask(&archive, record(steered(2, "and more"))).unwrap();
+    let refused = ask(&archive, record(steered(1, "other"))).unwrap_err();
+    assert!(
+        matches!(refused, StoreError::StepExists { .. }),
+        "{refused}"
+    );
+    let long = "x".repeat((16 << 20) + 1);
+    let refused = ask(&archive, record(steered(3, &long))).unwrap_err();
+    assert!(matches!(refused, StoreError::Invalid(_)), "{refused}");
+    let found = ask(&archive, ReadTurn { turn: turn() }).unwrap().steps;
+    let steps: Vec<StepRecord> = found.into_iter().map(|step| step.record).collect();
+    assert_eq!(steps, [steered(1, "more"), steered(2, "and more")]);
 }
 
 #[test]

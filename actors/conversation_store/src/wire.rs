@@ -40,6 +40,8 @@ struct Said {
 enum Body {
     ModelCalled {
         number: u32,
+        #[serde(default, skip_serializing_if = "is_none")]
+        steered: u32,
         text: String,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         tool_calls: Vec<Call>,
@@ -60,6 +62,16 @@ enum Body {
         call: String,
         granted: bool,
     },
+    Steered {
+        number: u32,
+        text: String,
+    },
+}
+
+/// Serde asks by reference.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 fn calls_out(calls: &[ToolCall]) -> Vec<Call> {
@@ -127,6 +139,7 @@ pub(crate) fn step_out(step: &StepRecord) -> Result<(&'static str, String, Strin
     let (kind, which, body) = match step {
         StepRecord::ModelCalled {
             number,
+            steered,
             text,
             tool_calls,
             usage,
@@ -134,6 +147,7 @@ pub(crate) fn step_out(step: &StepRecord) -> Result<(&'static str, String, Strin
         } => {
             let body = Body::ModelCalled {
                 number: *number,
+                steered: *steered,
                 text: text.clone(),
                 tool_calls: calls_out(tool_calls),
                 prompt_tokens: usage.prompt_tokens,
@@ -164,6 +178,11 @@ pub(crate) fn step_out(step: &StepRecord) -> Result<(&'static str, String, Strin
             let body = Body::Approved { call, granted };
             ("approved", call_id.to_string(), body)
         }
+        StepRecord::Steered { number, text } => {
+            let (number, text) = (*number, text.clone());
+            let body = Body::Steered { number, text };
+            ("steered", number.to_string(), body)
+        }
     };
     Ok((kind, which, text(&body)?))
 }
@@ -172,6 +191,7 @@ pub(crate) fn step_in(text: &str) -> Result<StepRecord, Unreadable> {
     Ok(match value(text)? {
         Body::ModelCalled {
             number,
+            steered,
             text,
             tool_calls,
             prompt_tokens,
@@ -180,6 +200,7 @@ pub(crate) fn step_in(text: &str) -> Result<StepRecord, Unreadable> {
             reason,
         } => StepRecord::ModelCalled {
             number,
+            steered,
             text,
             tool_calls: calls_in(tool_calls),
             usage: Usage {
@@ -201,5 +222,6 @@ pub(crate) fn step_in(text: &str) -> Result<StepRecord, Unreadable> {
             call_id: ToolCallId::new(call),
             granted,
         },
+        Body::Steered { number, text } => StepRecord::Steered { number, text },
     })
 }

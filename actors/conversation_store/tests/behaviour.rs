@@ -65,6 +65,7 @@ async fn a_turn_is_read_again_with_its_steps() {
     let steps = [
         StepRecord::ModelCalled {
             number: 1,
+            steered: 0,
             text: "let me see".to_owned(),
             tool_calls: vec![call],
             usage: Usage {
@@ -85,6 +86,18 @@ async fn a_turn_is_read_again_with_its_steps() {
         StepRecord::ToolEnded {
             call_id: ToolCallId::new("c1"),
             outcome_json: "\"noon\"".to_owned(),
+        },
+        StepRecord::Steered {
+            number: 1,
+            text: "and in Rome?".to_owned(),
+        },
+        StepRecord::ModelCalled {
+            number: 2,
+            steered: 1,
+            text: "noon, too".to_owned(),
+            tool_calls: Vec::new(),
+            usage: Usage::default(),
+            reason: FinishReason::Stop,
         },
     ];
     for step in steps.clone() {

@@ -1,14 +1,11 @@
 //! The asker's side: a request goes in, a stream of events comes out, and dropping the stream is cancelling.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use domain::{
     ContextPolicy, GenerationError, GenerationEvent, KeepAlive, ModelName, Prompt, RequestId,
     Sampling, Tools,
 };
-use futures_util::Stream;
 use kameo::error::Infallible;
 use supervision::{AskError, Handle, TURN};
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +16,7 @@ use crate::actor::{CHILD_ID, Embedding, ModelHost};
 use crate::embedding::{self, Embed};
 pub use crate::embedding::{EmbedRequest, Embeddings};
 use crate::messages::{Generate, Warm};
+pub use crate::stream::GenerationStream;
 
 /// Events on their way to one reader: a second or more of text at any speed a CPU reaches. A slower reader loses nothing
 /// (what does not fit is merged behind the channel), so a larger one would only be memory.
@@ -135,49 +133,6 @@ async fn embedded(
     })
 }
 
-/// One answer, event by event. It ends after exactly one terminal event. Dropping it cancels the request, and compute
-/// stops within one step.
-#[derive(Debug)]
-pub struct GenerationStream {
-    events: mpsc::Receiver<GenerationEvent>,
-    ended: bool,
-}
-
-impl GenerationStream {
-    /// The next event; `None` after the terminal one. Cancel safe.
-    pub async fn next(&mut self) -> Option<GenerationEvent> {
-        if self.ended {
-            return None;
-        }
-        let event = self.events.recv().await;
-        Some(self.note(event))
-    }
-
-    /// A writer that went without a word is an end, too.
-    fn note(&mut self, event: Option<GenerationEvent>) -> GenerationEvent {
-        let event = event.unwrap_or_else(|| {
-            GenerationEvent::Failed(GenerationError::Unavailable {
-                part: CHILD_ID.to_owned(),
-                reason: "it stopped before the answer was complete".to_owned(),
-            })
-        });
-        self.ended = event.is_terminal();
-        event
-    }
-}
-
-impl Stream for GenerationStream {
-    type Item = GenerationEvent;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<GenerationEvent>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        let polled = self.events.poll_recv(cx);
-        polled.map(|event| Some(self.note(event)))
-    }
-}
-
 /// What a model does for one request, until its last event, within whatever turn asks. Field names by OpenTelemetry's semantic
 /// conventions for generative AI, as of 1.37.
 fn span(operation: &'static str, id: Option<&RequestId>, model: &ModelName) -> Span {
@@ -199,8 +154,7 @@ fn span(operation: &'static str, id: Option<&RequestId>, model: &ModelName) -> S
 
 fn channel() -> (mpsc::Sender<GenerationEvent>, GenerationStream) {
     let (sender, events) = mpsc::channel(EVENTS);
-    let ended = false;
-    (sender, GenerationStream { events, ended })
+    (sender, GenerationStream::new(events))
 }
 
 fn refusal(error: AskError<GenerationError>) -> GenerationError {
@@ -217,38 +171,5 @@ fn down(error: &AskError<Infallible>) -> GenerationError {
     GenerationError::Unavailable {
         part: CHILD_ID.to_owned(),
         reason: error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn ends_after_exactly_one_terminal_event() {
-        let (sender, mut stream) = channel();
-        let text = GenerationEvent::Text("a".to_owned());
-        sender.send(text.clone()).await.unwrap();
-        let cancelled = GenerationEvent::Failed(GenerationError::Cancelled);
-        sender.send(cancelled.clone()).await.unwrap();
-        sender.send(text.clone()).await.unwrap();
-        assert_eq!(stream.next().await, Some(text));
-        assert_eq!(stream.next().await, Some(cancelled));
-        assert_eq!(stream.next().await, None);
-    }
-
-    #[tokio::test]
-    async fn a_silent_end_is_said() {
-        let (sender, mut stream) = channel();
-        drop(sender);
-        let end = stream.next().await;
-        assert!(
-            matches!(
-                end,
-                Some(GenerationEvent::Failed(GenerationError::Unavailable { .. }))
-            ),
-            "{end:?}"
-        );
-        assert_eq!(stream.next().await, None);
     }
 }

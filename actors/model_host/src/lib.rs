@@ -17,6 +17,7 @@
 extern crate self as paraphym_model_host;
 
 mod actor;
+pub mod answer;
 mod book;
 mod breaker;
 pub mod client;
@@ -37,21 +38,26 @@ mod outbox;
 mod outlet;
 mod pins;
 mod prefixes;
+pub mod reader;
 mod roster;
 mod rules;
 mod schedule;
 mod shelf;
+pub mod stream;
 mod tokenised;
 mod underway;
 
 pub use actor::{
     CHILD_ID, HostSeed, LANE_SUPERVISOR_ID, ModelHost, ModelHostDeps, ResolveModel, children,
 };
+pub use answer::Answer;
 pub use breaker::BreakerState;
-pub use client::{GenerationStream, Request, embed, generate, warm};
+pub use client::{Request, embed, generate, warm};
 pub use config::{HostConfig, ModelLimits};
 pub use embedding::{EmbedRequest, Embeddings};
 pub use messages::{
     Cancel, Footprint, Generate, HostStatus, Inspect, ModelState, ModelStatus, Pin, PinError,
     RequestStatus, SetLimits, Status, Totals, Unload, UnloadError, Unpin, Warm,
 };
+pub use reader::Canceller;
+pub use stream::GenerationStream;

@@ -90,6 +90,40 @@ async fn one_who_still_waits_keeps_the_load_going() {
     stage.close().await;
 }
 
+/// From another task, while the reader waits, wherever the answer is.
+#[tokio::test(start_paused = true)]
+async fn a_canceller_stops_its_answer_within_one_step_wherever_that_is() {
+    let setting = Setting::new(Answer::Counting).config(|c| c.max_batch = 1);
+    let stage = setting.start().await;
+    let load = stage.control.gate_load(1);
+    let loading = stage.count(1, 10).await;
+    assert!(loading.cancel());
+    assert_eq!(*hear(loading).await.failed(), GenerationError::Cancelled);
+    let step = stage.control.gate_step(5);
+    let answering = stage.count(2, 50).await;
+    let waiting = stage.count(3, 10).await;
+    load.release();
+    let canceller = answering.canceller();
+    let elsewhere = async {
+        stage.control.wait_until(|c| c.steps == 5).await;
+        assert!(waiting.cancel());
+        assert!(canceller.clone().cancel());
+    };
+    // The reader hears it although the step has not ended.
+    let (collected, ()) = tokio::join!(answering.collect(), elsewhere);
+    let unfinished = collected.unwrap_err();
+    assert_eq!(unfinished.error, GenerationError::Cancelled);
+    assert_eq!(unfinished.text, Answer::counting(2, 4));
+    assert!(!canceller.cancel());
+    assert_eq!(*hear(waiting).await.failed(), GenerationError::Cancelled);
+    step.release();
+    let next = stage.count(4, 3).await.collect().await.unwrap();
+    assert_eq!(next.text, Answer::counting(4, 3));
+    let counts = stage.control.counts();
+    assert_eq!((counts.steps, counts.open_now()), (5 + 3, 0));
+    stage.close().await;
+}
+
 /// The request of that name hears `Cancelled` once, and the one beside it goes on.
 #[tokio::test(start_paused = true)]
 async fn cancel_reaches_a_request_wherever_it_is() {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use agent_worker::{Agents, TurnSettings, TurnStream};
 use domain::{ConversationId, RequestId, TurnEvent, UserId};
-use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, OptionFuture};
 use supervision::{AskError, Handle, TaskContext, TaskError};
 use tokio::sync::oneshot;

@@ -323,6 +323,7 @@ impl Room {
             TurnEvent::ToolEnded { .. } | TurnEvent::ModelCalled { .. } => Activity::Prefill(0),
             TurnEvent::Recalled { .. }
             | TurnEvent::Compacted { .. }
+            | TurnEvent::Steered { .. }
             | TurnEvent::ApprovalNeeded { .. } => return None,
         };
         self.does(turn, activity)

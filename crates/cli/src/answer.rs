@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 
-use futures_util::StreamExt;
 use paraphym_candle::signals::Signal;
 use paraphym_candle::{
     Citation, ConversationId, FinishReason, GenerationError, Paraphym, ToolCallId, TurnError,
@@ -157,6 +156,7 @@ async fn show_event(
             };
         }
         TurnEvent::Compacted { .. }
+        | TurnEvent::Steered { .. }
         | TurnEvent::ToolStarted { .. }
         | TurnEvent::ToolEnded { .. } => {
             progress.clear();

@@ -84,6 +84,9 @@ pub(crate) fn event(event: &TurnEvent) -> Value {
             json!({"event": "recalled", "citations": citations, "without_meaning": without_meaning})
         }
         TurnEvent::Compacted { left_out } => json!({"event": "compacted", "left_out": left_out}),
+        TurnEvent::Steered { number, text } => {
+            json!({"event": "steered", "number": number, "text": text})
+        }
         TurnEvent::ModelCalled { number, of } => {
             json!({"event": "model_called", "number": number, "of": of})
         }
@@ -266,6 +269,13 @@ mod tests {
             (
                 TurnEvent::Text("a\"b".into()),
                 r#"{"event":"text","text":"a\"b"}"#,
+            ),
+            (
+                TurnEvent::Steered {
+                    number: 1,
+                    text: "in French".into(),
+                },
+                r#"{"event":"steered","number":1,"text":"in French"}"#,
             ),
             (
                 TurnEvent::Finished { reason, usage },

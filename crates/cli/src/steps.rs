@@ -27,6 +27,7 @@ pub(crate) fn line(event: &TurnEvent) -> Option<String> {
         TurnEvent::Compacted { left_out } => Some(format!(
             "· the {left_out} oldest messages do not fit the model's window and are left out"
         )),
+        TurnEvent::Steered { text, .. } => Some(format!("· taken in: {}", cut(text))),
         _ => None,
     }
 }
@@ -123,6 +124,13 @@ mod tests {
             (
                 ended(ToolOutcome::Denied("no".to_owned())),
                 Some("· calculate was not run: no (3 ms)".to_owned()),
+            ),
+            (
+                TurnEvent::Steered {
+                    number: 1,
+                    text: "no, in\nFrench\u{1b}[31m".to_owned(),
+                },
+                Some("· taken in: no, in French[31m".to_owned()),
             ),
             (TurnEvent::Text("x".to_owned()), None),
         ] {

@@ -1,6 +1,6 @@
 //! An answer that a signal found unfinished may go on while the tree drains; what it says is still said.
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use paraphym_candle::{TurnEvent, TurnStream};
 
 use crate::failure::Failure;

@@ -12,7 +12,6 @@ use crate::support;
 use std::time::Duration;
 
 use domain::{ContextPolicy, ConversationId, Prompt, RequestId, Sampling};
-use futures_util::StreamExt;
 use model_host::Request;
 use paraphym_control::protocol::act::{
     Acted, Cancel, Change, ConfigSet, Limit, Limited, LoadModel, Log, Loudness, PinModel, Restart,

@@ -14,7 +14,6 @@
 use crate::support;
 
 use domain::{ContextPolicy, ConversationId, GenerationEvent, Prompt, RequestId, Sampling};
-use futures_util::StreamExt;
 use model_host::Request;
 use paraphym_control::protocol::act::{Chaos, Fault, Kill, Pause, Restart, Resume, Stop};
 use paraphym_control::protocol::events::Unsubscribe;

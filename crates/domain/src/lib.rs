@@ -15,6 +15,7 @@ pub mod logprob;
 pub mod sampling;
 pub mod tool;
 pub mod turn;
+pub mod unfinished;
 
 pub use approval::Approval;
 pub use bytes::Bytes;
@@ -30,3 +31,4 @@ pub use logprob::{Likely, TokenLogprob};
 pub use sampling::Sampling;
 pub use tool::{ToolCall, ToolChoice, ToolSpec, Tools};
 pub use turn::{Budget, Citation, ToolOutcome, TurnError, TurnEvent};
+pub use unfinished::Unfinished;

@@ -82,6 +82,13 @@ pub enum TurnEvent {
         /// Messages left out.
         left_out: usize,
     },
+    /// What was said to the turn while it ran is taken in: the model reads it with its next call.
+    Steered {
+        /// Which of the texts that this turn was told, from 1.
+        number: u32,
+        /// The text.
+        text: String,
+    },
     /// The model is called.
     ModelCalled {
         /// Which call of this turn, from 1.

@@ -13,8 +13,8 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
 use paraphym_candle::{
-    ContextPolicy, GenerationError, GenerationEvent, Message, Paraphym, Prompt, Request, RequestId,
-    RuntimeOptions, Sampling, run,
+    ContextPolicy, GenerationError, Message, Paraphym, Prompt, Request, RequestId, RuntimeOptions,
+    Sampling, run,
 };
 use serde_json::json;
 
@@ -71,22 +71,14 @@ async fn one(
             keep_alive: None,
             tools: paraphym_candle::Tools::default(),
         };
-        let mut events = match host.generate(request).await {
-            Ok(events) => events,
+        let answer = match host.generate(request).await {
+            Ok(events) => events.collect().await?,
             Err(GenerationError::Overloaded { retry_after_ms, .. }) => {
                 tokio::time::sleep(Duration::from_millis(retry_after_ms.max(10))).await;
                 continue;
             }
             Err(error) => return Err(error),
         };
-        let mut text = String::new();
-        while let Some(event) = events.next().await {
-            match event {
-                GenerationEvent::Text(more) => text.push_str(&more),
-                GenerationEvent::Failed(error) => return Err(error),
-                _ => {}
-            }
-        }
-        return Ok((number, text));
+        return Ok((number, answer.text));
     }
 }

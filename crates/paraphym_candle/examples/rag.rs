@@ -11,7 +11,6 @@
 
 use std::error::Error;
 
-use futures_util::StreamExt;
 use paraphym_candle::{ConversationId, Paraphym, RuntimeOptions, TurnEvent, run};
 
 fn main() -> Result<(), Box<dyn Error>> {

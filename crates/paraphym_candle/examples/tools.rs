@@ -9,7 +9,6 @@ use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use futures_util::StreamExt;
 use paraphym_candle::toolbox::{Tool, function, schemars};
 use paraphym_candle::{
     ConversationId, Paraphym, RuntimeOptions, ToolCall, ToolCallId, ToolFilter, TurnEvent,

@@ -52,6 +52,7 @@ mod loading;
 mod long_term;
 mod notify_socket;
 mod observers;
+mod prompting;
 mod recorder;
 mod resolve;
 #[cfg_attr(not(feature = "mcp"), path = "servers_absent.rs")]
@@ -70,6 +71,7 @@ pub use agent_worker::settings::{
     Approvals, MemorySettings, ToolFilter, TurnLimits, TurnSettings, Window,
 };
 pub use agent_worker::stream::TurnStream;
+pub use agent_worker::{SteerError, ToolEnd, TurnAnswer};
 pub use agents::NoAgent;
 /// Bearer tokens: the file they are kept in.
 #[cfg(feature = "gateway")]
@@ -87,7 +89,8 @@ pub use doctor::{Check, DoctorReport, Verdict};
 pub use domain::{
     Approval, Budget, Bytes, Citation, ContextPolicy, ConversationId, FieldError, FinishReason,
     GenerationError, GenerationEvent, KeepAlive, Message, ModelName, Prompt, RequestId, Role,
-    Sampling, ToolCall, ToolCallId, ToolOutcome, ToolSpec, Tools, TurnError, TurnEvent, Usage,
+    Sampling, ToolCall, ToolCallId, ToolOutcome, ToolSpec, Tools, TurnError, TurnEvent, Unfinished,
+    Usage,
 };
 #[cfg(feature = "gateway")]
 pub use edge::Said;
@@ -103,6 +106,7 @@ pub use mcp_client;
 pub use memory_governor::{LeaseInfo, LedgerStatus};
 pub use model_host::client::{EmbedRequest, Embeddings, GenerationStream, Request};
 pub use model_host::messages::{HostStatus, ModelState, ModelStatus, UnloadError};
+pub use model_host::{Answer, Canceller};
 pub use model_store::{
     DEFAULT_MODEL, EMBEDDING_MODEL, Installed, PullError, PullEvent, Store, StoreConfig,
 };

@@ -132,6 +132,7 @@ pub(crate) fn agents(settings: &Settings) -> agent_worker::settings::Config {
         kept_conversations: count(chat.kept_conversations),
         kept_bytes: Bytes(chat.kept_bytes.as_bytes()),
         kept_for: chat.kept_for.duration(),
+        ..agent_worker::settings::Config::default()
     }
 }
 

@@ -84,7 +84,7 @@ impl World {
         let settings = self.host.agent_settings(agent).unwrap();
         let conversation = ConversationId::new(conversation);
         let stream = self.host.ask(&conversation, text, settings).await.unwrap();
-        tokio::time::timeout(PATIENCE, stream.collect())
+        tokio::time::timeout(PATIENCE, StreamExt::collect(stream))
             .await
             .unwrap()
     }
@@ -213,7 +213,7 @@ async fn a_turn_that_is_cancelled_leaves_its_call_and_the_server_goes_with_the_t
     let id = stream.id().clone();
     let agents = world.host.agents();
     assert!(agents.cancel(&conversation, &id).await.unwrap());
-    let rest: Vec<TurnEvent> = tokio::time::timeout(PATIENCE, stream.collect())
+    let rest: Vec<TurnEvent> = tokio::time::timeout(PATIENCE, StreamExt::collect(stream))
         .await
         .unwrap();
     assert!(
@@ -386,7 +386,7 @@ async fn documents_are_found_by_meaning_where_a_model_is_there_and_cited_with_th
     assert_eq!((memory.space.as_ref(), memory.remember), (None, false));
     let id = ConversationId::new("c");
     let asked = world.host.ask(&id, "How hot is green tea brewed?", turn);
-    let events: Vec<TurnEvent> = asked.await.unwrap().collect().await;
+    let events: Vec<TurnEvent> = StreamExt::collect(asked.await.unwrap()).await;
     let (sources, without_meaning) = citations(&events);
     assert_eq!(without_meaning, None);
     assert!(sources[0].contains("notes.md"), "{sources:?}");

@@ -114,7 +114,7 @@ impl World {
         let turn = self.host.agent_settings("friend").unwrap();
         let conversation = ConversationId::new("talk");
         let stream = self.host.ask(&conversation, text, turn).await.unwrap();
-        tokio::time::timeout(PATIENCE, stream.collect())
+        tokio::time::timeout(PATIENCE, StreamExt::collect(stream))
             .await
             .unwrap()
     }

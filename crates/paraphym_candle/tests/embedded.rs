@@ -8,7 +8,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use paraphym_candle::conversation_store::StoreConfig;
 use paraphym_candle::supervision::{ChildSpec, TaskContext, TaskError};
 use paraphym_candle::{

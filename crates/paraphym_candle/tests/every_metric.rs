@@ -124,7 +124,7 @@ impl Server {
             .host
             .ask(&ConversationId::new("tea"), "one", turn)
             .await;
-        said.unwrap().collect::<Vec<_>>().await;
+        said.unwrap().collect().await.unwrap();
         let embedder = self.dir.path().join("embedder.gguf");
         std::fs::write(&embedder, b"the scripted loader reads no file").unwrap();
         let request = EmbedRequest {

@@ -7,6 +7,7 @@ mod embedded;
 mod ending;
 mod every_metric;
 mod operated;
+mod prompting;
 mod real_model;
 mod real_model_calls_a_tool;
 mod real_model_embeds;

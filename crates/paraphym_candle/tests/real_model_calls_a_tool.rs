@@ -41,7 +41,7 @@ async fn real_model_calls_a_tool_and_reads_its_result() {
     let conversation = ConversationId::new("sums");
     let turn = host.agent_settings("counter").unwrap();
     let asked = host.ask(&conversation, "What is 12 times 12?", turn).await;
-    let events: Vec<TurnEvent> = asked.unwrap().collect().await;
+    let events: Vec<TurnEvent> = StreamExt::collect(asked.unwrap()).await;
 
     let called: Vec<_> = events
         .iter()

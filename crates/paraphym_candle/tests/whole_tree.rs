@@ -186,7 +186,7 @@ async fn a_conversation_remembers() {
             .ask(&conversation, text, settings.clone())
             .await
             .unwrap();
-        let events: Vec<TurnEvent> = turn.collect().await;
+        let events: Vec<TurnEvent> = StreamExt::collect(turn).await;
         assert!(
             matches!(
                 events.last(),
@@ -244,7 +244,7 @@ async fn a_stop_says_what_it_abandoned() {
     let report = world.host.shutdown_within(std::time::Duration::ZERO).await;
     drop(gate);
     assert!(!report.abandoned.is_empty(), "{report:?}");
-    let last = stream.collect::<Vec<_>>().await.pop().unwrap();
+    let last = StreamExt::collect::<Vec<_>>(stream).await.pop().unwrap();
     assert!(
         matches!(
             last,

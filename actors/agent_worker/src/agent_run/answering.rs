@@ -20,8 +20,6 @@ pub(super) struct Calling {
     pub(super) heard: String,
     /// How much of it a repeated call has said again.
     pub(super) matched: usize,
-    /// How much of it the listener has taken.
-    pub(super) delivered: usize,
     pub(super) calls: Vec<Assessed>,
 }
 
@@ -105,6 +103,7 @@ impl AgentRun {
         self.orders
             .push_back(Order::Record(StepRecord::ModelCalled {
                 number,
+                steered: self.steers_taken(),
                 text: text.clone(),
                 tool_calls: works.iter().map(|work| work.of.call.clone()).collect(),
                 usage,
@@ -113,7 +112,7 @@ impl AgentRun {
         self.spend(usage);
         if works.is_empty() {
             self.so_far.extend(said(text));
-            return self.finish(reason);
+            return self.answered_in_words(reason);
         }
         self.begin_work(text, works);
         self.work_within_limits(now);
@@ -134,6 +133,7 @@ impl AgentRun {
         if self.tokens_left() == 0 {
             return self.spent(Budget::Tokens, self.settings.limits.tokens);
         }
+        self.take_in();
         self.model_calls += 1;
         self.say(TurnEvent::ModelCalled {
             number: self.model_calls,

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use domain::{Approval, TurnEvent};
+use domain::Approval;
 
-use super::{AgentRun, Beginning, Order, Phase, StepRecord, said, told};
+use super::{AgentRun, Beginning, Order, Phase, StepRecord, told};
 use crate::outcome;
 use crate::work::{Assessed, State, Work, denied};
 
@@ -12,14 +12,19 @@ impl AgentRun {
     /// A turn of which these steps were written down by a process that is gone. What it said then is not said again, but for
     /// an answer that was complete.
     pub fn resumed(
-        beginning: Beginning,
+        mut beginning: Beginning,
         steps: &[StepRecord],
         assess: impl Fn(&domain::ToolCall) -> Assessed,
         now: Instant,
     ) -> Self {
+        let steers = std::mem::take(&mut beginning.steers);
         let mut run = Self::idle(beginning, now);
         for step in steps {
             run.retell(step, &assess);
+        }
+        for text in steers {
+            // One that was over already takes no more.
+            let _ = run.steer(text);
         }
         match &run.phase {
             Phase::Working { .. } => run.work_within_limits(now),
@@ -27,7 +32,8 @@ impl AgentRun {
             Phase::Recalling if run.settings.memory.is_some() => {
                 run.orders.push_back(Order::Recall);
             }
-            Phase::Recalling | Phase::Calling(_) => run.call_model(),
+            Phase::Recalling => run.call_model(),
+            Phase::Calling(_) => run.call_once_more(),
         }
         run
     }
@@ -37,6 +43,7 @@ impl AgentRun {
         match step {
             StepRecord::ModelCalled {
                 number,
+                steered,
                 text,
                 tool_calls,
                 usage,
@@ -46,6 +53,7 @@ impl AgentRun {
                     let (text, works) = (std::mem::take(text), std::mem::take(works));
                     self.so_far.extend(told(text, &works));
                 }
+                self.retell_taken(*steered);
                 self.model_calls = *number;
                 self.spend(*usage);
                 let assessed = tool_calls.iter().enumerate();
@@ -53,13 +61,11 @@ impl AgentRun {
                     .map(|(at, call)| Work::new(assess(call), *number, at))
                     .collect();
                 if works.is_empty() {
-                    self.orders
-                        .extend(said(text.clone()).map(|m| Order::Say(TurnEvent::Text(m.content))));
-                    self.so_far.extend(said(text.clone()));
-                    return self.finish(*reason);
+                    return self.retell_words(text.clone(), *reason);
                 }
                 self.begin_work(text.clone(), works);
             }
+            StepRecord::Steered { text, .. } => self.retell_steered(text.clone()),
             StepRecord::ToolStarted { call_id, .. } => {
                 let since = self.begun;
                 self.set(call_id, State::Running { since });

@@ -1,6 +1,7 @@
 //! Every path of a turn by tables.
 
 mod lives;
+mod steers;
 mod stories;
 
 use domain::{Approval, Citation, FinishReason, ModelName, ToolCall};
@@ -36,6 +37,7 @@ fn beginning(settings: TurnSettings) -> Beginning {
         settings,
         tools,
         framing,
+        steers: Vec::new(),
     }
 }
 
@@ -102,6 +104,7 @@ impl Shell {
                     StepRecord::Approved { call_id, granted } => {
                         format!("record {call_id} {granted}")
                     }
+                    StepRecord::Steered { number, .. } => format!("record steer {number}"),
                 };
                 self.log.push(step);
                 line
@@ -115,6 +118,7 @@ impl Shell {
                     format!("ended {id} {}", word(&outcome))
                 }
                 TurnEvent::Compacted { left_out } => format!("compacted {left_out}"),
+                TurnEvent::Steered { number, text } => format!("steered {number} {text}"),
                 TurnEvent::Recalled { citations, .. } => format!("recalled {}", citations.len()),
                 other => format!("{other:?}"),
             },

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::agent_run::Order;
+use crate::messages::SteerError;
 
 /// A listener that a test can make leave.
 #[derive(Clone, Debug, Default)]
@@ -297,6 +298,98 @@ fn a_turn_that_was_cancelled_before_a_crash_is_cancelled_after_it() {
     turns.reborn(start());
     let run = turns.run(TurnKey(0)).unwrap();
     assert!(run.is_over());
+}
+
+fn steer(turns: &mut Turns<Ear>, id: &str, text: &str) -> Result<u32, SteerError> {
+    turns.steer(&RequestId::new(id), text.into())
+}
+
+fn field(refused: &SteerError) -> &'static str {
+    match refused {
+        SteerError::Invalid(field) => field.field,
+        _ => "",
+    }
+}
+
+#[test]
+fn a_turn_is_told_more_while_it_runs_and_while_it_waits() {
+    let mut turns = turns(4);
+    turns.config.waiting_steers = 2;
+    ask(&mut turns, "a", "1").unwrap();
+    ask(&mut turns, "b", "2").unwrap();
+    for (id, text, expected) in [
+        // Not driven yet.
+        ("a", "x", Ok(1)),
+        ("b", "y", Ok(1)),
+        ("b", "z", Ok(2)),
+        ("b", "w", Err("steer")),
+        ("a", "  ", Err("text")),
+        ("b", "12345678901", Err("text")),
+    ] {
+        let told = steer(&mut turns, id, text);
+        assert_eq!(told.map_err(|e| field(&e)), expected, "{id} {text}");
+    }
+    hear(&mut turns, TurnKey(0), "one");
+    for expected in [Ok(2), Ok(3), Err("steer")] {
+        let told = steer(&mut turns, "a", "x");
+        assert_eq!(told.map_err(|e| field(&e)), expected);
+    }
+    turns.ended(TurnKey(0), finished(), start());
+    let no_room = |_: &ToolCall| unreachable!("nothing is called");
+    turns.equip(TurnKey(1), Arc::from([]), no_room, start());
+    let run = turns.run(TurnKey(1)).unwrap();
+    let mut shown = Vec::new();
+    while let Some(order) = run.take() {
+        if let Order::CallModel(call) = order {
+            shown = call.messages.into_iter().map(|m| m.content).collect();
+        }
+    }
+    // Of the first nothing was answered to what was said to it.
+    assert_eq!(shown, ["1\n\nx", "one", "2\n\ny\n\nz"]);
+}
+
+#[test]
+fn what_is_over_or_about_to_end_is_told_nothing() {
+    let mut turns = turns(4);
+    let over = |id: &str| {
+        let turn = RequestId::new(id);
+        Err(SteerError::Over { turn })
+    };
+    assert_eq!(steer(&mut turns, "a", "x"), over("a"));
+    ask(&mut turns, "a", "1").unwrap();
+    hear(&mut turns, TurnKey(0), "one");
+    turns.cancel(&RequestId::new("a"));
+    assert_eq!(steer(&mut turns, "a", "x"), over("a"));
+    turns.ended(TurnKey(0), Ending::Stopped, start());
+    assert_eq!(steer(&mut turns, "a", "x"), over("a"));
+
+    for (id, running) in [("b", true), ("c", false)] {
+        let ear = Ear::default();
+        let accepted = turns.accept(RequestId::new(id), "1".into(), settings(), ear.clone());
+        let key = accepted.unwrap().0;
+        assert_eq!(turns.running_turn(key).is_some(), running);
+        assert_eq!(steer(&mut turns, id, "x"), Ok(1));
+        ear.gone.set(true);
+        assert_eq!(steer(&mut turns, id, "x"), over(id));
+    }
+}
+
+/// The number goes on where the process before left off.
+#[test]
+fn a_turn_that_is_gone_on_with_knows_what_it_was_told() {
+    let mut turns = turns(4);
+    let text = "y".to_owned();
+    let log = vec![StepRecord::Steered { number: 1, text }];
+    let (id, ear) = (RequestId::new("a"), Ear::default());
+    turns
+        .accept_logged(id, "1".into(), settings(), ear, log)
+        .unwrap();
+    assert_eq!(steer(&mut turns, "a", "z"), Ok(2));
+    hear(&mut turns, TurnKey(0), "one");
+    assert_eq!(steer(&mut turns, "a", "w"), Ok(3));
+    turns.ended(TurnKey(0), Ending::Stopped, start());
+    let said: Vec<&str> = turns.history().iter().map(|m| m.content.as_str()).collect();
+    assert_eq!(said, ["1", "y", "z", "one"]);
 }
 
 #[test]

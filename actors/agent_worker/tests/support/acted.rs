@@ -30,6 +30,9 @@ use supervision::{Events, Handle, RootHandle, SupervisorSpec, start_root};
 use tokio::sync::Notify;
 use toolbox::{Tool, ToolContext, ToolError, ToolFuture, ToolOutput, Toolbox};
 
+/// How a text begins that is said to a running turn.
+pub const MEANWHILE: &str = "and ";
+
 /// What the model says to one request; the number of the script's line is the number of results and answers it is shown of
 /// this turn, so that a repeated request is answered the same.
 #[derive(Clone, Debug)]
@@ -99,7 +102,7 @@ impl Models for Script {
         };
         let turn = messages
             .iter()
-            .rposition(|m| m.role == domain::Role::User)
+            .rposition(|m| m.role == domain::Role::User && !m.content.starts_with(MEANWHILE))
             .unwrap();
         let at = messages
             .iter()
@@ -376,7 +379,7 @@ pub fn settings() -> TurnSettings {
 
 /// Everything that happens, to the end.
 pub async fn all(stream: TurnStream) -> Vec<TurnEvent> {
-    let events: Vec<TurnEvent> = stream.collect().await;
+    let events: Vec<TurnEvent> = StreamExt::collect(stream).await;
     assert_eq!(events.iter().filter(|event| event.is_terminal()).count(), 1);
     events
 }

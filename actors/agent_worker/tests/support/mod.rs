@@ -136,7 +136,7 @@ pub fn settings(seed: u64, max_tokens: u32) -> TurnSettings {
 
 /// Everything that was said, and the last event, of which there is exactly one.
 pub async fn hear(stream: TurnStream) -> (String, TurnEvent) {
-    let events: Vec<TurnEvent> = stream.collect().await;
+    let events: Vec<TurnEvent> = StreamExt::collect(stream).await;
     let terminal = events.iter().filter(|event| event.is_terminal()).count();
     assert_eq!(terminal, 1, "{events:?}");
     let mut said = String::new();

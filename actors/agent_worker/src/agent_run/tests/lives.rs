@@ -184,6 +184,7 @@ fn a_log_that_ends_at_the_limit_of_calls_runs_no_tool() {
     };
     let step = StepRecord::ModelCalled {
         number: 1,
+        steered: 0,
         text: String::new(),
         tool_calls: vec![call("a").call],
         usage: Usage::default(),

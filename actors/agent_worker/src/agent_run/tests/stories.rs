@@ -21,6 +21,7 @@ enum Deed {
     Crash,
     Die,
     Stop,
+    Steer,
 }
 
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
@@ -36,6 +37,7 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         1 => Just(Deed::Crash),
         1 => Just(Deed::Die),
         1 => Just(Deed::Stop),
+        3 => Just(Deed::Steer),
     ];
     prop::collection::vec(deed, 0..200)
 }
@@ -59,6 +61,11 @@ struct World {
     at: usize,
     called: BTreeSet<u32>,
     ends: u32,
+    /// What the person said and the turn accepted; how much of it the model was shown with its last call, and how much the
+    /// listener heard of that in this process.
+    steers: Vec<String>,
+    shown: usize,
+    told: usize,
 }
 
 impl World {
@@ -75,6 +82,9 @@ impl World {
             at: 0,
             called: BTreeSet::new(),
             ends: 0,
+            steers: Vec::new(),
+            shown: 0,
+            told: 0,
         }
     }
 
@@ -122,8 +132,26 @@ impl World {
                     owed.extend(message.tool_calls.iter().map(|call| &call.id));
                 }
                 assert!(owed.is_empty());
+                let users = call.messages.iter().filter(|m| m.role == Role::User);
+                // Behind the history's and the turn's own.
+                let texts = users.flat_map(|m| m.content.split("\n\n"));
+                let shown: Vec<&str> = texts.skip(2).collect();
+                assert!(shown.len() >= self.shown);
+                self.shown = shown.len();
+                assert_eq!(shown, self.steers[..self.shown]);
+                assert_eq!(self.told, self.shown, "it is told what the model reads");
             }
-            Some(Order::End(_)) => self.ends += 1,
+            Some(Order::Say(TurnEvent::Steered { number, text })) => {
+                let number = *number as usize;
+                assert!(number > self.told);
+                assert_eq!(&self.steers[number - 1], text);
+                self.told = number;
+            }
+            Some(Order::End(ending)) => {
+                self.ends += 1;
+                let all = self.shown == self.steers.len();
+                assert!(all || !matches!(ending, Ending::Finished { .. }));
+            }
             Some(Order::Recall) => self.shell.input(Input::Recalled(Recollection::default())),
             _ => {}
         }
@@ -191,15 +219,39 @@ impl World {
             }
             Deed::Crash => self.crash(),
             // Nobody takes up what has ended.
-            Deed::Die if self.ends == 0 => {
-                self.lose();
-                let log = self.shell.log.clone();
-                self.script.clear();
-                let beginning = beginning(self.settings.clone());
-                self.shell.run = AgentRun::resumed(beginning, &log, assess, self.shell.now);
-            }
+            Deed::Die if self.ends == 0 => self.die(),
             Deed::Stop => self.shell.input(Input::Stop),
+            Deed::Steer => self.steer(),
             _ => {}
+        }
+    }
+
+    fn die(&mut self) {
+        self.lose();
+        let log = self.shell.log.clone();
+        self.script.clear();
+        let steered = |step: &&StepRecord| matches!(step, StepRecord::Steered { .. });
+        self.steers.truncate(log.iter().filter(steered).count());
+        let told = |step: &StepRecord| match step {
+            StepRecord::ModelCalled { steered, .. } => *steered as usize,
+            _ => 0,
+        };
+        // What a finished call was shown is not told again.
+        self.told = log.iter().map(told).max().unwrap_or(0);
+        self.shown = self.told;
+        let beginning = beginning(self.settings.clone());
+        self.shell.run = AgentRun::resumed(beginning, &log, assess, self.shell.now);
+    }
+
+    fn steer(&mut self) {
+        let text = format!("and {}", self.steers.len());
+        let told = self.shell.run.steer(text.clone());
+        let may = !self.shell.run.is_over()
+            && self.called.len() < self.settings.limits.max_turns as usize;
+        assert!(told.is_err() || may);
+        if let Ok(number) = told {
+            self.steers.push(text);
+            assert_eq!(number as usize, self.steers.len());
         }
     }
 
@@ -249,5 +301,7 @@ proptest! {
         prop_assert!(world.called.len() as u32 <= max_turns);
         let begun: BTreeSet<&ToolCallId> = world.started.keys().collect();
         prop_assert!(begun.len() as u32 <= tool_calls);
+        let remembered = world.shell.run.messages();
+        prop_assert!(remembered.last().is_none_or(|m| m.role != Role::User));
     }
 }
