@@ -11,6 +11,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::io::Write;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +21,7 @@ use actix_web::{App, HttpResponse, web};
 use futures_util::StreamExt;
 use paraphym_actix_bridge::{Bridge, Guest, WebLimits};
 use paraphym_candle::{GenerationEvent, Paraphym, RuntimeOptions};
-use supervision::{
-    ChildSpec, Events, Handle, RootHandle, Shutdown, SupervisorSpec, start_root,
-};
+use supervision::{ChildSpec, Events, Handle, RootHandle, Shutdown, SupervisorSpec, start_root};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// How long answers may go on when the application is to end.
@@ -30,7 +29,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Counts what was said: an actix actor as they are.
 #[derive(Default)]
-pub struct Scribe {
+pub(crate) struct Scribe {
     words: u64,
 }
 
@@ -39,7 +38,7 @@ impl Actor for Scribe {
 }
 
 /// Something was said. Answers how many words that makes.
-pub struct Note(String);
+pub(crate) struct Note(String);
 
 impl Message for Note {
     type Result = u64;
@@ -62,7 +61,7 @@ struct Desk {
 }
 
 /// A tree of the application's own: its actor, and its routes on `listener`.
-pub async fn start(
+pub(crate) async fn start(
     bridge: &Bridge,
     host: Arc<Paraphym>,
     listener: TcpListener,
@@ -136,7 +135,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             let host = Arc::new(host);
             host.pull_default(&mut |_| {}).await?;
             let listener = TcpListener::bind("127.0.0.1:7008")?;
-            println!("listening at http://{}, until ctrl-c", listener.local_addr()?);
+            writeln!(
+                std::io::stdout(),
+                "listening at http://{}",
+                listener.local_addr()?
+            )?;
             let tree = start(&bridge, host.clone(), listener).await?;
             tokio::signal::ctrl_c().await?;
             tree.stop(2 * DRAIN).await;

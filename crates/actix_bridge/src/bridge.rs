@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -65,12 +65,15 @@ where
 {
     let (jobs, queue) = mpsc::channel(STARTS);
     let local = LocalSet::new();
-    let all = async { drive(main(Bridge { jobs }), queue).await };
+    // Boxed once, so that whoever awaits this does not hold all of it in theirs.
+    let all = async { drive(Box::pin(main(Bridge { jobs })), queue).await };
     local.run_until(all).await
 }
 
-async fn drive<Fut: Future>(main: Fut, mut queue: mpsc::Receiver<Job>) -> Fut::Output {
-    let mut main = pin!(main);
+async fn drive<Fut: Future>(
+    mut main: Pin<Box<Fut>>,
+    mut queue: mpsc::Receiver<Job>,
+) -> Fut::Output {
     let mut lives = JoinSet::new();
     let output = loop {
         tokio::select! {

@@ -1,4 +1,5 @@
 //! The example `actix_app`, run with a model that says what it is told.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 #[path = "../examples/actix_app.rs"]
 #[allow(dead_code, reason = "its `main` brings a real model")]

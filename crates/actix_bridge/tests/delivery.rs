@@ -231,7 +231,7 @@ async fn as_a_child_it_is_dropped_when_stopped_and_seen_when_it_fails() {
         supervisor.start_child(spec).await.unwrap();
         let crashed = |what: &Lifecycle| matches!(what, Lifecycle::Crashed { .. });
         let event = scene.expect_event("root/slow", crashed).await;
-        let said = "the actix actor did not handle a message within 1s, after 0 of the stream";
+        let said = "the actix actor did not handle a message within 1s, after 1 of the stream";
         assert!(
             matches!(&event.what, Lifecycle::Crashed { reason } if reason == said),
             "{event:?}"

@@ -128,7 +128,7 @@ async fn an_answer_that_is_dropped_is_crashed_though_the_actor_lives() {
         let (spec, handle) = to::<BoomLater>(&counter, EnvoyLimits::default());
         let scene = scene(spec).await;
         for _ in 0..2 {
-            let dropped = handle.ask(BoomLater, SECOND).await;
+            let dropped = handle.ask(BoomLater(), SECOND).await;
             assert!(
                 matches!(dropped, Err(AskError::Handler(Undelivered::Crashed))),
                 "{dropped:?}"

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use paraphym_actix_bridge::run;
 use supervision::{
-    AskError, Backoff, ChildState, DownReason, Health, Lifecycle, RestartCause, TellError,
+    AskError, Chaos, ChildState, DownReason, Health, Lifecycle, RestartCause, TapLimits, TellError,
 };
 use testkit::scene::Scene;
 use tokio::sync::Notify;
@@ -24,7 +24,7 @@ async fn it_answers_through_its_handle_in_order() {
         assert_eq!(counter.ask(Add(3), SECOND).await.unwrap(), 6);
         // An error is an answer, as it is in actix.
         assert_eq!(
-            counter.ask(Refuse, SECOND).await.unwrap(),
+            counter.ask(Refuse(), SECOND).await.unwrap(),
             Err("no".to_owned())
         );
         assert_eq!(scene.stop().await.abandoned, []);
@@ -40,9 +40,9 @@ async fn it_answers_through_its_handle_in_order() {
 async fn a_panic_is_a_crash_a_rest_and_a_new_actor_with_the_queue_kept() {
     run(async |bridge| {
         let (log, lives) = (Log::default(), Arc::new(AtomicU32::new(0)));
-        let (noted, counted) = (log.clone(), lives.clone());
+        let (noted, lived) = (log.clone(), lives.clone());
         let (spec, counter) = bridge.actor("counter", 16, move |_| {
-            counted.fetch_add(1, Ordering::SeqCst);
+            lived.fetch_add(1, Ordering::SeqCst);
             Counter::new(&noted)
         });
         let rest = rests(500);
@@ -71,8 +71,8 @@ async fn a_panic_is_a_crash_a_rest_and_a_new_actor_with_the_queue_kept() {
                 reason: "broken".to_owned()
             }
         );
-        let rests = |what: &Lifecycle| matches!(what, Lifecycle::BackingOff { .. });
-        let rested = scene.expect_event("root/counter", rests).await;
+        let resting = |what: &Lifecycle| matches!(what, Lifecycle::BackingOff { .. });
+        let rested = scene.expect_event("root/counter", resting).await;
         let comes_back = |what: &Lifecycle| matches!(what, Lifecycle::Restarted { .. });
         let back = scene.expect_event("root/counter", comes_back).await;
         assert!(
@@ -107,7 +107,7 @@ async fn a_panic_of_its_own_futures_is_a_crash_too() {
             ("interval", "ticked too often"),
         ] {
             match message {
-                "future" => counter.ask(BoomInFuture, SECOND).await.unwrap(),
+                "future" => counter.ask(BoomInFuture(), SECOND).await.unwrap(),
                 _ => counter.ask(Interval(ms(10)), SECOND).await.unwrap(),
             }
             let is_crash = |what: &Lifecycle| matches!(what, Lifecycle::Crashed { .. });
@@ -130,7 +130,7 @@ async fn a_panic_of_a_response_future_fails_its_asker_alone() {
         let (spec, counter) = bridge.actor("counter", 16, move |_| Counter::new(&log));
         let scene = scene(spec).await;
         counter.tell(Add(1)).await.unwrap();
-        let asked = counter.ask(BoomLater, SECOND).await;
+        let asked = counter.ask(BoomLater(), SECOND).await;
         assert!(matches!(asked, Err(AskError::Crashed { .. })), "{asked:?}");
         assert_eq!(counter.ask(Add(1), SECOND).await.unwrap(), 2);
         let info = scene.supervisor().which_children().await.remove(0);
@@ -232,7 +232,7 @@ async fn an_actor_that_stops_itself_has_ended_normally() {
         let noted = log.clone();
         let (spec, counter) = bridge.actor("counter", 16, move |_| Counter::new(&noted));
         let scene = scene(spec.transient()).await;
-        assert_eq!(counter.ask(Leave, SECOND).await.unwrap(), 0);
+        assert_eq!(counter.ask(Leave(), SECOND).await.unwrap(), 0);
         settle().await;
         let asked = counter.ask(Add(1), SECOND).await;
         assert!(
@@ -246,6 +246,36 @@ async fn an_actor_that_stops_itself_has_ended_normally() {
             "{asked:?}"
         );
         assert_eq!(log.take(), ["started", "stopped", "dropped"]);
+        scene.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_paused_tapped_and_crashed_on_purpose_as_any_actor_of_ours() {
+    run(async |bridge| {
+        let log = Log::default();
+        let (spec, counter) = bridge.actor("counter", 16, move |_| Counter::new(&log));
+        let scene = Scene::start(root().allow_chaos().child(spec))
+            .await
+            .unwrap();
+        let admin = scene.root().administration();
+        admin.pause("counter", SECOND).await.unwrap();
+        let waits = counter.ask(Add(1), SECOND).await;
+        assert!(matches!(waits, Err(AskError::Timeout { .. })), "{waits:?}");
+        let limits = TapLimits::default();
+        let mut tap = admin.tap("counter", limits, SECOND).await.unwrap();
+        admin.resume("counter", SECOND).await.unwrap();
+        assert_eq!(counter.ask(Add(1), SECOND).await.unwrap(), 2);
+        let seen = tap.next().await.unwrap();
+        assert!(seen.message.ends_with("Add"), "{seen:?}");
+        admin.chaos("counter", Chaos::Crash, SECOND).await.unwrap();
+        let crashed = counter.ask(Add(1), SECOND).await;
+        assert!(
+            matches!(crashed, Err(AskError::Crashed { .. })),
+            "{crashed:?}"
+        );
+        assert_eq!(counter.ask(Add(1), SECOND).await.unwrap(), 1);
         scene.stop().await;
     })
     .await;

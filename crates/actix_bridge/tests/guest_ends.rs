@@ -74,9 +74,8 @@ async fn one_that_refuses_to_stop_is_cut_off_at_its_deadline() {
     run(async |bridge| {
         let log = Log::default();
         let noted = log.clone();
-        let (spec, _counter) = bridge.actor("counter", 16, move |_| Counter {
-            refuses_to_stop: true,
-            ..Counter::new(&noted)
+        let (spec, _counter) = bridge.actor("counter", 16, move |_| {
+            Counter::that_refuses_to_stop(&noted)
         });
         let scene = scene(spec.shutdown(Shutdown::Timeout(ms(20)))).await;
         let begun = Instant::now();
@@ -97,9 +96,8 @@ async fn a_second_panic_in_its_last_hook_harms_nobody() {
     run(async |bridge| {
         let log = Log::default();
         let noted = log.clone();
-        let (spec, counter) = bridge.actor("counter", 16, move |_| Counter {
-            panics_when_stopped: true,
-            ..Counter::new(&noted)
+        let (spec, counter) = bridge.actor("counter", 16, move |_| {
+            Counter::that_panics_when_stopped(&noted)
         });
         let mut scene = scene(spec).await;
         let crash = counter.ask(Boom("first"), SECOND).await;

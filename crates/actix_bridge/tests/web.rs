@@ -1,4 +1,9 @@
 //! Routes of actix-web as a child of the tree.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
@@ -192,6 +197,7 @@ async fn who_comes_while_it_restarts_waits_and_a_stop_for_good_frees_the_port() 
         let mut scene = scene(spec.shutdown(Shutdown::Timeout(MINUTE))).await;
         let mut slow = connect(address, "/slow", "").await;
         watch.asked.notified().await;
+        let admin = scene.root().administration();
         // It is draining when the second one comes, which the next life serves.
         let client = async {
             let draining = |what: &Lifecycle| matches!(what, Lifecycle::Stopping);
@@ -200,7 +206,6 @@ async fn who_comes_while_it_restarts_waits_and_a_stop_for_good_frees_the_port() 
             watch.go_on.notify_one();
             late
         };
-        let admin = scene.root().administration();
         let (again, mut late) = tokio::join!(admin.restart("web", MINUTE), client);
         again.unwrap();
         let mut said = String::new();

@@ -123,8 +123,5 @@ impl<M: Message + 'static> Queue<M> {
 }
 
 fn is_given_up<M: Message>(asked: &Asked<M>) -> bool {
-    asked
-        .answer
-        .as_ref()
-        .is_some_and(|answer| answer.is_closed())
+    asked.answer.as_ref().is_some_and(OneshotSender::is_closed)
 }

@@ -86,6 +86,18 @@ impl Counter {
             panics_when_stopped: false,
         }
     }
+
+    pub fn that_refuses_to_stop(log: &Log) -> Self {
+        let mut counter = Self::new(log);
+        counter.refuses_to_stop = true;
+        counter
+    }
+
+    pub fn that_panics_when_stopped(log: &Log) -> Self {
+        let mut counter = Self::new(log);
+        counter.panics_when_stopped = true;
+        counter
+    }
 }
 
 impl Actor for Counter {
@@ -116,9 +128,9 @@ impl Drop for Counter {
 }
 
 macro_rules! message {
-    ($($name:ident$(($field:ty))? -> $result:ty;)*) => {
+    ($($name:ident($($field:ty)?) -> $result:ty;)*) => {
         $(
-            pub struct $name$((pub $field))?;
+            pub struct $name($(pub $field)?);
 
             impl Message for $name {
                 type Result = $result;
@@ -130,17 +142,16 @@ macro_rules! message {
 message! {
     Add(u64) -> u64;
     Boom(&'static str) -> u64;
-    /// Its answer comes later, from a task of tokio's.
+    // Its answer comes later, from a task of tokio's.
     Later(Arc<Notify>) -> u64;
-    /// Its answer never comes: that task panics.
-    BoomLater -> u64;
-    /// A future of the actor's own panics.
-    BoomInFuture -> ();
-    Leave -> u64;
-    /// Its context waits.
+    // Its answer never comes: that task panics.
+    BoomLater() -> u64;
+    // A future of the actor's own panics.
+    BoomInFuture() -> ();
+    Leave() -> u64;
+    // Its context waits.
     WaitFor(Arc<Notify>) -> ();
-    /// Blocks nothing, and is not answered until told.
-    Refuse -> Result<u64, String>;
+    Refuse() -> Result<u64, String>;
     Interval(Duration) -> ();
 }
 

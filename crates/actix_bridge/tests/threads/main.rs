@@ -23,7 +23,9 @@ const SECOND: Duration = Duration::from_secs(5);
 fn threads() -> BTreeSet<String> {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
-    tasks.map(|task| name(task).into_string().unwrap()).collect()
+    tasks
+        .map(|task| name(task).into_string().unwrap())
+        .collect()
 }
 
 /// An ended thread is listed for some microseconds more, until the kernel has cleared it away.
