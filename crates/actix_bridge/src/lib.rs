@@ -12,7 +12,6 @@
 //!
 //! ```
 //! # extern crate paraphym_actix_bridge as actix_bridge;
-//! # extern crate paraphym_supervision as supervision;
 //! # use std::time::Duration;
 //! use actix::{Actor, Context, Handler, Message};
 //! use supervision::{AskError, Events, SupervisorSpec, start_root};

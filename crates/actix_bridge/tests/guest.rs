@@ -40,9 +40,9 @@ async fn it_answers_through_its_handle_in_order() {
 async fn a_panic_is_a_crash_a_rest_and_a_new_actor_with_the_queue_kept() {
     run(async |bridge| {
         let (log, lives) = (Log::default(), Arc::new(AtomicU32::new(0)));
-        let (noted, lived) = (log.clone(), lives.clone());
+        let (noted, begun) = (log.clone(), lives.clone());
         let (spec, counter) = bridge.actor("counter", 16, move |_| {
-            lived.fetch_add(1, Ordering::SeqCst);
+            begun.fetch_add(1, Ordering::SeqCst);
             Counter::new(&noted)
         });
         let rest = rests(500);
