@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 )]
 use tokio::task::LocalSet;
 
-/// Lives that wait until the thread begins them, at most; more wait in their start. 64: a start is taken up within
-/// microseconds unless the thread is busy.
+/// Lives that wait until the thread begins them, at most; more wait in their start. 64: starts are taken up as
+/// fast as the thread gets to them.
 const STARTS: usize = 64;
 
 /// Something that is begun on the local set: made there, because what it makes may not leave it.

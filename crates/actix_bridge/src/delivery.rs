@@ -3,10 +3,8 @@
 //!
 //! An actor that may have the stream itself needs none of this: `ctx.add_stream(stream)` holds back and cancels, too.
 
-use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use actix::{MailboxError, Message, Recipient};
@@ -86,15 +84,8 @@ where
             },
             item = stream.next(), if open && unhandled.len() < window.max(1) => match item {
                 None => open = false,
-                Some(message) => {
-                    let mut request = Box::pin(tokio::time::timeout(patience, to.send(message)));
-                    // One that finds the mailbox full gets its place when it is first polled: before the next.
-                    match poll_fn(|cx| Poll::Ready(request.as_mut().poll(cx))).await {
-                        Poll::Pending => unhandled.push(request),
-                        Poll::Ready(Ok(Ok(_))) => delivered += 1,
-                        Poll::Ready(_) => return Err(DeliveryError::Closed { delivered }),
-                    }
-                }
+                // One that finds the mailbox full gets its place when it is first polled: above, before the next is taken.
+                Some(message) => unhandled.push(tokio::time::timeout(patience, to.send(message))),
             },
             else => return Ok(delivered),
         }

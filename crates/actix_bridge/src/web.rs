@@ -39,10 +39,10 @@ pub struct WebLimits {
 }
 
 impl Default for WebLimits {
-    /// 1024 connections, tens of kilobytes each; 5 s for a head and 5 s idle, as actix-web has them.
+    /// 256 connections, as our gateway; 5 s for a head and 5 s idle, as actix-web has them.
     fn default() -> Self {
         Self {
-            connections: 1024,
+            connections: 256,
             head_time: Duration::from_secs(5),
             keep_alive: Duration::from_secs(5),
         }

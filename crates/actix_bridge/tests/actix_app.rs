@@ -6,30 +6,13 @@
 mod app;
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 
-use domain::Bytes;
 use paraphym_actix_bridge::run;
-use paraphym_candle::{ModelName, Paraphym};
-use testkit::scripted::{Answer, Control, ScriptedLoader};
+use testkit::scripted::Answer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::common::*;
-
-async fn host(dir: &std::path::Path, answer: Answer) -> (Arc<Paraphym>, Control) {
-    let file = dir.join("tiny.gguf");
-    std::fs::write(&file, b"GGUF").unwrap();
-    let loader = ScriptedLoader::new(answer);
-    let control = loader.control();
-    let host = Paraphym::builder()
-        .models_dir(dir)
-        .model(ModelName::new(file.to_str().unwrap()))
-        .memory_limit(Bytes::mib(64))
-        .loader(Arc::new(loader))
-        .start();
-    (Arc::new(host.await.unwrap()), control)
-}
 
 fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -44,6 +44,29 @@ async fn tells_and_asks_reach_the_actix_actor_in_order() {
     .await;
 }
 
+/// On real threads, with more under way than the mailbox has places.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_finds_the_mailbox_full_stays_in_order() {
+    run(async |_| {
+        let log = Log::default();
+        let counter = Counter::new(&log).start();
+        let limits = EnvoyLimits {
+            queue: 64,
+            at_once: 64,
+        };
+        let (spec, handle) = to::<Add>(&counter, limits);
+        let scene = scene(spec).await;
+        for n in 1..=1000 {
+            handle.tell(Add(n)).await.unwrap();
+        }
+        assert_eq!(handle.ask(Add(0), MINUTE).await.unwrap(), 500_500);
+        let sums: Vec<String> = (1..=1000).map(|n| format!("add {n}")).collect();
+        assert_eq!(log.take().get(1..1001), Some(&*sums));
+        scene.stop().await;
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_busy_actor_fills_the_queue_and_a_given_up_ask_keeps_its_seat() {
     run(async |_| {

@@ -85,7 +85,8 @@ async fn past_its_deadline_it_and_what_it_spawned_are_dropped() {
     .await;
 }
 
-#[tokio::test(start_paused = true)]
+/// On real threads: who is cut off hears of it from another one, and so does who is begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_life_begins_when_the_one_before_is_gone() {
     run(async |bridge| {
         let log = Log::default();
@@ -96,23 +97,20 @@ async fn a_life_begins_when_the_one_before_is_gone() {
                 log.note(format!("begins {}", context.incarnation()));
                 let _ends = Ends(log, "ends");
                 context.ready();
-                context.stopping().await;
                 std::future::pending().await
             }
         });
-        let spec = spec.shutdown(Shutdown::Timeout(ms(10)));
-        let scene = scene(spec).await;
-        for _ in 0..3 {
-            let admin = scene.root().administration();
+        let scene = scene(spec.shutdown(Shutdown::BrutalKill)).await;
+        let admin = scene.root().administration();
+        for _ in 0..100 {
             admin.restart("place", MINUTE).await.unwrap();
         }
         scene.stop().await;
         settle().await;
-        let seen = log.take();
-        let lives: Vec<String> = (1..=4)
+        let lives: Vec<String> = (1..=101)
             .flat_map(|n| [format!("begins {n}"), "ends".to_owned()])
             .collect();
-        assert_eq!(seen, lives);
+        assert_eq!(log.take(), lives);
     })
     .await;
 }

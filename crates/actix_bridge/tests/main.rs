@@ -6,6 +6,7 @@ mod common;
 mod delivery;
 mod envoy;
 mod gate;
+mod generation;
 mod guest;
 mod guest_ends;
 mod local_task;

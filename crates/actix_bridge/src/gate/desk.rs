@@ -103,7 +103,7 @@ impl<M: Message + 'static> Queue<M> {
         self.0
     }
 
-    /// The next message that somebody still wants. It never ends: whoever made this keeps an address.
+    /// The next message. It never ends: whoever made this keeps an address.
     pub(super) async fn next(&mut self) -> Asked<M> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -112,16 +112,10 @@ impl<M: Message + 'static> Queue<M> {
         let mut tray = Tray(None);
         while let Poll::Ready(Some(mut envelope)) = Pin::new(&mut self.0).poll_next(cx) {
             envelope.handle(&mut Desk::new(), &mut tray);
-            match tray.0.take() {
-                Some(asked) if !is_given_up(&asked) => return Poll::Ready(asked),
-                // actix, too, passes over those whose asker has gone.
-                _ => {}
+            if let Some(asked) = tray.0.take() {
+                return Poll::Ready(asked);
             }
         }
         Poll::Pending
     }
-}
-
-fn is_given_up<M: Message>(asked: &Asked<M>) -> bool {
-    asked.answer.as_ref().is_some_and(OneshotSender::is_closed)
 }

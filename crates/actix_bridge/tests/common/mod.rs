@@ -14,11 +14,14 @@ use actix::{
     Actor, ActorContext, AsyncContext, Context, Handler, Message, ResponseFuture, Running,
     WrapFuture,
 };
+use domain::Bytes;
+use paraphym_candle::{ModelName, Paraphym};
 use supervision::kameo;
 use supervision::kameo::actor::ActorRef;
 use supervision::kameo::error::Infallible;
 use supervision::{Backoff, Birth, ChildSpec, Inbox, SupervisorSpec};
 use testkit::scene::Scene;
+use testkit::scripted::{Answer, Control, ScriptedLoader};
 use tokio::sync::Notify;
 
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -278,4 +281,19 @@ impl kameo::message::Message<Double> for Doubler {
         tokio::time::sleep(takes).await;
         n * 2
     }
+}
+
+/// A host whose model says what it is told.
+pub async fn host(dir: &std::path::Path, answer: Answer) -> (Arc<Paraphym>, Control) {
+    let file = dir.join("tiny.gguf");
+    std::fs::write(&file, b"GGUF").unwrap();
+    let loader = ScriptedLoader::new(answer);
+    let control = loader.control();
+    let host = Paraphym::builder()
+        .models_dir(dir)
+        .model(ModelName::new(file.to_str().unwrap()))
+        .memory_limit(Bytes::mib(64))
+        .loader(Arc::new(loader))
+        .start();
+    (Arc::new(host.await.unwrap()), control)
 }
