@@ -57,6 +57,11 @@ impl TaskContext {
         self.stopping.clone().cancelled_owned()
     }
 
+    /// True once it was asked to end for good, and not to be started again at once: what outlives its lives may be closed.
+    pub fn stops_for_good(&self) -> bool {
+        lock(&self.place.0).leaving == Some(StopHow::Drain)
+    }
+
     /// While the guard lives, a graceful stop waits even if the task has returned.
     pub fn work(&self, label: impl Into<String>) -> WorkGuard {
         let id = lock(&self.place.0).work.begin(label.into());
@@ -102,6 +107,8 @@ struct Place(Mutex<Inner>);
 struct Inner {
     adopted: bool,
     stopping: CancellationToken,
+    /// How the present life was asked to end.
+    leaving: Option<StopHow>,
     killed: CancellationToken,
     work: WorkLog,
     /// The life that has returned and waits for its work to end.
@@ -166,6 +173,7 @@ impl Child for TaskChild {
         let (stopping, killed) = (CancellationToken::new(), CancellationToken::new());
         let mut inner = lock(&self.place.0);
         inner.stopping = stopping.clone();
+        inner.leaving = None;
         inner.killed = killed.clone();
         inner.work.forget_left();
         inner.down = false;
@@ -200,8 +208,11 @@ impl Child for TaskChild {
         })
     }
 
-    fn ask_stop(&self, _how: StopHow) {
-        let stopping = lock(&self.place.0).stopping.clone();
+    fn ask_stop(&self, how: StopHow) {
+        let mut inner = lock(&self.place.0);
+        inner.leaving = Some(how);
+        let stopping = inner.stopping.clone();
+        drop(inner);
         stopping.cancel();
     }
 

@@ -132,3 +132,27 @@ async fn a_stop_waits_for_the_work_of_a_task_and_drops_it_at_the_deadline() {
         assert_eq!(root.ended().await, EndReason::Stopped);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_to_end_knows_whether_it_is_for_good() {
+    let log = Log::default();
+    let noted = log.clone();
+    let task = ChildSpec::task("listener", move |context: TaskContext| {
+        let log = noted.clone();
+        async move {
+            context.ready();
+            log.note(format!("up: {}", context.stops_for_good()));
+            context.stopping().await;
+            log.note(format!("asked: {}", context.stops_for_good()));
+            Ok(())
+        }
+    });
+    let root = started(root().child(task)).await;
+    settle().await;
+    let admin = root.administration();
+    admin.restart("listener", MINUTE).await.unwrap();
+    settle().await;
+    root.stop(MINUTE).await;
+    let expected = ["up: false", "asked: false", "up: false", "asked: true"];
+    assert_eq!(log.take(), expected);
+}
