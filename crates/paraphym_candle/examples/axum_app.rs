@@ -9,6 +9,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -48,13 +49,15 @@ async fn app() -> Result<(), Box<dyn Error>> {
         listener.local_addr()?,
         host.address().await.ok_or("not served")?
     );
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(async move {
-            stop.next().await;
-        })
-        .await?;
-    let report = host.shutdown().await;
-    println!("ended, {} left unfinished", report.abandoned.len());
+    // Running answers have five seconds, on both servers; then nobody is waited for, however slowly he reads.
+    let stopped = async {
+        stop.next().await;
+        host.shutdown().await
+    };
+    tokio::select! {
+        served = axum::serve(listener, routes).into_future() => served?,
+        report = stopped => println!("ended, {} left unfinished", report.abandoned.len()),
+    }
     Ok(())
 }
 

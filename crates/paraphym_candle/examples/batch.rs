@@ -1,5 +1,5 @@
-//! Many prompts from a file, one a line, answered several at once, with a progress bar. Nobody floods the model: no more
-//! prompts are given than it computes together, and when it says that it is busy, the prompt waits.
+//! Many prompts from a file, one a line, answered several at once, with a progress bar. Nobody floods the model: few more prompts
+//! are given than it computes together, and when it says that it is busy, the prompt waits.
 //!
 //! ```sh
 //! seq 1 1000 | sed 's/^/Count on from /' > prompts.txt

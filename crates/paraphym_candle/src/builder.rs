@@ -9,7 +9,6 @@ use domain::{Bytes, ModelName};
 use engine::ModelLoader;
 use model_host::HostConfig;
 use runtime::Runtime;
-use supervision::{ChildSpec, SupervisorSpec};
 use telemetry::LogControl;
 use toolbox::Tool;
 
@@ -48,7 +47,7 @@ pub struct Builder {
     pub(crate) tools: Vec<Arc<dyn Tool>>,
     pub(crate) servers: servers::Choice,
     pub(crate) service_manager: Option<ServiceManager>,
-    pub(crate) app: Option<SupervisorSpec>,
+    pub(crate) app: app::Choice,
 }
 
 impl Builder {
@@ -201,23 +200,6 @@ impl Builder {
     /// there is none.
     pub fn recorder(mut self, recorder: Recorder) -> Self {
         self.recorder = recorder;
-        self
-    }
-
-    /// An actor, a task or a supervisor of the app's own, in the same tree: under the supervisor `app`, which starts behind all
-    /// that answers and before what is served, and so may ask it. They are started in the order in which they are named here, and
-    /// stopped in the reverse, each as its spec says; [`crate::Paraphym::app`] adds and removes more.
-    ///
-    /// As in OTP, children that crash more often than `app` bears take `app` with them, and if that happens often, the tree.
-    pub fn child(mut self, spec: ChildSpec) -> Self {
-        let app = self.app.unwrap_or_else(app::supervisor);
-        self.app = Some(app.child(spec));
-        self
-    }
-
-    /// The supervisor `app` without children, for those that come while it runs.
-    pub fn with_app_supervisor(mut self) -> Self {
-        self.app = Some(self.app.unwrap_or_else(app::supervisor));
         self
     }
 

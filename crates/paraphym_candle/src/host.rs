@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agent_worker::client::Agents;
@@ -33,6 +33,7 @@ use toolbox::{ToolSource, Toolbox};
 use tracing::{Instrument, Span};
 
 use crate::agents::{self, NoAgent};
+use crate::asker::{Asker, turn_of};
 use crate::builder::Builder;
 use crate::doctor::{self, DoctorReport};
 use crate::edge::Edge;
@@ -49,10 +50,9 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// A running host. Share it behind an `Arc`; its methods take `&self`.
 pub struct Paraphym {
     parts: Parts,
-    asked: AtomicU64,
     /// Whether an ending is to be short.
     hurry: CancellationToken,
-    /// Whether somebody ends it in order, or has.
+    /// Whether it was ended in order.
     ends: AtomicBool,
 }
 
@@ -63,19 +63,17 @@ pub(crate) struct Parts {
     pub(crate) governor: Handle<MemoryGovernor>,
     pub(crate) janitor: Handle<CacheJanitor>,
     pub(crate) conversations: Handle<ConversationStore>,
-    pub(crate) models: Handle<ModelHost>,
     #[cfg_attr(not(feature = "memory"), expect(dead_code, reason = "it is nothing"))]
     pub(crate) retrieval: long_term::Held,
     pub(crate) tools: Toolbox,
     pub(crate) sources: Vec<Arc<dyn ToolSource>>,
     #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "it is nothing"))]
     pub(crate) servers: servers::Held,
-    pub(crate) agents: Agents,
+    pub(crate) asker: Asker,
     pub(crate) app: Option<SupervisorHandle>,
     pub(crate) store: Store,
     pub(crate) loader: Arc<dyn ModelLoader>,
     pub(crate) runtime: Runtime,
-    pub(crate) model: ModelName,
     pub(crate) edge: Option<Edge>,
     pub(crate) ending: watch::Sender<Option<Ending>>,
     pub(crate) asked_to_stop: watch::Receiver<Option<Duration>>,
@@ -114,7 +112,6 @@ impl Paraphym {
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
             parts,
-            asked: AtomicU64::new(0),
             hurry: CancellationToken::new(),
             ends: AtomicBool::new(false),
         }
@@ -129,16 +126,18 @@ impl Paraphym {
         &self,
         text: impl Into<String>,
     ) -> Result<GenerationStream, GenerationError> {
-        let request = Request {
-            id: self.next_id("prompt"),
-            model: self.parts.model.clone(),
-            prompt: Prompt::Chat(vec![Message::user(text)]),
-            sampling: sampling(&self.settings().settings),
-            context: ContextPolicy::Refuse,
-            keep_alive: None,
-            tools: domain::Tools::default(),
-        };
-        self.generate(request).await
+        self.parts.asker.prompt(text).await
+    }
+
+    /// Who asks in the place of this host, and keeps no tree alive: for the app's own actors.
+    pub fn asker(&self) -> &Asker {
+        &self.parts.asker
+    }
+
+    /// The supervisor of everything: the tree as it is, every child by its path, and what an operator does to them
+    /// ([`supervision::SupervisorHandle::administration`]).
+    pub fn supervisor(&self) -> SupervisorHandle {
+        self.parts.root.supervisor()
     }
 
     /// The settings that hold, with where each value came from.
@@ -175,9 +174,7 @@ impl Paraphym {
 
     /// What a turn of the default agent is run with, by the settings that hold now.
     pub fn turn_settings(&self) -> TurnSettings {
-        let settings = &self.settings().settings;
-        let usual = agents::turn_of(settings, DEFAULT_AGENT, &self.parts.model);
-        usual.unwrap_or_else(|_| turn(settings, self.parts.model.clone()))
+        self.parts.asker.turn_settings()
     }
 
     /// What a turn of this agent is run with, by the settings that hold now (`agents.NAME`).
@@ -185,7 +182,7 @@ impl Paraphym {
     /// # Errors
     /// No such agent; the names there are.
     pub fn agent_settings(&self, agent: &str) -> Result<TurnSettings, NoAgent> {
-        agents::turn_of(&self.settings().settings, agent, &self.parts.model)
+        agents::turn_of(&self.settings().settings, agent, &self.parts.asker.model)
     }
 
     /// The names of the agents of the settings, the default one first.
@@ -198,9 +195,7 @@ impl Paraphym {
     /// # Errors
     /// Refused at once: a field out of its range, no such model, too many waiting, the tree is stopping.
     pub async fn generate(&self, request: Request) -> Result<GenerationStream, GenerationError> {
-        let turn = turn_of(&request.id);
-        let asked = model_host::client::generate(&self.parts.models, request);
-        asked.instrument(turn).await
+        self.parts.asker.generate(request).await
     }
 
     /// Says something in a conversation: its history is the model's context, and remembers the answer.
@@ -213,12 +208,12 @@ impl Paraphym {
         text: &str,
         settings: TurnSettings,
     ) -> Result<TurnStream, GenerationError> {
-        self.parts.agents.ask(conversation, text, settings).await
+        self.parts.asker.ask(conversation, text, settings).await
     }
 
     /// Conversations: their history, cancelling by id.
     pub fn agents(&self) -> &Agents {
-        &self.parts.agents
+        &self.parts.asker.agents
     }
 
     /// Loads a model without asking it anything; the stream tells how far it is.
@@ -226,16 +221,10 @@ impl Paraphym {
     /// # Errors
     /// No such model, or the tree is stopping.
     pub async fn warm(&self, model: &ModelName) -> Result<GenerationStream, GenerationError> {
-        let id = self.next_id("warm");
+        let id = self.parts.asker.next_id("warm");
         let turn = turn_of(&id);
-        let asked = model_host::client::warm(&self.parts.models, id, model.clone(), None);
+        let asked = model_host::client::warm(&self.parts.asker.models, id, model.clone(), None);
         asked.instrument(turn).await
-    }
-
-    /// A name for a request that nobody named: `prompt-1`, `prompt-2` …
-    fn next_id(&self, kind: &str) -> RequestId {
-        let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
-        RequestId::new(format!("{kind}-{number}"))
     }
 
     /// Lets a resident model's memory go. The next question loads it again.
@@ -270,7 +259,10 @@ impl Paraphym {
         &self,
         progress: &mut (dyn FnMut(PullEvent) + Send),
     ) -> Result<Installed, PullError> {
-        self.parts.store.pull(&self.parts.model, progress).await
+        self.parts
+            .store
+            .pull(&self.parts.asker.model, progress)
+            .await
     }
 
     pub(crate) fn parts(&self) -> &Parts {
@@ -278,7 +270,7 @@ impl Paraphym {
     }
 
     pub(crate) fn models(&self) -> &Handle<ModelHost> {
-        &self.parts.models
+        &self.parts.asker.models
     }
 
     /// The models on disk.
@@ -288,7 +280,7 @@ impl Paraphym {
 
     /// The model that answers when none is named.
     pub fn default_model(&self) -> &ModelName {
-        &self.parts.model
+        &self.parts.asker.model
     }
 
     /// What a model is and needs, from its header alone; the text of the error says what to do.
@@ -399,12 +391,13 @@ impl Paraphym {
     /// The same with a deadline of your own.
     pub async fn shutdown_within(&self, deadline: Duration) -> ShutdownReport {
         let parts = &self.parts;
-        self.ends.store(true, Ordering::Relaxed);
         let told = ending::Told {
             to: &parts.ending,
             hurry: &self.hurry,
         };
-        ending::end(&parts.root, parts.edge.as_ref(), told, deadline).await
+        let report = ending::end(&parts.root, parts.edge.as_ref(), told, deadline).await;
+        self.ends.store(true, Ordering::Relaxed);
+        report
     }
 
     /// Shortens an ending, whether it has begun or not: answers are cut off now, and the actors have one second.
@@ -422,11 +415,6 @@ impl Drop for Paraphym {
             );
         }
     }
-}
-
-/// All that is done for one request without a conversation is within it.
-fn turn_of(id: &RequestId) -> Span {
-    tracing::error_span!(target: TURN, "turn", request_id = %id)
 }
 
 fn unavailable(part: &str, error: &dyn std::error::Error) -> GenerationError {

@@ -33,6 +33,7 @@
 mod agents;
 mod app;
 mod applier;
+mod asker;
 mod builder;
 mod chronicle;
 mod doctor;
@@ -73,6 +74,7 @@ pub use agent_worker::settings::{
 pub use agent_worker::stream::TurnStream;
 pub use agent_worker::{SteerError, ToolEnd, TurnAnswer};
 pub use agents::NoAgent;
+pub use asker::Asker;
 /// Bearer tokens: the file they are kept in.
 #[cfg(feature = "gateway")]
 pub use bearer;

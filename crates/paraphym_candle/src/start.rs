@@ -14,13 +14,13 @@ use model_store::{DEFAULT_MODEL, Store, StoreConfig, StoreError};
 use root::{Tree, TreeConfig, TreeParts};
 use runtime::{Clock, CoarseClock, RunError, Runtime};
 use supervision::{
-    ChildPath, ChildSpec, Events, RootHandle, StartTreeError, SupervisorHandle, SupervisorSpec,
-    start_root,
+    ChildPath, ChildSpec, Events, RootHandle, StartTreeError, SupervisorSpec, start_root,
 };
 use telemetry::LogControl;
 use tokio::sync::watch;
 use toolbox::Toolbox;
 
+use crate::asker::Asker;
 use crate::chronicle::Chronicle;
 use crate::edge::{self, Edge};
 use crate::ending::Ending;
@@ -58,7 +58,8 @@ impl Builder {
         let max_models = config.models.max_models;
         let mut tree = Tree::new(config, parts);
         let retrieval = long_term::add_to(&mut tree, &first);
-        let app = with_app(&mut tree, self.app);
+        let asker = asker(&tree, &settings, &model);
+        let app = self.app.add_to(&mut tree, &asker);
         let begun = self.edge.begin(&mut tree, &settings, &model)?;
         let followers = begun.follower().into_iter().chain(of_servers).collect();
         with_applier(&mut tree, &settings, followers, are_fixed, self.log.clone());
@@ -93,17 +94,15 @@ impl Builder {
             governor: tree.governor,
             janitor: tree.janitor,
             conversations: tree.store,
-            models: tree.models,
             retrieval,
             tools,
             sources,
             servers,
-            agents: tree.agents,
+            asker,
             app,
             store,
             loader,
             runtime,
-            model,
             edge,
             ending,
             asked_to_stop,
@@ -112,17 +111,20 @@ impl Builder {
 }
 
 /// Puts a child behind all others.
-fn add(tree: &mut Tree, child: ChildSpec) {
+pub(crate) fn add(tree: &mut Tree, child: ChildSpec) {
     let spec = std::mem::replace(&mut tree.spec, SupervisorSpec::new("root"));
     tree.spec = spec.child(child);
 }
 
-/// Adds the app's own, where there are any.
-fn with_app(tree: &mut Tree, app: Option<SupervisorSpec>) -> Option<SupervisorHandle> {
-    let app = app?;
-    let handle = app.handle();
-    add(tree, ChildSpec::supervisor(app));
-    Some(handle)
+/// Who asks models and conversations of this tree.
+fn asker(tree: &Tree, settings: &chat_config::Store, model: &ModelName) -> Asker {
+    Asker {
+        models: tree.models.clone(),
+        agents: tree.agents.clone(),
+        settings: settings.clone(),
+        model: model.clone(),
+        asked: Arc::default(),
+    }
 }
 
 /// The wall clock.

@@ -6,19 +6,17 @@
 )]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use paraphym_candle::conversation_store::StoreConfig;
+use paraphym_candle::conversation_store::{StoreConfig, StoreError};
 use paraphym_candle::supervision::{ChildSpec, TaskContext, TaskError};
 use paraphym_candle::{
-    Builder, Bytes, ConversationId, GenerationEvent, Metrics, ModelName, Paraphym, Recorder,
+    Builder, Bytes, ConversationId, GenerationEvent, Lifecycle, ModelName, Paraphym, StartError,
     TurnEvent,
 };
 use tempfile::TempDir;
 use testkit::scripted::{Answer, ScriptedLoader};
-use tracing::Level;
-
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A host whose model says `says`, in a folder of its own.
 fn host(says: &str) -> (Builder, TempDir) {
@@ -49,8 +47,18 @@ async fn said(host: &Paraphym) -> String {
 #[tokio::test]
 async fn two_systems_of_one_process_answer_at_once_and_share_neither_leases_nor_files() {
     let ((one, first_dir), (two, second_dir)) = (host("one answers"), host("two answers"));
-    let kept = |dir: &TempDir| StoreConfig::at(dir.path().join("conversations.sqlite"));
+    // Whoever opens a file alone is refused while somebody else has it so.
+    let kept = |dir: &TempDir| StoreConfig::at(dir.path().join("conversations.sqlite")).alone();
     let one = one.conversations(kept(&first_dir)).start().await.unwrap();
+    let (third, _third_dir) = host("third");
+    let refused = third.conversations(kept(&first_dir)).start().await.err();
+    assert!(
+        matches!(
+            &refused,
+            Some(StartError::Conversations(StoreError::Taken { .. }))
+        ),
+        "{refused:?}"
+    );
     let two = two.conversations(kept(&second_dir)).start().await.unwrap();
     let talk = async |host: &Paraphym| {
         let turn = host.turn_settings();
@@ -118,46 +126,6 @@ async fn a_runtime_of_one_thread_is_enough() {
     assert!(host.shutdown().await.abandoned.is_empty());
 }
 
-#[tokio::test(flavor = "current_thread")]
-async fn dropped_without_a_word_it_stops_by_itself_and_says_so() {
-    let spans = testkit::spans::Spans::of_process(tracing::level_filters::LevelFilter::WARN);
-    let warned = || spans.with("dropped without `shutdown`", Level::WARN).len();
-    let (builder, dir) = host("never asked");
-    let kept = || StoreConfig::at(dir.path().join("conversations.sqlite"));
-    let first = builder.conversations(kept()).start().await.unwrap();
-    let mut events = first.events();
-    drop(first);
-    assert_eq!(warned(), 1);
-    // Everything ends, and the last sender of events with it.
-    let all = async { while events.recv().await.is_ok() {} };
-    tokio::time::timeout(PATIENCE, all).await.unwrap();
-    let runtime = tokio::runtime::Handle::current();
-    assert_eq!(runtime.metrics().num_alive_tasks(), 0);
-
-    let (builder, _models) = host("again");
-    let second = builder.conversations(kept()).start().await.unwrap();
-    second.shutdown().await;
-    drop(second);
-    assert_eq!(warned(), 1, "one that was stopped is dropped in silence");
-}
-
-#[tokio::test]
-async fn what_is_counted_goes_to_the_recorder_that_the_app_gives() {
-    let (recorder, metrics) = Metrics::unregistered().unwrap();
-    metrics::set_global_recorder(recorder).unwrap();
-    let (builder, _dir) = host("counted");
-    let ours: std::net::SocketAddr = ([127, 0, 0, 1], 0).into();
-    let host = builder
-        .recorder(Recorder::Given(metrics.clone()))
-        .serve(ours)
-        .start()
-        .await
-        .unwrap();
-    assert_eq!(said(&host).await, "counted");
-    assert!(metrics.render().contains("paraphym_tokens_generated_total"));
-    host.shutdown().await;
-}
-
 #[tokio::test(start_paused = true)]
 async fn the_app_s_own_children_are_in_the_tree_and_come_and_go() {
     let (builder, _dir) = host("beside");
@@ -189,4 +157,88 @@ async fn the_app_s_own_children_are_in_the_tree_and_come_and_go() {
     let alone = builder.start().await.unwrap();
     assert!(alone.app().is_none());
     alone.shutdown().await;
+}
+
+/// Fails in its first lives, and lives.
+fn fails(lives: u32) -> ChildSpec {
+    let left = Arc::new(AtomicU32::new(lives));
+    ChildSpec::task("fails", move |context: TaskContext| {
+        let left = Arc::clone(&left);
+        async move {
+            context.ready();
+            let next = |left: u32| left.checked_sub(1);
+            if left
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, next)
+                .is_ok()
+            {
+                return Err(TaskError::from("on purpose"));
+            }
+            context.stopping().await;
+            Ok(())
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_actor_of_the_app_does_wrong_counts_against_its_supervisor_first() {
+    let (builder, _dir) = host("goes on");
+    // Five within half a minute are borne by `app`; the sixth is its own end, which the root bears.
+    let host = builder.child(fails(8)).start().await.unwrap();
+    let mut events = host.events();
+    let mut restarted = Vec::new();
+    let all = async {
+        loop {
+            let event = events.recv().await.unwrap();
+            if matches!(event.what, Lifecycle::Restarted { .. }) {
+                restarted.push(event.child.to_string());
+            }
+            if restarted.iter().any(|one| one == "root/app") {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(5), all)
+        .await
+        .unwrap();
+    let others = restarted.iter().filter(|one| !one.starts_with("root/app"));
+    assert_eq!(others.count(), 0, "{restarted:?}");
+    let own = restarted.iter().filter(|one| *one == "root/app/fails");
+    assert!(own.count() >= 5, "{restarted:?}");
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    assert_eq!(said(&host).await, "goes on");
+    assert!(host.shutdown().await.killed.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_of_the_app_asks_the_host_and_does_not_keep_it_alive() {
+    let (builder, _dir) = host("asked by one of its own");
+    let (heard, mut hears) = tokio::sync::watch::channel(String::new());
+    let builder = builder.child_with(move |asker| {
+        let asker = asker.clone();
+        ChildSpec::task("asks", move |context: TaskContext| {
+            let (asker, heard) = (asker.clone(), heard.clone());
+            async move {
+                context.ready();
+                let answer = asker.prompt("hello").await?.collect().await;
+                let answer = answer.map_err(|unfinished| unfinished.error)?;
+                heard.send_replace(answer.text);
+                context.stopping().await;
+                Ok::<(), TaskError>(())
+            }
+        })
+    });
+    let host = builder.start().await.unwrap();
+    let text = hears
+        .wait_for(|text| !text.is_empty())
+        .await
+        .unwrap()
+        .clone();
+    assert_eq!(text, "asked by one of its own");
+    let mut events = host.events();
+    drop(host);
+    // The tree ends, though an actor of it can ask.
+    let all = async { while events.recv().await.is_ok() {} };
+    tokio::time::timeout(Duration::from_mins(1), all)
+        .await
+        .unwrap();
 }

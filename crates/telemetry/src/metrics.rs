@@ -48,7 +48,6 @@ impl Metrics {
                 None => Err(MetricsError::Foreign),
             };
         }
-        crate::describe::describe();
         let handle = INSTALLED.get_or_init(|| metrics.handle).clone();
         Ok(Self { handle })
     }
@@ -61,6 +60,7 @@ impl Metrics {
     pub fn unregistered() -> Result<(PrometheusRecorder, Self), MetricsError> {
         let builder = builder().map_err(|error| MetricsError::Build(error.to_string()))?;
         let recorder = builder.build_recorder();
+        metrics::with_local_recorder(&recorder, crate::describe::describe);
         let handle = recorder.handle();
         Ok((recorder, Self { handle }))
     }
@@ -127,6 +127,10 @@ mod tests {
         metrics::with_local_recorder(&recorder, count);
         let line = "paraphym_tokens_generated_total{model=\"apart\"} 2";
         assert!(own.render().contains(line), "{}", own.render());
+        assert!(
+            own.render()
+                .contains("# HELP paraphym_tokens_generated_total")
+        );
         let of_process = Metrics::install().unwrap().render();
         assert!(!of_process.contains("apart"), "{of_process}");
     }

@@ -14,8 +14,13 @@ use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::cut::head;
 use crate::tool::{Tool, ToolContext, ToolFuture, ToolOutput};
 use crate::tool_error::ToolError;
+
+/// Bytes of a schema that an error shows, and of what is wrong with an argument, which may quote it.
+const ALLOWED: usize = 2048;
+const PROBLEM: usize = 256;
 
 /// A tool that is a function from `A` to what the model reads; [`function`] makes it.
 ///
@@ -64,8 +69,10 @@ pub fn function<A, F, Fut, O, E>(
 ) -> FunctionTool<A, F>
 where
     A: DeserializeOwned + JsonSchema,
-    F: Fn(A, ToolContext) -> Fut,
-    Fut: Future<Output = Result<O, E>>,
+    F: Fn(A, ToolContext) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<O, E>> + Send + 'static,
+    O: Into<ToolOutput>,
+    E: Display,
 {
     FunctionTool {
         spec: ToolSpec {
@@ -81,7 +88,7 @@ where
     }
 }
 
-/// Everything in one piece: a model follows no references.
+/// Everything in one piece, for a model follows no references; only a type that holds itself still has one.
 fn schema_of<A: JsonSchema>() -> Arc<str> {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
@@ -117,8 +124,11 @@ impl<A, F> FunctionTool<A, F> {
         let (field, problem) = (error.path().to_string(), error.inner().to_string());
         // The whole of them is called so.
         let field = if field == "." { "arguments" } else { &field };
-        let allowed = format!("arguments that fit {}", self.spec.parameters);
-        let problem = format!("is not accepted: {problem}");
+        let allowed = format!(
+            "arguments that fit {}",
+            head(&self.spec.parameters, ALLOWED)
+        );
+        let problem = format!("is not accepted: {}", head(&problem, PROBLEM));
         ToolError::bad_argument(&self.spec.name, field, problem, allowed)
     }
 }
