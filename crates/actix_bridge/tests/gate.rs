@@ -190,10 +190,10 @@ async fn a_stop_for_good_serves_what_waits_and_closes_a_restart_does_not() {
         let release = async {
             settle().await;
             go_on.notify_one();
-            settle().await;
-            go_on.notify_one();
         };
+        // The second waits for the next life.
         tokio::join!(again, release).0.unwrap();
+        go_on.notify_one();
     };
     let (first, second, ()) = tokio::join!(first, second, beside);
     assert_eq!((first.unwrap(), second.unwrap()), (Ok(2), Ok(4)));

@@ -202,6 +202,13 @@ async fn an_actor_that_waits_takes_nothing_and_is_seen_to_be_stuck() {
 async fn a_start_that_panics_or_stops_itself_has_failed() {
     use actix::{Actor, ActorContext, Context};
     struct Shy;
+    struct Loud;
+    impl Actor for Loud {
+        type Context = Context<Self>;
+        fn started(&mut self, _: &mut Context<Self>) {
+            panic!("loud from the first")
+        }
+    }
     impl Actor for Shy {
         type Context = Context<Self>;
         fn started(&mut self, ctx: &mut Context<Self>) {
@@ -221,6 +228,12 @@ async fn a_start_that_panics_or_stops_itself_has_failed() {
             "child root/shy did not start: the actix actor stopped itself before it was ready";
         assert_eq!(error.to_string(), said);
         assert_eq!(shy.state(), ChildState::Down);
+        let (spec, _) = bridge.actor("loud", 16, |_| Loud);
+        let error = Scene::start(root().child(spec)).await.err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "child root/loud did not start: loud from the first"
+        );
     })
     .await;
 }

@@ -230,3 +230,26 @@ async fn without_its_local_set_it_crashes_and_cannot_start() {
         format!("child root/late did not start: {said}")
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_asks_nobody_whether_it_may() {
+    run(async |bridge| {
+        let log = Log::default();
+        let noted = log.clone();
+        let (spec, counter) = bridge.actor("counter", 16, move |_| {
+            Counter::that_refuses_to_stop(&noted)
+        });
+        let scene = scene(spec.shutdown(Shutdown::Timeout(ms(20)))).await;
+        let begun = Instant::now();
+        let admin = scene.root().administration();
+        admin.kill("counter", MINUTE).await.unwrap();
+        assert_eq!(counter.ask(Add(1), MINUTE).await.unwrap(), 1);
+        assert_eq!(begun.elapsed(), ms(0), "no deadline was waited for");
+        let seen = log.take();
+        let gone = seen.iter().position(|line| line == "dropped").unwrap();
+        let again = seen.iter().rposition(|line| line == "started").unwrap();
+        assert!(gone < again, "{seen:?}");
+        scene.stop().await;
+    })
+    .await;
+}

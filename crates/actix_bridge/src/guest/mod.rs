@@ -109,14 +109,14 @@ impl<T: Send + 'static> Reply for Answered<T> {
 
 impl Bridge {
     /// An actix actor as a permanent child, as [`ChildSpec::actor`] makes one of ours. `make` is called for every life, on
-    /// the local set; it may panic, and then the start has failed. The child is ready when `started` has returned and what
+    /// the local set; if it panics, or `started` does, the start has failed. The child is ready when `started` has returned and what
     /// it waits for (`ctx.wait`) is done.
     ///
     /// At most `capacity` (at least 1) messages queue, and as many answers that come later (`ResponseFuture`) may be
     /// outstanding; then the queue waits. `ctx.address()` and all that comes through it belong to one life: give others the
     /// handle.
     ///
-    /// A panic in `started`, in a handler, or in a future of the actor (`ctx.spawn`, `ctx.wait`, `ResponseActFuture`,
+    /// A panic in a handler, or in a future of the actor (`ctx.spawn`, `ctx.wait`, `ResponseActFuture`,
     /// streams, intervals) is the child's crash. A panic in a `ResponseFuture` is not: actix gives those to tokio, which
     /// keeps it to itself; the asker hears `Crashed`, and the actor lives on.
     pub fn actor<A, F>(

@@ -62,6 +62,7 @@ impl Handler<Add> for Sum {
 
 /// Everything the bridge has, once.
 async fn everything(bridge: Bridge) {
+    let before = threads();
     let (guest, sum) = bridge.actor("sum", 16, |_| Sum::default());
     let asked = sum.clone();
     let (door, gate) = gate("gate", GateLimits::default(), move |Add(n)| {
@@ -111,6 +112,7 @@ async fn everything(bridge: Bridge) {
     let mut said = String::new();
     client.read_to_string(&mut said).await.unwrap();
     assert!(said.ends_with("hello"), "{said}");
+    assert_eq!(threads(), before, "while all of it lives");
     assert_eq!(tree.stop(SECOND).await.abandoned, []);
 }
 
