@@ -10,12 +10,9 @@ use agent_worker::client::Agents;
 use agent_worker::settings::TurnSettings;
 use agent_worker::stream::TurnStream;
 use cache_janitor::{CacheJanitor, JanitorStatus};
-use chat_config::settings::DEFAULT_AGENT;
 use chat_config::{ChatConfig, Revision};
 use conversation_store::ConversationStore;
-use domain::{
-    ContextPolicy, ConversationId, GenerationError, Message, ModelName, Prompt, RequestId,
-};
+use domain::{ConversationId, GenerationError, ModelName};
 use engine::{ModelCard, ModelLoader};
 use memory_governor::{LedgerStatus, MemoryGovernor};
 use model_host::ModelHost;
@@ -25,12 +22,12 @@ use model_store::{Installed, PullError, PullEvent, Store};
 use runtime::{Census, Runtime};
 use supervision::{
     Abandoned, AskError, ChildInfo, ChildPath, EndReason, Handle, LifecycleEvent, RootHandle,
-    SupervisorHandle, TURN,
+    SupervisorHandle,
 };
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use toolbox::{ToolSource, Toolbox};
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 use crate::agents::{self, NoAgent};
 use crate::asker::{Asker, turn_of};
@@ -39,7 +36,6 @@ use crate::doctor::{self, DoctorReport};
 use crate::edge::Edge;
 use crate::ending::{self, Ending};
 use crate::inspect::inspect_with;
-use crate::settings::{sampling, turn};
 use crate::{long_term, servers};
 
 /// How long `shutdown` lets running answers finish.
@@ -234,6 +230,7 @@ impl Paraphym {
     pub async fn unload(&self, model: &ModelName) -> Result<(), UnloadError> {
         let asked = self
             .parts
+            .asker
             .models
             .ask(
                 Unload {
@@ -336,6 +333,7 @@ impl Paraphym {
     pub async fn status(&self) -> Result<Status, GenerationError> {
         let models = self
             .parts
+            .asker
             .models
             .ask(model_host::messages::Status, DEADLINE)
             .await;

@@ -212,7 +212,7 @@ async fn what_an_actor_of_the_app_does_wrong_counts_against_its_supervisor_first
 #[tokio::test(start_paused = true)]
 async fn an_actor_of_the_app_asks_the_host_and_does_not_keep_it_alive() {
     let (builder, _dir) = host("asked by one of its own");
-    let (heard, mut hears) = tokio::sync::watch::channel(String::new());
+    let (heard, mut answers) = tokio::sync::watch::channel(String::new());
     let builder = builder.child_with(move |asker| {
         let asker = asker.clone();
         ChildSpec::task("asks", move |context: TaskContext| {
@@ -228,7 +228,7 @@ async fn an_actor_of_the_app_asks_the_host_and_does_not_keep_it_alive() {
         })
     });
     let host = builder.start().await.unwrap();
-    let text = hears
+    let text = answers
         .wait_for(|text| !text.is_empty())
         .await
         .unwrap()
