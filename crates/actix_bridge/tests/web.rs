@@ -53,7 +53,8 @@ impl Drop for Endless {
 }
 
 fn child(bridge: &Bridge, watch: &Watch, limits: WebLimits) -> (ChildSpec, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Ports are taken by address: nobody else takes one of this address while it is free.
+    let listener = TcpListener::bind("127.0.0.77:0").unwrap();
     let address = listener.local_addr().unwrap();
     let watch = watch.clone();
     let spec = bridge.web("web", listener, limits, move || {
