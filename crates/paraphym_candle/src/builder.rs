@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use agent_worker::settings::Config;
-use conversation_store::Archive;
+use conversation_store::{Archive, StoreConfig};
 use domain::{Bytes, ModelName};
 use engine::ModelLoader;
 use model_host::HostConfig;
@@ -76,6 +76,20 @@ impl Builder {
         self
     }
 
+    /// Keeps everything in this folder: models in `models`, conversations and memories in `paraphym.db`, who may ask in
+    /// `tokens.json`. What is chosen by itself, before or after, stays as it is chosen.
+    pub fn data_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        let folder = folder.into();
+        let conversations = StoreConfig::at(folder.join("paraphym.db"));
+        self.conversations.get_or_insert(Shelf::At(conversations));
+        #[cfg(feature = "gateway")]
+        self.edge
+            .tokens
+            .get_or_insert_with(|| bearer::TokenFile::at(folder.join("tokens.json")));
+        self.models_dir.get_or_insert(folder.join("models"));
+        self
+    }
+
     /// Where models lie; `paraphym/models` in the XDG data folder if not said.
     pub fn models_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.models_dir = Some(dir.into());
@@ -136,7 +150,7 @@ impl Builder {
     }
 
     /// Can be controlled over this Unix socket, too, as `paraphym ctl` does: by the same user and root. Whoever asks it to end
-    /// is heard by [`Paraphym::asked_to_stop`].
+    /// is heard by [`crate::Paraphym::asked_to_stop`].
     #[cfg(feature = "control")]
     pub fn control(mut self, socket: impl Into<PathBuf>) -> Self {
         let (socket, insists) = (socket.into(), true);

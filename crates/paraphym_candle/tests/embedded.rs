@@ -118,6 +118,22 @@ async fn two_systems_of_one_process_answer_at_once_and_share_neither_leases_nor_
     }
 }
 
+#[tokio::test]
+async fn all_that_is_kept_lies_in_the_data_folder_but_what_was_chosen_by_itself() {
+    let (builder, models) = host("kept");
+    let data = tempfile::tempdir().unwrap();
+    let host = builder.data_folder(data.path()).start().await.unwrap();
+    let conversation = ConversationId::new("c");
+    let turn = host.turn_settings();
+    let asked = host.ask(&conversation, "hello", turn).await.unwrap();
+    assert_eq!(asked.collect().await.unwrap().text, "kept");
+    host.shutdown().await;
+    assert!(data.path().join("paraphym.db").is_file());
+    // The models' folder was chosen before.
+    assert!(!data.path().join("models").exists());
+    drop(models);
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn a_runtime_of_one_thread_is_enough() {
     let (builder, _dir) = host("here too");
