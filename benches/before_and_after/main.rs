@@ -62,6 +62,12 @@ fn fresh(told: &str) -> Result<(), Failure> {
 async fn whole(options: Options, workers: usize) -> Result<(), Failure> {
     let named = options.sizes();
     let sizes = Sizes::named(named).ok_or("no such sizes")?;
+    let folder = options.plots.as_deref().map(from_the_tree);
+    // Before minutes are spent: a folder that cannot be is said at once.
+    if let Some(folder) = &folder {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| format!("--plots={}: {error}; name a folder", folder.display()))?;
+    }
     let run = Run {
         named,
         arguments: &[],
@@ -72,16 +78,14 @@ async fn whole(options: Options, workers: usize) -> Result<(), Failure> {
     });
     let outcomes = outcomes.await?;
     let rows = rows::all(&outcomes, &sizes);
-    if let Some(folder) = &options.plots {
-        plots::draw(&from_the_tree(folder), &outcomes, &sizes)?;
-    }
     let text = if options.json {
         format!("{:#}", table::json(&rows, &outcomes, workers))
     } else {
         format!("{workers} workers\n{}", table::lines(&rows))
     };
     writeln!(std::io::stdout(), "{text}")?;
-    Ok(())
+    // Behind the figures, which are there whatever becomes of the pictures.
+    folder.map_or(Ok(()), |folder| plots::draw(&folder, &outcomes, &sizes))
 }
 
 /// Cargo runs a bench in its package's folder; what is named on the command line is meant from the tree's.
