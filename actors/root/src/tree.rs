@@ -65,7 +65,7 @@ pub struct TreeParts {
 
 /// The tree before it is started, and the handles that will answer once it is.
 pub struct Tree {
-    /// The root and its inner children. Edges are added behind them with `SupervisorSpec::child`.
+    /// The root and its inner children. Edges are added behind them with [`Tree::add`].
     pub spec: SupervisorSpec,
     /// Settings.
     pub settings: Handle<ChatConfig>,
@@ -128,5 +128,16 @@ impl Tree {
             models,
             agents,
         }
+    }
+
+    /// Puts a child behind all others.
+    pub fn add(&mut self, child: ChildSpec) {
+        self.change(|spec| spec.child(child));
+    }
+
+    /// Changes what is to be started.
+    pub fn change(&mut self, with: impl FnOnce(SupervisorSpec) -> SupervisorSpec) {
+        let spec = std::mem::replace(&mut self.spec, SupervisorSpec::new("root"));
+        self.spec = with(spec);
     }
 }

@@ -4,7 +4,6 @@ use root::Tree;
 use supervision::{ChildSpec, SupervisorHandle, SupervisorSpec};
 
 use crate::asker::Asker;
-use crate::start::add;
 use crate::{Builder, Paraphym};
 
 /// The supervisor's name.
@@ -31,7 +30,7 @@ impl Choice {
         let children = self.children.into_iter().map(|make| make(asker));
         let spec = children.fold(SupervisorSpec::new(ID), SupervisorSpec::child);
         let handle = spec.handle();
-        add(tree, ChildSpec::supervisor(spec));
+        tree.add(ChildSpec::supervisor(spec));
         Some(handle)
     }
 }

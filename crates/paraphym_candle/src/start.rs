@@ -13,9 +13,7 @@ use model_host::HostConfig;
 use model_store::{DEFAULT_MODEL, Store, StoreConfig, StoreError};
 use root::{Tree, TreeConfig, TreeParts};
 use runtime::{Clock, CoarseClock, RunError, Runtime};
-use supervision::{
-    ChildPath, ChildSpec, Events, RootHandle, StartTreeError, SupervisorSpec, start_root,
-};
+use supervision::{ChildPath, Events, RootHandle, StartTreeError, SupervisorSpec, start_root};
 use telemetry::LogControl;
 use tokio::sync::watch;
 use toolbox::Toolbox;
@@ -63,7 +61,7 @@ impl Builder {
         let begun = self.edge.begin(&mut tree, &settings, &model)?;
         let followers = begun.follower().into_iter().chain(of_servers).collect();
         with_applier(&mut tree, &settings, followers, are_fixed, self.log.clone());
-        add(&mut tree, upkeep::child(runtime.clone(), metrics.clone()));
+        tree.add(upkeep::child(runtime.clone(), metrics.clone()));
         let deps = edge::Deps {
             max_models,
             model: &model,
@@ -108,12 +106,6 @@ impl Builder {
             asked_to_stop,
         }))
     }
-}
-
-/// Puts a child behind all others.
-pub(crate) fn add(tree: &mut Tree, child: ChildSpec) {
-    let spec = std::mem::replace(&mut tree.spec, SupervisorSpec::new("root"));
-    tree.spec = spec.child(child);
 }
 
 /// Who asks models and conversations of this tree.
@@ -173,7 +165,7 @@ fn with_applier(
         models_are_fixed,
         log,
     };
-    add(tree, applier::child(parts));
+    tree.add(applier::child(parts));
 }
 
 /// Adds whoever speaks to the service manager, where there is one.
@@ -184,8 +176,8 @@ fn managed(
     model: &ModelName,
 ) {
     let Some(manager) = manager else { return };
-    let spec = std::mem::replace(&mut tree.spec, SupervisorSpec::new("root"));
-    tree.spec = manager.add_to(spec, seen, (tree.models.clone(), model));
+    let models = tree.models.clone();
+    tree.change(|spec| manager.add_to(spec, seen, (models, model)));
 }
 
 /// The bounds of the tree; what the app chose wins.

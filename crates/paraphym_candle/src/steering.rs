@@ -97,10 +97,10 @@ impl Choice {
             ..ControlConfig::new(wanted.socket)
         };
         let path = ChildPath::root(tree.spec.id()).join(&CHILD_ID.into());
-        let placeholder = supervision::SupervisorSpec::new("root");
-        let spec = std::mem::replace(&mut tree.spec, placeholder);
-        let spec = spec.first_child(control::child(config, control_deps));
-        tree.spec = if self.chaos { spec.allow_chaos() } else { spec };
+        tree.change(|spec| {
+            let spec = spec.first_child(control::child(config, control_deps));
+            if self.chaos { spec.allow_chaos() } else { spec }
+        });
         Some(path)
     }
 }

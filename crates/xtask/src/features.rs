@@ -1,6 +1,8 @@
 //! Why: an app that takes the facade without its edges gets a combination of features that nobody here runs. Each is checked: none,
 //! every one by itself, the defaults, and all together.
 //!
+//! Not every pair is built: parts meet only where `gateway` and `control` do, and those are built alone, together and not at all.
+//!
 //! It is what `cargo hack check --each-feature` does, without another program, and with the reasons for what is left out. The
 //! features are read from the manifest, and each is on the list below: one that is new stops the run until somebody has said
 //! whether it is built here.

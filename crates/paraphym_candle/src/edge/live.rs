@@ -10,7 +10,7 @@ use connection::{Connections, Deps, TreeFeed};
 use domain::{FieldError, ModelName, Sampling};
 use room::Rooms;
 use root::Tree;
-use supervision::{Handle, SupervisorSpec};
+use supervision::Handle;
 use typing::Typing;
 
 use crate::agents;
@@ -87,13 +87,10 @@ impl Live {
         let names = Names::fresh()?;
         let ids = Arc::new(move || names.next());
         let connections = Connections::new(instances, deps, bounds.seats, ids, bounds.frame_bytes);
-        let spec = std::mem::replace(&mut tree.spec, SupervisorSpec::new("root"));
-        let watched = picture::child(spec.handle(), tree.governor.clone(), feed);
-        tree.spec = spec
-            .child(typing_spec)
-            .child(rooms_spec)
-            .child(watched)
-            .child(connections_spec);
+        let watched = picture::child(tree.spec.handle(), tree.governor.clone(), feed);
+        for child in [typing_spec, rooms_spec, watched, connections_spec] {
+            tree.add(child);
+        }
         Ok(Self {
             rooms,
             connections,

@@ -21,7 +21,7 @@ use gateway::{GatewayConfig, GatewayDeps, Serving};
 use memory_governor::MemoryGovernor;
 use model_store::Store;
 use root::Tree;
-use supervision::{ChildPath, Handle, SupervisorSpec};
+use supervision::{ChildPath, Handle};
 use telemetry::Metrics;
 use tokio::sync::watch;
 
@@ -192,11 +192,10 @@ impl Begun {
         let Some(bind) = self.chosen.bind else {
             return Ok(None);
         };
-        let mut spec = std::mem::replace(&mut tree.spec, SupervisorSpec::new("root"));
         let (listing_spec, listing) = Listing::of(deps.store.clone());
         let serving = self.serving;
         let gateway_deps = GatewayDeps {
-            checks: checks::all(&spec.handle(), &tree.store, &tree.governor),
+            checks: checks::all(&tree.spec.handle(), &tree.store, &tree.governor),
             serving: serving.clone(),
             host: tree.models.clone(),
             sampling: bounds::sampling_now(deps.settings),
@@ -212,17 +211,18 @@ impl Begun {
         if let Some(file) = self.chosen.tokens {
             let (tokens_spec, tokens) = tokens::follow(file).await?;
             config.access.tokens = tokens;
-            spec = spec.child(tokens_spec);
+            tree.add(tokens_spec);
         }
         let gateway = gateway::child(config, gateway_deps)?;
         let edge = Edge {
             bind,
-            path: ChildPath::root(spec.id()).join(gateway.spec.id()),
+            path: ChildPath::root(tree.spec.id()).join(gateway.spec.id()),
             address: gateway.address,
             serving,
             live: self.live,
         };
-        tree.spec = spec.child(listing_spec).child(gateway.spec);
+        tree.add(listing_spec);
+        tree.add(gateway.spec);
         Ok(Some(edge))
     }
 }
