@@ -3,10 +3,14 @@
 //!
 //! Field names: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>; tensor names as llama.cpp writes them.
 
+mod architecture;
+
 use engine::LoadError;
 
 use crate::file::GgufFile;
 use crate::header::TensorInfo;
+
+pub use architecture::Architecture;
 
 /// More layers than any model has; keeps a lying file from making the loader loop.
 const MAX_LAYERS: u64 = 1024;
@@ -14,46 +18,6 @@ const MAX_LAYERS: u64 = 1024;
 const MAX_WIDTH: u64 = 1 << 20;
 /// Positions are `u32` everywhere; no model is trained for more.
 const MAX_CONTEXT: u64 = 1 << 24;
-
-/// The families of models that are run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Architecture {
-    /// Llama, and what says it is: Mistral, `SmolLM`. Rotates neighbouring pairs.
-    Llama,
-    /// Llama with biases on q, k and v. Rotates halves.
-    Qwen2,
-    /// Llama with norms on each head of q and k. Rotates halves.
-    Qwen3,
-}
-
-impl Architecture {
-    const ALL: [(&str, Self); 3] = [
-        ("llama", Self::Llama),
-        ("qwen2", Self::Qwen2),
-        ("qwen3", Self::Qwen3),
-    ];
-
-    fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, architecture)| *architecture)
-    }
-
-    /// The name in the file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Llama => "llama",
-            Self::Qwen2 => "qwen2",
-            Self::Qwen3 => "qwen3",
-        }
-    }
-
-    /// Whether rope rotates element `i` with `i + n/2` (`NeoX`) and not `2i` with `2i + 1`.
-    pub const fn rotates_halves(self) -> bool {
-        matches!(self, Self::Qwen2 | Self::Qwen3)
-    }
-}
 
 /// A model's sizes. Every tensor it names has been found in the header with the right shape.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,21 +15,22 @@
 
 mod room;
 mod shared;
+mod sharing;
 
 use std::ops::Range;
 use std::sync::PoisonError;
 
 use engine::StepError;
 
-use crate::cpu::{self, Activations, Attention, Precision};
+use crate::cpu::{self, Attention, Precision};
 use crate::crew::Member;
-use crate::matrix::Matrix;
 use crate::model::{Layer, Model};
 use crate::ops;
 
 pub(crate) use room::{Room, Ways};
 use shared::Scratch;
 pub(crate) use shared::{Job, Row, Shared};
+use sharing::Sharing;
 
 /// Rows for each member from which on they are shared out instead of the matrices.
 const MANY_ROWS: usize = 16;
@@ -368,85 +369,6 @@ impl<'a> Pass<'a> {
             });
         }
         member.meet();
-    }
-}
-
-/// Who shares what with whom.
-#[derive(Clone, Copy)]
-struct Sharing<'a> {
-    shared: &'a Shared,
-    member: &'a Member<'a>,
-    /// Whether matrices are shared out; else the rows are.
-    by_matrix: bool,
-}
-
-impl Sharing<'_> {
-    /// Products of several matrices, each with the input of its number, all of as many rows; `own` is room for this member's
-    /// part of them.
-    fn products<const N: usize, const M: usize>(
-        self,
-        matrices: [(&Matrix, usize); N],
-        mut inputs: [&mut Activations; M],
-        own: &mut Vec<f32>,
-        mut outputs: [&mut Vec<f32>; N],
-    ) {
-        let Self { shared, member, .. } = self;
-        own.clear();
-        for ((matrix, input), output) in matrices.iter().zip(&mut outputs) {
-            let Some(input) = inputs.get_mut(*input) else {
-                continue;
-            };
-            if !self.by_matrix {
-                shared.checked(matrix.apply(input, output));
-                continue;
-            }
-            let tiles = member.share(matrix.tiles(), 1);
-            shared.checked(matrix.append_some(tiles, input, own));
-            // Every element is written below.
-            output.resize(matrix.rows_of_input(input) * matrix.rows(), 0.0);
-        }
-        if !self.by_matrix {
-            return;
-        }
-        member.exchange(own, |number, part| {
-            let mut left = part;
-            for ((matrix, _), output) in matrices.iter().zip(&mut outputs) {
-                let tiles = member.share_of(number, matrix.tiles(), 1);
-                left = matrix.spread(tiles, left, output);
-            }
-        });
-    }
-
-    /// Gate and up, and what the gate lets through.
-    fn gated(self, layer: &Layer, model: &Model, scratch: &mut Scratch) {
-        let Self { shared, member, .. } = self;
-        let Scratch {
-            normed,
-            gate,
-            up,
-            own,
-            ..
-        } = scratch;
-        let gate = gate.rows_mut();
-        if !self.by_matrix {
-            shared.checked(layer.gate.apply(normed, gate));
-            shared.checked(layer.up.apply(normed, up));
-            cpu::gate_with_silu(model.kind, gate, up);
-            return;
-        }
-        own.clear();
-        up.clear();
-        // Both have as many tiles.
-        let tiles = member.share(layer.gate.tiles(), 1);
-        shared.checked(layer.gate.append_some(tiles.clone(), normed, own));
-        shared.checked(layer.up.append_some(tiles, normed, up));
-        cpu::gate_with_silu(model.kind, own, up);
-        // Every element is written below.
-        gate.resize(layer.gate.rows_of_input(normed) * layer.gate.rows(), 0.0);
-        member.exchange(own, |number, part| {
-            let tiles = member.share_of(number, layer.gate.tiles(), 1);
-            layer.gate.spread(tiles, part, gate);
-        });
     }
 }
 
