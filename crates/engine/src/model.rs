@@ -21,7 +21,7 @@ pub struct ModelSource {
 pub struct ModelCard {
     /// `general.name`, or the file's name.
     pub name: String,
-    /// `general.architecture`: `llama`, `qwen2`, `qwen3`.
+    /// `general.architecture`: `llama`, `gemma3`, ….
     pub architecture: String,
     /// Parameters in all.
     pub parameters: u64,

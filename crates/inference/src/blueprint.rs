@@ -4,13 +4,15 @@
 //! Field names: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>; tensor names as llama.cpp writes them.
 
 mod architecture;
+mod manner;
 
 use engine::LoadError;
 
 use crate::file::GgufFile;
 use crate::header::TensorInfo;
 
-pub use architecture::Architecture;
+pub use architecture::{Architecture, Gate};
+pub use manner::{Manner, Near, Sight, Turn};
 
 /// More layers than any model has; keeps a lying file from making the loader loop.
 const MAX_LAYERS: u64 = 1024;
@@ -50,6 +52,8 @@ pub struct Blueprint {
     pub context: u32,
     /// Whether the output weights are the embedding's.
     pub tied_output: bool,
+    /// What it does otherwise than Llama.
+    pub manner: Manner,
 }
 
 impl Blueprint {
@@ -60,7 +64,7 @@ impl Blueprint {
     pub fn read(file: &GgufFile, vocabulary: usize) -> Result<Self, LoadError> {
         let name = file.text("general.architecture")?;
         let Some(architecture) = Architecture::from_name(name) else {
-            let known: Vec<&str> = Architecture::ALL.iter().map(|(n, _)| *n).collect();
+            let known: Vec<&str> = Architecture::ALL.iter().map(|known| known.name()).collect();
             return Err(file.unsupported(
                 format!("the architecture `{name}`"),
                 format!("{} are", known.join(", ")),
@@ -107,13 +111,11 @@ impl Blueprint {
                 key("rope.dimension_count")
             )));
         }
-        let mut context = size("context_length", MAX_CONTEXT)?;
-        if let Some(window) = file.optional_size(&key("attention.sliding_window"), u64::MAX)?
-            && window > 0
-        {
-            // Inside the window full attention is what the model was trained for.
-            context = context.min(window);
-        }
+        let rope_base = file
+            .optional_float(&key("rope.freq_base"))?
+            .unwrap_or(10_000.0);
+        let rope_factor = rope_factor(file, architecture, &key)?;
+        let manner = Manner::read(file, architecture, width, (rope_base, rope_factor))?;
         Ok(Self {
             architecture,
             layers,
@@ -122,32 +124,29 @@ impl Blueprint {
             kv_heads,
             head_width,
             rope_width,
-            rope_base: file
-                .optional_float(&key("rope.freq_base"))?
-                .unwrap_or(10_000.0),
-            rope_factor: rope_factor(file, &key)?,
+            rope_base,
+            rope_factor,
             feed_forward: size("feed_forward_length", MAX_WIDTH)?,
             norm_epsilon: file.float(&key("attention.layer_norm_rms_epsilon"))?,
             vocabulary,
-            context: u32::try_from(context).unwrap_or(u32::MAX),
+            context: context(file, &manner, &key)?,
             tied_output: file.tensor("output.weight").is_none(),
+            manner,
         })
     }
 
-    /// Every tensor the model uses with its name, found in the file with the right shape; those outside the layers first.
+    /// Every tensor the model uses with its name, found in the file with the right shape; those outside the layers first. What
+    /// a file has in one tensor is here as its parts, by the names that they have where each is a tensor of its own.
     ///
     /// # Errors
     /// `Malformed`, naming the tensor.
-    pub fn tensors<'f>(
-        &self,
-        file: &'f GgufFile,
-    ) -> Result<Vec<(String, &'f TensorInfo)>, LoadError> {
+    pub fn tensors(&self, file: &GgufFile) -> Result<Vec<(String, TensorInfo)>, LoadError> {
         let (width, vocabulary) = (self.width as u64, self.vocabulary as u64);
         let mut all = Vec::new();
         let mut find = |name: String, shape: &[u64]| {
             let tensor = self.find(file, &name, shape)?;
-            all.push((name, tensor));
-            Ok(())
+            all.push((name, tensor.clone()));
+            Ok::<(), LoadError>(())
         };
         find("token_embd.weight".to_owned(), &[vocabulary, width])?;
         find("output_norm.weight".to_owned(), &[width])?;
@@ -160,14 +159,30 @@ impl Blueprint {
             }
             for (name, length) in self.biases() {
                 let name = format!("blk.{layer}.{name}");
-                if self.architecture == Architecture::Qwen2 || file.tensor(&name).is_some() {
+                if self.architecture.has_biases() || file.tensor(&name).is_some() {
                     find(name, &[length])?;
                 }
             }
         }
-        if file.tensor("rope_freqs.weight").is_some() {
-            let pairs = self.rope_width as u64 / 2;
-            find("rope_freqs.weight".to_owned(), &[pairs])?;
+        let divisors = self.rope_divisors();
+        if file.tensor(divisors).is_some() {
+            find(divisors.to_owned(), &[self.rope_width as u64 / 2])?;
+        }
+        for layer in 0..self.layers {
+            for (whole, parts) in self.fused_tensors() {
+                let whole = format!("blk.{layer}.{whole}");
+                let rows = parts.iter().map(|(_, rows)| rows).sum();
+                let tensor = self.find(file, &whole, &[rows, width])?;
+                let mut from = 0;
+                for (part, rows) in parts {
+                    let tensor = rows_of(tensor, from, rows);
+                    let tensor = tensor.ok_or_else(|| {
+                        file.malformed(format!("tensor `{whole}` has no whole rows"))
+                    })?;
+                    all.push((format!("blk.{layer}.{part}"), tensor));
+                    from += rows;
+                }
+            }
         }
         Ok(all)
     }
@@ -177,23 +192,63 @@ impl Blueprint {
         let width = self.width as u64;
         let inner = self.feed_forward as u64;
         let (queries, keys) = (self.query_width() as u64, self.kv_width() as u64);
-        let mut all = vec![
-            ("attn_norm.weight", vec![width]),
-            ("attn_q.weight", vec![queries, width]),
-            ("attn_k.weight", vec![keys, width]),
-            ("attn_v.weight", vec![keys, width]),
-            ("attn_output.weight", vec![width, queries]),
-            ("ffn_norm.weight", vec![width]),
-            ("ffn_gate.weight", vec![inner, width]),
-            ("ffn_up.weight", vec![inner, width]),
-            ("ffn_down.weight", vec![width, inner]),
-        ];
-        if self.architecture == Architecture::Qwen3 {
+        let mut all = vec![("attn_norm.weight", vec![width])];
+        // Where several are one tensor, they are its parts.
+        let is_fused = self.architecture.is_fused();
+        if !is_fused {
+            all.push(("attn_q.weight", vec![queries, width]));
+            all.push(("attn_k.weight", vec![keys, width]));
+            all.push(("attn_v.weight", vec![keys, width]));
+        }
+        all.push(("attn_output.weight", vec![width, queries]));
+        all.push(("ffn_norm.weight", vec![width]));
+        if !is_fused {
+            all.push(("ffn_gate.weight", vec![inner, width]));
+            all.push(("ffn_up.weight", vec![inner, width]));
+        }
+        all.push(("ffn_down.weight", vec![width, inner]));
+        if self.architecture.has_head_norms() {
             let head = self.head_width as u64;
             all.push(("attn_q_norm.weight", vec![head]));
             all.push(("attn_k_norm.weight", vec![head]));
         }
+        if self.architecture.has_norms_behind() {
+            all.push(("post_attention_norm.weight", vec![width]));
+            all.push(("post_ffw_norm.weight", vec![width]));
+        }
         all
+    }
+
+    /// Tensors of a layer that are several in one, with the names and rows of their parts.
+    fn fused_tensors(&self) -> Vec<(&'static str, Vec<(&'static str, u64)>)> {
+        if !self.architecture.is_fused() {
+            return Vec::new();
+        }
+        let (queries, keys) = (self.query_width() as u64, self.kv_width() as u64);
+        let inner = self.feed_forward as u64;
+        vec![
+            (
+                "attn_qkv.weight",
+                vec![
+                    ("attn_q.weight", queries),
+                    ("attn_k.weight", keys),
+                    ("attn_v.weight", keys),
+                ],
+            ),
+            (
+                "ffn_up.weight",
+                vec![("ffn_gate.weight", inner), ("ffn_up.weight", inner)],
+            ),
+        ]
+    }
+
+    /// The tensor that rope's frequencies are divided by, where the file has one. Phi has two, of which this one is for texts of
+    /// the length it was trained with; no sequence is longer here.
+    pub(crate) const fn rope_divisors(&self) -> &'static str {
+        match self.architecture {
+            Architecture::Phi3 => "rope_factors_short.weight",
+            _ => "rope_freqs.weight",
+        }
     }
 
     /// Biases a layer may have (and qwen2 must), with their lengths.
@@ -235,6 +290,60 @@ impl Blueprint {
     pub const fn kv_width(&self) -> usize {
         self.kv_heads * self.head_width
     }
+
+    /// What products of queries and keys are multiplied by.
+    pub fn score_scale(&self) -> f32 {
+        let usual = 1.0 / (self.head_width as f32).sqrt();
+        self.manner.scores.unwrap_or(usual)
+    }
+}
+
+/// Some rows of a matrix, as if they were a tensor of their own; `None` where its bytes are no whole rows.
+fn rows_of(tensor: &TensorInfo, from: u64, rows: u64) -> Option<TensorInfo> {
+    let &[all, columns] = tensor.shape.as_slice() else {
+        return None;
+    };
+    let row = tensor.bytes.checked_div(all)?;
+    if row.checked_mul(all)? != tensor.bytes || from.checked_add(rows)? > all {
+        return None;
+    }
+    Some(TensorInfo {
+        format: tensor.format,
+        shape: vec![rows, columns],
+        elements: rows.checked_mul(columns)?,
+        offset: tensor.offset.checked_add(from.checked_mul(row)?)?,
+        bytes: rows.checked_mul(row)?,
+    })
+}
+
+/// The most tokens a sequence can hold.
+fn context(
+    file: &GgufFile,
+    manner: &Manner,
+    key: &dyn Fn(&str) -> String,
+) -> Result<u32, LoadError> {
+    let mut context = file.size(&key("context_length"), MAX_CONTEXT)?;
+    let bounds = [
+        // Inside the window full attention is what the model was trained for; where only some layers have it, they look so far.
+        ("attention.sliding_window", manner.near.is_none()),
+        // Longer texts need frequencies of their own for all their tokens.
+        ("rope.scaling.original_context_length", is_long(file, key)?),
+    ];
+    for (name, bounds) in bounds {
+        if bounds
+            && let Some(most) = file.optional_size(&key(name), u64::MAX)?
+            && most > 0
+        {
+            context = context.min(most);
+        }
+    }
+    Ok(u32::try_from(context).unwrap_or(u32::MAX))
+}
+
+/// Whether the file has frequencies for texts longer than those it was trained with (arXiv:2402.13753).
+fn is_long(file: &GgufFile, key: &dyn Fn(&str) -> String) -> Result<bool, LoadError> {
+    let kind = file.optional_text(&key("rope.scaling.type"))?;
+    Ok(kind == Some("longrope") || file.tensor("rope_factors_short.weight").is_some())
 }
 
 fn head_width(
@@ -273,12 +382,17 @@ fn head_width(
     Ok(head_width)
 }
 
-fn rope_factor(file: &GgufFile, key: &dyn Fn(&str) -> String) -> Result<f32, LoadError> {
+fn rope_factor(
+    file: &GgufFile,
+    architecture: Architecture,
+    key: &dyn Fn(&str) -> String,
+) -> Result<f32, LoadError> {
     let kind = file
         .optional_text(&key("rope.scaling.type"))?
         .unwrap_or("none");
     match kind {
         "none" => Ok(1.0),
+        "longrope" if architecture == Architecture::Phi3 => Ok(1.0),
         "linear" => {
             let factor = file
                 .optional_float(&key("rope.scaling.factor"))?

@@ -34,7 +34,7 @@ mod tests;
 pub(crate) use activations::{Activations, FLOATS_OF_BLOCK};
 pub(crate) use arithmetic::exponential;
 pub(crate) use attention::{Attention, HEADS_AT_ONCE};
-pub(crate) use kernels::{attend, gate_with_silu, rms_norm, rms_norm_in_place};
+pub(crate) use kernels::{attend, keep_within, let_through, rms_norm, rms_norm_in_place};
 pub use kind::Kind;
 pub(crate) use memory::{Ground, Memory};
 pub(crate) use pack::{Packed, Plot};

@@ -3,6 +3,8 @@
 //!
 //! Behind the feature `fixture`; no part of the product.
 
+mod gguf;
+
 use std::io;
 use std::path::Path;
 
@@ -13,7 +15,8 @@ use crate::blueprint::Architecture;
 use crate::format::Format;
 use crate::vocabulary::character_of_byte;
 
-const ALIGNMENT: usize = 32;
+pub use gguf::Field;
+use gguf::{Noise, Tensor as Written};
 
 /// How large a model is made. Memory without much computing is a wide model with few layers and an output of its own:
 /// an embedding is looked up, not multiplied.
@@ -72,25 +75,6 @@ const PIECES: [&str; 10] = [
     "▁", "h", "e", "l", "o", "he", "ll", "hell", "hello", "▁hello",
 ];
 
-/// A metadata value to write.
-#[derive(Clone, Debug)]
-pub enum Field {
-    /// `u32`.
-    Number(u32),
-    /// `f32`.
-    Float(f32),
-    /// A truth value.
-    Flag(bool),
-    /// A text.
-    Text(String),
-    /// An array of texts.
-    Texts(Vec<String>),
-    /// An array of `i32`.
-    Ints(Vec<i32>),
-    /// An array of `f32`.
-    Floats(Vec<f32>),
-}
-
 /// What a tiny model is made of; written by [`TinyModel::write`].
 #[derive(Clone, Debug)]
 pub struct TinyModel {
@@ -99,6 +83,7 @@ pub struct TinyModel {
     weights: Format,
     embedding: Option<Format>,
     tied: bool,
+    divided: bool,
     sentence: bool,
     context: u32,
     sizes: Sizes,
@@ -115,6 +100,7 @@ impl TinyModel {
             weights: Format::Q4_1,
             embedding: None,
             tied: true,
+            divided: false,
             sentence: false,
             context: 512,
             sizes: Sizes::TINY,
@@ -138,6 +124,77 @@ impl TinyModel {
             architecture: Architecture::Qwen3,
             ..Self::llama()
         }
+    }
+
+    /// Of four layers, the last of which does not rotate.
+    pub fn smollm3() -> Self {
+        let sizes = Sizes {
+            layers: 4,
+            ..Sizes::TINY
+        };
+        Self {
+            architecture: Architecture::SmolLm3,
+            ..Self::llama().sized(sizes)
+        }
+    }
+
+    /// With all four factors.
+    pub fn granite() -> Self {
+        let model = Self {
+            architecture: Architecture::Granite,
+            ..Self::llama()
+        };
+        model
+            .field("granite.embedding_scale", Field::Float(3.0))
+            .field("granite.residual_scale", Field::Float(0.6))
+            .field("granite.attention.scale", Field::Float(0.4))
+            .field("granite.logit_scale", Field::Float(0.7))
+    }
+
+    /// Several tensors in one; an output of its own.
+    pub fn phi3() -> Self {
+        Self {
+            architecture: Architecture::Phi3,
+            tied: false,
+            ..Self::llama()
+        }
+    }
+
+    /// GELU, and a larger embedding.
+    pub fn gemma() -> Self {
+        Self {
+            architecture: Architecture::Gemma,
+            ..Self::llama()
+        }
+    }
+
+    /// Of two layers, the first of which looks at 40 tokens; scores and logits have bounds that are felt.
+    pub fn gemma2() -> Self {
+        let model = Self {
+            architecture: Architecture::Gemma2,
+            ..Self::llama()
+        };
+        model
+            .field("gemma2.attention.sliding_window", Field::Number(40))
+            .field("gemma2.attn_logit_softcapping", Field::Float(2.0))
+            .field("gemma2.final_logit_softcapping", Field::Float(9.0))
+    }
+
+    /// Of three layers, the last of which looks at all tokens, the others at 70 and with other frequencies.
+    pub fn gemma3() -> Self {
+        let sizes = Sizes {
+            layers: 3,
+            ..Sizes::TINY
+        };
+        let model = Self {
+            architecture: Architecture::Gemma3,
+            ..Self::llama().sized(sizes)
+        };
+        model
+            .field("gemma3.attention.sliding_window", Field::Number(70))
+            .field("gemma3.attention.sliding_window_pattern", Field::Number(3))
+            .field("gemma3.rope.freq_base", Field::Float(1e6))
+            .field("gemma3.rope.freq_base_swa", Field::Float(5e3))
     }
 
     /// Other weights: each seed is another model.
@@ -182,6 +239,13 @@ impl TinyModel {
         self
     }
 
+    /// With a tensor that rope's frequencies are divided by.
+    #[must_use]
+    pub fn with_rope_divisors(mut self) -> Self {
+        self.divided = true;
+        self
+    }
+
     /// Leaves out the tensor or metadata field of this name.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
@@ -211,31 +275,7 @@ impl TinyModel {
     pub fn bytes(&self) -> io::Result<Vec<u8>> {
         let fields = self.all_fields();
         let tensors = self.all_tensors()?;
-        let mut out = b"GGUF".to_vec();
-        out.extend(3u32.to_le_bytes());
-        out.extend((tensors.len() as u64).to_le_bytes());
-        out.extend((fields.len() as u64).to_le_bytes());
-        for (name, field) in &fields {
-            write_text(&mut out, name);
-            write_field(&mut out, field);
-        }
-        let mut offset = 0u64;
-        for tensor in &tensors {
-            write_text(&mut out, &tensor.name);
-            out.extend((tensor.shape.len() as u32).to_le_bytes());
-            for size in tensor.shape.iter().rev() {
-                out.extend((*size as u64).to_le_bytes());
-            }
-            out.extend(tensor.format.code().to_le_bytes());
-            out.extend(offset.to_le_bytes());
-            offset += tensor.bytes.len().next_multiple_of(ALIGNMENT) as u64;
-        }
-        out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
-        for tensor in &tensors {
-            out.extend_from_slice(&tensor.bytes);
-            out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
-        }
-        Ok(out)
+        Ok(gguf::bytes(&fields, &tensors))
     }
 
     fn embedding_format(&self) -> Format {
@@ -295,17 +335,7 @@ impl TinyModel {
     }
 
     fn all_tensors(&self) -> io::Result<Vec<Written>> {
-        let Sizes {
-            width,
-            heads,
-            kv_heads,
-            head_width: head,
-            layers,
-            feed_forward,
-            ..
-        } = self.sizes;
-        let (queries, keys) = (heads * head, kv_heads * head);
-        let vocabulary = self.vocabulary();
+        let (width, vocabulary) = (self.sizes.width, self.vocabulary());
         let mut plan: Vec<(String, Vec<usize>)> = vec![
             ("token_embd.weight".to_owned(), vec![vocabulary, width]),
             ("output_norm.weight".to_owned(), vec![width]),
@@ -313,31 +343,16 @@ impl TinyModel {
         if !self.tied {
             plan.push(("output.weight".to_owned(), vec![vocabulary, width]));
         }
-        for layer in 0..layers {
-            let mut add = |tail: &str, shape: &[usize]| {
-                plan.push((format!("blk.{layer}.{tail}"), shape.to_vec()));
+        for layer in 0..self.sizes.layers {
+            let of_layer = self.layer_tensors().into_iter();
+            plan.extend(of_layer.map(|(tail, shape)| (format!("blk.{layer}.{tail}"), shape)));
+        }
+        if self.divided {
+            let name = match self.architecture {
+                Architecture::Phi3 => "rope_factors_short.weight",
+                _ => "rope_freqs.weight",
             };
-            add("attn_norm.weight", &[width]);
-            add("attn_q.weight", &[queries, width]);
-            add("attn_k.weight", &[keys, width]);
-            add("attn_v.weight", &[keys, width]);
-            add("attn_output.weight", &[width, queries]);
-            add("ffn_norm.weight", &[width]);
-            add("ffn_gate.weight", &[feed_forward, width]);
-            add("ffn_up.weight", &[feed_forward, width]);
-            add("ffn_down.weight", &[width, feed_forward]);
-            match self.architecture {
-                Architecture::Llama => {}
-                Architecture::Qwen2 => {
-                    add("attn_q.bias", &[queries]);
-                    add("attn_k.bias", &[keys]);
-                    add("attn_v.bias", &[keys]);
-                }
-                Architecture::Qwen3 => {
-                    add("attn_q_norm.weight", &[head]);
-                    add("attn_k_norm.weight", &[head]);
-                }
-            }
+            plan.push((name.to_owned(), vec![self.sizes.head_width / 2]));
         }
         let mut noise = Noise(self.seed);
         plan.into_iter()
@@ -346,12 +361,58 @@ impl TinyModel {
             .collect()
     }
 
+    fn layer_tensors(&self) -> Vec<(&'static str, Vec<usize>)> {
+        let Sizes {
+            width,
+            heads,
+            kv_heads,
+            head_width: head,
+            feed_forward,
+            ..
+        } = self.sizes;
+        let (family, queries, keys) = (self.architecture, heads * head, kv_heads * head);
+        let mut all = Vec::new();
+        let mut add = |name, shape: &[usize]| all.push((name, shape.to_vec()));
+        add("attn_norm.weight", &[width]);
+        if family.is_fused() {
+            add("attn_qkv.weight", &[queries + 2 * keys, width]);
+        } else {
+            add("attn_q.weight", &[queries, width]);
+            add("attn_k.weight", &[keys, width]);
+            add("attn_v.weight", &[keys, width]);
+        }
+        add("attn_output.weight", &[width, queries]);
+        add("ffn_norm.weight", &[width]);
+        if family.is_fused() {
+            add("ffn_up.weight", &[2 * feed_forward, width]);
+        } else {
+            add("ffn_gate.weight", &[feed_forward, width]);
+            add("ffn_up.weight", &[feed_forward, width]);
+        }
+        add("ffn_down.weight", &[width, feed_forward]);
+        if family.has_biases() {
+            add("attn_q.bias", &[queries]);
+            add("attn_k.bias", &[keys]);
+            add("attn_v.bias", &[keys]);
+        }
+        if family.has_head_norms() {
+            add("attn_q_norm.weight", &[head]);
+            add("attn_k_norm.weight", &[head]);
+        }
+        if family.has_norms_behind() {
+            add("post_attention_norm.weight", &[width]);
+            add("post_ffw_norm.weight", &[width]);
+        }
+        all
+    }
+
     fn tensor(&self, name: String, shape: Vec<usize>, noise: &mut Noise) -> io::Result<Written> {
         let elements: usize = shape.iter().product();
         let columns = shape.last().copied().unwrap_or(1);
         let is_norm = name.ends_with("norm.weight");
         let (format, middle, spread) = match shape.len() {
             1 if is_norm => (Format::F32, 1.0, 0.2),
+            1 if name.starts_with("rope") => (Format::F32, 2.0, 0.9),
             1 => (Format::F32, 0.0, 0.5),
             _ if name == "token_embd.weight" => (self.embedding_format(), 0.0, 1.0),
             // Keeps the size of what passes through, whatever the width.
@@ -423,74 +484,4 @@ fn tokenizer_fields<const N: usize>(fields: [(&str, Field); N]) -> Vec<(String, 
         .into_iter()
         .map(|(name, field)| (format!("tokenizer.ggml.{name}"), field))
         .collect()
-}
-
-struct Written {
-    name: String,
-    shape: Vec<usize>,
-    format: Format,
-    bytes: Vec<u8>,
-}
-
-fn write_text(out: &mut Vec<u8>, text: &str) {
-    out.extend((text.len() as u64).to_le_bytes());
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn write_field(out: &mut Vec<u8>, field: &Field) {
-    let array = |out: &mut Vec<u8>, kind: u32, length: usize| {
-        out.extend(9u32.to_le_bytes());
-        out.extend(kind.to_le_bytes());
-        out.extend((length as u64).to_le_bytes());
-    };
-    match field {
-        Field::Number(n) => {
-            out.extend(4u32.to_le_bytes());
-            out.extend(n.to_le_bytes());
-        }
-        Field::Float(x) => {
-            out.extend(6u32.to_le_bytes());
-            out.extend(x.to_le_bytes());
-        }
-        Field::Flag(flag) => {
-            out.extend(7u32.to_le_bytes());
-            out.push(u8::from(*flag));
-        }
-        Field::Text(text) => {
-            out.extend(8u32.to_le_bytes());
-            write_text(out, text);
-        }
-        Field::Texts(texts) => {
-            array(out, 8, texts.len());
-            for text in texts {
-                write_text(out, text);
-            }
-        }
-        Field::Ints(ints) => {
-            array(out, 5, ints.len());
-            for n in ints {
-                out.extend(n.to_le_bytes());
-            }
-        }
-        Field::Floats(floats) => {
-            array(out, 6, floats.len());
-            for x in floats {
-                out.extend(x.to_le_bytes());
-            }
-        }
-    }
-}
-
-/// Numbers in -1 to 1 (`SplitMix64`, as in the sampler).
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        (z >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    }
 }

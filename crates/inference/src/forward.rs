@@ -22,8 +22,10 @@ use std::sync::PoisonError;
 
 use engine::StepError;
 
+use crate::blueprint::{Sight, Turn};
 use crate::cpu::{self, Attention, Precision};
 use crate::crew::Member;
+use crate::kv::PAGE_TOKENS;
 use crate::model::{Layer, Model};
 use crate::ops;
 
@@ -99,6 +101,7 @@ fn logits(shared: &Shared, member: &Member<'_>, which: Range<usize>) {
             model,
             scratch.last.rows_mut(),
         );
+        ops::scale(scratch.last.rows_mut(), model.blueprint.manner.logits);
     }
     let output = model.to_logits();
     let leads = member.number() == 0;
@@ -110,6 +113,7 @@ fn logits(shared: &Shared, member: &Member<'_>, which: Range<usize>) {
     if member.of() == 1 {
         if let Some(target) = &mut target {
             shared.checked(output.apply(last, target));
+            keep_within(model, target);
         }
         return;
     }
@@ -126,6 +130,16 @@ fn logits(shared: &Shared, member: &Member<'_>, which: Range<usize>) {
             output.spread(tiles, part, target);
         }
     });
+    if let Some(target) = &mut target {
+        keep_within(model, target);
+    }
+}
+
+/// Logits within their bounds, if they have such.
+fn keep_within(model: &Model, logits: &mut [f32]) {
+    if let Some(cap) = model.blueprint.manner.logit_cap {
+        cpu::keep_within(model.kind, logits, cap);
+    }
 }
 
 /// One member's view of a pass.
@@ -149,12 +163,14 @@ impl<'a> Pass<'a> {
             .embedding
             .widen_into(&scratch.tokens, &mut scratch.residual);
         shared.checked(widened);
+        ops::scale(&mut scratch.residual, model.blueprint.manner.embedding);
         let positions = rows.iter().map(|row| row.position);
         model.rope.turn(positions, &mut scratch.angles);
         for (index, layer) in model.layers.iter().enumerate() {
-            self.queries_keys_values(layer);
+            let sight = model.blueprint.manner.sight(index);
+            self.queries_keys_values(layer, sight.turn);
             self.remember(index);
-            self.attend(index);
+            self.attend(index, sight);
             self.add_attended(layer);
             self.feed_forward(layer);
         }
@@ -164,7 +180,7 @@ impl<'a> Pass<'a> {
         self.rows.get(self.own.clone()).unwrap_or_default()
     }
 
-    fn queries_keys_values(&mut self, layer: &Layer) {
+    fn queries_keys_values(&mut self, layer: &Layer, turn: Turn) {
         let (model, scratch) = (self.model, &mut *self.scratch);
         norm_rows(
             &scratch.residual,
@@ -216,7 +232,7 @@ impl<'a> Pass<'a> {
             (&mut scratch.queries, sizes.query_width()),
             (&mut scratch.keys, sizes.kv_width()),
         ] {
-            rope.rotate(rows, width, head, &scratch.angles);
+            rope.rotate(rows, (width, head), &scratch.angles, turn);
         }
     }
 
@@ -248,7 +264,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Attention of rows to heads, one group of query heads after the other.
-    fn attend(&mut self, layer: usize) {
+    fn attend(&mut self, layer: usize, sight: Sight) {
         let Sharing {
             shared,
             member,
@@ -282,16 +298,22 @@ impl<'a> Pass<'a> {
                 shared.note(StepError::Compute(format!("there is no cache of {row:?}")));
                 continue;
             };
+            // Pages before the first token that is looked at are not even read.
+            let first = sight.first(row.position);
+            let skipped = first / PAGE_TOKENS;
             let attention = Attention {
                 queries,
                 attended,
                 head_width: sizes.head_width,
-                tokens: row.position + 1,
+                tokens: row.position + 1 - skipped * PAGE_TOKENS,
+                hidden: first - skipped * PAGE_TOKENS,
+                scale: sizes.score_scale(),
+                cap: sizes.manner.score_cap,
                 scores: &mut scratch.scores,
             };
             let (keys, values) = (
-                cache.keys(layer, item % groups),
-                cache.values(layer, item % groups),
+                cache.keys(layer, item % groups).skip(skipped),
+                cache.values(layer, item % groups).skip(skipped),
             );
             cpu::attend(self.model.kind, attention, keys, values);
         }
@@ -311,7 +333,7 @@ impl<'a> Pass<'a> {
             &mut scratch.own,
             [&mut scratch.projected],
         );
-        ops::add(&mut scratch.residual, &scratch.projected);
+        self.add_projected(layer.norms_behind.as_ref().map(|(norm, _)| norm));
     }
 
     fn feed_forward(&mut self, layer: &Layer) {
@@ -329,6 +351,17 @@ impl<'a> Pass<'a> {
             &mut scratch.own,
             [&mut scratch.projected],
         );
+        self.add_projected(layer.norms_behind.as_ref().map(|(_, norm)| norm));
+    }
+
+    /// What a part of the layer made goes into the residual stream, behind its norm if it has one.
+    fn add_projected(&mut self, norm: Option<&Vec<f32>>) {
+        let (model, scratch) = (self.model, &mut *self.scratch);
+        let sizes = &model.blueprint;
+        if let Some(norm) = norm {
+            cpu::rms_norm_in_place(model.kind, &mut scratch.projected, norm, sizes.norm_epsilon);
+        }
+        ops::scale(&mut scratch.projected, sizes.manner.residual);
         ops::add(&mut scratch.residual, &scratch.projected);
     }
 

@@ -2,7 +2,7 @@
 
 use engine::LoadError;
 
-use crate::blueprint::{Architecture, Blueprint};
+use crate::blueprint::Blueprint;
 
 /// One transformer block.
 pub struct Layer<M, V> {
@@ -18,6 +18,8 @@ pub struct Layer<M, V> {
     pub head_norms: Option<(V, V)>,
     /// From the heads back to the residual stream.
     pub attention_output: M,
+    /// Norms of what attention, and of what the feed-forward part adds, where the model has them.
+    pub norms_behind: Option<(V, V)>,
     /// Norm before the feed-forward part.
     pub feed_forward_norm: V,
     /// The gate of the feed-forward part.
@@ -59,20 +61,25 @@ pub(crate) fn read<T: Tensors>(
     let queries = projection("attn_q")?;
     let keys = projection("attn_k")?;
     let values = projection("attn_v")?;
-    let head_norms = if blueprint.architecture == Architecture::Qwen3 {
-        Some((
-            tensors.vector(&name("attn_q_norm.weight"))?,
-            tensors.vector(&name("attn_k_norm.weight"))?,
-        ))
-    } else {
-        None
+    let mut pair = |is_there: bool, [first, second]: [&str; 2]| {
+        if !is_there {
+            return Ok(None);
+        }
+        let first = tensors.vector(&name(first))?;
+        Ok(Some((first, tensors.vector(&name(second))?)))
     };
+    let family = blueprint.architecture;
+    let of_heads = ["attn_q_norm.weight", "attn_k_norm.weight"];
+    let head_norms = pair(family.has_head_norms(), of_heads)?;
+    let behind = ["post_attention_norm.weight", "post_ffw_norm.weight"];
+    let norms_behind = pair(family.has_norms_behind(), behind)?;
     Ok(Layer {
         attention_norm: tensors.vector(&name("attn_norm.weight"))?,
         queries,
         keys,
         values,
         head_norms,
+        norms_behind,
         attention_output: tensors.matrix(&name("attn_output.weight"))?,
         feed_forward_norm: tensors.vector(&name("ffn_norm.weight"))?,
         gate: tensors.matrix(&name("ffn_gate.weight"))?,

@@ -134,7 +134,7 @@ impl Model {
         } else {
             Some(tensors.matrix("output.weight")?)
         };
-        let divisors = tensors.optional_vector("rope_freqs.weight")?;
+        let divisors = tensors.optional_vector(blueprint.rope_divisors())?;
         let mut layers = Vec::new();
         for index in 0..blueprint.layers {
             layers.push(layer::read(&mut tensors, &blueprint, index)?);

@@ -79,6 +79,15 @@ pub fn add(y: &mut [f32], x: &[f32]) {
     }
 }
 
+/// `y *= factor`; by 1 nothing is done.
+pub fn scale(y: &mut [f32], factor: f32) {
+    if factor.to_bits() != 1.0f32.to_bits() {
+        for y in y {
+            *y *= factor;
+        }
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::float_cmp, reason = "these results are exact")]
 mod tests {

@@ -1,65 +1,103 @@
 //! Rotary position embedding (arXiv:2104.09864), in the two layouts models are trained with.
 
-use crate::blueprint::Blueprint;
+use crate::blueprint::{Blueprint, Turn};
 
 /// The rotation of one model.
 #[derive(Clone, Debug)]
 pub struct Rope {
-    frequencies: Vec<f32>,
+    far: Vec<f32>,
+    /// Of layers that look only so far, where the model has such.
+    near: Option<Vec<f32>>,
     halves: bool,
+    /// What is turned is made as much longer.
+    longer: f32,
 }
 
 /// Cosines and sines of one step's positions, computed once and used by all layers.
 #[derive(Clone, Debug, Default)]
 pub struct Angles {
+    far: Table,
+    near: Table,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Table {
     cos: Vec<f32>,
     sin: Vec<f32>,
 }
 
 impl Angles {
-    /// The cosines, then the sines: for each position one of each pair.
-    pub(crate) fn tables(&self) -> (&[f32], &[f32]) {
-        (&self.cos, &self.sin)
+    /// The cosines, then the sines, of layers that turn so: for each position one of each pair.
+    pub(crate) fn tables(&self, turn: Turn) -> Option<(&[f32], &[f32])> {
+        let table = match turn {
+            Turn::Never => return None,
+            Turn::Near => &self.near,
+            Turn::Far => &self.far,
+        };
+        Some((&table.cos, &table.sin))
     }
 }
 
+impl Table {
+    fn fill(&mut self, positions: impl Iterator<Item = usize>, frequencies: &[f32], longer: f32) {
+        self.cos.clear();
+        self.sin.clear();
+        for position in positions {
+            for frequency in frequencies {
+                let (sin, cos) = (position as f32 * frequency).sin_cos();
+                self.cos.push(cos * longer);
+                self.sin.push(sin * longer);
+            }
+        }
+    }
+}
+
+fn frequencies(width: usize, base: f32, factor: f32) -> Vec<f32> {
+    (0..width)
+        .step_by(2)
+        .map(|i| 1.0 / base.powf(i as f32 / width as f32) / factor)
+        .collect()
+}
+
 impl Rope {
-    /// The rotation `blueprint` asks for; `divisors` (`rope_freqs.weight`) divide the frequencies where the file has them.
+    /// The rotation `blueprint` asks for; `divisors` divide the frequencies of layers that look at all tokens, where the file
+    /// has them.
     pub fn new(blueprint: &Blueprint, divisors: Option<&[f32]>) -> Self {
-        let width = blueprint.rope_width as f32;
-        let mut frequencies: Vec<f32> = (0..blueprint.rope_width)
-            .step_by(2)
-            .map(|i| 1.0 / blueprint.rope_base.powf(i as f32 / width) / blueprint.rope_factor)
-            .collect();
-        for (frequency, divisor) in frequencies.iter_mut().zip(divisors.unwrap_or(&[])) {
+        let width = blueprint.rope_width;
+        let mut far = frequencies(width, blueprint.rope_base, blueprint.rope_factor);
+        for (frequency, divisor) in far.iter_mut().zip(divisors.unwrap_or(&[])) {
             *frequency /= divisor;
         }
+        let near = blueprint.manner.near;
         Self {
-            frequencies,
+            far,
+            near: near.map(|near| frequencies(width, near.rope_base, near.rope_factor)),
             halves: blueprint.architecture.rotates_halves(),
+            longer: blueprint.manner.turned,
         }
     }
 
     /// Fills `angles` for these positions.
-    pub fn turn(&self, positions: impl Iterator<Item = usize>, angles: &mut Angles) {
-        angles.cos.clear();
-        angles.sin.clear();
-        for position in positions {
-            for frequency in &self.frequencies {
-                let (sin, cos) = (position as f32 * frequency).sin_cos();
-                angles.cos.push(cos);
-                angles.sin.push(sin);
-            }
+    pub fn turn(&self, positions: impl Iterator<Item = usize> + Clone, angles: &mut Angles) {
+        if let Some(near) = &self.near {
+            angles.near.fill(positions.clone(), near, self.longer);
         }
+        angles.far.fill(positions, &self.far, self.longer);
     }
 
-    /// Rotates every head of every row; `rows` holds rows of `row_width`, heads of `head_width`.
-    pub fn rotate(&self, rows: &mut [f32], row_width: usize, head_width: usize, angles: &Angles) {
-        let pairs = self.frequencies.len().max(1);
-        let turns = angles
-            .cos
-            .chunks_exact(pairs)
-            .zip(angles.sin.chunks_exact(pairs));
+    /// Rotates every head of every row, as layers that turn so do; `rows` holds rows of `row_width`, heads of `head_width`.
+    pub fn rotate(
+        &self,
+        rows: &mut [f32],
+        (row_width, head_width): (usize, usize),
+        angles: &Angles,
+        turn: Turn,
+    ) {
+        let Some((cos, sin)) = angles.tables(turn) else {
+            return;
+        };
+        let pairs = self.far.len().max(1);
+        let turns = cos.chunks_exact(pairs).zip(sin.chunks_exact(pairs));
         for (row, (cos, sin)) in rows.chunks_exact_mut(row_width).zip(turns) {
             for head in row.chunks_exact_mut(head_width) {
                 if self.halves {

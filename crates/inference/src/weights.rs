@@ -144,14 +144,13 @@ impl Reading {
         let mut tasks = Vec::new();
         for (name, tensor) in blueprint.tensors(file)? {
             let first = lines.unwrap_or_default();
-            let plot = kind.and_then(|_| plot(tensor, first));
+            let plot = kind.and_then(|_| plot(&tensor, first));
             if let Some(plot) = plot {
                 lines = plot.lines().and_then(|own| own.checked_add(first));
             }
             if lines.is_none() {
                 return Err(unfit(file, &name));
             }
-            let tensor = tensor.clone();
             tasks.push(Task { name, tensor, plot });
         }
         let ground = lines.and_then(Ground::new);
@@ -328,7 +327,7 @@ pub(crate) fn resident(tensor: &TensorInfo) -> u64 {
 }
 
 /// The most memory that reading these takes, in this order, by so many threads.
-pub(crate) fn most_while_reading(tensors: &[(String, &TensorInfo)], threads: usize) -> u64 {
+pub(crate) fn most_while_reading(tensors: &[(String, TensorInfo)], threads: usize) -> u64 {
     let (mut read, mut whole, mut largest, mut most, mut by_thread) =
         (0u64, 0u64, 0u64, 0u64, 0u64);
     for (_, tensor) in tensors {

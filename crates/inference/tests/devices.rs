@@ -141,7 +141,7 @@ fn the_card_is_that_of_the_first_but_for_memory() {
 #[test]
 fn what_is_wrong_with_a_file_is_said_by_both_in_the_same_words() {
     let wrong = [
-        TinyModel::llama().field("general.architecture", Field::Text("phi3".to_owned())),
+        TinyModel::llama().field("general.architecture", Field::Text("mamba".to_owned())),
         TinyModel::llama().without("blk.1.ffn_up.weight"),
         TinyModel::llama().field("llama.attention.head_count", Field::Number(0)),
         TinyModel::qwen3().field("qwen3.expert_count", Field::Number(4)),

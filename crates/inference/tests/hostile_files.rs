@@ -203,7 +203,11 @@ fn what_is_missing_is_named() {
 fn what_contradicts_itself_or_is_unknown_is_named() {
     let text = |t: &str| Field::Text(t.to_owned());
     let cases = [
-        ("general.architecture", text("mamba"), "llama, qwen2, qwen3"),
+        (
+            "general.architecture",
+            text("mamba"),
+            "llama, qwen2, qwen3, smollm3",
+        ),
         ("tokenizer.ggml.model", text("bert"), "gpt2"),
         ("tokenizer.ggml.pre", text("viking"), "smollm"),
         (

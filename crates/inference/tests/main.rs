@@ -5,6 +5,7 @@ mod batching;
 mod bert;
 mod conformance;
 mod devices;
+mod families;
 mod fidelity;
 mod footprint;
 mod golden;

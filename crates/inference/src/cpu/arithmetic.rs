@@ -65,6 +65,27 @@ pub(super) fn gate_with_silu(gate: &mut [f32], up: &[f32]) {
     }
 }
 
+/// The same with GELU (arXiv:1606.08415) in the form of a hyperbolic tangent, written with one exponential:
+/// `1 + tanh(u) = 2 / (1 + e^-2u)`.
+#[inline(always)]
+pub(super) fn gate_with_gelu(gate: &mut [f32], up: &[f32]) {
+    /// `2 * sqrt(2/pi)`.
+    const TWICE_ROOT: f32 = 1.595_769;
+    for (gate, up) in gate.iter_mut().zip(up) {
+        let x = *gate;
+        let twice = TWICE_ROOT * (x + 0.044_715 * x * x * x);
+        *gate = x / (1.0 + quick_exponential(-twice)) * up;
+    }
+}
+
+/// Each number between minus and plus `cap`: `cap * tanh(x / cap)`.
+#[inline(always)]
+pub(super) fn keep_within(values: &mut [f32], cap: f32) {
+    for value in values {
+        *value = cap - 2.0 * cap / (1.0 + quick_exponential(2.0 * *value / cap));
+    }
+}
+
 /// `e^x` to 3 parts of ten million, in half the time of [`exponential`]: 0 below -87, and 2e38 above 88. The steps are those of
 /// the Cephes library's `expf`: a power of two, and a polynomial of what is left.
 #[inline(always)]
@@ -152,6 +173,57 @@ mod tests {
         gate_with_silu(&mut gate, &[5.0, 2.0]);
         assert_eq!(gate[0].to_bits(), 0);
         assert!((gate[1] - 2.0 / (1.0 + (-1.0f32).exp())).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_other_gate_is_gelu() {
+        let mut x = -12.0f32;
+        while x < 12.0 {
+            let wide = f64::from(x);
+            let u = (2.0 / std::f64::consts::PI).sqrt() * (wide + 0.044_715 * wide.powi(3));
+            let expected = 0.5 * wide * (1.0 + u.tanh()) * 2.0;
+            let mut gate = [x];
+            gate_with_gelu(&mut gate, &[2.0]);
+            assert!(
+                (f64::from(gate[0]) - expected).abs() < 1e-5,
+                "{x}: {gate:?} {expected}"
+            );
+            x += 0.0137;
+        }
+        let mut gate = [1e30, -1e30, f32::NAN];
+        gate_with_gelu(&mut gate, &[1.0; 3]);
+        assert!(
+            gate[0] == 1e30 && gate[1].abs() < 1e-7 && gate[2].is_nan(),
+            "{gate:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_kept_within_a_cap_keeps_its_order_and_small_numbers() {
+        let mut values = [
+            0.0,
+            0.01,
+            -0.01,
+            5.0,
+            1e9,
+            -1e9,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+        ];
+        keep_within(&mut values, 30.0);
+        let expected = [
+            0.0,
+            0.01,
+            -0.01,
+            30.0 * (5.0f32 / 30.0).tanh(),
+            30.0,
+            -30.0,
+            30.0,
+            -30.0,
+        ];
+        for (value, expected) in values.iter().zip(expected) {
+            assert!((value - expected).abs() < 2e-5, "{value} {expected}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@
 use half::f16;
 
 use super::TOKENS_OF_TILE;
-use super::arithmetic::quick_exponential;
+use super::arithmetic::{keep_within, quick_exponential};
 use super::lanes::{LANES, Lanes, Sixteen};
 use crate::ops::sum;
 
@@ -31,8 +31,14 @@ pub(crate) struct Attention<'a> {
     pub(crate) attended: &'a mut [f32],
     /// Elements of a head.
     pub(crate) head_width: usize,
-    /// Tokens to look at, the row's own the last.
+    /// Tokens of the pages, the row's own the last.
     pub(crate) tokens: usize,
+    /// So many of them, from the first, are not looked at.
+    pub(crate) hidden: usize,
+    /// Products of queries and keys are multiplied by this.
+    pub(crate) scale: f32,
+    /// Then they are kept between minus and plus this.
+    pub(crate) cap: Option<f32>,
     /// Room for the scores of some query heads.
     pub(crate) scores: &'a mut Vec<f32>,
 }
@@ -50,6 +56,9 @@ pub(super) fn attend<'k, V: Sixteen>(
         attended,
         head_width,
         tokens,
+        hidden,
+        scale,
+        cap,
         scores,
     } = attention;
     let of_heads = HEADS_AT_ONCE * head_width;
@@ -59,6 +68,9 @@ pub(super) fn attend<'k, V: Sixteen>(
             queries,
             head_width,
             tokens,
+            hidden,
+            scale,
+            cap,
         };
         match queries.len() / head_width.max(1) {
             4 => look.attend::<V, 4>(attended, keys.clone(), values.clone(), scores),
@@ -75,6 +87,9 @@ struct Look<'a> {
     queries: &'a [f32],
     head_width: usize,
     tokens: usize,
+    hidden: usize,
+    scale: f32,
+    cap: Option<f32>,
 }
 
 impl Look<'_> {
@@ -89,7 +104,6 @@ impl Look<'_> {
         let whole = self.tokens.next_multiple_of(TOKENS_OF_TILE);
         // Every element that is read is written before; growing alone needs a fill.
         scores.resize(HEADS * whole, 0.0);
-        let scale = 1.0 / (self.head_width as f32).sqrt();
         let tiles = keys
             .flat_map(|page| page.chunks_exact(TOKENS_OF_TILE * self.head_width))
             .take(whole / TOKENS_OF_TILE);
@@ -99,13 +113,21 @@ impl Look<'_> {
                 let target = scores.as_chunks_mut::<LANES>().0.get_mut(index);
                 if let Some(target) = target {
                     for (target, sum) in target.iter_mut().zip(sums) {
-                        *target = sum * scale;
+                        *target = sum * self.scale;
                     }
                 }
             }
         }
         for scores in scores.chunks_exact_mut(whole) {
-            softmax(scores.get_mut(..self.tokens).unwrap_or_default());
+            let scores = scores.get_mut(..self.tokens).unwrap_or_default();
+            if let Some(cap) = self.cap {
+                keep_within(scores, cap);
+            }
+            if let Some(hidden) = scores.get_mut(..self.hidden) {
+                // Their share is exactly nothing.
+                hidden.fill(f32::NEG_INFINITY);
+            }
+            softmax(scores);
         }
         self.weigh::<V, HEADS>(scores, values, attended);
     }
@@ -269,9 +291,11 @@ mod tests {
     proptest! {
         #[test]
         fn attention_is_what_plain_arithmetic_says(
-            width in 1usize..70, heads in 1usize..7, tokens in 1usize..150, seed in any::<u32>(),
+            width in 1usize..70, heads in 1usize..7, tokens in 1usize..150, hidden in 0usize..150, seed in any::<u32>(),
+            cap in prop::option::of(0.5f32..9.0),
         ) {
             const PAGE: usize = 64;
+            let hidden = hidden.min(tokens - 1);
             let number = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) ^ seed) as f32 / 2e9 - 1.0;
             let queries: Vec<f32> = (0..heads * width).map(number).collect();
             let half = |i: usize| f16::from_f32(number(i));
@@ -295,6 +319,9 @@ mod tests {
                     attended: &mut attended,
                     head_width: width,
                     tokens,
+                    hidden,
+                    scale: 0.3,
+                    cap,
                     scores: &mut Vec::new(),
                 },
                 keys.iter().map(Vec::as_slice),
@@ -303,9 +330,12 @@ mod tests {
             for (query, attended) in queries.chunks(width).zip(attended.chunks(width)) {
                 let score = |token| {
                     let products = query.iter().enumerate().map(|(e, q)| f64::from(*q) * f64::from(key(token, e)));
-                    (products.sum::<f64>() / (width as f64).sqrt()).exp()
+                    let score = products.sum::<f64>() * f64::from(0.3f32);
+                    let cap = cap.map(f64::from);
+                    cap.map_or(score, |cap| cap * (score / cap).tanh()).exp()
                 };
-                let weights: Vec<f64> = (0..tokens).map(score).collect();
+                let seen = |token| if token < hidden { 0.0 } else { score(token) };
+                let weights: Vec<f64> = (0..tokens).map(seen).collect();
                 let total: f64 = weights.iter().sum();
                 for (element, result) in attended.iter().enumerate() {
                     let sum: f64 = (0..tokens).map(|t| weights[t] * f64::from(value(t, element))).sum();

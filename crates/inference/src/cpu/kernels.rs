@@ -25,6 +25,7 @@ use super::lanes::Lanes;
 use super::pack::{Layout, Packed};
 use super::shape::TILE;
 use super::wide;
+use crate::blueprint::Gate;
 use crate::ops;
 
 /// Calls a function as it was compiled for a kind of processor, or `plain` on any.
@@ -93,6 +94,16 @@ macro_rules! compiled_anew {
         #[target_feature(enable = $features)]
         pub(super) fn gate_with_silu(gate: &mut [f32], up: &[f32]) {
             crate::cpu::arithmetic::gate_with_silu(gate, up);
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn gate_with_gelu(gate: &mut [f32], up: &[f32]) {
+            crate::cpu::arithmetic::gate_with_gelu(gate, up);
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn keep_within(values: &mut [f32], cap: f32) {
+            crate::cpu::arithmetic::keep_within(values, cap);
         }
     };
 }
@@ -219,11 +230,27 @@ pub(crate) fn rms_norm_in_place(kind: Kind, rows: &mut [f32], weight: &[f32], ep
     );
 }
 
-/// `gate = silu(gate) * up`; see [`arithmetic::gate_with_silu`].
-pub(crate) fn gate_with_silu(kind: Kind, gate: &mut [f32], up: &[f32]) {
+/// `gate = silu(gate) * up`, or with the gate's other function; see [`arithmetic::gate_with_silu`].
+pub(crate) fn let_through(kind: Kind, function: Gate, gate: &mut [f32], up: &[f32]) {
+    match function {
+        Gate::Silu => on!(
+            kind,
+            gate_with_silu(gate, up),
+            arithmetic::gate_with_silu(gate, up)
+        ),
+        Gate::Gelu => on!(
+            kind,
+            gate_with_gelu(gate, up),
+            arithmetic::gate_with_gelu(gate, up)
+        ),
+    }
+}
+
+/// Each number between minus and plus `cap`; see [`arithmetic::keep_within`].
+pub(crate) fn keep_within(kind: Kind, values: &mut [f32], cap: f32) {
     on!(
         kind,
-        gate_with_silu(gate, up),
-        arithmetic::gate_with_silu(gate, up)
+        keep_within(values, cap),
+        arithmetic::keep_within(values, cap)
     );
 }

@@ -16,6 +16,7 @@ use super::attention::Attention;
 use super::pack::{Layout, Packed};
 use super::shape::{BLOCK, TILE};
 use super::{Kind, kernels};
+use crate::blueprint::Gate;
 use crate::format::Format;
 
 /// Codes in a file of the formats that are packed, and where their scales of 16 bits lie in a block.
@@ -309,6 +310,9 @@ fn what_stands_between_the_products_has_the_same_bits_with_every_kind() {
             attended: &mut attended,
             head_width: width,
             tokens,
+            hidden: 21,
+            scale: 0.12,
+            cap: Some(3.0),
             scores: &mut scores,
         };
         kernels::attend(kind, attention, keys(), keys());
@@ -318,9 +322,14 @@ fn what_stands_between_the_products_has_the_same_bits_with_every_kind() {
         let mut in_place = queries.clone();
         kernels::rms_norm_in_place(kind, &mut in_place, weight, 1e-5);
         assert_eq!(bits(&normed), bits(&in_place), "{kind}");
-        let mut gate = queries.clone();
-        kernels::gate_with_silu(kind, &mut gate, &pages[..queries.len()]);
-        [attended, normed, gate].map(|values| bits(&values))
+        let [silu, gelu] = [Gate::Silu, Gate::Gelu].map(|function| {
+            let mut gate = queries.clone();
+            kernels::let_through(kind, function, &mut gate, weight);
+            gate
+        });
+        let mut bounded = queries.clone();
+        kernels::keep_within(kind, &mut bounded, 1.5);
+        [attended, normed, silu, gelu, bounded].map(|values| bits(&values))
     };
     let portable = all(Kind::Portable);
     assert!(

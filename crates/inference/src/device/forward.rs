@@ -11,7 +11,7 @@ use engine::{StepError, TokenId};
 use super::cache::Cache;
 use super::failed;
 use super::model::{Layer, Model};
-use crate::blueprint::Blueprint;
+use crate::blueprint::{Blueprint, Gate, Sight, Turn};
 use crate::rope::Angles;
 
 /// Rows that pass at once at most.
@@ -38,9 +38,12 @@ pub(super) fn bytes_at_work(sizes: &Blueprint) -> u64 {
         .saturating_add(sizes.feed_forward.saturating_mul(3));
     let scores = SCORES_AT_ONCE.max(sizes.heads.saturating_mul(context));
     let kv = sizes.kv_width().saturating_mul(context);
+    // A layer that looks only so far has a mask of its own, and bounded scores are written anew.
+    let manner = &sizes.manner;
+    let more = usize::from(manner.near.is_some()) + usize::from(manner.score_cap.is_some());
     let floats = of_row
         .saturating_mul(ROWS_AT_ONCE)
-        .saturating_add(scores.saturating_mul(4))
+        .saturating_add(scores.saturating_mul(4 + more))
         .saturating_add(kv.saturating_mul(3))
         .saturating_add(sizes.vocabulary.saturating_mul(5));
     floats.saturating_mul(size_of::<f32>()) as u64
@@ -69,25 +72,44 @@ impl Model {
     /// The logits of one row.
     pub(super) fn logits(&self, last: &Tensor) -> std::result::Result<Vec<f32>, StepError> {
         let logits = || {
-            let normed = self.norm(last, &self.output_norm)?;
-            self.output.forward(&normed)?.flatten_all()?.to_vec1()
+            let manner = &self.blueprint.manner;
+            let normed = scaled(self.norm(last, &self.output_norm)?, manner.logits)?;
+            let logits = self.output.forward(&normed)?.flatten_all()?;
+            kept_within(logits, manner.logit_cap)?.to_vec1()
         };
         logits().map_err(|error| failed(&error))
     }
 
     fn pass(&self, widened: Vec<f32>, count: usize, at: usize, cache: &Cache) -> Result<Tensor> {
-        let mut stream = Tensor::from_vec(widened, (count, self.blueprint.width), &self.device)?;
+        let stream = Tensor::from_vec(widened, (count, self.blueprint.width), &self.device)?;
+        let mut stream = scaled(stream, self.blueprint.manner.embedding)?;
         let view = View::new(self, at, count)?;
         for (index, layer) in self.layers.iter().enumerate() {
             let normed = self.norm(&stream, &layer.attention_norm)?;
             let attended = self.attend(layer, &normed, &view, (cache, index))?;
-            stream = (stream + layer.attention_output.forward(&attended)?)?;
+            let attended = layer.attention_output.forward(&attended)?;
+            let behind = layer.norms_behind.as_ref();
+            stream = self.added(stream, attended, behind.map(|(norm, _)| norm))?;
             let normed = self.norm(&stream, &layer.feed_forward_norm)?;
-            let gate = layer.gate.forward(&normed)?.silu()?;
+            let gate = layer.gate.forward(&normed)?;
+            let gate = match self.blueprint.architecture.gate() {
+                Gate::Silu => gate.silu()?,
+                Gate::Gelu => gate.gelu()?,
+            };
             let inner = (gate * layer.up.forward(&normed)?)?;
-            stream = (stream + layer.down.forward(&inner)?)?;
+            let inner = layer.down.forward(&inner)?;
+            stream = self.added(stream, inner, behind.map(|(_, norm)| norm))?;
         }
         stream.narrow(0, count - 1, 1)?.contiguous()
+    }
+
+    /// The residual stream with what a part of a layer made, behind its norm if it has one.
+    fn added(&self, stream: Tensor, part: Tensor, norm: Option<&Tensor>) -> Result<Tensor> {
+        let part = match norm {
+            None => part,
+            Some(norm) => self.norm(&part, norm)?,
+        };
+        stream + scaled(part, self.blueprint.manner.residual)?
     }
 
     fn norm(&self, rows: &Tensor, weight: &Tensor) -> Result<Tensor> {
@@ -109,14 +131,17 @@ impl Model {
         let queries = self.heads(&project(&layer.queries, normed)?, heads, of_queries)?;
         let keys = self.heads(&project(&layer.keys, normed)?, kv_heads, of_keys)?;
         let values = self.heads(&project(&layer.values, normed)?, kv_heads, None)?;
-        let queries = (self.turned(&queries, view)? * (width as f64).sqrt().recip())?;
-        cache.write(index, view.at, &self.turned(&keys, view)?, &values)?;
+        let sight = sizes.manner.sight(index);
+        let turns = view.turns(sight.turn);
+        let queries = (self.turned(&queries, turns)? * f64::from(sizes.score_scale()))?;
+        cache.write(index, view.at, &self.turned(&keys, turns)?, &values)?;
         let (keys, values) = cache.read(index, tokens)?;
         // The query heads that share keys stand one after another: each group is one matrix.
         let queries = queries.reshape((kv_heads, heads / kv_heads * count, width))?;
         let scores = queries.matmul(&keys.transpose(1, 2)?)?;
         let scores = scores.reshape((heads, count, tokens))?;
-        let scores = match &view.mask {
+        let scores = kept_within(scores, sizes.manner.score_cap)?;
+        let scores = match view.mask(sight) {
             None => scores,
             Some(mask) => scores.broadcast_add(mask)?,
         };
@@ -138,17 +163,17 @@ impl Model {
     }
 
     /// Each head turned by its place.
-    fn turned(&self, heads: &Tensor, view: &View) -> Result<Tensor> {
+    fn turned(&self, heads: &Tensor, turns: Option<&(Tensor, Tensor)>) -> Result<Tensor> {
         let (width, turned) = (self.blueprint.head_width, self.blueprint.rope_width);
-        if turned == 0 {
+        let Some((cos, sin)) = turns.filter(|_| turned > 0) else {
             return Ok(heads.clone());
-        }
+        };
         let front = heads.narrow(D::Minus1, 0, turned)?.contiguous()?;
         let front = front.unsqueeze(0)?;
         let front = if self.blueprint.architecture.rotates_halves() {
-            rope(&front, &view.cos, &view.sin)?
+            rope(&front, cos, sin)?
         } else {
-            rope_i(&front, &view.cos, &view.sin)?
+            rope_i(&front, cos, sin)?
         };
         let front = front.squeeze(0)?;
         if turned == width {
@@ -167,44 +192,83 @@ fn project((matrix, bias): &(QMatMul, Option<Tensor>), rows: &Tensor) -> Result<
     }
 }
 
+fn scaled(rows: Tensor, factor: f32) -> Result<Tensor> {
+    if factor.to_bits() == 1.0f32.to_bits() {
+        return Ok(rows);
+    }
+    rows * f64::from(factor)
+}
+
+/// `cap * tanh(x / cap)`, where there is a cap.
+fn kept_within(values: Tensor, cap: Option<f32>) -> Result<Tensor> {
+    let Some(cap) = cap.map(f64::from) else {
+        return Ok(values);
+    };
+    (values / cap)?.tanh()? * cap
+}
+
 /// What the rows of a pass have in common in all layers.
 struct View {
     at: usize,
     count: usize,
-    cos: Tensor,
-    sin: Tensor,
+    /// Cosines and sines of layers that look at all tokens.
+    far: (Tensor, Tensor),
+    /// Of those that look only so far.
+    near: Option<(Tensor, Tensor)>,
     /// Hides from each row what comes after it; a single row has nothing after it.
     mask: Option<Tensor>,
+    /// Hides from each row what a layer that looks only so far does not see, where that is more.
+    near_mask: Option<Tensor>,
 }
 
 impl View {
     fn new(model: &Model, at: usize, count: usize) -> Result<Self> {
         let mut angles = Angles::default();
         model.rope.turn(at..at + count, &mut angles);
-        let (cos, sin) = angles.tables();
-        let pairs = cos.len() / count.max(1);
-        let table = |values| Tensor::from_slice(values, (count, pairs), &model.device);
-        let hidden = |row: usize| {
-            (0..at + count).map(move |token| {
-                if token > at + row {
-                    f32::NEG_INFINITY
-                } else {
-                    0.0
-                }
-            })
+        let table = |turn| {
+            let (cos, sin) = angles.tables(turn).unwrap_or_default();
+            let pairs = cos.len() / count.max(1);
+            let table = |values| Tensor::from_slice(values, (count, pairs), &model.device);
+            Ok::<_, candle_core::Error>((table(cos)?, table(sin)?))
         };
-        let mask = if count > 1 {
-            let mask: Vec<f32> = (0..count).flat_map(hidden).collect();
-            Some(Tensor::from_vec(mask, (count, at + count), &model.device)?)
-        } else {
-            None
+        let mask = |window: usize| {
+            let shown =
+                move |row: usize, token: usize| token <= at + row && token + window > at + row;
+            let of_row = |row| {
+                (0..at + count).map(move |token| {
+                    if shown(row, token) {
+                        0.0
+                    } else {
+                        f32::NEG_INFINITY
+                    }
+                })
+            };
+            let mask: Vec<f32> = (0..count).flat_map(of_row).collect();
+            Tensor::from_vec(mask, (count, at + count), &model.device)
         };
+        let all = at + count;
+        let near = model.blueprint.manner.near;
+        let narrow = near.filter(|near| near.window < all);
         Ok(Self {
             at,
             count,
-            cos: table(cos)?,
-            sin: table(sin)?,
-            mask,
+            far: table(Turn::Far)?,
+            near: near.map(|_| table(Turn::Near)).transpose()?,
+            mask: (count > 1).then(|| mask(all)).transpose()?,
+            near_mask: narrow.map(|near| mask(near.window)).transpose()?,
         })
+    }
+
+    const fn turns(&self, turn: Turn) -> Option<&(Tensor, Tensor)> {
+        match turn {
+            Turn::Never => None,
+            Turn::Near => self.near.as_ref(),
+            Turn::Far => Some(&self.far),
+        }
+    }
+
+    fn mask(&self, sight: Sight) -> Option<&Tensor> {
+        let near = sight.window.and(self.near_mask.as_ref());
+        near.or(self.mask.as_ref())
     }
 }

@@ -46,10 +46,7 @@ impl Model {
         } else {
             "output.weight"
         })?;
-        let divisors = match file.tensor("rope_freqs.weight") {
-            None => None,
-            Some(_) => Some(reader.values("rope_freqs.weight")?),
-        };
+        let divisors = reader.optional_values(blueprint.rope_divisors())?;
         let mut layers = Vec::new();
         for index in 0..blueprint.layers {
             layers.push(layer::read(&mut reader, &blueprint, index)?);

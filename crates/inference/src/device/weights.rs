@@ -2,6 +2,7 @@
 //!
 //! Invariant: beside what has been read there is the buffer, of the largest tensor, and nothing else of the file's size.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
@@ -18,6 +19,7 @@ use crate::matrix::Matrix;
 /// What reads the tensors of one file to one device.
 pub(super) struct Reader<'a> {
     file: &'a GgufFile,
+    tensors: HashMap<String, TensorInfo>,
     device: &'a Device,
     buffer: Vec<u8>,
     read: u64,
@@ -39,6 +41,7 @@ impl<'a> Reader<'a> {
             buffer: Vec::new(),
             read: 0,
             total: tensors.iter().map(|(_, tensor)| tensor.bytes).sum(),
+            tensors: tensors.into_iter().collect(),
             progress,
         })
     }
@@ -57,8 +60,13 @@ impl<'a> Reader<'a> {
         matrix.ok_or_else(|| unfit(file, name))
     }
 
-    /// The vector of this name as plain floats.
-    pub(super) fn values(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
+    /// The vector of this name as plain floats, if there is one.
+    pub(super) fn optional_values(&mut self, name: &str) -> Result<Option<Vec<f32>>, LoadError> {
+        let is_there = self.tensors.contains_key(name);
+        is_there.then(|| self.values(name)).transpose()
+    }
+
+    fn values(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
         let widened = self.rows(name)?.widen(&[0]);
         let wrong = |error| self.file.malformed(format!("tensor `{name}`: {error}"));
         widened.map_err(wrong)
@@ -72,7 +80,7 @@ impl<'a> Reader<'a> {
     ) -> Result<T, LoadError> {
         let file = self.file;
         let unfit = || unfit(file, name);
-        let tensor = file.tensor(name).ok_or_else(unfit)?;
+        let tensor = self.tensors.get(name).ok_or_else(unfit)?;
         let (rows, columns) = match *tensor.shape.as_slice() {
             [length] => (1, length),
             [rows, columns] => (rows, columns),
@@ -132,7 +140,7 @@ impl Tensors for Reader<'_> {
 
     /// The vector of this name on the device, if there is one.
     fn optional_vector(&mut self, name: &str) -> Result<Option<Tensor>, LoadError> {
-        let is_there = self.file.tensor(name).is_some();
+        let is_there = self.tensors.contains_key(name);
         is_there.then(|| self.vector(name)).transpose()
     }
 }

@@ -91,6 +91,8 @@ impl Room<'_> {
         let sizes = self.sizes;
         let [width, queries, inner] = [sizes.width, sizes.query_width(), sizes.feed_forward];
         // residual, normed, projected; queries, attended; keys, values; gate, up; cos, sin; the token.
+        let tables = if sizes.manner.near.is_some() { 2 } else { 1 };
+        let turns = sizes.rope_width.saturating_mul(tables);
         let floats = [(3, width), (2, queries), (2, sizes.kv_width()), (2, inner)];
         let floats = floats.map(|(times, width)| width.saturating_mul(times));
         let multiplied = [width, queries, inner].map(|width| self.beside(width, self.precision));
@@ -101,7 +103,7 @@ impl Room<'_> {
             }
             Precision::Fast | Precision::Exact => 0,
         };
-        sum([sum(floats), sizes.rope_width, 1, sum(multiplied), valued])
+        sum([sum(floats), turns, 1, sum(multiplied), valued])
     }
 
     /// What a row takes beside itself once it is multiplied: its bytes, and where it is kept exactly the floats of both planes.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::super::shares_matrices;
 use super::*;
-use crate::blueprint::Architecture;
+use crate::blueprint::{Architecture, Manner};
 use crate::crew::share_of;
 
 const MOST_ROWS: usize = 256;
@@ -25,6 +25,7 @@ fn sizes(kv_heads: usize, of_kv: usize, head_width: usize, width: usize) -> Blue
         vocabulary: 1234,
         context: 100,
         tied_output: true,
+        manner: Manner::default(),
     }
 }
 

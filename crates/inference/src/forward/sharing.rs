@@ -65,11 +65,12 @@ impl Sharing<'_> {
             own,
             ..
         } = scratch;
+        let function = model.blueprint.architecture.gate();
         let gate = gate.rows_mut();
         if !self.by_matrix {
             shared.checked(layer.gate.apply(normed, gate));
             shared.checked(layer.up.apply(normed, up));
-            cpu::gate_with_silu(model.kind, gate, up);
+            cpu::let_through(model.kind, function, gate, up);
             return;
         }
         own.clear();
@@ -78,7 +79,7 @@ impl Sharing<'_> {
         let tiles = member.share(layer.gate.tiles(), 1);
         shared.checked(layer.gate.append_some(tiles.clone(), normed, own));
         shared.checked(layer.up.append_some(tiles, normed, up));
-        cpu::gate_with_silu(model.kind, own, up);
+        cpu::let_through(model.kind, function, own, up);
         // Every element is written below.
         gate.resize(layer.gate.rows_of_input(normed) * layer.gate.rows(), 0.0);
         member.exchange(own, |number, part| {

@@ -7,6 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+pub(crate) mod family;
 pub(crate) mod plain;
 pub(crate) mod subject;
 
@@ -72,11 +73,18 @@ pub(crate) fn load(model: &TinyModel) -> (ModelCard, Decoder, Codec) {
         .unwrap()
 }
 
-pub(crate) fn all_models() -> [(&'static str, TinyModel); 3] {
+/// One of each family.
+pub(crate) fn all_models() -> [(&'static str, TinyModel); 9] {
     [
         ("llama", TinyModel::llama().seed(7)),
         ("qwen2", TinyModel::qwen2().seed(8)),
         ("qwen3", TinyModel::qwen3().seed(9)),
+        ("smollm3", TinyModel::smollm3().seed(10)),
+        ("granite", TinyModel::granite().seed(11)),
+        ("phi3", TinyModel::phi3().seed(12)),
+        ("gemma", TinyModel::gemma().seed(13)),
+        ("gemma2", TinyModel::gemma2().seed(14)),
+        ("gemma3", TinyModel::gemma3().seed(15)),
     ]
 }
 

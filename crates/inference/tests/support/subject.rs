@@ -53,12 +53,17 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
-    /// Loads the model with this engine and its weights.
-    pub(crate) fn load(self, model: &TinyModel) -> Loaded {
-        let model = match self {
+    /// The model with its weights.
+    pub(crate) fn of(self, model: &TinyModel) -> TinyModel {
+        match self {
             Self::Packed | Self::Tensors => model.clone(),
             Self::Floats | Self::TensorsOfFloats => model.clone().weights(Format::F32),
-        };
+        }
+    }
+
+    /// Loads the model with this engine and its weights.
+    pub(crate) fn load(self, model: &TinyModel) -> Loaded {
+        let model = self.of(model);
         let disk = on_disk(&model);
         let mut progress = |_| ControlFlow::Continue(());
         match self {
