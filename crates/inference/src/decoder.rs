@@ -309,3 +309,7 @@ impl Engine for Decoder {
         self.sample(batch)
     }
 }
+
+#[cfg(test)]
+#[path = "decoder/kept_tests.rs"]
+mod kept_tests;

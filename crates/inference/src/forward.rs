@@ -291,6 +291,7 @@ impl<'a> Pass<'a> {
         let of_mine = scratch.queries.chunks_exact(group_width).skip(mine.start);
         let pairs = of_mine.zip(target.chunks_exact_mut(group_width));
         let caches = shared.caches();
+        let before = |row: usize| Some(rows.get(row.checked_sub(1)?)?.cache);
         for (item, (queries, attended)) in mine.zip(pairs) {
             let row = rows.get(item / groups);
             let cache = row.and_then(|row| Some((row, caches.get(row.cache)?)));
@@ -309,6 +310,7 @@ impl<'a> Pass<'a> {
                 hidden: first - skipped * PAGE_TOKENS,
                 scale: sizes.score_scale(),
                 cap: sizes.manner.score_cap,
+                first: before(item / groups) != Some(row.cache),
                 scores: &mut scratch.scores,
             };
             let (keys, values) = (

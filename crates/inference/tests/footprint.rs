@@ -20,10 +20,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use domain::{Bytes, Sampling};
 use engine::helpers::{Helpers, Share};
-use engine::{Engine, ModelLoader, ModelSource, SequenceId};
-use paraphym_inference::GgufLoader;
+use engine::{Engine, ModelCard, ModelLoader, ModelSource, SequenceId};
 use paraphym_inference::fixture::{Sizes, TinyModel};
 use paraphym_inference::format::Format;
+use paraphym_inference::{GgufLoader, Precision};
 use runtime::BlockingHelpers;
 use support::{input, on_disk, plan};
 use tokio::runtime::Handle;
@@ -69,35 +69,87 @@ fn assert_known(what: &str, real: Bytes, said: Bytes) {
     );
 }
 
-/// In a process of its own: what the card says is taken, and hardly less.
-fn while_it_loads_and_at_work(test: &str, written: &TinyModel) {
-    let Some(source) = model_of(test, written) else {
-        return;
-    };
-    let loader = GgufLoader::new();
+/// What the card said, and what was taken.
+struct Taken {
+    card: ModelCard,
+    loading: Bytes,
+    idle: Bytes,
+    at_work: Bytes,
+}
+
+/// In a process of its own; in the first there is nothing to tell.
+fn taken(loader: &GgufLoader, test: &str, written: &TinyModel) -> Option<Taken> {
+    let source = model_of(test, written)?;
     let card = loader.inspect(&source).unwrap();
     let before = anonymous();
     let since = || anonymous().saturating_sub(before);
-    let mut most = Bytes::ZERO;
+    let mut loading = Bytes::ZERO;
     let mut model = loader
         .load(&source, &mut |_| {
-            most = most.max(since());
+            loading = loading.max(since());
             ControlFlow::Continue(())
         })
         .unwrap();
-    assert_known("while it loads", most, card.load_bytes);
     let idle = since();
-    assert!(
-        idle >= card.weights_bytes,
-        "{idle} with {} of weights",
-        card.weights_bytes
-    );
-    let (sequence, tokens) = (SequenceId(1), [3; 250]);
     let plan = plan(256, 250, Sampling::default());
-    model.engine.open(sequence, plan).unwrap();
-    model.engine.step(&[input(1, &tokens, true)]).unwrap();
-    let at_work = card.resident_bytes().saturating_add(card.kv_bytes(256));
-    assert_known("at work", since(), at_work);
+    model.engine.open(SequenceId(1), plan).unwrap();
+    model.engine.step(&[input(1, &[3; 250], true)]).unwrap();
+    Some(Taken {
+        card,
+        loading,
+        idle,
+        at_work: since(),
+    })
+}
+
+impl Taken {
+    fn assert_known_at_work(&self) {
+        let weights = self.card.weights_bytes;
+        assert!(
+            self.idle >= weights,
+            "{} with {weights} of weights",
+            self.idle
+        );
+        let at_work = self.card.resident_bytes();
+        let known = at_work.saturating_add(self.card.kv_bytes(256));
+        assert_known("at work", self.at_work, known);
+    }
+}
+
+/// What the card says is taken, and hardly less.
+fn while_it_loads_and_at_work(test: &str, written: &TinyModel) {
+    if let Some(taken) = taken(&GgufLoader::new(), test, written) {
+        assert_known("while it loads", taken.loading, taken.card.load_bytes);
+        taken.assert_known_at_work();
+    }
+}
+
+/// Sizes of a model whose packed weights are most of what it takes; its vocabulary ends within a tile.
+const PACKED: Sizes = Sizes {
+    width: 1024,
+    heads: 16,
+    kv_heads: 4,
+    head_width: 64,
+    layers: 2,
+    feed_forward: 4128,
+    more_tokens: 40_001,
+};
+
+/// As much for packed weights, of which there is no second copy; what a load takes at most is counted with what it takes at work,
+/// which may be more.
+fn packed_and_at_work(loader: &GgufLoader, test: &str, written: TinyModel) {
+    let Some(taken) = taken(loader, test, &written.sized(PACKED)) else {
+        return;
+    };
+    let Taken { card, loading, .. } = &taken;
+    println!(
+        "while it loads: {loading} are taken, {} were known",
+        card.load_bytes
+    );
+    assert!(*loading <= card.load_bytes, "{loading} while it loads");
+    let weights = card.weights_bytes;
+    assert!(weights > Bytes::mib(50), "{weights}");
+    taken.assert_known_at_work();
 }
 
 /// Sizes of a model that takes some tens of MB.
@@ -144,48 +196,27 @@ fn weights_without_a_packed_form_take_what_the_card_says_and_one_of_them_twice()
 
 #[test]
 fn packed_weights_take_what_the_card_says_and_no_second_copy() {
-    // A vocabulary that ends within a tile.
-    let sizes = Sizes {
-        width: 1024,
-        heads: 16,
-        kv_heads: 4,
-        head_width: 64,
-        layers: 2,
-        feed_forward: 4128,
-        more_tokens: 40_001,
-    };
     let test = "packed_weights_take_what_the_card_says_and_no_second_copy";
-    let Some(source) = model_of(test, &TinyModel::llama().sized(sizes)) else {
-        return;
-    };
-    let loader = GgufLoader::new();
-    let card = loader.inspect(&source).unwrap();
-    let before = anonymous();
-    let since = || anonymous().saturating_sub(before);
-    let mut most = Bytes::ZERO;
-    let mut model = loader
-        .load(&source, &mut |_| {
-            most = most.max(since());
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-    println!(
-        "while it loads: {most} are taken, {} were known",
-        card.load_bytes
-    );
-    assert!(most <= card.load_bytes, "{most} while it loads");
-    assert!(
-        card.weights_bytes > Bytes::mib(50),
-        "{}",
-        card.weights_bytes
-    );
-    let idle = since();
-    assert!(idle >= card.weights_bytes, "{idle}");
-    let plan = plan(256, 250, Sampling::default());
-    model.engine.open(SequenceId(1), plan).unwrap();
-    model.engine.step(&[input(1, &[3; 250], true)]).unwrap();
-    let at_work = card.resident_bytes().saturating_add(card.kv_bytes(256));
-    assert_known("at work", since(), at_work);
+    packed_and_at_work(&GgufLoader::new(), test, TinyModel::llama());
+}
+
+#[test]
+fn activations_that_are_kept_exactly_take_what_the_card_says() {
+    let test = "activations_that_are_kept_exactly_take_what_the_card_says";
+    let loader = GgufLoader::new().with_precision(Precision::Exact);
+    packed_and_at_work(&loader, test, TinyModel::llama());
+}
+
+#[test]
+fn a_family_with_much_beside_takes_what_the_card_says() {
+    let test = "a_family_with_much_beside_takes_what_the_card_says";
+    packed_and_at_work(&GgufLoader::new(), test, TinyModel::gemma3());
+}
+
+#[test]
+fn parts_of_one_tensor_take_what_the_card_says() {
+    let test = "parts_of_one_tensor_take_what_the_card_says";
+    packed_and_at_work(&GgufLoader::new(), test, TinyModel::phi3());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -39,6 +39,9 @@ pub(crate) struct Attention<'a> {
     pub(crate) scale: f32,
     /// Then they are kept between minus and plus this.
     pub(crate) cap: Option<f32>,
+    /// Whether nobody looked at these keys and values just before, so that they must be waited for: then each page is asked for
+    /// while the one before it is looked at.
+    pub(crate) first: bool,
     /// Room for the scores of some query heads.
     pub(crate) scores: &'a mut Vec<f32>,
 }
@@ -59,6 +62,7 @@ pub(super) fn attend<'k, V: Sixteen>(
         hidden,
         scale,
         cap,
+        first,
         scores,
     } = attention;
     let of_heads = HEADS_AT_ONCE * head_width;
@@ -71,6 +75,7 @@ pub(super) fn attend<'k, V: Sixteen>(
             hidden,
             scale,
             cap,
+            first,
         };
         match queries.len() / head_width.max(1) {
             4 => look.attend::<V, 4>(attended, keys.clone(), values.clone(), scores),
@@ -90,6 +95,7 @@ struct Look<'a> {
     hidden: usize,
     scale: f32,
     cap: Option<f32>,
+    first: bool,
 }
 
 impl Look<'_> {
@@ -97,17 +103,23 @@ impl Look<'_> {
     fn attend<'k, V: Sixteen, const HEADS: usize>(
         self,
         attended: &mut [f32],
-        keys: impl Iterator<Item = &'k [f16]>,
+        keys: impl Iterator<Item = &'k [f16]> + Clone,
         values: impl Iterator<Item = &'k [f16]> + Clone,
         scores: &mut Vec<f32>,
     ) {
         let whole = self.tokens.next_multiple_of(TOKENS_OF_TILE);
         // Every element that is read is written before; growing alone needs a fill.
         scores.resize(HEADS * whole, 0.0);
-        let tiles = keys
-            .flat_map(|page| page.chunks_exact(TOKENS_OF_TILE * self.head_width))
-            .take(whole / TOKENS_OF_TILE);
-        for (index, tile) in tiles.enumerate() {
+        let mut later = keys.clone().skip(1).chain(values.clone().take(1));
+        let tile_length = TOKENS_OF_TILE * self.head_width;
+        let pages = keys.map(|page| (page, self.later(&mut later)));
+        let tiles = pages.flat_map(|(page, later)| {
+            let mut later = later.chunks_exact(tile_length);
+            let tiles = page.chunks_exact(tile_length);
+            tiles.map(move |tile| (tile, later.next().unwrap_or_default()))
+        });
+        for (index, (tile, later)) in tiles.take(whole / TOKENS_OF_TILE).enumerate() {
+            V::ask_for(later);
             let sums = self.score::<V, HEADS>(tile);
             for (scores, sums) in scores.chunks_exact_mut(whole).zip(sums) {
                 let target = scores.as_chunks_mut::<LANES>().0.get_mut(index);
@@ -130,6 +142,13 @@ impl Look<'_> {
             softmax(scores);
         }
         self.weigh::<V, HEADS>(scores, values, attended);
+    }
+
+    /// What is to be asked for while a page is looked at: the next one, if it must be waited for.
+    #[inline(always)]
+    fn later<'k>(self, pages: &mut impl Iterator<Item = &'k [f16]>) -> &'k [f16] {
+        let next = if self.first { pages.next() } else { None };
+        next.unwrap_or_default()
     }
 
     /// The heads' products with 16 keys: elements with an even number in one chain, with an odd in the other.
@@ -205,20 +224,24 @@ impl Look<'_> {
     fn weigh_some<'k, V: Sixteen, const HEADS: usize, const N: usize>(
         self,
         weights: &[f32],
-        values: impl Iterator<Item = &'k [f16]>,
+        values: impl Iterator<Item = &'k [f16]> + Clone,
         attended: &mut [f32],
         first: usize,
     ) {
         let (width, whole) = (self.head_width, weights.len() / HEADS);
         let mut sums = [[V::zero(); N]; HEADS];
         let mut token = 0;
+        // The whole of a page is asked for with its first elements.
+        let mut later = values.clone().skip(if first == 0 { 1 } else { usize::MAX });
         for page in values {
+            let mut later = self.later(&mut later).chunks_exact(width);
             let here = (page.len() / width).min(self.tokens - token);
             let mut of_heads: [&[f32]; HEADS] = [&[]; HEADS];
             for (own, weights) in of_heads.iter_mut().zip(weights.chunks_exact(whole)) {
                 *own = weights.get(token..token + here).unwrap_or_default();
             }
             for (index, value) in page.chunks_exact(width).take(here).enumerate() {
+                V::ask_for(later.next().unwrap_or_default());
                 let some = value.get(first..).map(|value| value.as_chunks::<LANES>().0);
                 let Some(some) = some.and_then(<[[f16; LANES]]>::first_chunk::<N>) else {
                     continue;
@@ -322,6 +345,7 @@ mod tests {
                     hidden,
                     scale: 0.3,
                     cap,
+                    first: seed % 2 == 0,
                     scores: &mut Vec::new(),
                 },
                 keys.iter().map(Vec::as_slice),

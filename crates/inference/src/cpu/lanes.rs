@@ -10,6 +10,10 @@ use half::{bf16, f16};
 /// How many.
 pub(super) const LANES: usize = 16;
 
+/// Numbers of 16 bits in what a processor fetches at once.
+#[cfg(target_arch = "x86_64")]
+pub(super) const LINE: usize = 32;
+
 /// Sixteen numbers in memory.
 pub(super) type Lanes = [f32; LANES];
 
@@ -37,6 +41,8 @@ pub(super) trait Sixteen: Copy {
     fn plus(self, other: Self) -> Self;
     /// The numbers.
     fn numbers(self) -> Lanes;
+    /// Has the processor bring these nearer, if it can be asked.
+    fn ask_for(halves: &[f16]);
 }
 
 impl Sixteen for Lanes {
@@ -87,4 +93,7 @@ impl Sixteen for Lanes {
     fn numbers(self) -> Lanes {
         self
     }
+
+    #[inline(always)]
+    fn ask_for(_: &[f16]) {}
 }

@@ -25,7 +25,7 @@ use std::ops::Range;
 use half::{bf16, f16};
 
 use crate::cpu::activations::{ALMOST_HALF, Block, PANEL, Panel, Panels, Rounding, scale_of};
-use crate::cpu::lanes::{Lanes, Sixteen};
+use crate::cpu::lanes::{LINE, Lanes, Sixteen};
 use crate::cpu::pack::{Half, Line, Packed, Tile};
 use crate::cpu::shape::{BLOCK, Form, GROUP, Scales, Shape, TILE, for_form};
 
@@ -406,5 +406,13 @@ impl Sixteen for Numbers {
         // SAFETY: as above; it writes the 64 bytes of `numbers`, wherever they lie.
         unsafe { _mm512_storeu_ps(numbers.as_mut_ptr(), self.0) };
         numbers
+    }
+
+    #[inline(always)]
+    fn ask_for(halves: &[f16]) {
+        for line in halves.chunks(LINE) {
+            // SAFETY: nothing is read; every processor with the rest has this.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        }
     }
 }
