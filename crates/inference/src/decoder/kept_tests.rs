@@ -16,8 +16,8 @@ use crate::{GgufLoader, Precision};
 /// Keys and values of the first layer, which all begin with the same rows of the embedding, of 20 tokens.
 fn first_layer(precision: Precision, source: &ModelSource) -> [Vec<u16>; 2] {
     let loader = GgufLoader::new().with_precision(precision);
-    let loaded = loader.load_parts(source, &mut |_| ControlFlow::Continue(()));
-    let mut decoder = loaded.unwrap().1;
+    let parts = loader.load_parts(source, &mut |_| ControlFlow::Continue(()));
+    let mut decoder = parts.unwrap().1;
     let plan = SequencePlan {
         capacity_tokens: 64,
         sampling: Sampling::greedy(),
