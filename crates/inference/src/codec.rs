@@ -182,6 +182,9 @@ impl TextCodec for Codec {
             messages = tool_prompt::in_words(messages, &tools);
             tools.clear();
         }
+        if self.template.refuses_system() {
+            messages = tool_prompt::without_system(messages);
+        }
         let rendered = self.template.render(&messages, &tools)?;
         let mut tokens = self.encode_rendered(&rendered, guard, known)?;
         if let Some(begin) = self.vocabulary.begin().filter(|_| self.adds_begin)

@@ -10,6 +10,7 @@ use engine::{TextError, ToolSyntax};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Serde, Value};
 use minijinja::{Environment, Error, ErrorKind};
+use serde_json::json;
 
 use crate::tool_prompt::write_json;
 
@@ -30,6 +31,7 @@ pub struct ChatTemplate {
     begin: String,
     end: String,
     calls: Option<ToolSyntax>,
+    refuses_system: bool,
 }
 
 impl ChatTemplate {
@@ -62,12 +64,23 @@ impl ChatTemplate {
         environment
             .add_template_owned(NAME, source.to_owned())
             .map_err(|error| told(&error))?;
-        Ok(Self {
+        let mut template = Self {
             environment,
             begin: begin.to_owned(),
             end: end.to_owned(),
             calls,
-        })
+            refuses_system: false,
+        };
+        let user = json!({ "role": "user", "content": "." });
+        let system = json!({ "role": "system", "content": "." });
+        let takes = |messages: &[_]| template.render(messages, &[]).is_ok();
+        template.refuses_system = takes(std::slice::from_ref(&user)) && !takes(&[system, user]);
+        Ok(template)
+    }
+
+    /// Whether a conversation that begins with a system message fails, where the same without it does not.
+    pub const fn refuses_system(&self) -> bool {
+        self.refuses_system
     }
 
     /// How calls are said, if it knows of tools.

@@ -101,3 +101,19 @@ fn hostile_templates_end() {
         assert!(matches!(error, Err(TextError::Template(_))), "{source}");
     }
 }
+
+#[test]
+fn it_is_known_whether_it_takes_what_the_system_says() {
+    let refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ messages[0].content }}";
+    let alternates = "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('alternate') }}{% endif %}{% endfor %}";
+    let fails = "{{ raise_exception('always') }}";
+    for (source, expected) in [
+        (Some(refuses), true),
+        (Some(alternates), true),
+        (Some(fails), false),
+        (None, false),
+    ] {
+        let template = ChatTemplate::new(source, "<s>", "</s>").unwrap();
+        assert_eq!(template.refuses_system(), expected, "{source:?}");
+    }
+}

@@ -132,6 +132,31 @@ pub fn in_words(messages: Vec<Value>, tools: &[Value]) -> Vec<Value> {
         .collect()
 }
 
+/// The same conversation for a template that refuses system messages: what each says stands before what the user says next.
+pub fn without_system(messages: Vec<Value>) -> Vec<Value> {
+    let mut said = Vec::new();
+    let mut rest = Vec::with_capacity(messages.len());
+    for mut message in messages {
+        let role = text_of(&message, "role");
+        if role == Role::System.as_str() {
+            said.push(text_of(&message, "content").to_owned());
+            continue;
+        }
+        if role == Role::User.as_str() && !said.is_empty() {
+            said.push(text_of(&message, "content").to_owned());
+            let all = std::mem::take(&mut said).join("\n\n");
+            if let Some(content) = message.get_mut("content") {
+                *content = Value::from(all);
+            }
+        }
+        rest.push(message);
+    }
+    if !said.is_empty() {
+        rest.push(json!({ "role": Role::User.as_str(), "content": said.join("\n\n") }));
+    }
+    rest
+}
+
 struct Plain {
     role: String,
     content: String,

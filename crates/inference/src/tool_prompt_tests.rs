@@ -133,3 +133,53 @@ fn tojson_indents_when_told_to_and_ends_when_it_is_too_much() {
     let laughs = "{% set ns = namespace(a=[1]) %}{% for i in range(60) %}{% set ns.a = [ns.a, ns.a] %}{% endfor %}{{ ns.a | tojson }}";
     assert!(render(laughs).is_err());
 }
+
+#[test]
+fn what_the_system_says_stands_before_what_the_user_says_next() {
+    let told = |messages: &[(&str, &str)]| {
+        let messages = messages
+            .iter()
+            .map(|(role, content)| json!({ "role": role, "content": content }));
+        let told = without_system(messages.collect());
+        let told = told.iter().map(|message| {
+            format!(
+                "{}: {}",
+                text_of(message, "role"),
+                text_of(message, "content")
+            )
+        });
+        told.collect::<Vec<_>>().join(" | ")
+    };
+    for (messages, expected) in [
+        (
+            &[
+                ("system", "S"),
+                ("user", "U"),
+                ("assistant", "A"),
+                ("user", "V"),
+            ][..],
+            "user: S\n\nU | assistant: A | user: V",
+        ),
+        (
+            &[("system", "S"), ("system", "T"), ("user", "U")],
+            "user: S\n\nT\n\nU",
+        ),
+        (
+            &[
+                ("user", "U"),
+                ("assistant", "A"),
+                ("system", "S"),
+                ("user", "V"),
+            ],
+            "user: U | assistant: A | user: S\n\nV",
+        ),
+        (
+            &[("user", "U"), ("assistant", "A"), ("system", "S")],
+            "user: U | assistant: A | user: S",
+        ),
+        (&[("user", "U")], "user: U"),
+        (&[], ""),
+    ] {
+        assert_eq!(told(messages), expected);
+    }
+}

@@ -78,6 +78,17 @@ fn the_template_makes_special_tokens_and_content_never_does() {
     assert!(plain.iter().all(|t| *t > 2), "{plain:?}");
 }
 
+/// As Gemma 2 and Mistral have it.
+#[test]
+fn a_template_without_a_system_hears_what_it_says_from_the_user() {
+    let source = "{% for message in messages %}{% if message['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' }}{% endfor %}";
+    let template = Field::Text(source.to_owned());
+    let codec = codec(&TinyModel::llama().field("tokenizer.chat_template", template));
+    let chat = [Message::system("on"), Message::user("hello")];
+    let tokens = codec.encode_chat(&chat, &domain::Tools::default()).unwrap();
+    assert_eq!(shape(&codec, &tokens), "[1]user\non\n\nhello[2]");
+}
+
 #[test]
 fn begin_and_end_are_added_as_the_file_says() {
     let flag = |name: &str, on| TinyModel::llama().field(name, Field::Flag(on));
