@@ -10,6 +10,7 @@ mod fidelity;
 mod footprint;
 mod golden;
 mod hostile_files;
+mod hostile_weights;
 mod kernels;
 mod likelihoods;
 mod loading;
