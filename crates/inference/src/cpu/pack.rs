@@ -293,11 +293,6 @@ pub(super) fn half_at(lines: &[Line], index: usize) -> Option<&Half> {
     Some(if index.is_multiple_of(2) { even } else { odd })
 }
 
-pub(super) fn half_at_mut(lines: &mut [Line], index: usize) -> Option<&mut Half> {
-    let Line([even, odd]) = lines.get_mut(index / 2)?;
-    Some(if index.is_multiple_of(2) { even } else { odd })
-}
-
 fn lane_of(line: &Line, row: usize) -> u32 {
     line.0.as_flattened().get(row).copied().unwrap_or(0)
 }
