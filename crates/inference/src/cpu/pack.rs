@@ -188,7 +188,7 @@ impl Packed {
     /// packed form.
     pub(crate) fn new(format: Format, rows: usize, columns: usize, bytes: &[u8]) -> Option<Self> {
         let plot = Plot::of(format, rows, columns, 0)?;
-        let ground = Ground::new(plot.lines()?)?;
+        let ground = Ground::new(&[plot.lines()?])?;
         let mut packing = Packing::begin(format, plot)?;
         packing.push(bytes, &ground, &mut Tray::default());
         packing.finish()?.matrix(&ground.finish())
