@@ -1,5 +1,5 @@
 //! What a load takes, turn about in one process: alone and with helpers, beside its text part, and beside what any file of the
-//! packed weights would take at least, which is to read as many bytes into memory that is new.
+//! packed weights would take at least, which is to read as many bytes into memory that is new, on large pages as weights lie.
 //!
 //! ```sh
 //! cargo bench -p paraphym_inference --bench loading [-- MODEL.gguf]
@@ -13,14 +13,20 @@
 )]
 
 use std::error::Error;
+use std::fs::File;
 use std::hint::black_box;
+use std::io::{Read, Seek, SeekFrom};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use engine::ModelSource;
+use engine::helpers::Helpers;
+use memmap2::MmapMut;
 use paraphym_inference::file::GgufFile;
 use paraphym_inference::vocabulary::Vocabulary;
 use paraphym_inference::{Codec, GgufLoader};
@@ -29,6 +35,8 @@ use runtime::BlockingHelpers;
 const MODEL: &str = ".local/share/paraphym/models/SmolLM2-135M-Instruct.Q4_1.gguf";
 /// Odd, so that the median is one of them.
 const ROUNDS: usize = 9;
+/// Some large pages, so that threads share the work and none is broken at an end.
+const PIECE: u64 = 8 << 20;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 type Work<'a> = Box<dyn FnMut() -> Outcome<()> + 'a>;
@@ -45,13 +53,52 @@ fn text(path: &Path) -> Outcome<()> {
     Ok(())
 }
 
+/// Reads a piece of a file after the other into memory on large pages, as long as there is one that nobody has.
+fn read_pieces(path: &Path, next: &AtomicU64, read: &Sender<MmapMut>) -> Outcome<()> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    loop {
+        let from = next.fetch_add(1, Ordering::Relaxed) * PIECE;
+        if from >= length {
+            return Ok(());
+        }
+        let mut piece = MmapMut::map_anon(PIECE.min(length - from) as usize)?;
+        #[cfg(target_os = "linux")]
+        piece.advise(memmap2::Advice::HugePage)?;
+        file.seek(SeekFrom::Start(from))?;
+        file.read_exact(&mut piece)?;
+        read.send(piece)?;
+    }
+}
+
+/// The whole file so, alone or with helpers.
+fn read_all(path: &Path, helpers: Option<&dyn Helpers>) -> Outcome<()> {
+    let next = Arc::new(AtomicU64::new(0));
+    let (read, pieces) = channel();
+    if let Some(helpers) = helpers {
+        let (path, next) = (path.to_owned(), Arc::clone(&next));
+        let read = Mutex::new(read.clone());
+        helpers.call(Arc::new(move || {
+            let read = read.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            // Who calls counts the pieces.
+            let _ = read_pieces(&path, &next, &read);
+        }));
+    }
+    read_pieces(path, &next, &read)?;
+    let length = std::fs::metadata(path)?.len();
+    let count = length.div_ceil(PIECE) as usize;
+    black_box(pieces.iter().take(count).collect::<Vec<_>>());
+    Ok(())
+}
+
 fn measure(path: PathBuf) -> Outcome<()> {
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let helpers = BlockingHelpers::new(tokio::runtime::Handle::current(), threads);
     let alone = GgufLoader::new();
-    let helped = GgufLoader::new().with_helpers(Arc::new(helpers));
+    let helpers: Arc<dyn Helpers> = Arc::new(helpers);
+    let helped = GgufLoader::new().with_helpers(Arc::clone(&helpers));
     let source = &ModelSource { path };
-    let mut lanes: [(String, Work, Vec<f64>); 4] = [
+    let mut lanes: [(String, Work, Vec<f64>); 6] = [
         (
             "load, alone".to_owned(),
             Box::new(|| load(&alone, source)),
@@ -73,6 +120,16 @@ fn measure(path: PathBuf) -> Outcome<()> {
                 black_box(std::fs::read(&source.path)?);
                 Ok(())
             }),
+            Vec::new(),
+        ),
+        (
+            "on large pages, alone".to_owned(),
+            Box::new(|| read_all(&source.path, None)),
+            Vec::new(),
+        ),
+        (
+            format!("on large pages, {threads} threads"),
+            Box::new(|| read_all(&source.path, Some(&*helpers))),
             Vec::new(),
         ),
     ];

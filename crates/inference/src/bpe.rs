@@ -3,16 +3,22 @@
 //! How text is cut into words before merging differs between models and changes their tokens, so the file's
 //! `tokenizer.ggml.pre` must be one that is known: an unknown one is an error, not a guess.
 
+use std::sync::Arc;
+
 use engine::{LoadError, TextError, TokenId};
-use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer};
+use tokenizers::{
+    NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
+    PreTokenizerWrapper, SplitDelimiterBehavior,
+};
 
 use crate::file::GgufFile;
+use crate::merges::{Merges, Merging, WrongMerge};
+use crate::texts::{Index, Texts};
 use crate::vocabulary::Vocabulary;
 
 /// Llama 3's words: up to three digits at a time.
@@ -82,10 +88,18 @@ fn split(pattern: &str) -> tokenizers::Result<PreTokenizerWrapper> {
     Ok(PreTokenizerWrapper::Split(split))
 }
 
+/// One more than the last of the characters that GPT-2 writes bytes as.
+const CHARACTERS: usize = 0x144;
+
 /// A byte-level BPE tokenizer that knows no special tokens: text is only ever text.
 pub struct BytePairs {
-    tokenizer: Tokenizer,
-    begins: bool,
+    words: Words,
+    cut: PreTokenizerWrapper,
+    merges: Merges,
+    /// The token of each character that a byte is written as.
+    characters: Vec<Option<TokenId>>,
+    /// All tokens, where a word that is one is taken as it is.
+    whole: Option<(Arc<Texts>, Index)>,
 }
 
 impl BytePairs {
@@ -104,49 +118,45 @@ impl BytePairs {
     /// `Malformed` or `Unsupported`.
     pub fn build(file: &GgufFile, vocabulary: &Vocabulary) -> Result<Self, LoadError> {
         let words = Words::read(file)?;
-        let merges = file
-            .texts("tokenizer.ggml.merges")?
-            .iter()
-            .map(|merge| {
-                merge
-                    .split_once(' ')
-                    .map(|(left, right)| (left.to_owned(), right.to_owned()))
-                    .ok_or_else(|| {
-                        file.malformed(format!(
-                            "`tokenizer.ggml.merges` holds {merge:?}, which is no pair"
-                        ))
-                    })
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let tokens: Vocab = vocabulary
-            .iter()
-            .map(|(id, text, _)| (text.to_owned(), id))
-            .collect();
-        let wrong = |error: tokenizers::Error| file.malformed(format!("its tokenizer: {error}"));
-        let bpe = BPE::builder()
-            .vocab_and_merges(tokens, merges)
-            // Llama 3 takes a word that is a token as it is, without merging.
-            .ignore_merges(words == Words::Llama3)
-            // Its cache would live on in every thread that ever encoded, beyond the model.
-            .cache_capacity(0)
-            .build()
-            .map_err(wrong)?;
-        let mut tokenizer = Tokenizer::new(bpe);
-        tokenizer.with_pre_tokenizer(Some(words.build().map_err(wrong)?));
-        if words == Words::Qwen2 {
-            tokenizer
-                .with_normalizer(Some(NormalizerWrapper::NFC(NFC)))
-                .map_err(wrong)?;
+        let merges = file.texts("tokenizer.ggml.merges")?;
+        let built = Self::of(words, vocabulary.texts(), merges);
+        built.map_err(|error| file.malformed(error))
+    }
+
+    fn of(words: Words, tokens: &Arc<Texts>, merges: &Texts) -> Result<Self, String> {
+        let mut index = Index::for_many(tokens.len());
+        let mut all_differ = true;
+        for (token, _) in (0..).zip(tokens.iter()) {
+            all_differ &= index.replace(tokens, token).is_none();
         }
+        let merges =
+            Merges::read(merges, (tokens, &index), all_differ).map_err(|wrong| match wrong {
+                WrongMerge::NoPair(merge) => {
+                    format!("`tokenizer.ggml.merges` holds {merge:?}, which is no pair")
+                }
+                WrongMerge::NoToken(text) => {
+                    format!("its tokenizer: Token `{text}` out of vocabulary")
+                }
+            })?;
+        let token_of = |code: u32| {
+            let character = char::from_u32(code)?;
+            index.find(tokens, character.encode_utf8(&mut [0; 4]))
+        };
+        let characters = (0..CHARACTERS as u32).map(token_of).collect();
+        let cut = words.build();
         Ok(Self {
-            tokenizer,
-            begins: words == Words::Llama3,
+            words,
+            cut: cut.map_err(|error| format!("its tokenizer: {error}"))?,
+            merges,
+            characters,
+            // Llama 3 takes a word that is a token as it is, without merging.
+            whole: (words == Words::Llama3).then(|| (Arc::clone(tokens), index)),
         })
     }
 
     /// Whether texts begin with the begin token where the file does not say.
-    pub const fn begins_by_default(&self) -> bool {
-        self.begins
+    pub fn begins_by_default(&self) -> bool {
+        self.words == Words::Llama3
     }
 
     /// The tokens of a text.
@@ -154,11 +164,37 @@ impl BytePairs {
     /// # Errors
     /// `Tokenizer`.
     pub fn encode(&self, text: &str, tokens: &mut Vec<TokenId>) -> Result<(), TextError> {
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, false)
-            .map_err(|error| TextError::Tokenizer(error.to_string()))?;
-        tokens.extend_from_slice(encoding.get_ids());
+        let pieces = self.pieces(text);
+        let pieces = pieces.map_err(|error| TextError::Tokenizer(error.to_string()))?;
+        let mut merging = Merging::default();
+        for (word, ..) in pieces.get_splits(OffsetReferential::Normalized, OffsetType::None) {
+            let whole = self.whole.as_ref();
+            if let Some(token) = whole.and_then(|(texts, index)| index.find(texts, word)) {
+                tokens.push(token);
+                continue;
+            }
+            // What has no token is left out.
+            let characters = word.chars().filter_map(|character| {
+                let token = self.characters.get(character as usize);
+                token.copied().flatten()
+            });
+            self.merges.merge(characters, &mut merging, tokens);
+        }
         Ok(())
     }
+
+    /// A text in words, each byte written as a character.
+    fn pieces(&self, text: &str) -> tokenizers::Result<PreTokenizedString> {
+        let mut text = NormalizedString::from(text);
+        if self.words == Words::Qwen2 {
+            NFC.normalize(&mut text)?;
+        }
+        let mut pieces = PreTokenizedString::from(text);
+        self.cut.pre_tokenize(&mut pieces)?;
+        Ok(pieces)
+    }
 }
+
+#[cfg(test)]
+#[path = "bpe_tests.rs"]
+mod tests;

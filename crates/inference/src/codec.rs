@@ -16,17 +16,18 @@ use crate::file::GgufFile;
 use crate::sentencepiece::SentencePieces;
 use crate::specials::{Part, Specials, unused_guard};
 use crate::template::ChatTemplate;
+use crate::texts::Texts;
 use crate::tool_prompt;
 use crate::vocabulary::{Spelling, Vocabulary};
 
-/// What a token takes beside its text: a string each in the header, in the vocabulary and in the two tables of the
-/// tokenizer (24 bytes and what the allocator adds), and its places in those tables. Its text is in all four.
-const TOKEN_BYTES: u64 = 190;
-const TOKEN_COPIES: u64 = 4;
-/// A merge is a string in the header, two in the list the tokenizer is built from, and four numbers in its table. The
-/// sums are held against real measurements (`tests/footprint.rs`).
-const MERGE_BYTES: u64 = 190;
-const MERGE_COPIES: u64 = 2;
+/// What a token takes beside its text: where that ends in the header, its kind, where its bytes end, and up to four places of
+/// 8 bytes in the table that finds it. Its text is in the header, and once more as bytes.
+const TOKEN_BYTES: u64 = 48;
+const TOKEN_COPIES: u64 = 2;
+/// A merge is a text in the header and up to 40 bytes in the table of merges. The sums are held against real measurements
+/// (`tests/footprint.rs`).
+const MERGE_BYTES: u64 = 48;
+const MERGE_COPIES: u64 = 1;
 
 /// Tokenizer and chat template of one model; immutable.
 pub struct Codec {
@@ -105,19 +106,19 @@ impl Codec {
     /// `Malformed` where they are not lists of texts.
     pub fn bytes_needed(file: &GgufFile) -> Result<u64, LoadError> {
         let tokens = file.texts("tokenizer.ggml.tokens")?;
+        let of = |texts: &Texts, each: u64, copies: u64| {
+            let text = copies.saturating_mul(texts.bytes() as u64);
+            each.saturating_mul(texts.len() as u64).saturating_add(text)
+        };
         let merges = match file.field("tokenizer.ggml.merges") {
-            None => &[],
-            Some(_) => file.texts("tokenizer.ggml.merges")?,
+            None => 0,
+            Some(_) => of(
+                file.texts("tokenizer.ggml.merges")?,
+                MERGE_BYTES,
+                MERGE_COPIES,
+            ),
         };
-        let of = |texts: &[String], each: u64, copies: u64| {
-            let sum = |all: u64, text: &String| {
-                let text = copies.saturating_mul(text.len() as u64);
-                all.saturating_add(each).saturating_add(text)
-            };
-            texts.iter().fold(0, sum)
-        };
-        let tokens = of(tokens, TOKEN_BYTES, TOKEN_COPIES);
-        Ok(tokens.saturating_add(of(merges, MERGE_BYTES, MERGE_COPIES)))
+        Ok(of(tokens, TOKEN_BYTES, TOKEN_COPIES).saturating_add(merges))
     }
 
     fn encode_words(&self, text: &str, tokens: &mut Vec<TokenId>) -> Result<(), TextError> {

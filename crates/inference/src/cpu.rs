@@ -5,7 +5,7 @@
 //!  activations ─ quantise ─> panels ───────┴─ kernels::{portable, avx2, avx512} ─> 32 bit floats
 //! ```
 //!
-//! Read on in this order: `shape` (what the formats have in common), `pack`, `packing`, `memory`,
+//! Read on in this order: `shape` (what the formats have in common), `pack`, `packing`, `unit`, `memory`,
 //! `activations`, `kind`, `kernels`; `wide`, for weights that are floats; then
 //! what stands between the products: `attention` over `lanes`, `arithmetic`.
 //!
@@ -36,7 +36,7 @@ pub(crate) use arithmetic::exponential;
 pub(crate) use attention::{Attention, HEADS_AT_ONCE};
 pub(crate) use kernels::{attend, keep_within, let_through, rms_norm, rms_norm_in_place};
 pub use kind::Kind;
-pub(crate) use memory::{Ground, Memory};
+pub(crate) use memory::{Ground, Memory, RUN_LINES};
 pub(crate) use pack::{Packed, Plot};
 pub(crate) use packing::{Packing, Tray};
 pub use precision::Precision;

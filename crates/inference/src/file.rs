@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use engine::LoadError;
 
 use crate::header::{Header, HeaderError, TensorInfo, Value};
+use crate::texts::Texts;
 
 /// A header of a few megabytes of short texts is read by this much at a time.
 const HEADER_BUFFER: usize = 64 << 10;
@@ -246,7 +248,7 @@ impl GgufFile {
     ///
     /// # Errors
     /// `Malformed`.
-    pub fn texts(&self, name: &str) -> Result<&[String], LoadError> {
+    pub fn texts(&self, name: &str) -> Result<&Arc<Texts>, LoadError> {
         match self.field(name) {
             None => Err(self.missing(name)),
             Some(Value::Texts(texts)) => Ok(texts),

@@ -3,13 +3,19 @@
 //!
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3, little-endian.
 //!
-//! Invariant: memory taken here is at most a small multiple of the header's bytes on disk (a string costs its length
-//! plus 24 bytes and takes at least 8 on disk), and the header may not be longer than [`MAX_HEADER_BYTES`].
+//! Invariant: memory taken here is at most a small multiple of the header's bytes on disk (a text of a list costs its length
+//! plus 4 bytes and takes at least 8 on disk), and the header may not be longer than [`MAX_HEADER_BYTES`].
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::Read;
+use std::io::BufRead;
+use std::sync::Arc;
 
 use crate::format::Format;
+use crate::texts::Texts;
+
+mod cursor;
+
+use cursor::Cursor;
 
 /// The longest header read. The largest known vocabularies (262 144 tokens with merges) take about 20 MB.
 pub const MAX_HEADER_BYTES: u64 = 256 << 20;
@@ -63,7 +69,7 @@ pub enum Value {
     /// Text.
     Text(String),
     /// An array of texts.
-    Texts(Vec<String>),
+    Texts(Arc<Texts>),
     /// An array of 32 bit integers; unsigned ones above `i32::MAX` wrap.
     Ints(Vec<i32>),
     /// An array of 32 bit floats.
@@ -104,7 +110,7 @@ impl Header {
     ///
     /// # Errors
     /// What is wrong, naming the field or tensor.
-    pub fn read(source: impl Read, file_bytes: u64) -> Result<Self, HeaderError> {
+    pub fn read(source: impl BufRead, file_bytes: u64) -> Result<Self, HeaderError> {
         let mut cursor = Cursor {
             source,
             read: 0,
@@ -133,7 +139,7 @@ impl Header {
 }
 
 /// Magic, version and the two counts.
-fn read_counts<R: Read>(cursor: &mut Cursor<R>) -> Result<(u64, u64), HeaderError> {
+fn read_counts<R: BufRead>(cursor: &mut Cursor<R>) -> Result<(u64, u64), HeaderError> {
     let magic = cursor.array::<4>("the magic")?;
     if &magic != b"GGUF" {
         return malformed(format!(
@@ -192,7 +198,7 @@ struct RawTensor {
     bytes: u64,
 }
 
-fn read_tensor<R: Read>(cursor: &mut Cursor<R>, index: u64) -> Result<RawTensor, HeaderError> {
+fn read_tensor<R: BufRead>(cursor: &mut Cursor<R>, index: u64) -> Result<RawTensor, HeaderError> {
     let name = cursor.name(&format!("the name of tensor {index}"))?;
     let dimensions = cursor.u32(&name)?;
     if dimensions == 0 || dimensions > MAX_DIMENSIONS {
@@ -301,7 +307,7 @@ fn place_tensors(
     Ok(tensors)
 }
 
-fn read_value<R: Read>(cursor: &mut Cursor<R>, name: &str) -> Result<Value, HeaderError> {
+fn read_value<R: BufRead>(cursor: &mut Cursor<R>, name: &str) -> Result<Value, HeaderError> {
     let kind = cursor.u32(name)?;
     Ok(match kind {
         0 => Value::Unsigned(u64::from(u8::from_le_bytes(cursor.array(name)?))),
@@ -327,7 +333,7 @@ fn read_value<R: Read>(cursor: &mut Cursor<R>, name: &str) -> Result<Value, Head
     })
 }
 
-fn read_array<R: Read>(cursor: &mut Cursor<R>, name: &str) -> Result<Value, HeaderError> {
+fn read_array<R: BufRead>(cursor: &mut Cursor<R>, name: &str) -> Result<Value, HeaderError> {
     let kind = cursor.u32(name)?;
     let length = cursor.u64(name)?;
     let element_bytes = match kind {
@@ -349,11 +355,12 @@ fn read_array<R: Read>(cursor: &mut Cursor<R>, name: &str) -> Result<Value, Head
         .map_err(|_| HeaderError::Malformed(format!("`{name}` claims {length} elements")))?;
     Ok(match kind {
         8 => {
-            let mut texts = Vec::new();
+            let mut texts = Texts::for_many(count);
             for _ in 0..count {
-                texts.push(cursor.text(name)?);
+                cursor.text_of(&mut texts, name)?;
             }
-            Value::Texts(texts)
+            texts.finish();
+            Value::Texts(Arc::new(texts))
         }
         4 | 5 => {
             let mut ints = Vec::with_capacity(count);
@@ -374,96 +381,4 @@ fn read_array<R: Read>(cursor: &mut Cursor<R>, name: &str) -> Result<Value, Head
             Value::OtherArray { length }
         }
     })
-}
-
-/// A reader that knows how much may still be read.
-struct Cursor<R> {
-    source: R,
-    read: u64,
-    end: u64,
-    file_bytes: u64,
-}
-
-impl<R: Read> Cursor<R> {
-    fn remaining(&self) -> u64 {
-        self.end.saturating_sub(self.read)
-    }
-
-    /// Whether `bytes` more can be there at all.
-    fn expect(&self, bytes: u64, what: &str) -> Result<(), HeaderError> {
-        if bytes <= self.remaining() {
-            return Ok(());
-        }
-        let limit = if self.end < self.file_bytes {
-            "of the longest header read"
-        } else {
-            "of the file"
-        };
-        malformed(format!(
-            "`{what}` needs {bytes} bytes at byte {}; {} {limit} remain",
-            self.read,
-            self.remaining()
-        ))
-    }
-
-    fn fill(&mut self, buffer: &mut [u8], what: &str) -> Result<(), HeaderError> {
-        let bytes = buffer.len() as u64;
-        self.expect(bytes, what)?;
-        self.source
-            .read_exact(buffer)
-            .map_err(|error| HeaderError::Io(format!("reading `{what}`: {error}")))?;
-        self.read += bytes;
-        Ok(())
-    }
-
-    fn skip(&mut self, bytes: u64, what: &str) -> Result<(), HeaderError> {
-        self.expect(bytes, what)?;
-        let skipped = std::io::copy(&mut self.source.by_ref().take(bytes), &mut std::io::sink())
-            .map_err(|error| HeaderError::Io(format!("reading `{what}`: {error}")))?;
-        if skipped < bytes {
-            return Err(HeaderError::Io(format!(
-                "reading `{what}`: the file became shorter"
-            )));
-        }
-        self.read += bytes;
-        Ok(())
-    }
-
-    fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N], HeaderError> {
-        let mut bytes = [0; N];
-        self.fill(&mut bytes, what)?;
-        Ok(bytes)
-    }
-
-    fn u32(&mut self, what: &str) -> Result<u32, HeaderError> {
-        Ok(u32::from_le_bytes(self.array(what)?))
-    }
-
-    fn u64(&mut self, what: &str) -> Result<u64, HeaderError> {
-        Ok(u64::from_le_bytes(self.array(what)?))
-    }
-
-    fn text(&mut self, what: &str) -> Result<String, HeaderError> {
-        let length = self.u64(what)?;
-        self.expect(length, what)?;
-        let length = usize::try_from(length)
-            .map_err(|_| HeaderError::Malformed(format!("`{what}` claims {length} bytes")))?;
-        let mut bytes = vec![0; length];
-        self.fill(&mut bytes, what)?;
-        String::from_utf8(bytes)
-            .map_err(|_| HeaderError::Malformed(format!("`{what}` holds text that is not UTF-8")))
-    }
-
-    /// A field's or tensor's name.
-    fn name(&mut self, what: &str) -> Result<String, HeaderError> {
-        let length = self.u64(what)?;
-        if length == 0 || length > MAX_NAME_BYTES {
-            return malformed(format!(
-                "{what} claims {length} bytes; 1 to {MAX_NAME_BYTES} are possible"
-            ));
-        }
-        let mut bytes = vec![0; length as usize];
-        self.fill(&mut bytes, what)?;
-        String::from_utf8(bytes).map_err(|_| HeaderError::Malformed(format!("{what} is not UTF-8")))
-    }
 }

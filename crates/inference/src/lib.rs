@@ -18,7 +18,8 @@
 //! model it is), `weights` (read by whoever comes: `errands`), [`model`], [`matrix`] and [`cpu`] (what multiplies),
 //! [`decoder`], `speculation` (what may come next is computed beside what is asked), [`crew`] (who computes a pass),
 //! [`forward`], [`kv`], `choice` and [`sampler`], `likelihood` (for those who ask how likely a token was); then [`device`]
-//! (the second engine), and the text side from [`codec`].
+//! (the second engine), and the text side from [`codec`]: [`texts`] (how a vocabulary lies in memory), [`vocabulary`], [`bpe`]
+//! and `merges`, [`sentencepiece`].
 //!
 //! Invariants: nothing here spawns, reads a clock or keeps state between models; nobody waits but those who compute a pass
 //! together, for each other. Only this crate names candle. What both engines refuse (`admission`) and choose is one.
@@ -47,6 +48,7 @@ mod layer;
 mod likelihood;
 pub mod loader;
 pub mod matrix;
+mod merges;
 pub mod model;
 pub mod ops;
 pub mod rope;
@@ -55,6 +57,7 @@ pub mod sentencepiece;
 mod specials;
 mod speculation;
 pub mod template;
+pub mod texts;
 pub mod tool_prompt;
 pub mod vocabulary;
 mod weights;

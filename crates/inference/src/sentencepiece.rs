@@ -3,10 +3,12 @@
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
 
 use engine::{LoadError, TextError, TokenId};
 
 use crate::file::GgufFile;
+use crate::texts::{Index, Texts};
 use crate::vocabulary::{Kind, Vocabulary, byte_of};
 
 /// How a space is written inside tokens.
@@ -14,8 +16,10 @@ const SPACE: char = '\u{2581}';
 
 /// The tokenizer.
 pub struct SentencePieces {
-    /// Tokens that may be made from text, with their scores.
-    pieces: HashMap<String, (TokenId, f32)>,
+    /// All tokens, with their scores, and where those that may be made from text are found.
+    texts: Arc<Texts>,
+    scores: Vec<f32>,
+    pieces: Index,
     bytes: HashMap<u8, TokenId>,
     unknown: Option<TokenId>,
     prefix_space: bool,
@@ -88,18 +92,22 @@ impl SentencePieces {
     /// `Malformed`.
     pub fn build(file: &GgufFile, vocabulary: &Vocabulary) -> Result<Self, LoadError> {
         let scores = Self::scores(file, vocabulary)?;
+        let texts = vocabulary.texts();
         let mut built = Self {
-            pieces: HashMap::new(),
+            texts: Arc::clone(texts),
+            scores: scores.to_vec(),
+            pieces: Index::for_many(texts.len()),
             bytes: HashMap::new(),
             unknown: None,
             prefix_space: file
                 .optional_bool("tokenizer.ggml.add_space_prefix")?
                 .unwrap_or(true),
         };
-        for ((id, text, kind), score) in vocabulary.iter().zip(scores) {
+        for (id, text, kind) in vocabulary.iter() {
             match kind {
                 Kind::Normal | Kind::User => {
-                    built.pieces.entry(text.to_owned()).or_insert((id, *score));
+                    // Of the same texts the first stays.
+                    let _ = built.pieces.insert(texts, id);
                 }
                 Kind::Byte => {
                     if let Some(byte) = byte_of(text) {
@@ -128,8 +136,8 @@ impl SentencePieces {
         spaced.extend(text.chars().map(|c| if c == ' ' { SPACE } else { c }));
         for run in self.join(&spaced).iter().filter(|run| run.alive) {
             let piece = spaced.get(run.from..run.to).unwrap_or_default();
-            match self.pieces.get(piece) {
-                Some((id, _)) => tokens.push(*id),
+            match self.pieces.find(&self.texts, piece) {
+                Some(token) => tokens.push(token),
                 None => self.fall_back(piece, tokens)?,
             }
         }
@@ -194,9 +202,9 @@ impl SentencePieces {
 
     fn offer(&self, text: &str, runs: &[Run], left: usize, right: usize) -> Option<Join> {
         let (from, to) = (runs.get(left)?.from, runs.get(right)?.to);
-        let (_, score) = self.pieces.get(text.get(from..to)?)?;
+        let token = self.pieces.find(&self.texts, text.get(from..to)?)?;
         Some(Join {
-            score: *score,
+            score: *self.scores.get(token as usize)?,
             left,
             right,
             bytes: to - from,
@@ -209,12 +217,16 @@ mod tests {
     use super::*;
 
     fn pieces(list: &[(&str, f32)], prefix_space: bool) -> SentencePieces {
+        let mut texts = Texts::for_many(list.len());
+        let mut pieces = Index::for_many(list.len());
+        for (token, (text, _)) in (0..).zip(list) {
+            assert!(texts.push(text));
+            assert_eq!(pieces.insert(&texts, token), None);
+        }
         SentencePieces {
-            pieces: list
-                .iter()
-                .enumerate()
-                .map(|(id, (text, score))| ((*text).to_owned(), (id as TokenId, *score)))
-                .collect(),
+            texts: Arc::new(texts),
+            scores: list.iter().map(|(_, score)| *score).collect(),
+            pieces,
             bytes: (0..=255).map(|b| (b, 1000 + TokenId::from(b))).collect(),
             unknown: None,
             prefix_space,

@@ -1,10 +1,12 @@
 //! The tokens of a model as the file lists them: their texts, kinds and bytes, and which of them end a turn.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use engine::{LoadError, TokenId};
 
 use crate::file::GgufFile;
+use crate::texts::Texts;
 
 /// The most tokens read; the largest known vocabularies have 262 144.
 const MAX_TOKENS: usize = 1 << 22;
@@ -49,7 +51,8 @@ pub enum Spelling {
 /// All tokens of a model.
 #[derive(Clone, Debug)]
 pub struct Vocabulary {
-    texts: Vec<String>,
+    /// The file's own list.
+    texts: Arc<Texts>,
     kinds: Vec<Kind>,
     spelling: Spelling,
     begin: Option<TokenId>,
@@ -57,7 +60,7 @@ pub struct Vocabulary {
     turn_ends: HashSet<TokenId>,
     /// The bytes of all tokens, one after another, and where each ends.
     bytes: Vec<u8>,
-    ends: Vec<usize>,
+    ends: Vec<u32>,
 }
 
 impl Vocabulary {
@@ -97,19 +100,20 @@ impl Vocabulary {
         let mut turn_ends: HashSet<TokenId> = end.into_iter().collect();
         turn_ends.extend(id("tokenizer.ggml.eot_token_id")?);
         for (token, (text, kind)) in texts.iter().zip(&kinds).enumerate() {
-            if *kind == Kind::Control && TURN_ENDS.contains(&text.as_str()) {
+            if *kind == Kind::Control && TURN_ENDS.contains(&text) {
                 turn_ends.insert(token as TokenId);
             }
         }
         let mut vocabulary = Self {
-            texts: texts.to_vec(),
+            texts: Arc::clone(texts),
             kinds,
             spelling,
             begin,
             end,
             turn_ends,
-            bytes: Vec::new(),
-            ends: Vec::new(),
+            // No text becomes longer.
+            bytes: Vec::with_capacity(texts.bytes()),
+            ends: Vec::with_capacity(texts.len()),
         };
         vocabulary.spell();
         Ok(vocabulary)
@@ -117,7 +121,8 @@ impl Vocabulary {
 
     /// Fills `bytes` and `ends`.
     fn spell(&mut self) {
-        for (text, kind) in self.texts.iter().zip(&self.kinds) {
+        let texts = Arc::clone(&self.texts);
+        for (text, kind) in texts.iter().zip(&self.kinds) {
             match (kind, self.spelling) {
                 (Kind::Control | Kind::Unknown | Kind::Unused, _) => {}
                 (Kind::User, _) => self.bytes.extend_from_slice(text.as_bytes()),
@@ -128,8 +133,10 @@ impl Vocabulary {
                         .extend_from_slice(text.replace('\u{2581}', " ").as_bytes());
                 }
             }
-            self.ends.push(self.bytes.len());
+            // A header is shorter than 32 bits can say.
+            self.ends.push(self.bytes.len() as u32);
         }
+        self.bytes.shrink_to_fit();
     }
 
     /// How many tokens there are.
@@ -153,12 +160,17 @@ impl Vocabulary {
             .iter()
             .zip(&self.kinds)
             .enumerate()
-            .map(|(id, (text, kind))| (id as TokenId, text.as_str(), *kind))
+            .map(|(id, (text, kind))| (id as TokenId, text, *kind))
     }
 
     /// The text of a token as the file spells it.
     pub fn text(&self, token: TokenId) -> Option<&str> {
-        self.texts.get(token as usize).map(String::as_str)
+        self.texts.get(token as usize)
+    }
+
+    /// The texts of all tokens.
+    pub(crate) const fn texts(&self) -> &Arc<Texts> {
+        &self.texts
     }
 
     /// The token that begins a text.
@@ -176,10 +188,10 @@ impl Vocabulary {
         let index = token as usize;
         let from = match index.checked_sub(1) {
             None => 0,
-            Some(before) => self.ends.get(before).copied().unwrap_or(usize::MAX),
+            Some(before) => self.ends.get(before).copied().unwrap_or(u32::MAX),
         };
         let to = self.ends.get(index).copied().unwrap_or(0);
-        self.bytes.get(from..to).unwrap_or(&[])
+        self.bytes.get(from as usize..to as usize).unwrap_or(&[])
     }
 
     /// Whether the token ends the model's turn.
@@ -226,6 +238,10 @@ pub fn byte_of(text: &str) -> Option<u8> {
 /// GPT-2 writes each byte as one printable character (`bytes_to_unicode` in its `encoder.py`): printable Latin-1 as
 /// itself, the other 68 bytes in order from U+0100.
 fn spell_byte_level(text: &str, bytes: &mut Vec<u8>) {
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        bytes.extend_from_slice(text.as_bytes());
+        return;
+    }
     for character in text.chars() {
         match byte_of_character(character) {
             Some(byte) => bytes.push(byte),

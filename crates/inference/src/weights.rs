@@ -15,7 +15,7 @@ use engine::helpers::Helpers;
 
 use crate::blueprint::Blueprint;
 use crate::codec::Codec;
-use crate::cpu::{Ground, Kind, Memory, Packing, Plot, Tray};
+use crate::cpu::{Ground, Kind, Memory, Packing, Plot, RUN_LINES, Tray};
 use crate::errands;
 use crate::file::GgufFile;
 use crate::header::TensorInfo;
@@ -92,7 +92,8 @@ pub(crate) fn read<'a>(
     helpers: &dyn Helpers,
     progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
 ) -> Result<(Weights<'a>, Codec), LoadError> {
-    let reading = Arc::new(Reading::new(file, blueprint, vocabulary, kind)?);
+    let threads = helpers.threads();
+    let reading = Arc::new(Reading::new(file, blueprint, vocabulary, kind, threads)?);
     let total: u64 = reading.tasks.iter().map(|t| resident(&t.tensor)).sum();
     let mut weights = Weights {
         file,
@@ -139,23 +140,30 @@ impl Reading {
         blueprint: &Blueprint,
         vocabulary: Vocabulary,
         kind: Option<Kind>,
+        threads: usize,
     ) -> Result<Self, LoadError> {
-        let mut lines = Some(0usize);
-        let mut tasks = Vec::new();
+        let (mut runs, mut lines) = (vec![0usize], 0usize);
+        let (mut tasks, mut turn) = (Vec::new(), 0usize);
         for (name, tensor) in blueprint.tensors(file)? {
-            let first = lines.unwrap_or_default();
-            let plot = kind.and_then(|_| plot(&tensor, first));
-            if let Some(plot) = plot {
-                lines = plot.lines().and_then(|own| own.checked_add(first));
+            let plot = kind.and_then(|_| plot(&tensor, lines));
+            let own = plot.map_or(Some(0), |plot| plot.lines());
+            let own = own.filter(|own| lines.checked_add(*own).is_some());
+            let own = own.ok_or_else(|| unfit(file, &name))?;
+            if runs.last().is_some_and(|run| *run >= RUN_LINES) {
+                runs.push(0);
+                turn = 0;
             }
-            if lines.is_none() {
-                return Err(unfit(file, &name));
+            if let Some(run) = runs.last_mut() {
+                *run += own;
             }
-            tasks.push(Task { name, tensor, plot });
+            lines += own;
+            let task = Task { name, tensor, plot };
+            tasks.push((runs.len() - 1, turn, task));
+            turn += 1;
         }
-        let ground = lines.and_then(Ground::new);
+        let ground = Ground::new(&runs);
         Ok(Self {
-            tasks,
+            tasks: in_turn(tasks, threads),
             ground: ground.ok_or_else(|| unfit(file, "all"))?,
             file: Arc::clone(file),
             whole: Mutex::default(),
@@ -311,6 +319,15 @@ impl Tensors for Weights<'_> {
             }
         }
     }
+}
+
+/// What is to be read, each with the run of memory that it goes to and its turn there, in the order in which it is: by one
+/// thread as it came, else so that those who read at the same time put it into runs of their own.
+fn in_turn(mut tasks: Vec<(usize, usize, Task)>, threads: usize) -> Vec<Task> {
+    if threads > 1 {
+        tasks.sort_by_key(|(run, turn, _)| (run / threads, *turn, *run));
+    }
+    tasks.into_iter().map(|(.., task)| task).collect()
 }
 
 fn unfit(file: &GgufFile, name: &str) -> LoadError {

@@ -1,7 +1,8 @@
-//! Memory of packed weights: one run for a whole model, on large pages where the system gives them.
+//! Memory of packed weights: a few long runs for a whole model, on large pages where the system gives them.
 //!
 //! Every page of a model is read for every token. On pages of 4 KiB the processor spends as long on finding them as on reading
 //! them; pages of 2 MiB are given only to a run that is much longer than they are, so matrices do not have memory of their own.
+//! Nor is it one run: whoever puts something in holds a lock, and waits under it for the system to give the pages.
 //!
 //! Invariant: written while a model is packed, each line once; never after.
 
@@ -15,40 +16,69 @@ use super::pack::Line;
 /// A line's bytes.
 const LINE: usize = size_of::<Line>();
 
+/// Lines of a run after which another one begins: a few large pages are not broken at its ends.
+pub(crate) const RUN_LINES: usize = (16 << 20) / LINE;
+
 /// Memory that is still written.
-pub(crate) struct Ground(Mutex<Option<MmapMut>>);
+pub(crate) struct Ground(Vec<Run<Mutex<Option<MmapMut>>>>);
 
 /// Memory that is only read.
 #[derive(Clone)]
-pub(crate) struct Memory(Arc<Option<MmapMut>>);
+pub(crate) struct Memory(Arc<[Run<MmapMut>]>);
+
+/// A run, and the number of its first line among all.
+struct Run<T> {
+    first: usize,
+    map: T,
+}
 
 /// Some lines of it.
 pub(super) struct Lines {
     memory: Memory,
+    /// The run that they are in.
+    run: usize,
     bytes: Range<usize>,
 }
 
+impl<T> Run<T> {
+    /// The run that line `line` is in, and which byte of it is the line's first.
+    fn of(runs: &[Self], line: usize) -> Option<(usize, usize)> {
+        let run = runs
+            .partition_point(|run| run.first <= line)
+            .checked_sub(1)?;
+        let inside = line - runs.get(run)?.first;
+        Some((run, inside.checked_mul(LINE)?))
+    }
+}
+
 impl Ground {
-    /// Memory for so many lines, all zero; `None` where there is not so much.
-    pub(crate) fn new(lines: usize) -> Option<Self> {
-        if lines == 0 {
-            return Some(Self(Mutex::new(None)));
+    /// Memory for so many lines in each run, all zero; `None` where there is not so much.
+    pub(crate) fn new(runs: &[usize]) -> Option<Self> {
+        let mut made = Vec::new();
+        let mut first = 0usize;
+        for lines in runs.iter().filter(|lines| **lines > 0) {
+            // Of no file: nobody can cut it short.
+            let map = MmapMut::map_anon(lines.checked_mul(LINE)?).ok()?;
+            // Where it cannot be had, small pages do.
+            #[cfg(target_os = "linux")]
+            let _ = map.advise(memmap2::Advice::HugePage);
+            let map = Mutex::new(Some(map));
+            made.push(Run { first, map });
+            first = first.checked_add(*lines)?;
         }
-        // Of no file: nobody can cut it short.
-        let map = MmapMut::map_anon(lines.checked_mul(LINE)?).ok()?;
-        // Where it cannot be had, small pages do.
-        #[cfg(target_os = "linux")]
-        let _ = map.advise(memmap2::Advice::HugePage);
-        Some(Self(Mutex::new(Some(map))))
+        Some(Self(made))
     }
 
-    /// Puts lines where line `first` is and behind it; false where there is no such place.
+    /// Puts lines where line `first` is and behind it; false where there is no such place in one run.
     pub(super) fn put(&self, first: usize, lines: &[Line]) -> bool {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = Run::of(&self.0, first);
+        let Some((run, from)) = place.and_then(|(run, from)| Some((self.0.get(run)?, from))) else {
+            return false;
+        };
+        let mut map = run.map.lock().unwrap_or_else(PoisonError::into_inner);
         let target = map.as_deref_mut().unwrap_or_default();
-        let target = first
-            .checked_mul(LINE)
-            .and_then(|from| target.get_mut(from..)?.get_mut(..size_of_val(lines)));
+        let target = target.get_mut(from..);
+        let target = target.and_then(|target| target.get_mut(..size_of_val(lines)));
         target.is_some_and(|target| {
             target.copy_from_slice(bytemuck::cast_slice(lines));
             true
@@ -57,17 +87,23 @@ impl Ground {
 
     /// All that was written. Nothing can be put here any more.
     pub(crate) fn finish(&self) -> Memory {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Memory(Arc::new(map.take()))
+        let runs = self.0.iter().filter_map(|run| {
+            let mut map = run.map.lock().unwrap_or_else(PoisonError::into_inner);
+            let (first, map) = (run.first, map.take()?);
+            Some(Run { first, map })
+        });
+        Memory(runs.collect())
     }
 }
 
 impl Lines {
     /// These lines of the memory; `None` if there are not so many.
     pub(super) fn of(memory: &Memory, lines: Range<usize>) -> Option<Self> {
-        let bytes = lines.start.checked_mul(LINE)?..lines.end.checked_mul(LINE)?;
+        let (run, from) = Run::of(&memory.0, lines.start)?;
+        let bytes = from..from.checked_add(lines.len().checked_mul(LINE)?)?;
         let lines = Self {
             memory: memory.clone(),
+            run,
             bytes: bytes.clone(),
         };
         (size_of_val(lines.all()) == bytes.len()).then_some(lines)
@@ -81,8 +117,9 @@ impl Lines {
     /// The lines.
     #[inline]
     pub(super) fn all(&self) -> &[Line] {
-        let map = self.memory.0.as_deref().unwrap_or_default();
-        let bytes = map.get(self.bytes.clone()).unwrap_or_default();
+        let run = self.memory.0.get(self.run);
+        let bytes = run.and_then(|run| run.map.get(self.bytes.clone()));
+        let bytes = bytes.unwrap_or_default();
         // A page begins where a line does.
         bytemuck::try_cast_slice(bytes).unwrap_or_default()
     }

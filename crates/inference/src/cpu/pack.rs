@@ -188,7 +188,7 @@ impl Packed {
     /// packed form.
     pub(crate) fn new(format: Format, rows: usize, columns: usize, bytes: &[u8]) -> Option<Self> {
         let plot = Plot::of(format, rows, columns, 0)?;
-        let ground = Ground::new(plot.lines()?)?;
+        let ground = Ground::new(&[plot.lines()?])?;
         let mut packing = Packing::begin(format, plot)?;
         packing.push(bytes, &ground, &mut Tray::default());
         packing.finish()?.matrix(&ground.finish())
@@ -290,11 +290,6 @@ impl Tile<'_> {
 #[inline]
 pub(super) fn half_at(lines: &[Line], index: usize) -> Option<&Half> {
     let Line([even, odd]) = lines.get(index / 2)?;
-    Some(if index.is_multiple_of(2) { even } else { odd })
-}
-
-pub(super) fn half_at_mut(lines: &mut [Line], index: usize) -> Option<&mut Half> {
-    let Line([even, odd]) = lines.get_mut(index / 2)?;
     Some(if index.is_multiple_of(2) { even } else { odd })
 }
 

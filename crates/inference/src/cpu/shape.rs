@@ -174,18 +174,4 @@ impl Form {
     pub(super) const fn has_minimum(self) -> bool {
         matches!(self.scales(), Scales::Two | Scales::Group)
     }
-
-    /// Numbers of 16 bits that a row's coarse scales are.
-    pub(super) const fn coarse_halves(self) -> usize {
-        match self.scales() {
-            Scales::One | Scales::Two => 0,
-            Scales::Group => 2,
-            Scales::Halves => 1,
-        }
-    }
-
-    /// Half lines of a block's own scales.
-    pub(super) const fn fine_halves(self) -> usize {
-        2 / self.stretch()
-    }
 }

@@ -207,7 +207,7 @@ proptest! {
     ) {
         let sample = Sample::new(which, rows, columns, &numbers(rows * columns, seed, 1.0));
         let plot = Plot::of(sample.format, rows, columns, 3).unwrap();
-        let ground = Ground::new(plot.lines().unwrap() + 3).unwrap();
+        let ground = Ground::new(&[plot.lines().unwrap() + 3]).unwrap();
         let mut packing = Packing::begin(sample.format, plot).unwrap();
         let (at_once, mut tray) = (packing.tile_bytes() * tiles, Tray::default());
         for rows in sample.bytes.chunks(at_once) {
