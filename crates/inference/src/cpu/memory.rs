@@ -36,8 +36,8 @@ impl Ground {
         }
         // Of no file: nobody can cut it short.
         let map = MmapMut::map_anon(lines.checked_mul(LINE)?).ok()?;
-        // Where it cannot be had, small pages do.
-        #[cfg(target_os = "linux")]
+        // Where it cannot be had, small pages do. Miri takes no advice.
+        #[cfg(all(target_os = "linux", not(miri)))]
         let _ = map.advise(memmap2::Advice::HugePage);
         Some(Self(Mutex::new(Some(map))))
     }
