@@ -18,7 +18,6 @@ use std::time::{Duration, SystemTime};
 use paraphym_chat_config as chat_config;
 use supervision::{Events, Handle, RootHandle, SupervisorSpec, start_root};
 use tempfile::TempDir;
-use tokio::task::JoinSet;
 
 use chat_config::file::{Disk, Lock, RealDisk};
 use chat_config::{
@@ -381,7 +380,7 @@ async fn one_watch_is_begun_however_many_ask_while_there_is_none() {
     soon(status.until(|status| matches!(status.watching, Watching::Off { .. })))
         .await
         .unwrap();
-    let mut asked = JoinSet::new();
+    let mut asked = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let config = scene.config.clone();
         asked.spawn(async move { client::reload(&config, "SIGHUP").await });

@@ -14,7 +14,7 @@ use domain::Bytes;
 use crate::cgroup::{self, Group};
 use crate::pressure::{Fill, Share, Source};
 use crate::psi;
-use crate::stalls::{Stalls, Trigger};
+use crate::stalls::Stalls;
 
 /// Reads small text files. The real one is [`FileProbe`]; it may block, so it is called on the blocking pool.
 pub trait Probe: Send + Sync + 'static {
@@ -42,9 +42,10 @@ impl Probe for FileProbe {
         std::fs::read_to_string(path)
     }
 
+    #[cfg(target_os = "linux")]
     fn stalls(&self) -> io::Result<Box<dyn Stalls>> {
         let groups = self.read(Path::new("/proc/self/cgroup"));
-        let trigger = Trigger::register(&psi::files(&groups.unwrap_or_default()))?;
+        let trigger = crate::stalls::Trigger::register(&psi::files(&groups.unwrap_or_default()))?;
         Ok(Box::new(trigger))
     }
 }

@@ -6,5 +6,6 @@ mod events;
 mod line;
 mod listening;
 mod pressure;
+#[cfg(target_os = "linux")]
 mod psi;
 mod relief;

@@ -13,9 +13,8 @@ use crate::server;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use common::{Home, assert_refused, signal};
@@ -132,9 +131,14 @@ fn a_file_that_is_not_ours_is_left_as_it_is_and_the_server_says_how_to_go_on() {
     assert_eq!(words, "not a database, but somebody's words");
 }
 
-/// The file may not grow: what a full disk is to whoever writes.
+/// The file may not grow: what a full disk is to whoever writes. Only Linux sets limits of another process.
+#[cfg(target_os = "linux")]
 #[test]
 fn where_the_disk_takes_nothing_admin_is_refused_and_operate_goes_on_and_says_so() {
+    use std::process::{Command, Stdio};
+
+    use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
     let home = Home::new();
     let serve = home.paraphym(&[]);
     let mut command = Command::new("/bin/sh");

@@ -17,6 +17,8 @@ mod real_model_openai;
 mod real_model_steered;
 #[path = "common/server.rs"]
 mod server;
+// Control groups are Linux's.
+#[cfg(target_os = "linux")]
 mod squeeze;
 mod token;
 mod top;

@@ -3,7 +3,6 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use sd_notify::NotifyState;
@@ -23,16 +22,19 @@ pub(crate) fn send(place: &OsStr, state: &[NotifyState<'_>]) -> io::Result<()> {
 
 fn address(place: &OsStr) -> io::Result<SocketAddr> {
     #[cfg(target_os = "linux")]
-    if let Some(name) = place.as_bytes().strip_prefix(b"@") {
-        return <SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name);
+    {
+        use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::ffi::OsStrExt;
+
+        if let Some(name) = place.as_bytes().strip_prefix(b"@") {
+            return SocketAddr::from_abstract_name(name);
+        }
     }
     SocketAddr::from_pathname(place)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn heard(manager: &UnixDatagram) -> String {
@@ -64,6 +66,7 @@ mod tests {
     #[test]
     fn a_manager_may_have_an_abstract_name() {
         use std::os::linux::net::SocketAddrExt;
+        use std::time::Duration;
 
         let name = format!("paraphym-test-{}", std::process::id());
         let at = SocketAddr::from_abstract_name(&name).unwrap();

@@ -113,7 +113,7 @@ mod coarse {
     use super::{Clock, CoarseClock, Duration, Moment, Stamp, SystemTime};
 
     #[derive(Clone, Copy, Debug)]
-    pub struct Zero(Instant);
+    pub(super) struct Zero(Instant);
 
     impl Default for Zero {
         #[allow(clippy::disallowed_methods, reason = "this is the clock")]

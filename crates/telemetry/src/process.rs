@@ -35,12 +35,11 @@ pub(crate) fn text() -> String {
     text
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn each_figure_is_there_and_makes_sense() {
         let text = text();
         let value = |name: &str| -> f64 {

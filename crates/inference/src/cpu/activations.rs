@@ -83,7 +83,8 @@ impl Block {
         }
     }
 
-    /// Four columns in one word, the first in the lowest bits.
+    /// Four columns in one word, the first in the lowest bits; as the kernels for x86-64 take them.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) fn word(&self, index: usize) -> i32 {
         let four = self.bytes.as_chunks::<4>().0.get(index);

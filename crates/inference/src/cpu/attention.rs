@@ -321,7 +321,7 @@ mod tests {
             let hidden = hidden.min(tokens - 1);
             let number = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) ^ seed) as f32 / 2e9 - 1.0;
             let queries: Vec<f32> = (0..heads * width).map(number).collect();
-            let half = |i: usize| f16::from_f32(number(i));
+            let half = |i: usize| f16::from_f32_const(number(i));
             let key = |token: usize, element: usize| half(token * 131 + element + 7);
             let value = |token: usize, element: usize| half(token * 257 + element + 3);
             let pages = tokens.div_ceil(PAGE);

@@ -59,8 +59,8 @@ impl Ground {
         for lines in runs.iter().filter(|lines| **lines > 0) {
             // Of no file: nobody can cut it short.
             let map = MmapMut::map_anon(lines.checked_mul(LINE)?).ok()?;
-            // Where it cannot be had, small pages do.
-            #[cfg(target_os = "linux")]
+            // Where it cannot be had, small pages do. Miri takes no advice.
+            #[cfg(all(target_os = "linux", not(miri)))]
             let _ = map.advise(memmap2::Advice::HugePage);
             let map = Mutex::new(Some(map));
             made.push(Run { first, map });
