@@ -26,6 +26,9 @@ const LLAMA3_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L
 /// Qwen 2's words: the same with single digits.
 const QWEN2_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+/// GPT-4o's words, for Phi 4 mini: where small letters are followed by large ones a word ends, and ends like `'s` stay with it.
+const GPT4O_WORDS: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
 /// How a text is cut into words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Words {
@@ -34,11 +37,14 @@ enum Words {
     /// Every digit alone, then GPT-2's rule.
     SmolLm,
     Llama3,
+    /// Llama 3's words, of which each is merged, also one that is a token.
+    Dbrx,
+    Gpt4o,
     Qwen2,
 }
 
 impl Words {
-    const ALL: [(&str, Self); 9] = [
+    const ALL: [(&str, Self); 13] = [
         ("default", Self::Gpt2),
         ("gpt-2", Self::Gpt2),
         ("gpt2", Self::Gpt2),
@@ -46,6 +52,11 @@ impl Words {
         ("llama-bpe", Self::Llama3),
         ("llama3", Self::Llama3),
         ("llama-v3", Self::Llama3),
+        // Granite 3, Phi 4, and what was made of Llama 3.
+        ("refact", Self::SmolLm),
+        ("dbrx", Self::Dbrx),
+        ("smaug-bpe", Self::Dbrx),
+        ("gpt-4o", Self::Gpt4o),
         ("qwen2", Self::Qwen2),
         ("deepseek-r1-qwen", Self::Qwen2),
     ];
@@ -72,7 +83,8 @@ impl Words {
         let first = match self {
             Self::Gpt2 => return Ok(byte_level(true)),
             Self::SmolLm => PreTokenizerWrapper::Digits(Digits::new(true)),
-            Self::Llama3 => split(LLAMA3_WORDS)?,
+            Self::Llama3 | Self::Dbrx => split(LLAMA3_WORDS)?,
+            Self::Gpt4o => split(GPT4O_WORDS)?,
             Self::Qwen2 => split(QWEN2_WORDS)?,
         };
         let second = byte_level(self == Self::SmolLm);

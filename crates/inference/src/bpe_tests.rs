@@ -105,7 +105,7 @@ proptest! {
     #[test]
     fn the_same_tokens_as_tokenizers_makes(
         (tokens, merges) in lists(),
-        words in prop::sample::select(vec![Words::Gpt2, Words::SmolLm, Words::Llama3, Words::Qwen2]),
+        words in prop::sample::select(vec![Words::Gpt2, Words::SmolLm, Words::Llama3, Words::Dbrx, Words::Gpt4o, Words::Qwen2]),
         texts in prop::collection::vec(
             prop_oneof!["[abcdehlot ]{0,60}", "[a-e'sé\u{301}ß12 \n]{0,30}", ".{0,30}", Just("\0\u{ad} \u{3000}".to_owned())],
             1..6,
@@ -135,5 +135,27 @@ fn a_word_that_is_a_token_is_merged_but_for_llama_3() {
         built.encode("abc", &mut made).unwrap();
         assert_eq!(made, expected, "{words:?}");
         assert_eq!(built.begins_by_default(), words == Words::Llama3);
+    }
+}
+
+#[test]
+fn words_end_where_each_rule_says() {
+    let cut = |words: Words, text: &str| {
+        let mut pieces = PreTokenizedString::from(text);
+        words.build().unwrap().pre_tokenize(&mut pieces).unwrap();
+        let splits = pieces.get_splits(OffsetReferential::Normalized, OffsetType::None);
+        let texts: Vec<&str> = splits.into_iter().map(|(text, ..)| text).collect();
+        texts.join("|")
+    };
+    let text = "HelloWorld's don't 12345 x/\n";
+    for (words, expected) in [
+        (Words::Gpt2, "HelloWorld|'s|Ġdon|'t|Ġ12345|Ġx|/|Ċ"),
+        (Words::SmolLm, "HelloWorld|'s|Ġdon|'t|Ġ|1|2|3|4|5|Ġx|/|Ċ"),
+        (Words::Llama3, "HelloWorld|'s|Ġdon|'t|Ġ|123|45|Ġx|/Ċ"),
+        (Words::Dbrx, "HelloWorld|'s|Ġdon|'t|Ġ|123|45|Ġx|/Ċ"),
+        (Words::Gpt4o, "Hello|World's|Ġdon't|Ġ|123|45|Ġx|/Ċ"),
+        (Words::Qwen2, "HelloWorld|'s|Ġdon|'t|Ġ|1|2|3|4|5|Ġx|/Ċ"),
+    ] {
+        assert_eq!(cut(words, text), expected, "{words:?}");
     }
 }

@@ -137,7 +137,16 @@ fn user_defined_tokens_are_special_in_templates_and_have_their_text() {
 
 #[test]
 fn every_known_pre_tokenizer_encodes_losslessly() {
-    for pre in ["default", "gpt-2", "smollm", "llama-bpe", "qwen2"] {
+    for pre in [
+        "default",
+        "gpt-2",
+        "smollm",
+        "refact",
+        "llama-bpe",
+        "dbrx",
+        "gpt-4o",
+        "qwen2",
+    ] {
         let codec = codec(
             &TinyModel::llama()
                 .field("tokenizer.ggml.pre", Field::Text(pre.to_owned()))
