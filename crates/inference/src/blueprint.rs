@@ -115,7 +115,12 @@ impl Blueprint {
             .optional_float(&key("rope.freq_base"))?
             .unwrap_or(10_000.0);
         let rope_factor = rope_factor(file, architecture, &key)?;
-        let manner = Manner::read(file, architecture, width, (rope_base, rope_factor))?;
+        let manner = Manner::read(
+            file,
+            architecture,
+            (layers, heads, width),
+            (rope_base, rope_factor),
+        )?;
         Ok(Self {
             architecture,
             layers,

@@ -13,7 +13,7 @@ use crate::support::{all_models, input, on_disk, plan, some_tokens};
 
 use domain::Sampling;
 use engine::{Device, ModelLoader, SequenceId};
-use paraphym_inference::fixture::{Field, TinyModel};
+use paraphym_inference::fixture::{Field, Sizes, TinyModel};
 use paraphym_inference::{DeviceLoader, GgufLoader};
 
 /// With 32 bit weights only keys and values, of 16 bits, and the order of additions differ: a share of the largest logit.
@@ -116,6 +116,17 @@ fn what_a_file_may_say_beside_is_heeded() {
     for (name, model) in cases {
         assert_like_plain(name, &model);
     }
+}
+
+#[test]
+fn the_largest_gemmas_have_a_scale_of_their_own() {
+    let sized = |layers| Sizes {
+        layers,
+        head_width: 32,
+        ..Sizes::TINY
+    };
+    assert_like_plain("gemma 2, 27B", &TinyModel::gemma2().sized(sized(46)));
+    assert_like_plain("gemma 3, 27B", &TinyModel::gemma3().sized(sized(62)));
 }
 
 #[test]

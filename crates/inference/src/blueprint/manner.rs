@@ -89,11 +89,12 @@ impl Default for Manner {
 }
 
 impl Manner {
-    /// What the file says, for a model of this width whose far layers rotate by `rope`: base and factor.
+    /// What the file says, for a model of so many layers, heads and elements of a row, whose far layers rotate by `rope`: base
+    /// and factor.
     pub(super) fn read(
         file: &GgufFile,
         architecture: Architecture,
-        width: usize,
+        (layers, heads, width): (usize, usize, usize),
         rope: (f32, f32),
     ) -> Result<Self, LoadError> {
         let float = |tail: &str| file.optional_float(&format!("{}.{tail}", architecture.name()));
@@ -123,6 +124,12 @@ impl Manner {
             },
             Architecture::Gemma | Architecture::Gemma2 | Architecture::Gemma3 => Self {
                 embedding: (width as f32).sqrt(),
+                // The largest of Gemma 2 and 3 scale by the width that a head would have of the row; their files do not say so.
+                scores: matches!(
+                    (architecture, layers),
+                    (Architecture::Gemma2, 46) | (Architecture::Gemma3, 62)
+                )
+                .then(|| 1.0 / ((width / heads.max(1)) as f32).sqrt()),
                 near: near(file, architecture, rope)?,
                 ..llama
             }

@@ -213,9 +213,13 @@ impl Family {
                 ]
             })
             .collect();
-        let scale = self
-            .number("attention.scale")
-            .unwrap_or(1.0 / (width as f64).sqrt());
+        let of_head = match (self.name.as_str(), self.size("block_count")) {
+            // As their configurations say: `query_pre_attn_scalar` is 144 for the one, 168 for the other.
+            ("gemma2", 46) | ("gemma3", 62) => (stream[0].len() / heads) as f64,
+            _ => width as f64,
+        };
+        let scale = self.number("attention.scale");
+        let scale = scale.unwrap_or(1.0 / of_head.sqrt());
         let cap = self.number("attn_logit_softcapping");
         let window = self.near(layer).map_or(usize::MAX, |(window, _)| window);
         let row = |at: usize| {
