@@ -6,6 +6,9 @@
 mod architecture;
 mod manner;
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use engine::LoadError;
 
 use crate::file::GgufFile;
@@ -71,7 +74,8 @@ impl Blueprint {
             ));
         };
         let blueprint = Self::read_sizes(file, architecture, vocabulary)?;
-        blueprint.tensors(file)?;
+        let used = blueprint.tensors(file)?;
+        blueprint.refuse_more(file, used.iter().map(|(name, _)| name.as_str()))?;
         Ok(blueprint)
     }
 
@@ -115,12 +119,7 @@ impl Blueprint {
             .optional_float(&key("rope.freq_base"))?
             .unwrap_or(10_000.0);
         let rope_factor = rope_factor(file, architecture, &key)?;
-        let manner = Manner::read(
-            file,
-            architecture,
-            (layers, heads, width),
-            (rope_base, rope_factor),
-        )?;
+        let manner = Manner::read(file, architecture, (layers, heads, width))?;
         Ok(Self {
             architecture,
             layers,
@@ -190,6 +189,29 @@ impl Blueprint {
             }
         }
         Ok(all)
+    }
+
+    /// Refuses a file whose layers, or whose output, have more than is `used`: without it the answers would be wrong.
+    fn refuse_more<'n>(
+        &self,
+        file: &GgufFile,
+        used: impl Iterator<Item = &'n str>,
+    ) -> Result<(), LoadError> {
+        let mut used: BTreeSet<Cow<'_, str>> = used.map(Cow::from).collect();
+        for (whole, _) in self.fused_tensors() {
+            let of_layers = (0..self.layers).map(|layer| format!("blk.{layer}.{whole}"));
+            used.extend(of_layers.map(Cow::from));
+        }
+        let counts = |name: &str| name.starts_with("blk.") || name.starts_with("output");
+        let more = file
+            .tensors()
+            .find(|(name, _)| counts(name) && !used.contains(*name));
+        more.map_or(Ok(()), |(name, _)| {
+            Err(file.unsupported(
+                format!("the tensor `{name}` of a {}", self.architecture.name()),
+                "without it the answers would be wrong; models without it are",
+            ))
+        })
     }
 
     /// Every tensor a layer must have, with its shape.
@@ -328,27 +350,30 @@ fn context(
     key: &dyn Fn(&str) -> String,
 ) -> Result<u32, LoadError> {
     let mut context = file.size(&key("context_length"), MAX_CONTEXT)?;
-    let bounds = [
-        // Inside the window full attention is what the model was trained for; where only some layers have it, they look so far.
-        ("attention.sliding_window", manner.near.is_none()),
+    // Inside the window full attention is what the model was trained for; a family whose windows are heeded is not cut.
+    let window = file.optional_size(&key("attention.sliding_window"), u64::MAX)?;
+    if let Some(window) = window.filter(|window| manner.near.is_none() && *window > 0) {
+        context = context.min(window);
+    }
+    if is_long(file, key)? {
         // Longer texts need frequencies of their own for all their tokens.
-        ("rope.scaling.original_context_length", is_long(file, key)?),
-    ];
-    for (name, bounds) in bounds {
-        if bounds
-            && let Some(most) = file.optional_size(&key(name), u64::MAX)?
-            && most > 0
-        {
-            context = context.min(most);
-        }
+        context =
+            context.min(file.size(&key("rope.scaling.original_context_length"), MAX_CONTEXT)?);
     }
     Ok(u32::try_from(context).unwrap_or(u32::MAX))
 }
 
-/// Whether the file has frequencies for texts longer than those it was trained with (arXiv:2402.13753).
+/// Whether the file has frequencies for texts longer than those it was trained with (arXiv:2402.13753), and others for those.
 fn is_long(file: &GgufFile, key: &dyn Fn(&str) -> String) -> Result<bool, LoadError> {
-    let kind = file.optional_text(&key("rope.scaling.type"))?;
-    Ok(kind == Some("longrope") || file.tensor("rope_factors_short.weight").is_some())
+    const SHORT: &str = "rope_factors_short.weight";
+    let is_said = file.optional_text(&key("rope.scaling.type"))? == Some("longrope");
+    let is_there = file.tensor(SHORT).is_some();
+    if is_said && !is_there {
+        return Err(file.malformed(format!(
+            "tensor `{SHORT}` is missing (the rope scaling `longrope` needs it)"
+        )));
+    }
+    Ok(is_there)
 }
 
 fn head_width(

@@ -20,10 +20,16 @@ use crate::texts::Texts;
 use crate::tool_prompt;
 use crate::vocabulary::{Spelling, Vocabulary};
 
-/// What a token takes beside its text: where that ends in the header, its kind, where its bytes end, and up to four places of
-/// 8 bytes in the table that finds it. Its text is in the header, and once more as bytes.
+/// What a token takes beside its text: where that ends in the header, its kind there and here, where its bytes end, and up to
+/// four places of 8 bytes in the table that finds it. Its text is in the header, and once more as bytes.
 const TOKEN_BYTES: u64 = 48;
 const TOKEN_COPIES: u64 = 2;
+/// A score, in the header and here.
+const SCORE_BYTES: u64 = 8;
+/// What a special token takes besides in a table that may have it, its text not counted, where no other begins with the same
+/// character: a list with room for four of 32 bytes, its place in the map of these, and what the allocator adds to both and to
+/// the text. There are two such tables where there are scores, one else.
+const SPECIAL_BYTES: u64 = 240;
 /// A merge is a text in the header and up to 40 bytes in the table of merges. The sums are held against real measurements
 /// (`tests/footprint.rs`).
 const MERGE_BYTES: u64 = 48;
@@ -42,7 +48,7 @@ pub struct Codec {
 
 enum Words {
     Bytes(Box<BytePairs>),
-    Sentence(SentencePieces),
+    Sentence(Box<SentencePieces>),
 }
 
 impl Codec {
@@ -64,7 +70,9 @@ impl Codec {
     pub fn build(file: &GgufFile, vocabulary: Vocabulary) -> Result<Self, LoadError> {
         let words = match vocabulary.spelling() {
             Spelling::ByteLevel => Words::Bytes(Box::new(BytePairs::build(file, &vocabulary)?)),
-            Spelling::Sentence => Words::Sentence(SentencePieces::build(file, &vocabulary)?),
+            Spelling::Sentence => {
+                Words::Sentence(Box::new(SentencePieces::build(file, &vocabulary)?))
+            }
         };
         let begins = match &words {
             Words::Bytes(words) => words.begins_by_default(),
@@ -99,8 +107,7 @@ impl Codec {
         Arc::clone(&self.grammars)
     }
 
-    /// Memory of tokenizer and vocabulary, with what building them leaves behind in the allocator's small blocks: a
-    /// sum over the tokens and merges of the file.
+    /// Memory of tokenizer and vocabulary: a sum over the tokens and merges of the file.
     ///
     /// # Errors
     /// `Malformed` where they are not lists of texts.
@@ -118,7 +125,21 @@ impl Codec {
                 MERGE_COPIES,
             ),
         };
-        Ok(of(tokens, TOKEN_BYTES, TOKEN_COPIES).saturating_add(merges))
+        let kinds = file.optional_ints("tokenizer.ggml.token_type")?;
+        // Control and user-defined ones.
+        let specials = tokens.iter().zip(kinds.unwrap_or_default());
+        let specials = specials.filter(|(_, kind)| matches!(kind, 3 | 4));
+        let specials = specials.map(|(text, _)| SPECIAL_BYTES.saturating_add(text.len() as u64));
+        let specials = specials.fold(0, u64::saturating_add);
+        let scores = file.optional_floats("tokenizer.ggml.scores")?;
+        let tables = if scores.is_some() { 2 } else { 1 };
+        let all = [
+            of(tokens, TOKEN_BYTES, TOKEN_COPIES),
+            merges,
+            specials.saturating_mul(tables),
+            SCORE_BYTES.saturating_mul(scores.unwrap_or_default().len() as u64),
+        ];
+        Ok(all.into_iter().fold(0, u64::saturating_add))
     }
 
     fn encode_words(&self, text: &str, tokens: &mut Vec<TokenId>) -> Result<(), TextError> {
@@ -183,7 +204,8 @@ impl TextCodec for Codec {
             messages = tool_prompt::in_words(messages, &tools);
             tools.clear();
         }
-        if self.template.refuses_system() {
+        let speaks = |value: &Value| value.get("role").and_then(Value::as_str) == Some("system");
+        if messages.iter().any(speaks) && self.template.refuses_system() {
             messages = tool_prompt::without_system(messages);
         }
         let rendered = self.template.render(&messages, &tools)?;

@@ -87,6 +87,7 @@ pub struct TinyModel {
     sentence: bool,
     context: u32,
     sizes: Sizes,
+    more: Vec<(String, Vec<usize>)>,
     without: Vec<String>,
     fields: Vec<(String, Field)>,
 }
@@ -104,6 +105,7 @@ impl TinyModel {
             sentence: false,
             context: 512,
             sizes: Sizes::TINY,
+            more: Vec::new(),
             without: Vec::new(),
             fields: Vec::new(),
         }
@@ -246,6 +248,13 @@ impl TinyModel {
         self
     }
 
+    /// With a tensor that no model of this family has.
+    #[must_use]
+    pub fn with_tensor(mut self, name: &str, shape: &[usize]) -> Self {
+        self.more.push((name.to_owned(), shape.to_vec()));
+        self
+    }
+
     /// Leaves out the tensor or metadata field of this name.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
@@ -354,6 +363,7 @@ impl TinyModel {
             };
             plan.push((name.to_owned(), vec![self.sizes.head_width / 2]));
         }
+        plan.extend(self.more.iter().cloned());
         let mut noise = Noise(self.seed);
         plan.into_iter()
             .filter(|(name, _)| self.kept(name))

@@ -4,8 +4,10 @@
 //! ```text
 //!  rows of tokens ─ embedding ─┬─> norm ─ q k v ─ rope ─ attention(kv of the row's sequence) ─ output ─(+)─┐
 //!                              └───────────────────────────── residual ─────────────────────────────────┘
-//!                              ┌─> norm ─ gate, up ─ silu ─ down ─(+)─> next layer … norm ─> logits of rows that sample
+//!                              ┌─> norm ─ gate, up ─ down ─(+)─> next layer … norm ─> logits of rows that sample
 //! ```
+//!
+//! That is Llama; what a family does beside, factors, bounds, windows and norms behind a part, its blueprint says.
 //!
 //! All members of a crew run the same pass. Where there are many rows each takes some of them, and they meet where a row looks
 //! at keys of another's; where there are few, each takes a share of every matrix and of the heads, all hold all rows, and they
@@ -291,6 +293,7 @@ impl<'a> Pass<'a> {
         let of_mine = scratch.queries.chunks_exact(group_width).skip(mine.start);
         let pairs = of_mine.zip(target.chunks_exact_mut(group_width));
         let caches = shared.caches();
+        let first_item = mine.start;
         let before = |row: usize| Some(rows.get(row.checked_sub(1)?)?.cache);
         for (item, (queries, attended)) in mine.zip(pairs) {
             let row = rows.get(item / groups);
@@ -310,12 +313,12 @@ impl<'a> Pass<'a> {
                 hidden: first - skipped * PAGE_TOKENS,
                 scale: sizes.score_scale(),
                 cap: sizes.manner.score_cap,
-                first: before(item / groups) != Some(row.cache),
+                waits: item - first_item < groups || before(item / groups) != Some(row.cache),
                 scores: &mut scratch.scores,
             };
             let (keys, values) = (
-                cache.keys(layer, item % groups).skip(skipped),
-                cache.values(layer, item % groups).skip(skipped),
+                cache.keys(layer, item % groups, skipped),
+                cache.values(layer, item % groups, skipped),
             );
             cpu::attend(self.model.kind, attention, keys, values);
         }

@@ -141,19 +141,36 @@ impl KvCache {
         Ok(())
     }
 
-    /// The keys of one head, page by page, in tiles; behind the last token written lies anything.
-    pub fn keys(&self, layer: usize, head: usize) -> impl Iterator<Item = &[f16]> + Clone {
-        self.runs(layer, Side::Key, head)
+    /// The keys of one head, page by page from page `from` on, in tiles; behind the last token written lies anything.
+    pub fn keys(
+        &self,
+        layer: usize,
+        head: usize,
+        from: usize,
+    ) -> impl Iterator<Item = &[f16]> + Clone {
+        self.runs(layer, Side::Key, head, from)
     }
 
-    /// The values of one head, page by page, token by token; behind the last token written lies anything.
-    pub fn values(&self, layer: usize, head: usize) -> impl Iterator<Item = &[f16]> + Clone {
-        self.runs(layer, Side::Value, head)
+    /// The values of one head, page by page from page `from` on, token by token; behind the last token written lies anything.
+    pub fn values(
+        &self,
+        layer: usize,
+        head: usize,
+        from: usize,
+    ) -> impl Iterator<Item = &[f16]> + Clone {
+        self.runs(layer, Side::Value, head, from)
     }
 
-    fn runs(&self, layer: usize, side: Side, head: usize) -> impl Iterator<Item = &[f16]> + Clone {
+    fn runs(
+        &self,
+        layer: usize,
+        side: Side,
+        head: usize,
+        pages: usize,
+    ) -> impl Iterator<Item = &[f16]> + Clone {
         let (from, run) = (self.start(layer, side, head), self.run());
-        self.pages
+        let pages = self.pages.get(pages..).unwrap_or_default();
+        pages
             .iter()
             .filter_map(move |page| page.get(from..from + run))
     }

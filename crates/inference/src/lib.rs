@@ -42,6 +42,7 @@ pub mod file;
 pub mod fixture;
 pub mod format;
 pub mod forward;
+mod hash;
 pub mod header;
 pub mod kv;
 mod layer;

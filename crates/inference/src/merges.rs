@@ -8,7 +8,8 @@ use std::collections::{BinaryHeap, HashMap};
 
 use engine::TokenId;
 
-use crate::texts::{Index, Quick, Texts};
+use crate::hash::Keyed;
+use crate::texts::{Index, Texts};
 
 /// Who has no neighbour; no vocabulary is so large.
 const NOBODY: usize = usize::MAX;
@@ -23,7 +24,7 @@ pub(crate) enum WrongMerge {
 }
 
 /// Two tokens to what they become: its place in the list, and the token.
-pub(crate) struct Merges(HashMap<u64, (u32, TokenId), Quick>);
+pub(crate) struct Merges(HashMap<u64, (u32, TokenId), Keyed>);
 
 /// A token of a word, in a list.
 struct Symbol {
@@ -57,7 +58,7 @@ impl Merges {
         (tokens, index): (&Texts, &Index),
         all_differ: bool,
     ) -> Result<Self, WrongMerge> {
-        let mut table = HashMap::with_capacity_and_hasher(merges.len(), Quick::new());
+        let mut table = HashMap::with_capacity_and_hasher(merges.len(), Keyed::new());
         let mut both = String::new();
         let mut guess = None;
         for (rank, merge) in (0u32..).zip(merges.iter()) {

@@ -39,9 +39,17 @@ impl Angles {
 }
 
 impl Table {
-    fn fill(&mut self, positions: impl Iterator<Item = usize>, frequencies: &[f32], longer: f32) {
-        self.cos.clear();
-        self.sin.clear();
+    fn fill(
+        &mut self,
+        positions: impl Iterator<Item = usize> + Clone,
+        frequencies: &[f32],
+        longer: f32,
+    ) {
+        let all = positions.clone().count() * frequencies.len();
+        for table in [&mut self.cos, &mut self.sin] {
+            table.clear();
+            table.reserve_exact(all);
+        }
         for position in positions {
             for frequency in frequencies {
                 let (sin, cos) = (position as f32 * frequency).sin_cos();
@@ -68,10 +76,10 @@ impl Rope {
         for (frequency, divisor) in far.iter_mut().zip(divisors.unwrap_or(&[])) {
             *frequency /= divisor;
         }
-        let near = blueprint.manner.near;
+        let near = blueprint.manner.near.and_then(|near| near.rope_base);
         Self {
             far,
-            near: near.map(|near| frequencies(width, near.rope_base, near.rope_factor)),
+            near: near.map(|base| frequencies(width, base, 1.0)),
             halves: blueprint.architecture.rotates_halves(),
             longer: blueprint.manner.turned,
         }

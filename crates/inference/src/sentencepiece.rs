@@ -8,6 +8,7 @@ use std::sync::Arc;
 use engine::{LoadError, TextError, TokenId};
 
 use crate::file::GgufFile;
+use crate::specials::Specials;
 use crate::texts::{Index, Texts};
 use crate::vocabulary::{Kind, Vocabulary, byte_of};
 
@@ -22,6 +23,8 @@ pub struct SentencePieces {
     pieces: Index,
     bytes: HashMap<u8, TokenId>,
     unknown: Option<TokenId>,
+    /// Gemma has runs of spaces and of line ends so.
+    literals: Specials,
     prefix_space: bool,
 }
 
@@ -99,6 +102,7 @@ impl SentencePieces {
             pieces: Index::for_many(texts.len()),
             bytes: HashMap::new(),
             unknown: None,
+            literals: Specials::literals(vocabulary),
             prefix_space: file
                 .optional_bool("tokenizer.ggml.add_space_prefix")?
                 .unwrap_or(true),
@@ -126,11 +130,31 @@ impl SentencePieces {
     /// # Errors
     /// `Tokenizer` when a byte has no token and there is none for the unknown.
     pub fn encode(&self, text: &str, tokens: &mut Vec<TokenId>) -> Result<(), TextError> {
-        if text.is_empty() {
-            return Ok(());
+        let mut rest = text;
+        while !rest.is_empty() {
+            let is_first = rest.len() == text.len();
+            if let Some((literal, token)) = self.literals.at(rest) {
+                tokens.push(token);
+                rest = rest.get(literal.len()..).unwrap_or_default();
+                continue;
+            }
+            let end = self.literals.find(rest).unwrap_or(rest.len());
+            let (words, behind) = rest.split_at(end);
+            self.encode_words(words, is_first && self.prefix_space, tokens)?;
+            rest = behind;
         }
+        Ok(())
+    }
+
+    /// The tokens of a text in which no literal stands.
+    fn encode_words(
+        &self,
+        text: &str,
+        prefix_space: bool,
+        tokens: &mut Vec<TokenId>,
+    ) -> Result<(), TextError> {
         let mut spaced = String::with_capacity(text.len() + 3);
-        if self.prefix_space {
+        if prefix_space {
             spaced.push(SPACE);
         }
         spaced.extend(text.chars().map(|c| if c == ' ' { SPACE } else { c }));
@@ -229,7 +253,33 @@ mod tests {
             pieces,
             bytes: (0..=255).map(|b| (b, 1000 + TokenId::from(b))).collect(),
             unknown: None,
+            literals: Specials::new([("  ", 70), ("<b>", 71)].into_iter()),
             prefix_space,
+        }
+    }
+
+    #[test]
+    fn a_literal_is_taken_before_anything_is_joined() {
+        let list = [
+            ("▁", -1.0),
+            ("a", -1.0),
+            ("▁a", -0.5),
+            ("<", -1.0),
+            ("b", -1.0),
+            (">", -1.0),
+        ];
+        for (text, prefix_space, expected) in [
+            ("a   a", false, &[1, 70, 2][..]),
+            ("a    a", false, &[1, 70, 70, 1]),
+            ("a  ", true, &[2, 70]),
+            ("  a", true, &[70, 1]),
+            ("<b>a<b", false, &[71, 1, 3, 4]),
+        ] {
+            let mut tokens = Vec::new();
+            pieces(&list, prefix_space)
+                .encode(text, &mut tokens)
+                .unwrap();
+            assert_eq!(tokens, expected, "{text:?}");
         }
     }
 

@@ -2,7 +2,7 @@
 //! one.
 //!
 //! Invariant: words between two special tokens are handed out as one piece, whatever lies before and behind it. Both
-//! tokenizers encode a piece by its text alone (neither knows a special token, looks at a neighbour or treats the first
+//! tokenizers encode a piece by its text alone (neither knows a control token, looks at a neighbour or treats the first
 //! piece in a way of its own), so pieces may be known by their text.
 
 use std::borrow::Cow;
@@ -40,7 +40,14 @@ impl Specials {
         Self::new(special.map(|(token, text, _)| (text, token)))
     }
 
-    fn new<'v>(specials: impl Iterator<Item = (&'v str, TokenId)>) -> Self {
+    /// The texts that become a token wherever they stand, in people's words as well: those that users of the vocabulary defined.
+    pub(crate) fn literals(vocabulary: &Vocabulary) -> Self {
+        let texts = vocabulary.iter();
+        let literal = texts.filter(|(.., kind)| matches!(kind, Kind::User));
+        Self::new(literal.map(|(token, text, _)| (text, token)))
+    }
+
+    pub(crate) fn new<'v>(specials: impl Iterator<Item = (&'v str, TokenId)>) -> Self {
         let mut by_first: HashMap<char, Vec<(String, TokenId)>> = HashMap::new();
         let mut first_bytes = [false; 256];
         for (text, token) in specials {
@@ -94,7 +101,7 @@ impl Specials {
     }
 
     /// The longest special token `text` begins with.
-    fn at(&self, text: &str) -> Option<(&str, TokenId)> {
+    pub(crate) fn at(&self, text: &str) -> Option<(&str, TokenId)> {
         let byte = text.as_bytes().first()?;
         if !self.may_begin(*byte) {
             return None;
@@ -108,7 +115,7 @@ impl Specials {
     }
 
     /// Where the first special token of `text` begins.
-    fn find(&self, text: &str) -> Option<usize> {
+    pub(crate) fn find(&self, text: &str) -> Option<usize> {
         let bytes = text.bytes().enumerate();
         // The first byte of a character is found at the beginning of one only.
         let mut places = bytes.filter(|(_, byte)| self.may_begin(*byte));

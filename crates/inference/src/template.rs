@@ -5,6 +5,7 @@
 //! `strftime_now is defined` hear no. `tojson` writes JSON as Python does, which is not minijinja's way.
 
 use std::io;
+use std::sync::OnceLock;
 
 use engine::{TextError, ToolSyntax};
 use minijinja::syntax::SyntaxConfig;
@@ -31,7 +32,7 @@ pub struct ChatTemplate {
     begin: String,
     end: String,
     calls: Option<ToolSyntax>,
-    refuses_system: bool,
+    refuses_system: OnceLock<bool>,
 }
 
 impl ChatTemplate {
@@ -64,23 +65,24 @@ impl ChatTemplate {
         environment
             .add_template_owned(NAME, source.to_owned())
             .map_err(|error| told(&error))?;
-        let mut template = Self {
+        Ok(Self {
             environment,
             begin: begin.to_owned(),
             end: end.to_owned(),
             calls,
-            refuses_system: false,
-        };
-        let user = json!({ "role": "user", "content": "." });
-        let system = json!({ "role": "system", "content": "." });
-        let takes = |messages: &[_]| template.render(messages, &[]).is_ok();
-        template.refuses_system = takes(std::slice::from_ref(&user)) && !takes(&[system, user]);
-        Ok(template)
+            refuses_system: OnceLock::new(),
+        })
     }
 
-    /// Whether a conversation that begins with a system message fails, where the same without it does not.
-    pub const fn refuses_system(&self) -> bool {
-        self.refuses_system
+    /// Whether a conversation that begins with a system message fails, where the same without it does not: tried out when it is
+    /// asked for the first time.
+    pub fn refuses_system(&self) -> bool {
+        *self.refuses_system.get_or_init(|| {
+            let user = json!({ "role": "user", "content": "." });
+            let system = json!({ "role": "system", "content": "." });
+            let takes = |messages: &[_]| self.render(messages, &[]).is_ok();
+            takes(std::slice::from_ref(&user)) && !takes(&[system, user])
+        })
     }
 
     /// How calls are said, if it knows of tools.

@@ -5,7 +5,7 @@
 //! Invariants: texts are never changed; where a text stands in a table depends on chance, so that no file can be written to be
 //! slow, and what is found does not.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use crate::hash::Keyed;
 
 /// Texts one after another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Texts {
 /// Where texts are found by what they say; it keeps their numbers only.
 pub(crate) struct Index {
     slots: Vec<Slot>,
-    quick: Quick,
+    hash: Keyed,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -93,13 +93,13 @@ impl Index {
         let places = count.saturating_mul(2).max(2).next_power_of_two();
         Self {
             slots: vec![Slot::default(); places],
-            quick: Quick::new(),
+            hash: Keyed::new(),
         }
     }
 
     /// The place of a text: where it stands, or where it would. `None` if the table is full.
     fn place(&self, texts: &Texts, text: &str) -> Option<(usize, Slot)> {
-        let hash = self.quick.of_text(text.as_bytes());
+        let hash = self.hash.of_text(text.as_bytes());
         let tag = (hash >> 32) as u32;
         let last = self.slots.len() - 1;
         let mut at = hash as usize & last;
@@ -143,86 +143,6 @@ impl Index {
     pub(crate) fn find(&self, texts: &Texts, text: &str) -> Option<u32> {
         self.place(texts, text)?.1.entry.checked_sub(1)
     }
-}
-
-/// A hash that takes a multiplication for 16 bytes (`foldhash`'s way); who does not know its two numbers cannot find texts that
-/// meet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Quick([u64; 2]);
-
-impl Quick {
-    pub(crate) fn new() -> Self {
-        let chance = RandomState::new();
-        Self([0u8, 1].map(|which| chance.hash_one(which)))
-    }
-
-    #[inline]
-    fn of_text(&self, text: &[u8]) -> u64 {
-        let Self([first, second]) = *self;
-        let mut hash = first ^ text.len() as u64;
-        let (chunks, rest) = text.as_chunks::<16>();
-        for chunk in chunks {
-            let chunk = u128::from_le_bytes(*chunk);
-            hash = folded(chunk as u64 ^ hash, (chunk >> 64) as u64 ^ second);
-        }
-        // What overlaps is read twice; the length tells apart what would be alike.
-        let [low, high] = match (rest.first_chunk::<8>(), rest.first_chunk::<4>()) {
-            (Some(low), _) => {
-                let high = rest.last_chunk().copied().unwrap_or_default();
-                [u64::from_le_bytes(*low), u64::from_le_bytes(high)]
-            }
-            (None, Some(low)) => {
-                let high = rest.last_chunk().copied().unwrap_or_default();
-                [low, &high].map(|four| u64::from(u32::from_le_bytes(*four)))
-            }
-            (None, None) => {
-                let bytes = [rest.first(), rest.get(rest.len() / 2), rest.last()];
-                let [low, middle, high] = bytes.map(|byte| byte.copied().map_or(0, u64::from));
-                [low | middle << 8 | high << 16, 0]
-            }
-        };
-        folded(low ^ hash, high ^ second)
-    }
-}
-
-impl BuildHasher for Quick {
-    type Hasher = OfNumber;
-
-    fn build_hasher(&self) -> OfNumber {
-        let Self([first, second]) = *self;
-        OfNumber {
-            hash: first,
-            second,
-        }
-    }
-}
-
-/// The hash of a whole number.
-pub(crate) struct OfNumber {
-    hash: u64,
-    second: u64,
-}
-
-impl Hasher for OfNumber {
-    #[inline]
-    fn write_u64(&mut self, number: u64) {
-        self.hash = folded(number ^ self.hash, self.second);
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.hash
-    }
-}
-
-const fn folded(a: u64, b: u64) -> u64 {
-    let product = a as u128 * b as u128;
-    product as u64 ^ (product >> 64) as u64
 }
 
 #[cfg(test)]

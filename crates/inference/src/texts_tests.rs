@@ -60,3 +60,23 @@ fn a_full_table_ends_its_search() {
     }
     assert_eq!(index.find(&texts, "c"), None);
 }
+
+/// Texts that are told apart by their length alone, whatever the key.
+#[test]
+fn texts_that_are_read_alike_do_not_meet() {
+    for _ in 0..16 {
+        let hash = Keyed::new();
+        for (one, other) in [
+            ("a", "caa"),
+            ("b", "bbb"),
+            ("aaaaaaaa", "aaaaaaaaa"),
+            ("", "\0"),
+        ] {
+            assert_ne!(
+                hash.of_text(one.as_bytes()),
+                hash.of_text(other.as_bytes()),
+                "{one:?} {other:?}"
+            );
+        }
+    }
+}

@@ -151,9 +151,15 @@ pub fn without_system(messages: Vec<Value>) -> Vec<Value> {
         }
         rest.push(message);
     }
-    if !said.is_empty() {
-        rest.push(json!({ "role": Role::User.as_str(), "content": said.join("\n\n") }));
+    if said.is_empty() {
+        return rest;
     }
+    let user = Role::User.as_str();
+    // Nothing follows: it is the user's last word, and no second one.
+    if let Some(last) = rest.pop_if(|last| text_of(last, "role") == user) {
+        said.insert(0, text_of(&last, "content").to_owned());
+    }
+    rest.push(json!({ "role": user, "content": said.join("\n\n") }));
     rest
 }
 

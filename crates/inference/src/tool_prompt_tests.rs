@@ -177,6 +177,7 @@ fn what_the_system_says_stands_before_what_the_user_says_next() {
             &[("user", "U"), ("assistant", "A"), ("system", "S")],
             "user: U | assistant: A | user: S",
         ),
+        (&[("user", "U"), ("system", "S")], "user: U\n\nS"),
         (&[("user", "U")], "user: U"),
         (&[], ""),
     ] {

@@ -171,7 +171,7 @@ impl Reading {
         })
     }
 
-    /// The first errand is the codec: of all things it takes longest.
+    /// The first errand is the codec: of all it cannot be shared out.
     fn task(&self, errand: usize) -> Option<&Task> {
         self.tasks.get(errand.checked_sub(1)?)
     }

@@ -25,14 +25,15 @@ const ROUNDED: f32 = 0.05;
 fn compare(model: &TinyModel, seed: u32, subject: Subject) -> (f32, f32) {
     let model = subject.of(model);
     let file = on_disk(&model);
-    let tokens = some_tokens(101, seed);
+    let tokens = some_tokens(211, seed);
     let expected = Family::load(&file.source.path).unwrap().logits(&tokens);
     let (_, mut engine, _) = subject.load(&model);
     engine
-        .open(SequenceId(1), plan(128, 0, Sampling::greedy()))
+        .open(SequenceId(1), plan(256, 0, Sampling::greedy()))
         .unwrap();
     let (mut at, mut worst, mut largest) = (0, 0.0f32, 0.0f32);
-    for piece in [1, 38, 2, 1, 27, 1, 1, 29, 1] {
+    // Windows of 40 and 70 begin within a page, at the next, and at the one behind that.
+    for piece in [1, 38, 2, 1, 27, 1, 1, 29, 3, 1, 22, 1, 1, 4, 2, 40, 36, 1] {
         let logits = engine
             .logits(&[input(1, &tokens[at..at + piece], true)])
             .unwrap();
@@ -92,7 +93,7 @@ fn what_a_file_may_say_beside_is_heeded() {
             TinyModel::phi3()
                 .with_rope_divisors()
                 .field("phi3.rope.scaling.type", Field::Text("longrope".to_owned()))
-                .field("phi3.rope.scaling.original_context_length", number(128))
+                .field("phi3.rope.scaling.original_context_length", number(300))
                 .field("phi3.rope.scaling.attn_factor", float(1.19)),
         ),
         ("llama 3.1", TinyModel::llama().with_rope_divisors()),
@@ -105,6 +106,14 @@ fn what_a_file_may_say_beside_is_heeded() {
         (
             "gemma 3 with other heads",
             TinyModel::gemma3().field("gemma3.final_logit_softcapping", float(4.0)),
+        ),
+        (
+            "phi that looks only so far",
+            TinyModel::phi3().field("phi3.attention.sliding_window", number(50)),
+        ),
+        (
+            "a granite that never rotates",
+            TinyModel::granite().field("granite.rope.scaling.finetuned", Field::Flag(false)),
         ),
         (
             "a granite of few factors",
@@ -135,7 +144,6 @@ fn a_text_is_no_longer_than_the_model_was_made_for() {
         let (card, _, _) = Subject::Packed.load(model);
         card.context_tokens
     };
-    let long = Field::Text("longrope".to_owned());
     let original = |model: TinyModel| {
         model.field(
             "phi3.rope.scaling.original_context_length",
@@ -145,22 +153,26 @@ fn a_text_is_no_longer_than_the_model_was_made_for() {
     assert_eq!(context(&TinyModel::phi3()), 512);
     assert_eq!(context(&original(TinyModel::phi3())), 512);
     assert_eq!(
-        context(&original(
-            TinyModel::phi3().field("phi3.rope.scaling.type", long)
-        )),
+        context(&original(TinyModel::phi3().with_rope_divisors())),
         128
     );
-    assert_eq!(
-        context(&TinyModel::phi3().field("phi3.attention.sliding_window", Field::Number(200))),
-        200
-    );
+    let window = |name: &str| {
+        (
+            format!("{name}.attention.sliding_window"),
+            Field::Number(200),
+        )
+    };
+    let (name, tokens) = window("llama");
+    assert_eq!(context(&TinyModel::llama().field(&name, tokens)), 200);
+    let (name, tokens) = window("phi3");
+    assert_eq!(context(&TinyModel::phi3().field(&name, tokens)), 512);
     // Layers that look only so far are no bound where others look further.
     assert_eq!(context(&TinyModel::gemma2()), 512);
     assert_eq!(context(&TinyModel::gemma3()), 512);
 }
 
-/// Files that say something wrong, and what is named.
-fn wrong() -> [(TinyModel, &'static str); 14] {
+/// Files whose fields say something wrong, and what is named.
+fn wrong_fields() -> [(TinyModel, &'static str); 11] {
     let number = Field::Number;
     let float = Field::Float;
     [
@@ -200,6 +212,25 @@ fn wrong() -> [(TinyModel, &'static str); 14] {
             "gemma3.rope.freq_base_swa",
         ),
         (
+            TinyModel::phi3().with_rope_divisors(),
+            "phi3.rope.scaling.original_context_length",
+        ),
+        (
+            TinyModel::gemma2().field("gemma2.final_logit_softcapping", float(1e38)),
+            "gemma2.final_logit_softcapping",
+        ),
+        (
+            TinyModel::llama().field("llama.rope.scaling.attn_factor", float(0.0)),
+            "llama.rope.scaling.attn_factor",
+        ),
+    ]
+}
+
+/// Files whose tensors are not those that the fields ask for, and what is named.
+fn wrong_tensors() -> [(TinyModel, &'static str); 8] {
+    let number = Field::Number;
+    [
+        (
             TinyModel::gemma3().without("blk.1.post_ffw_norm.weight"),
             "blk.1.post_ffw_norm.weight",
         ),
@@ -218,19 +249,28 @@ fn wrong() -> [(TinyModel, &'static str); 14] {
         (
             TinyModel::phi3()
                 .with_rope_divisors()
+                .field("phi3.rope.scaling.original_context_length", number(64))
                 .field("phi3.rope.dimension_count", number(8)),
             "rope_factors_short.weight",
         ),
         (
-            TinyModel::llama().field("llama.rope.scaling.attn_factor", float(0.0)),
-            "llama.rope.scaling.attn_factor",
+            TinyModel::phi3().field("phi3.rope.scaling.type", Field::Text("longrope".to_owned())),
+            "rope_factors_short.weight",
+        ),
+        (
+            TinyModel::llama().with_tensor("blk.1.attn_output.bias", &[64]),
+            "blk.1.attn_output.bias",
+        ),
+        (
+            TinyModel::phi3().with_tensor("output.bias", &[271]),
+            "output.bias",
         ),
     ]
 }
 
 #[test]
 fn what_a_file_says_wrong_is_named() {
-    for (model, named) in wrong() {
+    for (model, named) in wrong_fields().into_iter().chain(wrong_tensors()) {
         let file = on_disk(&model);
         let loaders: [&dyn ModelLoader; 2] =
             [&GgufLoader::new(), &DeviceLoader::new(Device::Cpu).unwrap()];

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use domain::{Bytes, Sampling};
 use engine::helpers::{Helpers, Share};
 use engine::{Engine, ModelCard, ModelLoader, ModelSource, SequenceId};
-use paraphym_inference::fixture::{Sizes, TinyModel};
+use paraphym_inference::fixture::{Field, Sizes, TinyModel};
 use paraphym_inference::format::Format;
 use paraphym_inference::{GgufLoader, Precision};
 use runtime::BlockingHelpers;
@@ -336,12 +336,44 @@ async fn whoever_comes_no_more_is_taken_than_was_known() {
 
 #[test]
 fn a_large_vocabulary_is_counted() {
-    let sizes = Sizes {
-        more_tokens: 150_000,
-        ..Sizes::TINY
+    large_vocabulary("a_large_vocabulary_is_counted", TinyModel::llama());
+}
+
+#[test]
+fn a_large_vocabulary_of_sentence_pieces_is_counted() {
+    let test = "a_large_vocabulary_of_sentence_pieces_is_counted";
+    large_vocabulary(test, TinyModel::llama().sentencepiece());
+}
+
+#[test]
+fn many_special_tokens_are_counted() {
+    // 271 tokens of the tokenizer; what follows is special. How much a list has in reserve is not known to the byte.
+    let mut kinds = vec![1; 271];
+    kinds.resize(271 + 150_000, 4);
+    kinds[..3].fill(3);
+    let field = ("tokenizer.ggml.token_type", Field::Ints(kinds));
+    let model = TinyModel::llama().sized(LARGE).field(field.0, field.1);
+    let loader = GgufLoader::new();
+    let Some(source) = model_of("many_special_tokens_are_counted", &model) else {
+        return;
     };
-    let written = TinyModel::llama().sized(sizes);
-    let Some(source) = model_of("a_large_vocabulary_is_counted", &written) else {
+    let card = loader.inspect(&source).unwrap();
+    let before = anonymous();
+    let model = loader.load(&source, &mut |_| ControlFlow::Continue(()));
+    let taken = anonymous().saturating_sub(before);
+    println!("{taken} are taken, {} were known", card.resident_bytes());
+    assert!(taken <= card.resident_bytes(), "{taken}");
+    drop(model.unwrap());
+}
+
+/// Of a model that is hardly more than its vocabulary.
+const LARGE: Sizes = Sizes {
+    more_tokens: 150_000,
+    ..Sizes::TINY
+};
+
+fn large_vocabulary(test: &str, model: TinyModel) {
+    let Some(source) = model_of(test, &model.sized(LARGE)) else {
         return;
     };
     let loader = GgufLoader::new();

@@ -38,10 +38,8 @@ pub struct Near {
     pub window: usize,
     /// One of so many layers, the last of them, looks at all tokens; none where it is 0.
     pub far_every: usize,
-    /// The base of rope's frequencies in such a layer.
-    pub rope_base: f32,
-    /// As [`super::Blueprint::rope_factor`], in such a layer.
-    pub rope_factor: f32,
+    /// The base of rope's frequencies in such a layer, where it rotates by others than the rest.
+    pub rope_base: Option<f32>,
 }
 
 /// By which frequencies a layer rotates.
@@ -89,13 +87,11 @@ impl Default for Manner {
 }
 
 impl Manner {
-    /// What the file says, for a model of so many layers, heads and elements of a row, whose far layers rotate by `rope`: base
-    /// and factor.
+    /// What the file says, for a model of so many layers, heads and elements of a row.
     pub(super) fn read(
         file: &GgufFile,
         architecture: Architecture,
         (layers, heads, width): (usize, usize, usize),
-        rope: (f32, f32),
     ) -> Result<Self, LoadError> {
         let float = |tail: &str| file.optional_float(&format!("{}.{tail}", architecture.name()));
         let llama = Self {
@@ -103,10 +99,11 @@ impl Manner {
             ..Self::default()
         };
         Ok(match architecture {
-            Architecture::Llama
-            | Architecture::Qwen2
-            | Architecture::Qwen3
-            | Architecture::Phi3 => llama,
+            Architecture::Llama | Architecture::Qwen2 | Architecture::Qwen3 => llama,
+            Architecture::Phi3 => Self {
+                near: near(file, architecture)?,
+                ..llama
+            },
             Architecture::SmolLm3 => Self {
                 unturned_every: Some(4),
                 ..llama
@@ -130,7 +127,7 @@ impl Manner {
                     (Architecture::Gemma2, 46) | (Architecture::Gemma3, 62)
                 )
                 .then(|| 1.0 / ((width / heads.max(1)) as f32).sqrt()),
-                near: near(file, architecture, rope)?,
+                near: near(file, architecture)?,
                 ..llama
             }
             .capped(file, architecture)?,
@@ -138,15 +135,15 @@ impl Manner {
     }
 
     fn capped(self, file: &GgufFile, architecture: Architecture) -> Result<Self, LoadError> {
-        let float = |tail: &str| file.optional_float(&format!("{}.{tail}", architecture.name()));
+        let cap = |tail: &str| cap(file, &format!("{}.{tail}", architecture.name()));
         Ok(match architecture {
             Architecture::Gemma2 => Self {
-                score_cap: Some(float("attn_logit_softcapping")?.unwrap_or(50.0)),
-                logit_cap: Some(float("final_logit_softcapping")?.unwrap_or(30.0)),
+                score_cap: Some(cap("attn_logit_softcapping")?.unwrap_or(50.0)),
+                logit_cap: Some(cap("final_logit_softcapping")?.unwrap_or(30.0)),
                 ..self
             },
             Architecture::Gemma3 => Self {
-                logit_cap: float("final_logit_softcapping")?,
+                logit_cap: cap("final_logit_softcapping")?,
                 ..self
             },
             _ => self,
@@ -157,7 +154,7 @@ impl Manner {
     pub fn sight(&self, layer: usize) -> Sight {
         let last_of = |every: usize| every > 0 && layer % every == every - 1;
         let near = self.near.filter(|near| !last_of(near.far_every));
-        let turn = match (self.unturned_every, near) {
+        let turn = match (self.unturned_every, near.and_then(|near| near.rope_base)) {
             (Some(every), _) if last_of(every) => Turn::Never,
             (_, Some(_)) => Turn::Near,
             (_, None) => Turn::Far,
@@ -169,28 +166,36 @@ impl Manner {
     }
 }
 
-fn near(
-    file: &GgufFile,
-    architecture: Architecture,
-    (far_base, far_factor): (f32, f32),
-) -> Result<Option<Near>, LoadError> {
-    // Gemma 2 rotates alike in all layers; Gemma 3 has other frequencies where it looks only so far.
-    let (usual_window, usual_every, usual_base, rope_factor) = match architecture {
-        Architecture::Gemma2 => (4096, 2, far_base, far_factor),
-        Architecture::Gemma3 => (0, 6, 10_000.0, 1.0),
+fn near(file: &GgufFile, architecture: Architecture) -> Result<Option<Near>, LoadError> {
+    // Gemma 3 has other frequencies where it looks only so far.
+    let (usual_window, usual_every, usual_base) = match architecture {
+        Architecture::Phi3 => (0, 0, None),
+        Architecture::Gemma2 => (4096, 2, None),
+        Architecture::Gemma3 => (0, 6, Some(10_000.0)),
         _ => return Ok(None),
     };
     let key = |tail: &str| format!("{}.{tail}", architecture.name());
     let size = |tail: &str, most| file.optional_size(&key(tail), most);
     let window = size("attention.sliding_window", MAX_CONTEXT)?.unwrap_or(usual_window);
     let far_every = size("attention.sliding_window_pattern", MAX_LAYERS)?.unwrap_or(usual_every);
-    let base = file.optional_float(&key("rope.freq_base_swa"))?;
+    let rope_base = file.optional_float(&key("rope.freq_base_swa"))?;
     Ok((window > 0).then_some(Near {
         window,
         far_every,
-        rope_base: base.unwrap_or(usual_base),
-        rope_factor,
+        rope_base: rope_base.or(usual_base),
     }))
+}
+
+/// A bound of scores or logits, if the file has one: no larger than what is felt, and told apart from none.
+fn cap(file: &GgufFile, name: &str) -> Result<Option<f32>, LoadError> {
+    const MOST: f32 = 1e4;
+    let cap = file.optional_float(name)?;
+    match cap.filter(|cap| *cap > MOST) {
+        None => Ok(cap),
+        Some(cap) => Err(file.malformed(format!(
+            "the metadata field `{name}` is {cap}; more than 0 and up to {MOST} is possible"
+        ))),
+    }
 }
 
 #[cfg(test)]
@@ -203,8 +208,7 @@ mod tests {
             Some(Near {
                 window: 3,
                 far_every,
-                rope_base: 1e4,
-                rope_factor: 1.0,
+                rope_base: Some(1e4),
             })
         };
         let turns = |near, unturned_every| {

@@ -41,7 +41,7 @@ pub(crate) struct Attention<'a> {
     pub(crate) cap: Option<f32>,
     /// Whether nobody looked at these keys and values just before, so that they must be waited for: then each page is asked for
     /// while the one before it is looked at.
-    pub(crate) first: bool,
+    pub(crate) waits: bool,
     /// Room for the scores of some query heads.
     pub(crate) scores: &'a mut Vec<f32>,
 }
@@ -62,7 +62,7 @@ pub(super) fn attend<'k, V: Sixteen>(
         hidden,
         scale,
         cap,
-        first,
+        waits,
         scores,
     } = attention;
     let of_heads = HEADS_AT_ONCE * head_width;
@@ -75,7 +75,7 @@ pub(super) fn attend<'k, V: Sixteen>(
             hidden,
             scale,
             cap,
-            first,
+            waits,
         };
         match queries.len() / head_width.max(1) {
             4 => look.attend::<V, 4>(attended, keys.clone(), values.clone(), scores),
@@ -95,7 +95,7 @@ struct Look<'a> {
     hidden: usize,
     scale: f32,
     cap: Option<f32>,
-    first: bool,
+    waits: bool,
 }
 
 impl Look<'_> {
@@ -147,7 +147,7 @@ impl Look<'_> {
     /// What is to be asked for while a page is looked at: the next one, if it must be waited for.
     #[inline(always)]
     fn later<'k>(self, pages: &mut impl Iterator<Item = &'k [f16]>) -> &'k [f16] {
-        let next = if self.first { pages.next() } else { None };
+        let next = if self.waits { pages.next() } else { None };
         next.unwrap_or_default()
     }
 
@@ -345,7 +345,7 @@ mod tests {
                     hidden,
                     scale: 0.3,
                     cap,
-                    first: seed % 2 == 0,
+                    waits: seed % 2 == 0,
                     scores: &mut Vec::new(),
                 },
                 keys.iter().map(Vec::as_slice),

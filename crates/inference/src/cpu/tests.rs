@@ -359,7 +359,7 @@ fn what_stands_between_the_products_has_the_same_bits_with_every_kind() {
             hidden: 21,
             scale: 0.12,
             cap: Some(3.0),
-            first: true,
+            waits: true,
             scores: &mut scores,
         };
         kernels::attend(kind, attention, keys(), keys());

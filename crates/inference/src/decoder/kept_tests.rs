@@ -33,8 +33,8 @@ fn first_layer(precision: Precision, source: &ModelSource) -> [Vec<u16>; 2] {
     decoder.step(&[input]).unwrap();
     let caches = decoder.shared.caches();
     let (head_width, cache) = (decoder.model().blueprint.head_width, &caches[0]);
-    let keys = cache.keys(0, 1).flatten().take(16 * head_width);
-    let values = cache.values(0, 1).flatten().take(20 * head_width);
+    let keys = cache.keys(0, 1, 0).flatten().take(16 * head_width);
+    let values = cache.values(0, 1, 0).flatten().take(20 * head_width);
     [
         keys.map(|x| x.to_bits()).collect(),
         values.map(|x| x.to_bits()).collect(),

@@ -253,7 +253,10 @@ impl View {
             at,
             count,
             far: table(Turn::Far)?,
-            near: near.map(|_| table(Turn::Near)).transpose()?,
+            near: near
+                .and_then(|near| near.rope_base)
+                .map(|_| table(Turn::Near))
+                .transpose()?,
             mask: (count > 1).then(|| mask(all)).transpose()?,
             near_mask: narrow.map(|near| mask(near.window)).transpose()?,
         })

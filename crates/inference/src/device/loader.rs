@@ -45,14 +45,18 @@ impl DeviceLoader {
     ) -> Result<(ModelCard, DeviceDecoder, Codec), LoadError> {
         let (file, vocabulary, blueprint) = loader::read_header(source)?;
         let card = self.card(&file, &blueprint)?;
-        let device = place::open(self.device).map_err(|error| {
-            let (what, reason) = place::absent(self.device, &in_short(&error));
-            file.unsupported(what, reason)
-        })?;
+        let device = self.open(&file)?;
         let codec = Codec::build(&file, vocabulary)?;
         let model = Model::load(blueprint, &file, &device, progress)?;
         let decoder = DeviceDecoder::new(model, codec.grammars());
         Ok((card, decoder, codec))
+    }
+
+    fn open(self, file: &GgufFile) -> Result<candle_core::Device, LoadError> {
+        place::open(self.device).map_err(|error| {
+            let (what, reason) = place::absent(self.device, &in_short(&error));
+            file.unsupported(what, reason)
+        })
     }
 
     fn card(self, file: &GgufFile, blueprint: &Blueprint) -> Result<ModelCard, LoadError> {
@@ -81,6 +85,8 @@ impl DeviceLoader {
 impl ModelLoader for DeviceLoader {
     fn inspect(&self, source: &ModelSource) -> Result<ModelCard, LoadError> {
         let (file, _, blueprint) = loader::read_header(source)?;
+        // A card of what cannot be loaded here would be a promise.
+        self.open(&file)?;
         self.card(&file, &blueprint)
     }
 

@@ -91,7 +91,8 @@ impl Room<'_> {
         let sizes = self.sizes;
         let [width, queries, inner] = [sizes.width, sizes.query_width(), sizes.feed_forward];
         // residual, normed, projected; queries, attended; keys, values; gate, up; cos, sin; the token.
-        let tables = if sizes.manner.near.is_some() { 2 } else { 1 };
+        let near = sizes.manner.near.and_then(|near| near.rope_base);
+        let tables = if near.is_some() { 2 } else { 1 };
         let turns = sizes.rope_width.saturating_mul(tables);
         let floats = [(3, width), (2, queries), (2, sizes.kv_width()), (2, inner)];
         let floats = floats.map(|(times, width)| width.saturating_mul(times));

@@ -78,19 +78,25 @@ impl Family {
 
     /// Tokens a row of this layer looks at, and the base of its rope.
     fn near(&self, layer: usize) -> Option<(usize, f64)> {
+        let far_base = self.number("rope.freq_base").unwrap();
         let (usual_every, usual_base) = match self.name.as_str() {
-            "gemma2" => (2, self.number("rope.freq_base").unwrap()),
+            "gemma2" => (2, far_base),
             "gemma3" => (6, 10_000.0),
+            // All its layers look only so far, if the file says how far.
+            "phi3" if self.number("attention.sliding_window").is_some() => (0, far_base),
             _ => return None,
         };
         let every = self.number("attention.sliding_window_pattern");
         let every = every.map_or(usual_every, |every| every as usize);
         let base = self.number("rope.freq_base_swa").unwrap_or(usual_base);
-        (layer % every != every - 1).then(|| (self.size("attention.sliding_window"), base))
+        (every == 0 || layer % every != every - 1)
+            .then(|| (self.size("attention.sliding_window"), base))
     }
 
     fn turn(&self, head: &mut [f64], at: usize, layer: usize) {
-        if self.is(&["smollm3"]) && layer % 4 == 3 {
+        let finetuned = self.fields.get("granite.rope.scaling.finetuned");
+        let is_still = finetuned.is_some_and(|finetuned| !finetuned.to_bool().unwrap());
+        if is_still || self.is(&["smollm3"]) && layer % 4 == 3 {
             return;
         }
         let width = self.size("rope.dimension_count");
@@ -99,7 +105,7 @@ impl Family {
         let base = near.map_or(far, |(_, base)| base);
         let factor = self
             .number("rope.scaling.factor")
-            .filter(|_| near.is_none());
+            .filter(|_| near.is_none() || self.name != "gemma3");
         let longer = self.number("rope.scaling.attn_factor").unwrap_or(1.0);
         let divisors = self
             .vector("rope_factors_short.weight")
@@ -171,6 +177,17 @@ impl Family {
         }
     }
 
+    /// What products of queries and keys are multiplied by; the largest Gemmas do by a head's share of a row, as their
+    /// configurations say (`query_pre_attn_scalar` is 144 for the one, 168 for the other).
+    fn score_scale(&self, of_row: usize) -> f64 {
+        let of_head = match (self.name.as_str(), self.size("block_count")) {
+            ("gemma2", 46) | ("gemma3", 62) => of_row,
+            _ => self.size("attention.key_length"),
+        };
+        let scale = self.number("attention.scale");
+        scale.unwrap_or(1.0 / (of_head as f64).sqrt())
+    }
+
     fn attended(&self, stream: &[Row], layer: usize) -> Vec<Row> {
         let name = |tail: &str| format!("blk.{layer}.{tail}");
         let epsilon = self.number("attention.layer_norm_rms_epsilon").unwrap();
@@ -213,13 +230,7 @@ impl Family {
                 ]
             })
             .collect();
-        let of_head = match (self.name.as_str(), self.size("block_count")) {
-            // As their configurations say: `query_pre_attn_scalar` is 144 for the one, 168 for the other.
-            ("gemma2", 46) | ("gemma3", 62) => (stream[0].len() / heads) as f64,
-            _ => width as f64,
-        };
-        let scale = self.number("attention.scale");
-        let scale = scale.unwrap_or(1.0 / of_head.sqrt());
+        let scale = self.score_scale(stream[0].len() / heads);
         let cap = self.number("attn_logit_softcapping");
         let window = self.near(layer).map_or(usize::MAX, |(window, _)| window);
         let row = |at: usize| {
