@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 
 use engine::{Engine, LoadError, ModelLoader};
 use paraphym_inference::GgufLoader;
-use paraphym_inference::fixture::{Sizes, TinyModel};
+use paraphym_inference::fixture::{Field, Sizes, TinyModel};
 use paraphym_inference::format::Format;
 use paraphym_inference::header::Header;
 use proptest::prelude::*;
@@ -39,6 +39,43 @@ fn step_if_sound(bytes: &[u8]) -> Result<(), LoadError> {
         }
     }
     Ok(())
+}
+
+/// Infinite, minus infinite, no number twice, the largest, the smallest: of the 16 bits of such a format's floats, or the upper ones.
+fn wild_halves(code: u32) -> [u16; 6] {
+    match code {
+        0 | 30 => [0x7f80, 0xff80, 0x7fc0, 0xffff, 0x7f7f, 0x0001],
+        _ => [0x7c00, 0xfc00, 0x7e00, 0xffff, 0x7bff, 0x0001],
+    }
+}
+
+/// Norms, biases and divisors of every family, with values no sound file has.
+#[test]
+fn no_vector_is_too_wild_to_load_or_to_step_on() {
+    let divided = [TinyModel::llama().with_rope_divisors(), phi_of_long_texts()]
+        .map(|model| ("divided", model));
+    for (name, model) in all_models().into_iter().chain(divided) {
+        let sound = model.bytes().unwrap();
+        let header = Header::read(sound.as_slice(), sound.len() as u64).unwrap();
+        for wild in wild_halves(0).into_iter().chain([0x0000, 0x8000]) {
+            let mut bytes = sound.clone();
+            for tensor in header.tensors.values().filter(|t| t.shape.len() == 1) {
+                let (from, length) = (tensor.offset as usize, tensor.bytes as usize);
+                for value in bytes[from..from + length].chunks_exact_mut(4) {
+                    value.copy_from_slice(&(u32::from(wild) << 16).to_le_bytes());
+                }
+            }
+            assert_ne!(bytes, sound, "{name}");
+            assert_eq!(step_if_sound(&bytes), Ok(()), "{name} with {wild:x}");
+        }
+    }
+}
+
+fn phi_of_long_texts() -> TinyModel {
+    let original = "phi3.rope.scaling.original_context_length";
+    TinyModel::phi3()
+        .with_rope_divisors()
+        .field(original, Field::Number(128))
 }
 
 /// Scales of every format that has some, with values no sound file has, in every block of every matrix.
@@ -73,20 +110,20 @@ fn no_scale_is_too_wild_to_load_or_to_step_on() {
         let sound = model.bytes().unwrap();
         let header = Header::read(sound.as_slice(), sound.len() as u64).unwrap();
         let mut changed = 0;
-        // Infinite, minus infinite, no number, the largest, the smallest: of 16 bits.
-        for wild in [0x7c00u16, 0xfc00, 0x7e00, 0xffff, 0x7bff, 0x0001] {
+        for wild in wild_halves(code) {
             let mut bytes = sound.clone();
             for tensor in header.tensors.values().filter(|t| t.format == format) {
                 let (from, length) = (tensor.offset as usize, tensor.bytes as usize);
                 let unit = format.block_bytes() as usize;
                 for block in bytes[from..from + length].chunks_exact_mut(unit) {
+                    if code == 0 {
+                        block.copy_from_slice(&(u32::from(wild) << 16).to_le_bytes());
+                        changed += 1;
+                        continue;
+                    }
                     for at in scales {
                         block[*at..*at + 2].copy_from_slice(&wild.to_le_bytes());
                         changed += 1;
-                    }
-                    if code == 0 {
-                        // The upper half of a float of 32 bits decides.
-                        block[2..4].copy_from_slice(&(wild | 0x7f80).to_le_bytes());
                     }
                 }
             }
