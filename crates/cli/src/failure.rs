@@ -180,7 +180,7 @@ impl From<TurnError> for Failure {
 fn hint(error: &GenerationError) -> &'static str {
     match error {
         GenerationError::LoadFailed { .. } => {
-            "check the file with `paraphym model show`, or pull it again"
+            "take what it says is supported; or check the file with `paraphym model show`, and pull it again"
         }
         GenerationError::MemoryExhausted { .. } => "see the budget with `paraphym doctor`",
         GenerationError::ContextOverflow { .. } => "or use a model with a larger window",

@@ -231,7 +231,7 @@ async fn model(host: &Paraphym) -> Check {
             "model",
             Verdict::Warn,
             format!("{name}: {reason}"),
-            "run `paraphym model pull`, or name a GGUF with --model PATH",
+            "run `paraphym model pull`, name a GGUF with --model PATH, or take what it says is supported",
         ),
     }
 }
