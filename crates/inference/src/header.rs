@@ -32,6 +32,14 @@ const DEFAULT_ALIGNMENT: u64 = 32;
 /// No sensible writer aligns to more; a page is 4096 or 65 536 bytes.
 const MAX_ALIGNMENT: u64 = 1 << 20;
 
+/// Arrays that are kept; a file may have others as long as its header may be, and nobody has counted their memory.
+const ASKED_FOR: [&str; 4] = [
+    "tokenizer.ggml.tokens",
+    "tokenizer.ggml.merges",
+    "tokenizer.ggml.token_type",
+    "tokenizer.ggml.scores",
+];
+
 /// What is wrong with a header; the text names the field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
@@ -74,7 +82,7 @@ pub enum Value {
     Ints(Vec<i32>),
     /// An array of 32 bit floats.
     Floats(Vec<f32>),
-    /// An array of another type, skipped.
+    /// An array of another type, or of a name that nobody asks for: skipped.
     OtherArray {
         /// Its elements.
         length: u64,
@@ -353,7 +361,14 @@ fn read_array<R: BufRead>(cursor: &mut Cursor<R>, name: &str) -> Result<Value, H
     cursor.expect(least, name)?;
     let count = usize::try_from(length)
         .map_err(|_| HeaderError::Malformed(format!("`{name}` claims {length} elements")))?;
+    let is_asked_for = ASKED_FOR.contains(&name);
     Ok(match kind {
+        8 if !is_asked_for => {
+            for _ in 0..count {
+                cursor.skip_text(name)?;
+            }
+            Value::OtherArray { length }
+        }
         8 => {
             let mut texts = Texts::for_many(count);
             for _ in 0..count {
@@ -362,14 +377,14 @@ fn read_array<R: BufRead>(cursor: &mut Cursor<R>, name: &str) -> Result<Value, H
             texts.finish();
             Value::Texts(Arc::new(texts))
         }
-        4 | 5 => {
+        4 | 5 if is_asked_for => {
             let mut ints = Vec::with_capacity(count);
             for _ in 0..count {
                 ints.push(i32::from_le_bytes(cursor.array(name)?));
             }
             Value::Ints(ints)
         }
-        6 => {
+        6 if is_asked_for => {
             let mut floats = Vec::with_capacity(count);
             for _ in 0..count {
                 floats.push(f32::from_le_bytes(cursor.array(name)?));

@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 use engine::{LoadError, ModelLoader};
 use paraphym_inference::GgufLoader;
 use paraphym_inference::fixture::{Field, TinyModel};
-use paraphym_inference::header::{Header, HeaderError};
+use paraphym_inference::header::{Header, HeaderError, Value};
 use support::{all_models, float_models, on_disk, with_bytes};
 
 pub(crate) fn load(bytes: &[u8]) -> Result<(), LoadError> {
@@ -478,4 +478,27 @@ fn no_file_a_folder_and_a_cancelled_load() {
         assert_eq!(result.map(|_| ()), Err(LoadError::Cancelled));
         assert_eq!(calls, stop_at);
     }
+}
+
+/// What a card does not count is not kept: arrays that nobody asks for.
+#[test]
+fn arrays_that_nobody_asks_for_are_skipped() {
+    let model = TinyModel::llama()
+        .field("other.texts", Field::Texts(vec!["one".to_owned(); 300]))
+        .field("other.ints", Field::Ints(vec![7; 300]))
+        .field("other.floats", Field::Floats(vec![0.5; 300]));
+    let bytes = model.bytes().unwrap();
+    let header = Header::read(bytes.as_slice(), bytes.len() as u64).unwrap();
+    for name in ["other.texts", "other.ints", "other.floats"] {
+        assert_eq!(
+            header.fields[name],
+            Value::OtherArray { length: 300 },
+            "{name}"
+        );
+    }
+    assert!(matches!(
+        header.fields["tokenizer.ggml.tokens"],
+        Value::Texts(_)
+    ));
+    assert_eq!(load(&bytes), Ok(()));
 }

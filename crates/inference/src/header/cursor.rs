@@ -110,6 +110,11 @@ impl<R: BufRead> Cursor<R> {
         }
     }
 
+    pub(super) fn skip_text(&mut self, what: &str) -> Result<(), HeaderError> {
+        let length = self.u64(what)?;
+        self.skip(length, what)
+    }
+
     pub(super) fn text(&mut self, what: &str) -> Result<String, HeaderError> {
         let length = self.length(what)?;
         let mut bytes = vec![0; length];
