@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use domain::{Constraint, Message, Tools};
+use domain::{Constraint, Message, Role, Tools};
 use engine::{LoadError, Pieces, TextCodec, TextError, TokenId, ToolSyntax};
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ use crate::specials::{Part, Specials, unused_guard};
 use crate::template::ChatTemplate;
 use crate::texts::Texts;
 use crate::tool_prompt;
-use crate::vocabulary::{Spelling, Vocabulary};
+use crate::vocabulary::{Kind, Spelling, Vocabulary};
 
 /// What a token takes beside its text: where that ends in the header, its kind there and here, where its bytes end, and up to
 /// four places of 8 bytes in the table that finds it. Its text is in the header, and once more as bytes.
@@ -126,9 +126,9 @@ impl Codec {
             ),
         };
         let kinds = file.optional_ints("tokenizer.ggml.token_type")?;
-        // Control and user-defined ones.
+        let is_special = |code: i32| Kind::of(code).is_some_and(Kind::is_special);
         let specials = tokens.iter().zip(kinds.unwrap_or_default());
-        let specials = specials.filter(|(_, kind)| matches!(kind, 3 | 4));
+        let specials = specials.filter(|(_, code)| is_special(**code));
         let specials = specials.map(|(text, _)| SPECIAL_BYTES.saturating_add(text.len() as u64));
         let specials = specials.fold(0, u64::saturating_add);
         let scores = file.optional_floats("tokenizer.ggml.scores")?;
@@ -204,8 +204,9 @@ impl TextCodec for Codec {
             messages = tool_prompt::in_words(messages, &tools);
             tools.clear();
         }
-        let speaks = |value: &Value| value.get("role").and_then(Value::as_str) == Some("system");
-        if messages.iter().any(speaks) && self.template.refuses_system() {
+        let system = Role::System.as_str();
+        let is_system = |value: &Value| value.get("role").and_then(Value::as_str) == Some(system);
+        if messages.iter().any(is_system) && self.template.refuses_system() {
             messages = tool_prompt::without_system(messages);
         }
         let rendered = self.template.render(&messages, &tools)?;

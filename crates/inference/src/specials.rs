@@ -36,7 +36,7 @@ pub(crate) enum Part<'t> {
 impl Specials {
     pub(crate) fn of(vocabulary: &Vocabulary) -> Self {
         let texts = vocabulary.iter();
-        let special = texts.filter(|(.., kind)| matches!(kind, Kind::Control | Kind::User));
+        let special = texts.filter(|(.., kind)| kind.is_special());
         Self::new(special.map(|(token, text, _)| (text, token)))
     }
 

@@ -39,6 +39,26 @@ pub enum Kind {
     Byte,
 }
 
+impl Kind {
+    /// The kind of this code.
+    pub(crate) const fn of(code: i32) -> Option<Self> {
+        Some(match code {
+            1 => Self::Normal,
+            2 => Self::Unknown,
+            3 => Self::Control,
+            4 => Self::User,
+            5 => Self::Unused,
+            6 => Self::Byte,
+            _ => return None,
+        })
+    }
+
+    /// Whether its text is a token wherever a template writes it.
+    pub(crate) const fn is_special(self) -> bool {
+        matches!(self, Self::Control | Self::User)
+    }
+}
+
 /// How the texts of normal tokens spell bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spelling {
@@ -213,14 +233,9 @@ fn read_kinds(file: &GgufFile, tokens: usize) -> Result<Vec<Kind>, LoadError> {
     }
     codes
         .iter()
-        .map(|code| match code {
-            1 => Ok(Kind::Normal),
-            2 => Ok(Kind::Unknown),
-            3 => Ok(Kind::Control),
-            4 => Ok(Kind::User),
-            5 => Ok(Kind::Unused),
-            6 => Ok(Kind::Byte),
-            other => Err(file.malformed(format!("`{NAME}` holds the unknown type {other}"))),
+        .map(|code| {
+            let unknown = || file.malformed(format!("`{NAME}` holds the unknown type {code}"));
+            Kind::of(*code).ok_or_else(unknown)
         })
         .collect()
 }
