@@ -1,11 +1,12 @@
-//! What a load takes, turn about in one process: alone and with helpers, beside its text part, and beside what any file of the
-//! packed weights would take at least, which is to read as many bytes into memory that is new, on large pages as weights lie.
+//! What a load takes, turn about in one process, alone and with helpers: without a packed copy on disk, when one is made, and when
+//! one is there; beside its text part, and beside reading as many bytes into memory that is new, on large pages as weights lie.
+//! Where no copy comes to be the lines of copies are not told: the file system may hold no files on large pages.
 //!
 //! ```sh
-//! cargo bench -p paraphym_inference --bench loading [-- MODEL.gguf]
+//! cargo bench -p paraphym_inference --bench loading [-- [--only=TEXT] [MODEL.gguf]]
 //! ```
 //!
-//! Without a path it takes the default model from where models are kept. Medians of the rounds; quote the ratios.
+//! `--only` measures the lines whose name contains a text. Without a path it takes the default model from where models are kept. Medians of the rounds; quote the ratios.
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -29,7 +30,7 @@ use engine::helpers::Helpers;
 use memmap2::MmapMut;
 use paraphym_inference::file::GgufFile;
 use paraphym_inference::vocabulary::Vocabulary;
-use paraphym_inference::{Codec, GgufLoader};
+use paraphym_inference::{Codec, GgufLoader, PackedCopies};
 use runtime::BlockingHelpers;
 
 const MODEL: &str = ".local/share/paraphym/models/SmolLM2-135M-Instruct.Q4_1.gguf";
@@ -51,6 +52,20 @@ fn text(path: &Path) -> Outcome<()> {
     let vocabulary = Vocabulary::read(&file)?;
     black_box(Codec::build(&file, vocabulary)?);
     Ok(())
+}
+
+/// Loads where no copy is, and one is made.
+fn load_and_copy(loader: &GgufLoader, source: &ModelSource, folder: &Path) -> Outcome<()> {
+    for entry in std::fs::read_dir(folder)? {
+        std::fs::remove_file(entry?.path())?;
+    }
+    load(loader, source)
+}
+
+fn has_copy(folder: &Path) -> Outcome<bool> {
+    let ends = |path: &Path| path.extension().is_some_and(|end| end == "packed");
+    let mut entries = std::fs::read_dir(folder)?.flatten();
+    Ok(entries.any(|entry| ends(&entry.path())))
 }
 
 /// Reads a piece of a file after the other into memory on large pages, as long as there is one that nobody has.
@@ -91,48 +106,73 @@ fn read_all(path: &Path, helpers: Option<&dyn Helpers>) -> Outcome<()> {
     Ok(())
 }
 
-fn measure(path: PathBuf) -> Outcome<()> {
+/// The work of each line, in turn.
+fn lanes<'a>(
+    source: &'a ModelSource,
+    threads: NonZeroUsize,
+    helpers: &'a Arc<dyn Helpers>,
+    copies: Option<&'a Path>,
+) -> Vec<(String, Work<'a>)> {
+    let mut lanes: Vec<(String, Work)> = Vec::new();
+    let helped = GgufLoader::new().with_helpers(Arc::clone(helpers));
+    let by = format!("{threads} threads");
+    for (who, loader) in [("alone", GgufLoader::new()), (&by, helped)] {
+        let plain = loader.clone();
+        lanes.push((
+            format!("load, {who}"),
+            Box::new(move || load(&plain, source)),
+        ));
+        let Some(folder) = copies else { continue };
+        let loader = loader.with_copies(PackedCopies::in_folder(folder));
+        let making = loader.clone();
+        lanes.push((
+            format!("making a copy, {who}"),
+            Box::new(move || load_and_copy(&making, source, folder)),
+        ));
+        lanes.push((
+            format!("with a copy, {who}"),
+            Box::new(move || load(&loader, source)),
+        ));
+    }
+    let path = &source.path;
+    lanes.push((
+        "the text part, alone".to_owned(),
+        Box::new(move || text(path)),
+    ));
+    lanes.push((
+        "as many bytes into new memory, alone".to_owned(),
+        Box::new(move || {
+            black_box(std::fs::read(path)?);
+            Ok(())
+        }),
+    ));
+    lanes.push((
+        "on large pages, alone".to_owned(),
+        Box::new(move || read_all(path, None)),
+    ));
+    lanes.push((
+        format!("on large pages, {by}"),
+        Box::new(move || read_all(path, Some(&**helpers))),
+    ));
+    lanes
+}
+
+fn measure(path: PathBuf, only: Option<String>) -> Outcome<()> {
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let helpers = BlockingHelpers::new(tokio::runtime::Handle::current(), threads);
-    let alone = GgufLoader::new();
     let helpers: Arc<dyn Helpers> = Arc::new(helpers);
-    let helped = GgufLoader::new().with_helpers(Arc::clone(&helpers));
-    let source = &ModelSource { path };
-    let mut lanes: [(String, Work, Vec<f64>); 6] = [
-        (
-            "load, alone".to_owned(),
-            Box::new(|| load(&alone, source)),
-            Vec::new(),
-        ),
-        (
-            format!("load, {threads} threads"),
-            Box::new(|| load(&helped, source)),
-            Vec::new(),
-        ),
-        (
-            "its text part, alone".to_owned(),
-            Box::new(|| text(&source.path)),
-            Vec::new(),
-        ),
-        (
-            "as many bytes into new memory, alone".to_owned(),
-            Box::new(|| {
-                black_box(std::fs::read(&source.path)?);
-                Ok(())
-            }),
-            Vec::new(),
-        ),
-        (
-            "on large pages, alone".to_owned(),
-            Box::new(|| read_all(&source.path, None)),
-            Vec::new(),
-        ),
-        (
-            format!("on large pages, {threads} threads"),
-            Box::new(|| read_all(&source.path, Some(&*helpers))),
-            Vec::new(),
-        ),
-    ];
+    let folder = tempfile::tempdir_in(path.parent().unwrap_or(Path::new(".")))?;
+    let folder = folder.path();
+    let source = ModelSource { path };
+    let copying = GgufLoader::new().with_copies(PackedCopies::in_folder(folder));
+    load(&copying, &source)?;
+    let copies = has_copy(folder)?.then_some(folder);
+    let lanes = lanes(&source, threads, &helpers, copies);
+    let mut lanes: Vec<_> = lanes
+        .into_iter()
+        .filter(|(name, _)| only.as_ref().is_none_or(|part| name.contains(part)))
+        .map(|(name, work)| (name, work, Vec::new()))
+        .collect();
     for _ in 0..ROUNDS {
         for (_, work, figures) in &mut lanes {
             let begin = Instant::now();
@@ -159,6 +199,8 @@ async fn main() -> Outcome<()> {
         .map(PathBuf::from)
         .or(home.map(|home| home.join(MODEL)));
     let path = path.ok_or("no home folder is known: name a model")?;
-    tokio::task::spawn_blocking(move || measure(path).map_err(|error| error.to_string())).await??;
+    let only = std::env::args().find_map(|word| word.strip_prefix("--only=").map(str::to_owned));
+    let measured = move || measure(path, only).map_err(|error| error.to_string());
+    tokio::task::spawn_blocking(measured).await??;
     Ok(())
 }

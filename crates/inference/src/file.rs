@@ -1,6 +1,6 @@
 //! A GGUF file with its header read: typed access to metadata and tensors, with errors that name the file.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use engine::LoadError;
 
 use crate::header::{Header, HeaderError, TensorInfo, Value};
+use crate::packed_copy::Stamp;
 use crate::texts::Texts;
 
 /// A header of a few megabytes of short texts is read by this much at a time.
@@ -32,6 +33,18 @@ impl ByPosition {
     #[cfg(unix)]
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, offset)
+    }
+
+    #[cfg(unix)]
+    fn metadata(&self) -> io::Result<Metadata> {
+        self.file.metadata()
+    }
+
+    #[cfg(not(unix))]
+    fn metadata(&self) -> io::Result<Metadata> {
+        let file = self.file.lock();
+        file.unwrap_or_else(std::sync::PoisonError::into_inner)
+            .metadata()
     }
 
     #[cfg(not(unix))]
@@ -100,6 +113,11 @@ impl GgufFile {
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its length and times as they are now; `None` where they cannot be told.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        Stamp::of(&self.file.metadata().ok()?)
     }
 
     /// All tensors with their names.

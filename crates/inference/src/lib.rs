@@ -4,7 +4,8 @@
 //!  path ─> header ─> file ─┬─> vocabulary ─> bpe | sentencepiece ─┐
 //!                          │                 template ────────────┴─> codec    (TextCodec: chat -> tokens -> bytes)
 //!                          └─> blueprint ──> model (matrix, rope) ───> decoder  (Engine: one step of the batch)
-//!                                              └─ cpu (packed weights)   │
+//!                                              ├─ cpu (packed weights)   │
+//!                                              └─ packed_copy (on disk)  │
 //!                └──> device (candle's tensors, where the settings say so) ─> Engine as well
 //!
 //!  step(batch) ─> admit, guess ─> crew: forward(rows, logits) ─> sampler::choose ─> one token per sampling input
@@ -15,7 +16,7 @@
 //! ```
 //!
 //! Read on in this order: [`loader`], [`header`] and [`mod@file`] (what may be believed of a file), [`blueprint`] (what
-//! model it is), `weights` (read by whoever comes: `errands`), [`model`], [`matrix`] and [`cpu`] (what multiplies),
+//! model it is), `weights` (read by whoever comes: `errands`; or mapped: `packed_copy`), [`model`], [`matrix`] and [`cpu`] (what multiplies),
 //! [`decoder`], `speculation` (what may come next is computed beside what is asked), [`crew`] (who computes a pass),
 //! [`forward`], [`kv`], `choice` and [`sampler`], `likelihood` (for those who ask how likely a token was); then [`device`]
 //! (the second engine), and the text side from [`codec`]: [`texts`] (how a vocabulary lies in memory), [`vocabulary`], [`bpe`]
@@ -52,6 +53,7 @@ pub mod matrix;
 mod merges;
 pub mod model;
 pub mod ops;
+mod packed_copy;
 pub mod rope;
 pub mod sampler;
 pub mod sentencepiece;
@@ -68,3 +70,4 @@ pub use cpu::Precision;
 pub use decoder::Decoder;
 pub use device::DeviceLoader;
 pub use loader::GgufLoader;
+pub use packed_copy::PackedCopies;

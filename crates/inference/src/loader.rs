@@ -20,7 +20,9 @@ use crate::decoder::Decoder;
 use crate::file::GgufFile;
 use crate::kv::{KvCache, PAGE_TOKENS};
 use crate::model::Model;
+use crate::packed_copy::PackedCopies;
 use crate::vocabulary::Vocabulary;
+use crate::weights::{Manner, most_while_copying};
 
 /// Loads GGUF files, and embedding models of BERT's kind. Keeps no state.
 #[derive(Clone, Debug)]
@@ -28,6 +30,7 @@ pub struct GgufLoader {
     kernels: Kernels,
     precision: Precision,
     helpers: Arc<dyn Helpers>,
+    copies: Option<PackedCopies>,
 }
 
 impl Default for GgufLoader {
@@ -59,6 +62,7 @@ impl GgufLoader {
             kernels,
             precision: Precision::default(),
             helpers: Arc::new(Alone),
+            copies: None,
         }
     }
 
@@ -73,6 +77,14 @@ impl GgufLoader {
     #[must_use]
     pub fn with_helpers(mut self, helpers: Arc<dyn Helpers>) -> Self {
         self.helpers = helpers;
+        self
+    }
+
+    /// The same loader, but what it packs is kept on disk, so that it is loaded several times sooner the next time. On Linux,
+    /// where the file system holds files on large pages; elsewhere nothing is kept.
+    #[must_use]
+    pub fn with_copies(mut self, copies: PackedCopies) -> Self {
+        self.copies = Some(copies);
         self
     }
 
@@ -113,7 +125,15 @@ impl GgufLoader {
         let ways = Model::ways(blueprint, file, kind)?;
         let members = if ways.in_file { 1 } else { threads };
         let at_work = Decoder::bytes_at_work(blueprint, self.precision, members, ways);
-        let loading = Model::bytes_while_loading(blueprint, file, threads)?;
+        let copied = self.copies.as_ref().map_or(0, |copies| {
+            let copying = copies.are_of(weights) && kind.is_some();
+            if copying {
+                most_while_copying(threads)
+            } else {
+                0
+            }
+        });
+        let loading = Model::bytes_while_loading(blueprint, file, threads)?.saturating_add(copied);
         let needs = Needs {
             weights,
             work: text.saturating_add(at_work),
@@ -133,13 +153,16 @@ impl GgufLoader {
     ) -> Result<(ModelCard, Decoder, Codec), LoadError> {
         let kind = self.kind(&source.path)?;
         let helpers = Arc::clone(&self.helpers);
+        let manner = Manner {
+            kind,
+            copies: self.copies.as_ref(),
+            helpers: &*helpers,
+        };
         let (file, vocabulary, blueprint) = read_header(source)?;
         let card = self.card(&file, &blueprint)?;
         let file = Arc::new(file);
-        let multiplied = (kind, self.precision);
-        let (model, codec) = Model::load(
-            blueprint, vocabulary, &file, multiplied, &*helpers, progress,
-        )?;
+        let manner = (manner, self.precision);
+        let (model, codec) = Model::load(blueprint, vocabulary, &file, manner, progress)?;
         let decoder = Decoder::with_helpers(model, helpers).with_grammars(codec.grammars());
         Ok((card, decoder, codec))
     }

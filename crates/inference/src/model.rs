@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use engine::LoadError;
-use engine::helpers::Helpers;
 
 use crate::blueprint::Blueprint;
 use crate::codec::Codec;
@@ -15,7 +14,7 @@ use crate::layer::{self, Tensors};
 use crate::matrix::Matrix;
 use crate::rope::Rope;
 use crate::vocabulary::Vocabulary;
-use crate::weights;
+use crate::weights::{self, Manner};
 
 /// The tensor that tokens are looked up in.
 const EMBEDDING: &str = "token_embd.weight";
@@ -117,16 +116,15 @@ impl Model {
     ///
     /// # Errors
     /// `Io`, `Malformed`, `Unsupported`, or `Cancelled` when `progress` says to stop.
-    pub fn load(
+    pub(crate) fn load(
         blueprint: Blueprint,
         vocabulary: Vocabulary,
         file: &Arc<GgufFile>,
-        (kind, precision): (Option<Kind>, Precision),
-        helpers: &dyn Helpers,
+        (manner, precision): (Manner<'_>, Precision),
         progress: &mut dyn FnMut(f32) -> ControlFlow<()>,
     ) -> Result<(Self, Codec), LoadError> {
         let of_file = (&blueprint, vocabulary);
-        let (mut tensors, codec) = weights::read(file, of_file, kind, helpers, progress)?;
+        let (mut tensors, codec) = weights::read(file, of_file, manner, progress)?;
         let embedding = tensors.matrix(EMBEDDING)?;
         let output_norm = tensors.vector("output_norm.weight")?;
         let output = if blueprint.tied_output {
@@ -141,7 +139,7 @@ impl Model {
         }
         let weights_bytes = tensors.bytes();
         let model = Self {
-            kind: kind.unwrap_or_else(Kind::best),
+            kind: manner.kind.unwrap_or_else(Kind::best),
             rope: Rope::new(&blueprint, divisors.as_deref()),
             blueprint,
             embedding,

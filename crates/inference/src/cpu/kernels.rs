@@ -6,7 +6,7 @@
 //! other last bits where a processor cannot fuse. Weights that are floats are multiplied as `wide` says, the same everywhere.
 #![allow(
     unsafe_code,
-    reason = "loads of vectors, and calls of functions that need what the processor was asked for; each says why it may"
+    reason = "loads of vectors, calls of functions that need what the processor was asked for, and a mapped file; each says why it may"
 )]
 
 #[cfg(target_arch = "x86_64")]
@@ -14,6 +14,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
+mod view;
 
 use std::ops::Range;
 
@@ -27,6 +28,8 @@ use super::shape::TILE;
 use super::wide;
 use crate::blueprint::Gate;
 use crate::ops;
+
+pub(crate) use view::View;
 
 /// Calls a function as it was compiled for a kind of processor, or `plain` on any.
 macro_rules! on {

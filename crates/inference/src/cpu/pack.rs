@@ -16,7 +16,7 @@ use std::ops::Range;
 use bytemuck::{Pod, Zeroable};
 use half::f16;
 
-use super::memory::{Ground, Lines, Memory};
+use super::memory::{Lines, Memory, Runs};
 use super::packing::{Packing, Tray};
 use super::shape::{BLOCK, Form, GROUP, Scales, TILE};
 use super::wide::Wide;
@@ -154,6 +154,11 @@ impl Plot {
         self.lines_of_tile.checked_mul(self.rows.div_ceil(TILE))
     }
 
+    /// Which of all lines is its first.
+    pub(crate) const fn first_line(&self) -> usize {
+        self.first
+    }
+
     /// The matrix that was packed into this memory.
     pub(crate) fn matrix(self, memory: &Memory) -> Option<Packed> {
         let lines = self.first..self.first.checked_add(self.lines()?)?;
@@ -188,7 +193,7 @@ impl Packed {
     /// packed form.
     pub(crate) fn new(format: Format, rows: usize, columns: usize, bytes: &[u8]) -> Option<Self> {
         let plot = Plot::of(format, rows, columns, 0)?;
-        let ground = Ground::new(&[plot.lines()?])?;
+        let ground = Runs::new(&[plot.lines()?])?;
         let mut packing = Packing::begin(format, plot)?;
         packing.push(bytes, &ground, &mut Tray::default());
         packing.finish()?.matrix(&ground.finish())

@@ -3,7 +3,7 @@
 //! Invariants: what comes out does not depend on how many rows came at a time; nothing is believed of the bytes but their
 //! number; memory that is not to be had is no panic.
 
-use super::memory::Ground;
+use super::memory::{Ground, LINE};
 use super::pack::{Layout, Line, Plot};
 use super::shape::TILE;
 use super::unit;
@@ -58,7 +58,7 @@ impl Packing {
     }
 
     /// Packs the next rows: as many as are whole tiles, or all that are left.
-    pub(crate) fn push(&mut self, bytes: &[u8], ground: &Ground, tray: &mut Tray) {
+    pub(crate) fn push(&mut self, bytes: &[u8], ground: &dyn Ground, tray: &mut Tray) {
         let Plot {
             layout,
             lines_of_tile,
@@ -89,7 +89,8 @@ impl Packing {
                 }
             }
         }
-        self.whole &= ground.put(first, packed);
+        let at = first.checked_mul(LINE);
+        self.whole &= at.is_some_and(|at| ground.put(at, bytemuck::cast_slice(packed)));
     }
 
     /// Where the matrix lies, if all its rows have come and nothing else.

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::super::memory::Lines;
+use super::super::memory::{Lines, Runs};
 use super::super::pack::{Half, Place, Words};
 use super::super::shape::{BLOCK, Form, GROUP, Scales, Shape, for_form};
 use super::*;
@@ -258,7 +258,7 @@ proptest! {
             for_form!(form, pack_tile(&mut tile, rows, row_bytes));
             plain.extend(tile);
         }
-        let ground = Ground::new(&[plain.len()]).unwrap();
+        let ground = Runs::new(&[plain.len()]).unwrap();
         let mut packing = Packing::begin(format, plot).unwrap();
         // What lay there before is not to be seen.
         let mut tray = Tray(vec![Line([[0x5555_5555; 8]; 2]); 7]);

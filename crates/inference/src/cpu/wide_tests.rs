@@ -11,7 +11,7 @@ use half::{bf16, f16};
 use proptest::prelude::*;
 
 use crate::cpu::activations::Activations;
-use crate::cpu::memory::Ground;
+use crate::cpu::memory::Runs;
 use crate::cpu::pack::{Packed, Plot};
 use crate::cpu::packing::{Packing, Tray};
 use crate::cpu::precision::Precision;
@@ -208,7 +208,7 @@ proptest! {
     ) {
         let sample = Sample::new(which, rows, columns, &numbers(rows * columns, seed, 1.0));
         let plot = Plot::of(sample.format, rows, columns, 3).unwrap();
-        let ground = Ground::new(&[plot.lines().unwrap() + 3]).unwrap();
+        let ground = Runs::new(&[plot.lines().unwrap() + 3]).unwrap();
         let mut packing = Packing::begin(sample.format, plot).unwrap();
         let (at_once, mut tray) = (packing.tile_bytes() * tiles, Tray::default());
         for rows in sample.bytes.chunks(at_once) {
