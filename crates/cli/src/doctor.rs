@@ -1,9 +1,9 @@
 //! Everything that is needed, looked at and said in words or JSON.
 
 use anstyle::AnsiColor;
-use domain::ModelName;
+use domain::{Bytes, ModelName};
 use model_store::Verdict as FileVerdict;
-use paraphym_candle::{Check, DoctorReport, Verdict};
+use paraphym_candle::{Check, DoctorReport, Verdict, packed_copies};
 use serde_json::{Value, json};
 
 use crate::args::Doctor;
@@ -20,6 +20,7 @@ pub(crate) async fn run(stage: &mut Stage, args: &Doctor) -> Result<(), Failure>
     let report = match report {
         Ok(mut report) => {
             report.checks.extend(checksum(stage, &model).await);
+            report.checks.extend(copies(stage).await);
             Ok(report)
         }
         Err(signal) => Err(signal),
@@ -57,6 +58,50 @@ async fn checksum(stage: &mut Stage, model: &ModelName) -> Option<Check> {
     };
     Some(Check {
         name: "checksum",
+        verdict,
+        found,
+        advice,
+    })
+}
+
+/// What is kept of models so that they are loaded sooner; nothing where nothing is wanted.
+async fn copies(stage: &mut Stage) -> Option<Check> {
+    let copies = packed_copies(&stage.first())?;
+    let looked = tokio::task::spawn_blocking(move || {
+        let (count, bytes) = copies.total();
+        let can_be = if count == 0 {
+            copies.can_be()
+        } else {
+            Some(true)
+        };
+        (
+            copies.folder().display().to_string(),
+            count,
+            Bytes(bytes),
+            can_be,
+        )
+    });
+    let (folder, count, bytes, can_be) = stage.unless_signalled(looked).await.ok()?.ok()?;
+    let (found, verdict, advice) = match can_be {
+        Some(true) => (
+            format!("{count} of models, {bytes}, in {folder}"),
+            Verdict::Ok,
+            String::new(),
+        ),
+        Some(false) => (
+            format!("none: {folder} is on a file system that does not hold files on large pages"),
+            Verdict::Ok,
+            String::new(),
+        ),
+        None => (
+            format!("none: nothing can be written to {folder}"),
+            Verdict::Warn,
+            "name another folder, --set model.copies_dir=DIR, or want none, --set model.packed_copies=false"
+                .to_owned(),
+        ),
+    };
+    Some(Check {
+        name: "copies",
         verdict,
         found,
         advice,

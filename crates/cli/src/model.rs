@@ -4,6 +4,7 @@ mod show;
 
 use domain::{Bytes, ModelName};
 use model_store::{DEFAULT_MODEL, Entry, Installed, Source, Store};
+use paraphym_candle::packed_copies;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -27,12 +28,21 @@ pub(crate) async fn run(stage: &mut Stage, action: &ModelAction) -> Result<(), F
         ModelAction::Show { name, json } => show::show(stage, &store, name, *json).await,
         ModelAction::Rm { name, json } => {
             let gone = store.remove(name).await?;
+            tidy_copies(stage).await;
             if *json {
                 return stage.out.json(&json!({"removed": gone.path})).await;
             }
             let line = format!("removed {} ({})\n", gone.path.display(), gone.size);
             stage.out.text(&line).await
         }
+    }
+}
+
+/// A packed copy goes with its model.
+async fn tidy_copies(stage: &Stage) {
+    if let Some(copies) = packed_copies(&stage.first()) {
+        // A copy that stays is tidied when the next is made.
+        let _ = tokio::task::spawn_blocking(move || copies.tidy()).await;
     }
 }
 

@@ -12,6 +12,7 @@ mod ending;
 mod history;
 mod logs;
 mod real_model;
+mod real_model_copies;
 mod real_model_goes_on;
 mod real_model_openai;
 mod real_model_steered;

@@ -30,7 +30,7 @@ const GRAVITY: &str = "What is gravity?";
 const STORY: &str =
     "Write a very long story about a dragon, a princess and a castle, in twenty chapters.";
 
-fn model() -> String {
+pub(crate) fn model() -> String {
     if let Ok(path) = std::env::var("PARAPHYM_TEST_MODEL") {
         assert!(
             std::path::Path::new(&path).is_file(),
@@ -44,15 +44,23 @@ fn model() -> String {
     path.to_str().unwrap().to_owned()
 }
 
-fn paraphym(command: &str, args: &[&str]) -> Command {
+pub(crate) fn paraphym(command: &str, args: &[&str]) -> Command {
+    let mut process = bare(&[command]);
+    process.args(["--model", &model()]).args(args);
+    process
+}
+
+/// The same without a model that is named.
+pub(crate) fn bare(args: &[&str]) -> Command {
     let mut process = Command::new(env!("CARGO_BIN_EXE_paraphym"));
-    process.arg(command).args(["--model", &model()]).args(args);
+    process.args(args);
     // The tests' own environment confines libraries already; the binary must do it by itself.
     process
         .env_remove("CANDLE_NUM_THREADS")
         .env_remove("TOKENIZERS_PARALLELISM")
         // What is said here is no part of anybody's history.
-        .env("XDG_DATA_HOME", env!("CARGO_TARGET_TMPDIR"));
+        .env("XDG_DATA_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     // In the background of the terminal that the tests were started from: nobody is asked there.
     process
         .process_group(0)
@@ -73,7 +81,7 @@ fn with_input(mut process: Command, input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 

@@ -44,6 +44,7 @@ const AT_LEAST: u64 = 32 << 20;
 pub struct PackedCopies {
     folder: PathBuf,
     at_least: u64,
+    on_any_pages: bool,
 }
 
 /// A copy, mapped.
@@ -51,6 +52,7 @@ pub(crate) struct PackedCopy {
     path: PathBuf,
     view: Arc<View>,
     seal: Seal,
+    on_any_pages: bool,
 }
 
 /// What is to be copied: of which file, and how many bytes its packed lines are.
@@ -72,6 +74,7 @@ impl PackedCopies {
         Self {
             folder: folder.into(),
             at_least: AT_LEAST,
+            on_any_pages: false,
         }
     }
 
@@ -80,6 +83,36 @@ impl PackedCopies {
     pub fn of_at_least(mut self, bytes: u64) -> Self {
         self.at_least = bytes;
         self
+    }
+
+    /// Also where the system holds files on small pages: a load is as quick, but each token takes longer by a third.
+    #[must_use]
+    pub fn on_any_pages(mut self) -> Self {
+        self.on_any_pages = true;
+        self
+    }
+
+    /// Where they lie.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How many there are, and how many bytes they take on disk.
+    pub fn total(&self) -> (usize, u64) {
+        Folder::of(&self.folder).total()
+    }
+
+    /// Whether there can be any; `None` where nothing can be written. To find out, the folder is made.
+    pub fn can_be(&self) -> Option<bool> {
+        let folder = Folder::of(&self.folder);
+        folder.make().ok()?;
+        let is_on_large_pages = draft::is_on_large_pages(&folder)?;
+        Some(self.on_any_pages || is_on_large_pages)
+    }
+
+    /// Removes those whose model is gone, and what was left of some that nobody writes any more.
+    pub fn tidy(&self) {
+        Folder::of(&self.folder).tidy();
     }
 
     /// Whether so many packed bytes are worth a copy.
@@ -98,7 +131,12 @@ impl PackedCopies {
             return None;
         }
         let view = Arc::new(View::of(&file, wanted.bytes).ok()?);
-        Some(PackedCopy { path, view, seal })
+        Some(PackedCopy {
+            path,
+            view,
+            seal,
+            on_any_pages: self.on_any_pages,
+        })
     }
 
     /// A copy of this that is to be written; `None` where there cannot be one, or somebody writes it already.
@@ -109,7 +147,7 @@ impl PackedCopies {
         folder.tidy();
         folder
             .has_room_for(wanted.bytes)
-            .then(|| Draft::begin(&folder, wanted, fingerprint))?
+            .then(|| Draft::begin(&folder, wanted, fingerprint, self.on_any_pages))?
     }
 }
 
@@ -139,9 +177,14 @@ impl PackedCopy {
         let _ = std::fs::remove_file(&self.path);
     }
 
-    /// Its bytes, if they lie on large pages.
-    pub(crate) fn on_large_pages(&self) -> Option<Arc<View>> {
-        large_pages::hold(&self.view).then(|| Arc::clone(&self.view))
+    /// Whether it lies on such pages as are wanted.
+    pub(crate) fn is_on_wanted_pages(&self) -> bool {
+        self.on_any_pages || large_pages::hold(&self.view)
+    }
+
+    /// Its bytes.
+    pub(crate) fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view)
     }
 }
 

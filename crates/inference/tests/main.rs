@@ -14,6 +14,7 @@ mod hostile_weights;
 mod kernels;
 mod likelihoods;
 mod loading;
+mod packed_copies;
 mod pieces;
 mod prefixes;
 mod reference;

@@ -34,6 +34,7 @@ pub struct Builder {
     pub(crate) recorder: Recorder,
     pub(crate) model: Option<ModelName>,
     pub(crate) models_dir: Option<PathBuf>,
+    pub(crate) copies_dir: Option<PathBuf>,
     pub(crate) conversations: Option<Shelf>,
     pub(crate) forgets_conversations: bool,
     pub(crate) memory_limit: Option<Bytes>,
@@ -76,8 +77,8 @@ impl Builder {
         self
     }
 
-    /// Keeps everything in this folder: models in `models`, conversations and memories in `paraphym.db`, who may ask in
-    /// `tokens.json`. What is chosen by itself, before or after, stays as it is chosen.
+    /// Keeps everything in this folder: models in `models`, packed copies of them in `packed`, conversations and memories in
+    /// `paraphym.db`, who may ask in `tokens.json`. What is chosen by itself, before or after, stays as it is chosen.
     pub fn data_folder(mut self, folder: impl Into<PathBuf>) -> Self {
         let folder = folder.into();
         let conversations = StoreConfig::at(folder.join("paraphym.db"));
@@ -87,12 +88,20 @@ impl Builder {
             .tokens
             .get_or_insert_with(|| bearer::TokenFile::at(folder.join("tokens.json")));
         self.models_dir.get_or_insert(folder.join("models"));
+        self.copies_dir.get_or_insert(folder.join("packed"));
         self
     }
 
     /// Where models lie; `paraphym/models` in the XDG data folder if not said.
     pub fn models_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.models_dir = Some(dir.into());
+        self
+    }
+
+    /// Where packed copies of models lie, which are loaded several times sooner; `paraphym/packed` in the XDG cache folder if not
+    /// said. Whether there are any is the setting `model.packed_copies`.
+    pub fn copies_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.copies_dir = Some(dir.into());
         self
     }
 

@@ -1,5 +1,6 @@
 //! No engine is built in: whoever starts the tree brings one.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chat_config::settings::Settings;
@@ -13,7 +14,7 @@ use crate::StartError;
 /// # Errors
 /// `NoLoader`: nobody is.
 pub(crate) fn loader(
-    chosen: Option<Arc<dyn ModelLoader>>,
+    (chosen, _): (Option<Arc<dyn ModelLoader>>, Option<PathBuf>),
     _: &Settings,
     _: &Runtime,
 ) -> Result<Arc<dyn ModelLoader>, StartError> {

@@ -8,7 +8,7 @@ use retrieval::RetrievalConfig;
 
 use super::*;
 use crate::edge::bounds::{edge, live};
-use crate::loading::computing;
+use crate::loading::{computing, packed_copies};
 use crate::long_term::recall;
 
 #[test]
@@ -45,8 +45,9 @@ fn no_setting_is_lost_on_its_way() {
         let mut config = GatewayConfig::new(settings.realtime.bind, model.clone());
         edge(settings, config.max_models, &mut config);
         format!(
-            "{:?}{:?}{:?}{:?}{config:?}{:?}{:?}{:?}",
+            "{:?}{:?}{:?}{:?}{:?}{config:?}{:?}{:?}{:?}",
             computing(settings),
+            packed_copies(settings),
             live(settings),
             turn(settings, model),
             host(settings),

@@ -44,7 +44,7 @@ impl Builder {
         let first = Arc::clone(&settings.current().settings);
         let (model, store) = place(self.model, self.models_dir, &first)?;
         let keeps = self.conversations.is_some() && !self.forgets_conversations;
-        let loader = loading::loader(self.loader, &first, &runtime)?;
+        let loader = loading::loader((self.loader, self.copies_dir), &first, &runtime)?;
         let (tools, metrics) = (tools::fixed(self.tools)?, self.recorder.metrics());
         let (reached, servers) = self.servers.reach(&first)?;
         let (sources, of_servers) = (reached.sources.clone(), reached.follower.clone());

@@ -63,6 +63,13 @@ pub struct Model {
     /// What computes models: `cpu`, `cuda` or `metal`, the latter two where this build has them; `cpu` by default.
     #[garde(skip)]
     pub device: Device,
+    /// Whether what is packed of a model is kept on disk as well, so that it is loaded several times sooner the next time; true
+    /// by default.
+    #[garde(skip)]
+    pub packed_copies: bool,
+    /// The folder these copies lie in. 1 to 4096 bytes; `$XDG_CACHE_HOME/paraphym/packed` by default.
+    #[garde(inner(length(min = 1, max = 4096)))]
+    pub copies_dir: Option<String>,
     /// How long a model with nothing to do stays in memory. 0 to 30d; 5m by default.
     #[garde(range(min = 0, max = 2_592_000_000_u64))]
     pub keep_alive: Span,
@@ -126,6 +133,8 @@ impl Default for Model {
             compute_threads: None,
             precision: Precision::Fast,
             device: Device::Cpu,
+            packed_copies: true,
+            copies_dir: None,
             keep_alive: Span::from_secs(300),
             crash_budget: 2,
             max_models: 16,

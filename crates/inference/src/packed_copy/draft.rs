@@ -29,6 +29,7 @@ pub(crate) struct Draft {
     model: PathBuf,
     stamp: Stamp,
     bytes: usize,
+    on_any_pages: bool,
     blocks: Vec<Mutex<Block>>,
     /// Memory of blocks that were written, for others.
     spare: Mutex<Vec<Vec<u8>>>,
@@ -53,6 +54,7 @@ impl Draft {
         folder: &Folder,
         wanted: &Wanted,
         fingerprint: Fingerprint,
+        on_any_pages: bool,
     ) -> Option<Self> {
         let copy = folder.copy_of(wanted.path)?;
         let path = Folder::draft_of(&copy, COUNT.fetch_add(1, Ordering::Relaxed));
@@ -65,6 +67,7 @@ impl Draft {
             model: wanted.path.canonicalize().ok()?,
             stamp: wanted.stamp,
             bytes: wanted.bytes,
+            on_any_pages,
             blocks: (0..wanted.bytes.div_ceil(BLOCK))
                 .map(|_| Mutex::default())
                 .collect(),
@@ -74,15 +77,8 @@ impl Draft {
         // So that nobody takes it for one that was left.
         draft.file.try_lock().ok()?;
         let now = Stamp::of(&draft.file.metadata().ok()?)?;
-        (wanted.stamp.is_settled(&now) && draft.lies_on_large_pages()?).then_some(draft)
-    }
-
-    /// Whether the system has what is written here on large pages: looked up with a first one.
-    fn lies_on_large_pages(&self) -> Option<bool> {
-        write_at(&self.file, 0, &vec![0; BLOCK]).ok()?;
-        // Gone before anything else is written there.
-        let view = View::of(&self.file, BLOCK).ok()?;
-        Some(large_pages::hold(&view))
+        let fits = on_any_pages || lies_on_large_pages(&draft.file)?;
+        (fits && wanted.stamp.is_settled(&now)).then_some(draft)
     }
 
     fn put_in_block(&self, index: usize, from: usize, lines: &[u8]) -> io::Result<()> {
@@ -127,16 +123,25 @@ impl Draft {
             sums,
             self.model.clone(),
         );
-        write_at(&self.file, self.bytes as u64, &seal.to_bytes()).ok()?;
+        let sealed = seal.to_bytes();
+        write_at(&self.file, self.bytes as u64, &sealed).ok()?;
+        let length = (self.bytes as u64).checked_add(sealed.len() as u64)?;
+        // What was looked up with may have been longer.
+        self.file.set_len(length).ok()?;
+        let copy = PackedCopy {
+            path: self.copy.clone(),
+            view: Arc::new(View::of(&self.file, self.bytes).ok()?),
+            seal,
+            on_any_pages: self.on_any_pages,
+        };
+        if !copy.is_on_wanted_pages() {
+            return None;
+        }
         if stamp == Some(self.stamp) {
             // Where it cannot be had under its name, this process has it all the same.
             let _ = publish(&self.path, &self.copy);
         }
-        Some(PackedCopy {
-            path: self.copy.clone(),
-            view: Arc::new(View::of(&self.file, self.bytes).ok()?),
-            seal,
-        })
+        Some(copy)
     }
 }
 
@@ -162,6 +167,24 @@ impl Drop for Draft {
         // Gone already if it became a copy.
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// Whether files in this folder come to lie on large pages; `None` where none can be written.
+pub(super) fn is_on_large_pages(folder: &Folder) -> Option<bool> {
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let path = folder.probe(number);
+    let is = lies_on_large_pages(&create(&path).ok()?);
+    // What cannot be removed is tidied later.
+    let _ = std::fs::remove_file(&path);
+    is
+}
+
+/// Whether the system has what is written here on large pages: looked up with a first one.
+fn lies_on_large_pages(file: &File) -> Option<bool> {
+    write_at(file, 0, &vec![0; BLOCK]).ok()?;
+    // Gone before anything else is written there.
+    let view = View::of(file, BLOCK).ok()?;
+    Some(large_pages::hold(&view))
 }
 
 /// No code of others runs under a lock here, so it is sound whoever panicked.

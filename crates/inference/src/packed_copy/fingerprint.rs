@@ -86,6 +86,10 @@ impl Stamp {
 }
 
 #[cfg(test)]
+#[path = "form_tests.rs"]
+mod form_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

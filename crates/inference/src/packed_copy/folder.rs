@@ -31,13 +31,29 @@ impl<'a> Folder<'a> {
     pub(super) fn copy_of(&self, model: &Path) -> Option<PathBuf> {
         let path = model.canonicalize().ok()?;
         let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());
-        let name: String = hash.iter().take(16).map(|b| format!("{b:02x}")).collect();
-        Some(self.0.join(name).with_extension(COPY))
+        let name = u128::from_be_bytes(*hash.first_chunk()?);
+        Some(self.0.join(format!("{name:032x}.{COPY}")))
     }
 
     /// A name for a draft of `copy` that no other has, in this process or elsewhere.
     pub(super) fn draft_of(copy: &Path, number: u64) -> PathBuf {
         copy.with_extension(format!("{}-{number}.{DRAFT}", std::process::id()))
+    }
+
+    /// A name for what is no copy's draft, to look up something.
+    pub(super) fn probe(&self, number: u64) -> PathBuf {
+        Self::draft_of(&self.0.join("probe"), number)
+    }
+
+    /// How many copies there are, and how many bytes they take.
+    pub(super) fn total(&self) -> (usize, u64) {
+        let entries = std::fs::read_dir(self.0).into_iter().flatten().flatten();
+        let copies = entries.filter(|entry| {
+            let path = entry.path();
+            path.extension().is_some_and(|own| own == COPY)
+        });
+        let lengths = copies.filter_map(|copy| Some(copy.metadata().ok()?.len()));
+        lengths.fold((0, 0), |(count, bytes), own| (count + 1, bytes + own))
     }
 
     /// Makes it, for its owner alone.

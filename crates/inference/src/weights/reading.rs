@@ -152,7 +152,7 @@ impl Reading {
                     (Ok(Part::Text(text)), _) => codec = Some(text),
                     (Ok(Part::Block(sound)), _) => is_sound &= sound,
                     (Ok(Part::Weight(weight)), Errand::Tensor(task)) => {
-                        weights.insert(task, weight)
+                        weights.insert(task, weight);
                     }
                     (Ok(Part::Weight(_)), _) => return ControlFlow::Break(()),
                 }
@@ -290,17 +290,22 @@ impl Place {
         }
     }
 
-    /// The memory, if it is all there; with a copy, if that is sound and lies on large pages.
+    /// The memory, if it is all there; with a copy, if that is sound and lies on such pages as are wanted.
     fn finish(&self, file: &GgufFile, is_sound: bool) -> Option<Memory> {
-        let copy = match self {
-            Self::Own(runs) => return Some(runs.finish()),
-            Self::Draft(draft) => &draft.finish(file.stamp())?,
-            Self::Copy(copy) => copy,
-        };
-        if !is_sound {
-            copy.remove();
-            return None;
+        match self {
+            Self::Own(runs) => Some(runs.finish()),
+            Self::Draft(draft) => {
+                let copy = draft.finish(file.stamp())?;
+                Some(Memory::of_copy(copy.view()))
+            }
+            Self::Copy(copy) if !is_sound => {
+                copy.remove();
+                None
+            }
+            Self::Copy(copy) => {
+                let fits = copy.is_on_wanted_pages();
+                fits.then(|| Memory::of_copy(copy.view()))
+            }
         }
-        copy.on_large_pages().map(Memory::of_copy)
     }
 }
