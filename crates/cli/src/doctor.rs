@@ -3,7 +3,7 @@
 use anstyle::AnsiColor;
 use domain::{Bytes, ModelName};
 use model_store::Verdict as FileVerdict;
-use paraphym_candle::{Check, DoctorReport, Verdict, packed_copies};
+use paraphym_candle::{Check, DoctorReport, Verdict, kept_copies, packed_copies};
 use serde_json::{Value, json};
 
 use crate::args::Doctor;
@@ -64,47 +64,39 @@ async fn checksum(stage: &mut Stage, model: &ModelName) -> Option<Check> {
     })
 }
 
-/// What is kept of models so that they are loaded sooner; nothing where nothing is wanted.
+/// What is kept of models so that they are loaded sooner; nothing where none is wanted and there is none.
 async fn copies(stage: &mut Stage) -> Option<Check> {
-    let copies = packed_copies(&stage.first())?;
+    let settings = stage.first();
+    let kept = kept_copies(&settings)?;
+    let wanted = packed_copies(&settings).is_some();
     let looked = tokio::task::spawn_blocking(move || {
-        let (count, bytes) = copies.total();
-        let can_be = if count == 0 {
-            copies.can_be()
-        } else {
-            Some(true)
-        };
-        (
-            copies.folder().display().to_string(),
-            count,
-            Bytes(bytes),
-            can_be,
-        )
+        let tried = if wanted { kept.try_out() } else { Ok(()) };
+        (kept.folder().display().to_string(), kept.total(), tried)
     });
-    let (folder, count, bytes, can_be) = stage.unless_signalled(looked).await.ok()?.ok()?;
-    let (found, verdict, advice) = match can_be {
-        Some(true) => (
-            format!("{count} of models, {bytes}, in {folder}"),
+    let (folder, (count, bytes), tried) = stage.unless_signalled(looked).await.ok()?.ok()?;
+    if !wanted && count == 0 {
+        return None;
+    }
+    let there = format!("{count} of models, {}, in {folder}", Bytes(bytes));
+    let (found, verdict, advice) = match tried {
+        Ok(()) if wanted => (there, Verdict::Ok, ""),
+        Ok(()) => (
+            format!("{there}, and none is wanted"),
             Verdict::Ok,
-            String::new(),
+            "what is there may be deleted",
         ),
-        Some(false) => (
-            format!("none: {folder} is on a file system that does not hold files on large pages"),
-            Verdict::Ok,
-            String::new(),
-        ),
-        None => (
-            format!("none: nothing can be written to {folder}"),
+        Err(why) if why.is_usual() => (format!("none: {why}"), Verdict::Ok, ""),
+        Err(why) => (
+            format!("none: {why}"),
             Verdict::Warn,
-            "name another folder, --set model.copies_dir=DIR, or want none, --set model.packed_copies=false"
-                .to_owned(),
+            "name another folder, --set model.copies_dir=DIR, or want none, --set model.packed_copies=false",
         ),
     };
     Some(Check {
         name: "copies",
         verdict,
         found,
-        advice,
+        advice: advice.to_owned(),
     })
 }
 

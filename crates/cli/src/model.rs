@@ -4,7 +4,7 @@ mod show;
 
 use domain::{Bytes, ModelName};
 use model_store::{DEFAULT_MODEL, Entry, Installed, Source, Store};
-use paraphym_candle::packed_copies;
+use paraphym_candle::kept_copies;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -40,7 +40,7 @@ pub(crate) async fn run(stage: &mut Stage, action: &ModelAction) -> Result<(), F
 
 /// A packed copy goes with its model.
 async fn tidy_copies(stage: &Stage) {
-    if let Some(copies) = packed_copies(&stage.first()) {
+    if let Some(copies) = kept_copies(&stage.first()) {
         // A copy that stays is tidied when the next is made.
         let _ = tokio::task::spawn_blocking(move || copies.tidy()).await;
     }

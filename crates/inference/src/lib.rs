@@ -70,4 +70,4 @@ pub use cpu::Precision;
 pub use decoder::Decoder;
 pub use device::DeviceLoader;
 pub use loader::GgufLoader;
-pub use packed_copy::PackedCopies;
+pub use packed_copy::{NoCopy, PackedCopies};

@@ -128,7 +128,7 @@ impl GgufLoader {
         let copied = self.copies.as_ref().map_or(0, |copies| {
             let copying = copies.are_of(weights) && kind.is_some();
             if copying {
-                most_while_copying(threads)
+                most_while_copying(threads).min(weights)
             } else {
                 0
             }

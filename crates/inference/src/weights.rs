@@ -82,11 +82,15 @@ pub(crate) fn read<'a>(
         share: 0.0,
     };
     let (mut codec, mut vocabulary) = (None, Some(vocabulary));
-    // Without a copy, where there was one and it cannot be used, or one could not be written.
+    // Without a copy, where there was one that is not sound, or one could not be written.
     for copies in [manner.copies, None] {
         let plan = Plan::of(file, blueprint, manner.kind.is_some())?;
         let place = place(file, &plan, copies);
         let place = place.ok_or_else(|| unfit(file, "all"))?;
+        if codec.is_none() && vocabulary.is_none() {
+            // It was taken by who did not come to an end.
+            vocabulary = Some(Vocabulary::read(file)?);
+        }
         let reading = Reading::new(file, plan, place, vocabulary.take(), manner.helpers);
         let (weights, text) = reading.run(file, manner, &mut told)?;
         codec = codec.or(text);
@@ -109,7 +113,8 @@ fn place(file: &GgufFile, plan: &Plan, copies: Option<&PackedCopies>) -> Option<
         let wanted = Wanted {
             path: file.path(),
             stamp: file.stamp()?,
-            plan: plan.digest(),
+            // What cannot be read will be told when it is.
+            plan: plan.digest(file).ok()?,
             bytes: plan.bytes()?,
         };
         let there = copies.find(&wanted).map(Place::Copy);

@@ -23,7 +23,7 @@ use engine::helpers::{Helpers, Share};
 use engine::{Engine, ModelCard, ModelLoader, ModelSource, SequenceId};
 use paraphym_inference::fixture::{Field, Sizes, TinyModel};
 use paraphym_inference::format::Format;
-use paraphym_inference::{GgufLoader, Precision};
+use paraphym_inference::{GgufLoader, PackedCopies, Precision};
 use runtime::BlockingHelpers;
 use support::{input, on_disk, plan};
 use tokio::runtime::Handle;
@@ -198,6 +198,32 @@ fn weights_without_a_packed_form_take_what_the_card_says_and_one_of_them_twice()
 fn packed_weights_take_what_the_card_says_and_no_second_copy() {
     let test = "packed_weights_take_what_the_card_says_and_no_second_copy";
     packed_and_at_work(&GgufLoader::new(), test, TinyModel::llama());
+}
+
+/// Then its weights are a file's, and what is had beside them while that is written fits what is asked for beside them.
+#[test]
+fn a_copy_that_is_made_takes_what_the_card_says() {
+    let test = "a_copy_that_is_made_takes_what_the_card_says";
+    let folder = tempfile::tempdir().unwrap();
+    let copies = PackedCopies::in_folder(folder.path()).on_any_pages();
+    let loader = GgufLoader::new().with_copies(copies);
+    let Some(taken) = taken(&loader, test, &TinyModel::llama().sized(PACKED)) else {
+        return;
+    };
+    let copies = std::fs::read_dir(folder.path()).unwrap().flatten();
+    let length = |entry: std::fs::DirEntry| entry.metadata().unwrap().len();
+    let copied = Bytes(copies.map(length).max().unwrap());
+    let Taken { card, loading, .. } = taken;
+    assert!(copied > Bytes::mib(50), "{copied} are in the file");
+    println!("while it is made: {loading} are taken beside the copy's {copied}");
+    assert!(loading > Bytes::mib(2), "{loading}");
+    let all = loading.saturating_add(card.weights_bytes);
+    assert!(all <= card.load_bytes, "{all} while it is made");
+    assert!(
+        taken.at_work < card.resident_bytes(),
+        "{} at work",
+        taken.at_work
+    );
 }
 
 #[test]

@@ -101,11 +101,11 @@ pub use engine::{EmbedderCard, LoadError, ModelCard, ModelLoader, ModelSource};
 pub use history::{History, HistoryError, now_ms as history_now};
 pub use host::{Paraphym, ShutdownReport, Status};
 #[cfg(feature = "inference")]
-pub use inference::PackedCopies;
+pub use inference::{NoCopy, PackedCopies};
 #[cfg(feature = "inference")]
 pub use inspect::{inspect, inspect_embedder};
 #[cfg(feature = "inference")]
-pub use loading::packed_copies;
+pub use loading::{kept_copies, packed_copies};
 /// Other programs' tools: which servers there are, and how each is.
 #[cfg(feature = "mcp")]
 pub use mcp_client;

@@ -44,12 +44,28 @@ pub fn packed_copies(settings: &Settings) -> Option<PackedCopies> {
     copies(None, settings)
 }
 
+/// The packed copies that there may be, wanted or not; `None` where there is no folder for them.
+pub fn kept_copies(settings: &Settings) -> Option<PackedCopies> {
+    kept(None, settings)
+}
+
 fn copies(chosen: Option<PathBuf>, settings: &Settings) -> Option<PackedCopies> {
     let model = &settings.model;
-    let set = || model.copies_dir.as_ref().map(PathBuf::from);
+    let wanted = model.packed_copies && model.device == settings::Device::Cpu;
+    let kept = kept(chosen, settings).filter(|_| wanted)?;
+    Some(kept.heard_by(|why| {
+        if why.is_usual() {
+            tracing::debug!(%why, "no packed copy is kept");
+        } else {
+            tracing::warn!(%why, "no packed copy is kept: the model is packed anew at each start");
+        }
+    }))
+}
+
+fn kept(chosen: Option<PathBuf>, settings: &Settings) -> Option<PackedCopies> {
+    let set = || settings.model.copies_dir.as_ref().map(PathBuf::from);
     let usual = || usual_folder(|name| std::env::var_os(name));
     let folder = chosen.or_else(set).or_else(usual);
-    let folder = folder.filter(|_| model.packed_copies && model.device == settings::Device::Cpu);
     folder.map(PackedCopies::in_folder)
 }
 

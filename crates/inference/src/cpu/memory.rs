@@ -118,6 +118,24 @@ impl Memory {
         let (first, map) = (0, Pages::Copy(view));
         Self(Arc::new([Run { first, map }]))
     }
+
+    /// What a packed copy says, in memory of this process with so many lines in each run; `None` where there is not so much.
+    pub(crate) fn read_from(view: &View, runs: &[usize]) -> Option<Self> {
+        let memory = Runs::new(runs)?;
+        let mut left: &[u8] = view;
+        for Run { first, map } in &memory.0 {
+            let length = {
+                let map = map.lock().unwrap_or_else(PoisonError::into_inner);
+                map.as_deref().map_or(0, <[u8]>::len)
+            };
+            let (here, later) = left.split_at_checked(length)?;
+            if !memory.put(*first, here) {
+                return None;
+            }
+            left = later;
+        }
+        left.is_empty().then(|| memory.finish())
+    }
 }
 
 impl Pages {

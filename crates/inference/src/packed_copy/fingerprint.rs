@@ -1,8 +1,10 @@
-//! Of what a copy was made: the model's file by its path, length and times, and what lies where in the copy.
+//! Of what a copy was made: the model's file by its path, inode, length and times, what lies where in the copy, and how each
+//! tensor begins.
 //!
-//! To hash the file itself would take longer than to pack it. The system sets the time of a file's last change whenever it is
-//! written or replaced, and nobody else can; so one that was changed has another fingerprint.
+//! To hash all of the file would take longer than to pack it. Most systems set the time of a file's last change whenever it is
+//! written or replaced, and let nobody else do so; for those that do not, the beginnings of all tensors are hashed as well.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,28 +18,33 @@ pub(super) const FORM: u32 = 1;
 
 /// The clock of a file system may stand still for so long, in which a change changes no time.
 const TICK: Duration = Duration::from_millis(20);
+/// That of one that knows no parts of seconds.
+const LONG_TICK: Duration = Duration::from_secs(2);
 
 /// A SHA-256 of all that a copy depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint(pub(super) [u8; 32]);
 
-/// Length of a file, and when its contents and anything of it were last changed, since 1970.
+/// Which file it is, its length, and when its contents and anything of it were last changed, since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
+    inode: u64,
     length: u64,
     modified: Duration,
     changed: Duration,
 }
 
 impl Fingerprint {
-    /// `None` where the path cannot be followed.
-    pub(super) fn of(wanted: &Wanted) -> Option<Self> {
-        let path = wanted.path.canonicalize().ok()?;
-        Some(Self::of_parts(&path, wanted))
+    /// # Errors
+    /// The path cannot be followed.
+    pub(super) fn of(wanted: &Wanted) -> io::Result<Self> {
+        let path = wanted.path.canonicalize()?;
+        Ok(Self::of_parts(&path, wanted))
     }
 
     fn of_parts(path: &Path, wanted: &Wanted) -> Self {
         let Stamp {
+            inode,
             length,
             modified,
             changed,
@@ -46,6 +53,7 @@ impl Fingerprint {
         hash.update(FORM.to_le_bytes());
         // Lines are read as this processor's numbers.
         hash.update(1u32.to_ne_bytes());
+        hash.update(inode.to_le_bytes());
         hash.update(length.to_le_bytes());
         for time in [modified, changed] {
             hash.update(time.as_nanos().to_le_bytes());
@@ -67,6 +75,7 @@ impl Stamp {
             Some(Duration::new(u64::try_from(seconds).ok()?, nanos))
         };
         Some(Self {
+            inode: file.ino(),
             length: file.len(),
             modified: time(file.mtime(), file.mtime_nsec())?,
             changed: time(file.ctime(), file.ctime_nsec())?,
@@ -81,7 +90,9 @@ impl Stamp {
 
     /// Whether whatever is changed from `now` on has another time: `now` is the stamp of a file that was just made.
     pub(super) fn is_settled(&self, now: &Self) -> bool {
-        self.changed.saturating_add(TICK) < now.changed
+        let is_coarse = self.changed.subsec_nanos() == 0;
+        let tick = if is_coarse { LONG_TICK } else { TICK };
+        self.changed.saturating_add(tick) < now.changed
     }
 }
 
@@ -94,9 +105,10 @@ mod tests {
     use super::*;
 
     const STAMP: Stamp = Stamp {
+        inode: 3,
         length: 1000,
         modified: Duration::from_secs(5),
-        changed: Duration::from_secs(6),
+        changed: Duration::from_millis(6_001),
     };
 
     fn of(path: &str, stamp: Stamp, plan: u8, bytes: usize) -> Fingerprint {
@@ -122,6 +134,7 @@ mod tests {
         );
         for other in [
             of("/m/b.gguf", STAMP, 1, 64),
+            of("/m/a.gguf", Stamp { inode: 4, ..STAMP }, 1, 64),
             of("/m/a.gguf", Stamp { length, ..STAMP }, 1, 64),
             of("/m/a.gguf", Stamp { modified, ..STAMP }, 1, 64),
             of("/m/a.gguf", Stamp { changed, ..STAMP }, 1, 64),
@@ -134,12 +147,21 @@ mod tests {
 
     #[test]
     fn a_file_that_was_changed_within_a_tick_is_not_settled() {
-        let after = |millis| Stamp {
-            changed: STAMP.changed + Duration::from_millis(millis),
+        let at = |millis| Stamp {
+            changed: Duration::from_millis(millis),
             ..STAMP
         };
-        for (millis, settled) in [(0, false), (20, false), (21, true)] {
-            assert_eq!(STAMP.is_settled(&after(millis)), settled, "{millis} ms");
+        for (changed, now, settled) in [
+            (6_001, 6_001, false),
+            (6_001, 6_021, false),
+            (6_001, 6_022, true),
+            (6_001, 5_000, false),
+            // Of a clock that tells whole seconds.
+            (6_000, 7_000, false),
+            (6_000, 8_000, false),
+            (6_000, 8_001, true),
+        ] {
+            assert_eq!(at(changed).is_settled(&at(now)), settled, "{changed} {now}");
         }
     }
 }

@@ -19,7 +19,7 @@ const MAGIC: [u8; 8] = *b"PARAPACK";
 const HEAD: usize = MAGIC.len() + 32 + 8;
 /// Behind the path.
 const FOOT: usize = 12;
-/// The longest: sums of 16 TiB.
+/// The longest: sums of 32 TiB.
 const LONGEST: u64 = 64 << 20;
 
 /// See above.

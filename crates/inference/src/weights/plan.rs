@@ -8,6 +8,9 @@ use crate::cpu::{LINE, Plot, RUN_LINES};
 use crate::file::GgufFile;
 use crate::header::TensorInfo;
 
+/// So much of each tensor is hashed, in bytes.
+const BEGINNING: usize = 4096;
+
 /// A tensor that is to be read.
 pub(super) struct Task {
     pub(super) name: String,
@@ -67,9 +70,13 @@ impl Plan {
         self.lines.checked_mul(LINE)
     }
 
-    /// A hash of what is packed to where.
-    pub(super) fn digest(&self) -> [u8; 32] {
+    /// A hash of what is packed to where, and how each tensor begins.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn digest(&self, file: &GgufFile) -> Result<[u8; 32], LoadError> {
         let mut hash = Sha256::new();
+        let mut beginning = [0; BEGINNING];
         for Task {
             name, tensor, plot, ..
         } in &self.tasks
@@ -83,8 +90,12 @@ impl Plan {
                 hash.update(number.to_le_bytes());
             }
             hash.update(name);
+            let length = usize::try_from(tensor.bytes).map_or(BEGINNING, |all| all.min(BEGINNING));
+            let beginning = beginning.get_mut(..length).unwrap_or_default();
+            file.read_at(tensor.offset, beginning)?;
+            hash.update(beginning);
         }
-        hash.finalize().into()
+        Ok(hash.finalize().into())
     }
 
     /// Orders what is read so that several who read at the same time put it into runs of their own.

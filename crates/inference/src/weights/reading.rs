@@ -61,6 +61,8 @@ pub(super) struct Reading {
     /// Tensors that are in a copy, with their bytes.
     copied: Vec<(Task, Plot)>,
     place: Place,
+    /// Lines of each run of memory, where it is this process's own.
+    runs: Vec<usize>,
     /// For a tensor that must lie whole beside what it becomes.
     whole: Mutex<Vec<u8>>,
     vocabulary: Mutex<Option<Vocabulary>>,
@@ -110,12 +112,13 @@ impl Reading {
             errands,
             copied,
             place,
+            runs: plan.runs,
             whole: Mutex::default(),
             vocabulary: Mutex::new(vocabulary),
         }
     }
 
-    /// Reads all, as far as nobody stops it. No weights come of a copy that cannot be used, or could not be written.
+    /// Reads all, as far as nobody stops it. No weights come of a copy that is not sound, or could not be written.
     pub(super) fn run<'a>(
         self,
         file: &'a GgufFile,
@@ -135,7 +138,7 @@ impl Reading {
         let reading = Arc::new(self);
         let theirs = Arc::clone(&reading);
         let (mut codec, mut failure) = (None, None);
-        let (mut is_sound, mut read) = (true, 0u64);
+        let (mut is_lost, mut read) = (false, 0u64);
         let ended = errands::run(
             manner.helpers,
             reading.errands.len(),
@@ -150,11 +153,15 @@ impl Reading {
                         return ControlFlow::Break(());
                     }
                     (Ok(Part::Text(text)), _) => codec = Some(text),
-                    (Ok(Part::Block(sound)), _) => is_sound &= sound,
+                    (Ok(Part::Block(is_sound)), _) => is_lost |= !is_sound,
                     (Ok(Part::Weight(weight)), Errand::Tensor(task)) => {
                         weights.insert(task, weight);
                     }
                     (Ok(Part::Weight(_)), _) => return ControlFlow::Break(()),
+                }
+                is_lost |= reading.place.is_lost();
+                if is_lost {
+                    return ControlFlow::Break(());
                 }
                 read = read.saturating_add(bytes(errand));
                 if bytes(errand) == 0 {
@@ -165,14 +172,44 @@ impl Reading {
         );
         match (failure, ended) {
             (Some(error), _) => return Err(error),
-            (None, ControlFlow::Break(())) => return Err(LoadError::Cancelled),
-            (None, ControlFlow::Continue(())) => {}
+            (None, ControlFlow::Break(())) if !is_lost => return Err(LoadError::Cancelled),
+            (None, _) => {}
         }
-        let Some(memory) = reading.place.finish(&reading.file, is_sound) else {
+        if is_lost {
+            reading.remove_copy(manner);
+            return Ok((None, codec));
+        }
+        let Some(memory) = reading.memory() else {
             return Ok((None, codec));
         };
         weights.packed = manner.kind.map(|kind| (kind, memory));
         Ok((Some(weights), codec))
+    }
+
+    /// The memory, once all that is in it has come; `None` where there is not so much, or a copy could not be written. A copy on
+    /// such pages as are not wanted is read: that is quicker than to pack all again.
+    fn memory(&self) -> Option<Memory> {
+        let drafted;
+        let copy = match &self.place {
+            Place::Own(runs) => return Some(runs.finish()),
+            Place::Draft(draft) => {
+                drafted = draft.finish(self.file.stamp())?;
+                &drafted
+            }
+            Place::Copy(copy) => copy,
+        };
+        let view = copy.view();
+        if copy.is_on_wanted_pages() {
+            return Some(Memory::of_copy(Arc::clone(view)));
+        }
+        Memory::read_from(view, &self.runs)
+    }
+
+    /// Removes the copy that was not sound, if there was one.
+    fn remove_copy(&self, manner: Manner<'_>) {
+        if let (Place::Copy(copy), Some(copies)) = (&self.place, manner.copies) {
+            copies.remove(copy);
+        }
     }
 
     fn part(&self, bench: &mut Bench, index: usize) -> Result<Part, LoadError> {
@@ -290,22 +327,8 @@ impl Place {
         }
     }
 
-    /// The memory, if it is all there; with a copy, if that is sound and lies on such pages as are wanted.
-    fn finish(&self, file: &GgufFile, is_sound: bool) -> Option<Memory> {
-        match self {
-            Self::Own(runs) => Some(runs.finish()),
-            Self::Draft(draft) => {
-                let copy = draft.finish(file.stamp())?;
-                Some(Memory::of_copy(copy.view()))
-            }
-            Self::Copy(copy) if !is_sound => {
-                copy.remove();
-                None
-            }
-            Self::Copy(copy) => {
-                let fits = copy.is_on_wanted_pages();
-                fits.then(|| Memory::of_copy(copy.view()))
-            }
-        }
+    /// Whether nothing will come of it any more.
+    fn is_lost(&self) -> bool {
+        matches!(self, Self::Draft(draft) if draft.is_lost())
     }
 }

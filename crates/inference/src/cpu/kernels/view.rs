@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use memmap2::{Mmap, MmapOptions};
 
@@ -24,6 +24,24 @@ impl View {
         #[cfg(all(target_os = "linux", not(miri)))]
         let _ = map.advise(memmap2::Advice::HugePage);
         Ok(Self(map))
+    }
+
+    /// Whether these bytes can be read, which they are: of a page that cannot, a disk that fails for instance, the process would
+    /// hear by a signal that ends it. True where the system cannot tell.
+    pub(crate) fn can_be_read(&self, range: &Range<usize>) -> bool {
+        #[cfg(all(target_os = "linux", not(miri)))]
+        {
+            let read = memmap2::Advice::PopulateRead;
+            let told = self.0.advise_range(read, range.start, range.len());
+            // What Linux says that does not know the question, before 5.14.
+            told.err()
+                .is_none_or(|error| error.kind() == io::ErrorKind::InvalidInput)
+        }
+        #[cfg(any(not(target_os = "linux"), miri))]
+        {
+            let _ = range;
+            true
+        }
     }
 }
 
