@@ -157,7 +157,7 @@ fn lanes<'a>(
     lanes
 }
 
-fn measure(path: PathBuf, only: Option<String>) -> Outcome<()> {
+fn measure(path: PathBuf, only: Option<&str>) -> Outcome<()> {
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let helpers = BlockingHelpers::new(tokio::runtime::Handle::current(), threads);
     let helpers: Arc<dyn Helpers> = Arc::new(helpers);
@@ -170,7 +170,7 @@ fn measure(path: PathBuf, only: Option<String>) -> Outcome<()> {
     let lanes = lanes(&source, threads, &helpers, copies);
     let mut lanes: Vec<_> = lanes
         .into_iter()
-        .filter(|(name, _)| only.as_ref().is_none_or(|part| name.contains(part)))
+        .filter(|(name, _)| only.is_none_or(|part| name.contains(part)))
         .map(|(name, work)| (name, work, Vec::new()))
         .collect();
     for _ in 0..ROUNDS {
@@ -200,7 +200,7 @@ async fn main() -> Outcome<()> {
         .or(home.map(|home| home.join(MODEL)));
     let path = path.ok_or("no home folder is known: name a model")?;
     let only = std::env::args().find_map(|word| word.strip_prefix("--only=").map(str::to_owned));
-    let measured = move || measure(path, only).map_err(|error| error.to_string());
+    let measured = move || measure(path, only.as_deref()).map_err(|error| error.to_string());
     tokio::task::spawn_blocking(measured).await??;
     Ok(())
 }

@@ -43,8 +43,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::temp_dir().join(format!("paraphym-prefix-cache-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let path = model_path(&folder);
+    let copies = folder.clone();
     let report = run(&RuntimeOptions::default(), |runtime| async move {
-        let host = Paraphym::builder().runtime(runtime).start().await?;
+        let builder = Paraphym::builder().runtime(runtime).copies_dir(copies);
+        let host = builder.start().await?;
         let outcome = compare(&host, path?).await;
         host.shutdown().await;
         outcome

@@ -12,7 +12,7 @@ use std::error::Error;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use domain::{ConversationId, Message, ModelName, Sampling, TurnEvent};
 use engine::{Engine, ModelLoader, ModelSource, SequenceId, SequencePlan, StepInput, TextCodec};
@@ -34,7 +34,15 @@ type Failure = Box<dyn Error + Send + Sync>;
 fn main() -> Result<(), Box<dyn Error>> {
     let report = run(&RuntimeOptions::default(), |runtime| async move {
         let path = model_path()?;
-        let host = Paraphym::builder().runtime(runtime).start().await?;
+        // Both from memory of this process, as the bare engine has it.
+        let author = chat_config::Author {
+            who: "a bench".to_owned(),
+            at: SystemTime::UNIX_EPOCH,
+        };
+        let flags = ["model.packed_copies=false".to_owned()];
+        let settings = chat_config::Store::without_file([], &flags, author)?;
+        let builder = Paraphym::builder().runtime(runtime).settings(settings);
+        let host = builder.start().await?;
         let outcome = compare(&host, path).await;
         host.shutdown().await;
         outcome

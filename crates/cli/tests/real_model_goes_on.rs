@@ -44,6 +44,7 @@ impl Home {
             .env("PARAPHYM_MODEL", &self.model)
             .env("XDG_DATA_HOME", self.dir.path())
             .env("XDG_CONFIG_HOME", self.dir.path())
+            .env("XDG_CACHE_HOME", self.dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -212,10 +212,10 @@ fn a_copy_that_is_made_takes_what_the_card_says() {
     };
     let copies = std::fs::read_dir(folder.path()).unwrap().flatten();
     let length = |entry: std::fs::DirEntry| entry.metadata().unwrap().len();
-    let copied = Bytes(copies.map(length).max().unwrap());
+    let in_file = Bytes(copies.map(length).max().unwrap());
     let Taken { card, loading, .. } = taken;
-    assert!(copied > Bytes::mib(50), "{copied} are in the file");
-    println!("while it is made: {loading} are taken beside the copy's {copied}");
+    assert!(in_file > Bytes::mib(50), "{in_file} are in the file");
+    println!("while it is made: {loading} are taken beside the copy's {in_file}");
     assert!(loading > Bytes::mib(2), "{loading}");
     let all = loading.saturating_add(card.weights_bytes);
     assert!(all <= card.load_bytes, "{all} while it is made");

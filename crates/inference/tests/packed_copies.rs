@@ -16,7 +16,7 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use engine::{LoadError, ModelLoader, ModelSource};
 use paraphym_inference::cpu::Kind;
@@ -337,7 +337,7 @@ fn what_nobody_needs_any_more_is_removed_and_nothing_else() {
     let left = put(&format!("{hash}.7-0.part"));
     let locked = put(&format!("{hash}.7-1.part"));
     let none = put(&format!("{hash}.packed"));
-    let [notes, film, theirs] = ["notes.txt", "film.mkv.part", "c.packed"].map(put);
+    let [notes, movie, theirs] = ["notes.txt", "film.mkv.part", "c.packed"].map(put);
     let lock = File::open(&locked).unwrap();
     lock.try_lock().unwrap();
     let file = settled(&TinyModel::qwen2());
@@ -347,7 +347,7 @@ fn what_nobody_needs_any_more_is_removed_and_nothing_else() {
         (left, false),
         (locked, true),
         (notes, true),
-        (film, true),
+        (movie, true),
         (theirs, true),
         (none, false),
     ] {
@@ -443,14 +443,18 @@ fn why_there_is_none_is_told_each_time() {
     let file = settled(&TinyModel::llama());
     let folder = tempfile::tempdir().unwrap();
     let why = |folder: &Path, file: &OnDisk| {
-        let (tell, told) = std::sync::mpsc::channel();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&told);
         let copies = PackedCopies::in_folder(folder)
             .of_at_least(1)
             .on_any_pages();
-        let copies =
-            copies.heard_by(move |why| tell.send((why.to_string(), why.is_usual())).unwrap());
+        let copies = copies.heard_by(move |why| {
+            let heard = (why.to_string(), why.is_usual());
+            hears.lock().unwrap().push(heard);
+        });
         load(&GgufLoader::new().with_copies(copies), file);
-        told.try_iter().collect::<Vec<_>>()
+        let told = told.lock().unwrap();
+        told.clone()
     };
     let taken = folder.path().join("a file");
     fs::write(&taken, "not a folder").unwrap();

@@ -94,6 +94,7 @@ fn real_model_answers_on_our_threads_alone_and_leaves_nothing() {
         let host = Paraphym::builder()
             .runtime(runtime)
             .model(name.clone())
+            .copies_dir(env!("CARGO_TARGET_TMPDIR"))
             .start()
             .await
             .unwrap();

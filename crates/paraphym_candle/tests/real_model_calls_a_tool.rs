@@ -37,6 +37,7 @@ async fn real_model_calls_a_tool_and_reads_its_result() {
     };
     let settings = Store::without_file([], &flags.map(str::to_owned), author).unwrap();
     let builder = Paraphym::builder().settings(settings).model(model());
+    let builder = builder.copies_dir(env!("CARGO_TARGET_TMPDIR"));
     let host = builder.start().await.unwrap();
     let conversation = ConversationId::new("sums");
     let turn = host.agent_settings("counter").unwrap();

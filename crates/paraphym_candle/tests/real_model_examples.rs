@@ -37,6 +37,7 @@ impl Home {
         let mut command = Command::new(program(example));
         command.env("XDG_DATA_HOME", self.0.path());
         command.env("XDG_CONFIG_HOME", self.0.path());
+        command.env("XDG_CACHE_HOME", self.0.path());
         command.current_dir(self.0.path());
         command
     }

@@ -223,12 +223,18 @@ const FOREIGN: [(&[&str], &[&str]); 25] = [
     ),
     (
         &["sha2"],
-        &["model_store", "model_host", "retrieval", "bearer"],
+        &[
+            "model_store",
+            "model_host",
+            "retrieval",
+            "bearer",
+            "inference",
+        ],
     ),
     (&["getrandom"], &["bearer"]),
     (&["sd-notify"], &["paraphym_candle"]),
     // A child's whole process group is killed, a terminal is put back, a folder is watched, the kernel's coarse clocks are
-    // read, the own user is asked for: safely, and nowhere else.
+    // read, the own user and a disk are asked for: safely, and nowhere else.
     (
         &["rustix"],
         &[
@@ -238,6 +244,7 @@ const FOREIGN: [(&[&str], &[&str]); 25] = [
             "control",
             "cli",
             "runtime",
+            "inference",
         ],
     ),
     (&["rayon*"], &["runtime", "inference"]),
