@@ -1,12 +1,12 @@
 //! Our kernels against candle's block kernels, in one process, turn about: the same model, the same steps. Ours run on one
-//! thread, and the fastest of them on two as well.
+//! thread, and the fastest of them on two as well, and on weights of a packed copy on disk.
 //!
 //! ```sh
-//! cargo bench -p paraphym_inference --bench kernels [-- [--portable] [--only=LANE] [--measure=NAME] [MODEL.gguf]]
+//! cargo bench -p paraphym_inference --bench kernels [-- [--portable] [--only=LANES] [--measure=NAME] [MODEL.gguf]]
 //! ```
 //!
 //! Without a path it takes the default model from where models are kept; with `--portable` the portable kernels run, too, which
-//! takes long; `--only=avx512` and the like runs one lane, `--measure=prefill` what begins like this, to be looked at with a
+//! takes long; `--only=avx512,exact` and the like runs these lanes, `--measure=prefill` what begins like this, to be looked at with a
 //! profiler. The figures of each lane are medians of the rounds in tokens (or first tokens) per second; quote the ratios, for a
 //! machine's mood changes from minute to minute.
 #![allow(
@@ -19,14 +19,14 @@ mod steps;
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use engine::ModelSource;
 use engine::helpers::Helpers;
 use paraphym_inference::cpu::Kind;
-use paraphym_inference::{Decoder, GgufLoader, Precision};
+use paraphym_inference::{Decoder, GgufLoader, PackedCopies, Precision};
 use steps::{Measure, Outcome, median};
 
 const MODEL: &str = ".local/share/paraphym/models/SmolLM2-135M-Instruct.Q4_1.gguf";
@@ -83,7 +83,10 @@ fn said(flag: &str) -> Option<String> {
     std::env::args().find_map(|word| Some(word.strip_prefix(flag)?.to_owned()))
 }
 
-fn loaders(helpers: Arc<dyn Helpers>) -> impl Iterator<Item = (&'static str, GgufLoader)> {
+fn loaders(
+    helpers: Arc<dyn Helpers>,
+    copies: PackedCopies,
+) -> impl Iterator<Item = (&'static str, GgufLoader)> {
     let portable = std::env::args().any(|word| word == "--portable");
     let kinds = Kind::here().filter(move |kind| portable || *kind != Kind::Portable);
     let exact = GgufLoader::new().with_precision(Precision::Exact);
@@ -92,6 +95,7 @@ fn loaders(helpers: Arc<dyn Helpers>) -> impl Iterator<Item = (&'static str, Ggu
         .chain(kinds.map(|kind| (kind.name(), GgufLoader::with_kind(kind))))
         .chain([
             ("exact", exact),
+            ("packed copy", GgufLoader::new().with_copies(copies)),
             ("two threads", GgufLoader::new().with_helpers(helpers)),
         ])
 }
@@ -104,9 +108,15 @@ fn compare(helpers: Arc<dyn Helpers>) -> Outcome<()> {
     };
     let source = ModelSource { path };
     let (only, measured) = (said("--only="), said("--measure=").unwrap_or_default());
-    let wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
+    let wanted = |name: &str| {
+        only.as_ref()
+            .is_none_or(|only| only.split(',').any(|one| one == name))
+    };
+    // Beside the model, where files are on large pages if they are anywhere.
+    let folder = tempfile::tempdir_in(source.path.parent().unwrap_or(Path::new(".")))?;
+    let copies = PackedCopies::in_folder(folder.path());
     let mut lanes = Vec::new();
-    for (name, loader) in loaders(helpers).filter(|(name, _)| wanted(name)) {
+    for (name, loader) in loaders(helpers, copies).filter(|(name, _)| wanted(name)) {
         let (begin, before) = (Instant::now(), resident()?);
         let (card, decoder, _) = loader.load_parts(&source, &mut |_| ControlFlow::Continue(()))?;
         println!(
