@@ -85,9 +85,9 @@ async fn copies(stage: &mut Stage) -> Option<Check> {
             Verdict::Ok,
             "what is there may be deleted",
         ),
-        Err(why) if why.is_usual() => (format!("none: {why}"), Verdict::Ok, ""),
+        Err(why) if why.is_usual() => (format!("no more than {there}: {why}"), Verdict::Ok, ""),
         Err(why) => (
-            format!("none: {why}"),
+            format!("no more than {there}: {why}"),
             Verdict::Warn,
             "name another folder, --set model.copies_dir=DIR, or want none, --set model.packed_copies=false",
         ),

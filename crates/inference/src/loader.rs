@@ -80,8 +80,8 @@ impl GgufLoader {
         self
     }
 
-    /// The same loader, but what it packs is kept on disk, so that it is loaded several times sooner the next time. On Linux,
-    /// where the file system holds files on large pages; elsewhere nothing is kept.
+    /// The same loader, but what it packs is kept on disk, so that it is loaded two or three times as quickly the next time. On
+    /// Linux, where the file system holds files on large pages; elsewhere nothing is kept.
     #[must_use]
     pub fn with_copies(mut self, copies: PackedCopies) -> Self {
         self.copies = Some(copies);

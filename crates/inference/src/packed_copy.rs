@@ -14,7 +14,7 @@
 //! `no_copy` (why there is none).
 //!
 //! Invariants: a copy is used only if its fingerprint is that of the file as it is, and every block's sum is right; it is never
-//! written again, only unlinked. Whatever goes wrong with one, the model is loaded without.
+//! written again, only unlinked. Whatever goes wrong with one while a model is loaded, it is loaded without.
 
 mod draft;
 mod fingerprint;

@@ -47,13 +47,7 @@ fn settled(model: &TinyModel) -> OnDisk {
 }
 
 fn settle(file: &OnDisk) {
-    let changed = |path: &Path| {
-        let file = fs::metadata(path).unwrap();
-        i128::from(file.ctime()) * 1_000_000_000 + i128::from(file.ctime_nsec())
-    };
-    let of_model = changed(&file.source.path);
-    let clock = file.folder.path().join("clock");
-    while File::create(&clock).map(|_| changed(&clock)).unwrap() < of_model + 25_000_000 {}
+    support::settle(&file.source.path, file.folder.path());
 }
 
 /// A folder for copies, and a loader that keeps copies of any model there.
@@ -257,8 +251,28 @@ fn a_broken_copy_changes_nothing_and_is_made_again() {
     }
 }
 
+/// Then the text may be in another thread's hands, and is read once more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_load_that_is_stopped_or_fails_leaves_no_file() {
+async fn a_broken_copy_is_noticed_by_several_threads() {
+    let file = settled(&TinyModel::llama().sized(LARGE));
+    let kept = Kept::new(helped(3));
+    let plain = said(kept.load(&file));
+    let sound = fs::read(kept.copy()).unwrap();
+    for round in 0..8 {
+        let copy = kept.copy();
+        let mut bytes = sound.clone();
+        bytes[round] ^= 1;
+        fs::remove_file(&copy).unwrap();
+        fs::write(&copy, bytes).unwrap();
+        fs::set_permissions(&copy, Permissions::from_mode(0o400)).unwrap();
+        assert!(said(kept.load(&file)) == plain, "round {round}");
+        assert!(said(kept.load(&file)) == plain, "round {round}");
+        assert!(fs::read(kept.copy()).unwrap() == sound, "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_that_is_stopped_leaves_no_file() {
     let file = settled(&TinyModel::llama().sized(LARGE));
     for threads in [1, 3] {
         let kept = Kept::new(helped(threads));
@@ -275,7 +289,7 @@ async fn a_load_that_is_stopped_or_fails_leaves_no_file() {
             assert_eq!(kept.files("part"), Vec::<PathBuf>::new());
             assert_eq!(kept.files("packed"), Vec::<PathBuf>::new());
         }
-        // Whoever made one half before is no hindrance.
+        // Who stopped half way is no hindrance.
         kept.load(&file);
         kept.copy();
     }

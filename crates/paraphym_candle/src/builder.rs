@@ -98,8 +98,8 @@ impl Builder {
         self
     }
 
-    /// Where packed copies of models lie, which are loaded several times sooner; `paraphym/packed` in the XDG cache folder if not
-    /// said. Whether there are any is the setting `model.packed_copies`.
+    /// Where packed copies of models lie, which are loaded two or three times as quickly; `paraphym/packed` in the XDG cache
+    /// folder if not said. Whether there are any is the setting `model.packed_copies`.
     pub fn copies_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.copies_dir = Some(dir.into());
         self

@@ -55,9 +55,9 @@ fn copies(chosen: Option<PathBuf>, settings: &Settings) -> Option<PackedCopies> 
     let kept = kept(chosen, settings).filter(|_| wanted)?;
     Some(kept.heard_by(|why| {
         if why.is_usual() {
-            tracing::debug!(%why, "no packed copy is kept");
+            tracing::debug!(%why, "there is no packed copy");
         } else {
-            tracing::warn!(%why, "no packed copy is kept: the model is packed anew at each start");
+            tracing::warn!(%why, "there is no packed copy: the model is packed anew this time");
         }
     }))
 }

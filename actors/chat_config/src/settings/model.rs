@@ -63,8 +63,8 @@ pub struct Model {
     /// What computes models: `cpu`, `cuda` or `metal`, the latter two where this build has them; `cpu` by default.
     #[garde(skip)]
     pub device: Device,
-    /// Whether what is packed of a model is kept on disk as well, so that it is loaded several times sooner the next time; true
-    /// by default.
+    /// Whether what is packed of a model is kept on disk as well, so that it is loaded two or three times as quickly the next
+    /// time; true by default.
     #[garde(skip)]
     pub packed_copies: bool,
     /// The folder these copies lie in. 1 to 4096 bytes; `$XDG_CACHE_HOME/paraphym/packed` by default.

@@ -62,6 +62,8 @@ impl Draft {
         wanted: &Wanted,
         copies: &PackedCopies,
     ) -> Result<Self, NoCopy> {
+        // What others left takes the room and the names.
+        folder.tidy();
         let of_model = failed(wanted.path);
         let fingerprint = Fingerprint::of(wanted).map_err(&of_model)?;
         let copy = folder.copy_of(wanted.path).map_err(&of_model)?;
@@ -76,6 +78,7 @@ impl Draft {
         // One that was of use would have been used.
         let _ = std::fs::remove_file(&copy);
         let needed = wanted.bytes as u64;
+        folder::may_be_written(needed).map_err(failed(&copy))?;
         let free = folder.free().unwrap_or(0);
         if free / 2 < needed {
             return Err(NoCopy::Room {
@@ -157,11 +160,16 @@ impl Draft {
         file.set_len(self.bytes as u64 + bytes.len() as u64)?;
         let view = View::of(file, self.bytes)?;
         let copy = self.copies.copy(self.copy.clone(), view, seal);
-        if stamp == Some(self.stamp) && copy.is_on_wanted_pages() {
-            publish(file, path, &self.copy)?;
-            if let Some(folder) = self.copy.parent() {
-                Folder::of(folder).tidy();
-            }
+        // Where it cannot be had under its name, this process has it all the same.
+        let hears = &self.copies.hears;
+        if !copy.is_on_wanted_pages() {
+            let folder = self.copies.folder.clone();
+            hears(&NoCopy::SmallPages { folder });
+        } else if stamp != Some(self.stamp) {
+            let path = self.model.clone();
+            hears(&NoCopy::Unsettled { path });
+        } else if let Err(error) = publish(file, path, &self.copy) {
+            hears(&failed(&self.copy)(error));
         }
         Ok(Some(copy))
     }
@@ -197,6 +205,10 @@ impl Written {
         // So that nobody takes it for one that was left.
         let locked = file.try_lock();
         locked.map_err(|error| of_folder(error.into()))?;
+        if !folder::is_named(file, &written.path) {
+            // Somebody took it for one that was left, before it was locked.
+            return Err(of_folder(io::ErrorKind::NotFound.into()));
+        }
         if !folder::is_ours(file) {
             let path = written.path.clone();
             return Err(NoCopy::Shared { path });
@@ -214,8 +226,10 @@ impl Written {
 
 impl Drop for Written {
     fn drop(&mut self) {
-        // Gone already if it became a copy.
-        let _ = std::fs::remove_file(&self.path);
+        // If it became a copy the name is free, or another's.
+        if folder::is_named(&self.file, &self.path) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -269,3 +283,7 @@ fn write_at(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
 fn write_at(_: &File, _: u64, _: &[u8]) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+#[cfg(test)]
+#[path = "draft_tests.rs"]
+mod tests;

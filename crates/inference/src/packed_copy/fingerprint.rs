@@ -2,7 +2,9 @@
 //! tensor begins.
 //!
 //! To hash all of the file would take longer than to pack it. Most systems set the time of a file's last change whenever it is
-//! written or replaced, and let nobody else do so; for those that do not, the beginnings of all tensors are hashed as well.
+//! written or replaced, and let nobody else do so; for those that do not, the beginnings of all tensors are hashed as well. What
+//! is not seen: who writes to a model through a mapping of it that is shared, more than 20 ms after he began, and behind the
+//! beginnings alone.
 
 use std::io;
 use std::path::Path;

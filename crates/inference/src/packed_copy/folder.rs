@@ -200,6 +200,25 @@ pub(super) fn is_named(_: &File, _: &Path) -> bool {
     false
 }
 
+/// A file of this process may have so many bytes and a seal; the system ends with a signal who writes more.
+///
+/// # Errors
+/// It may not.
+#[cfg(unix)]
+pub(super) fn may_be_written(bytes: u64) -> io::Result<()> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize);
+    let most = limit.current.unwrap_or(u64::MAX);
+    if most / 2 < bytes {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(super) fn may_be_written(_: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Whether its file system keeps a file, unlinked or replaced, for whoever has it open. Those over a network do not for all.
 #[cfg(target_os = "linux")]
 pub(super) fn keeps_what_is_open(file: &File) -> bool {

@@ -117,3 +117,41 @@ pub(super) fn plot(tensor: &TensorInfo, first: usize) -> Option<Plot> {
     let (rows, columns) = (usize::try_from(rows).ok()?, usize::try_from(columns).ok()?);
     Plot::of(tensor.format, rows, columns, first)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::fixture::TinyModel;
+    use crate::vocabulary::Vocabulary;
+
+    fn digest(bytes: &[u8]) -> Result<[u8; 32], Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("a.gguf");
+        std::fs::write(&path, bytes)?;
+        let file = GgufFile::open(&path)?;
+        let blueprint = Blueprint::read(&file, Vocabulary::read(&file)?.len())?;
+        Ok(Plan::of(&file, &blueprint, true)?.digest(&file)?)
+    }
+
+    #[test]
+    fn how_each_packed_tensor_begins_is_part_of_the_hash() -> Result<(), Box<dyn std::error::Error>>
+    {
+        let bytes = TinyModel::llama().bytes()?;
+        let first = digest(&bytes)?;
+        assert_eq!(digest(&bytes)?, first);
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("a.gguf");
+        std::fs::write(&path, &bytes)?;
+        let file = GgufFile::open(&path)?;
+        let matrices = file.tensors().filter(|(_, tensor)| tensor.shape.len() == 2);
+        for (name, tensor) in matrices {
+            let mut other = bytes.clone();
+            let at = usize::try_from(tensor.offset)?;
+            *other.get_mut(at).ok_or(io::ErrorKind::UnexpectedEof)? ^= 1;
+            assert_ne!(digest(&other)?, first, "{name}");
+        }
+        Ok(())
+    }
+}

@@ -41,6 +41,22 @@ pub(crate) fn with_bytes(bytes: &[u8]) -> OnDisk {
     }
 }
 
+/// Waits until the clock of the file system has gone on since a file was changed, as the files say that are made in `folder`.
+#[cfg(target_os = "linux")]
+pub(crate) fn settle(path: &std::path::Path, folder: &std::path::Path) {
+    use std::os::unix::fs::MetadataExt;
+    let changed = |path: &std::path::Path| {
+        let file = std::fs::metadata(path).unwrap();
+        i128::from(file.ctime()) * 1_000_000_000 + i128::from(file.ctime_nsec())
+    };
+    let (of_file, clock) = (changed(path), folder.join("clock"));
+    let now = || {
+        std::fs::File::create(&clock).unwrap();
+        changed(&clock)
+    };
+    while now() < of_file + 25_000_000 {}
+}
+
 /// `PARAPHYM_TEST_MODEL`, or where the model is kept.
 pub(crate) fn model_path() -> PathBuf {
     if let Some(path) = std::env::var_os("PARAPHYM_TEST_MODEL") {
