@@ -463,8 +463,8 @@ fn why_there_is_none_is_told_each_time() {
             .of_at_least(1)
             .on_any_pages();
         let copies = copies.heard_by(move |why| {
-            let heard = (why.to_string(), why.is_usual());
-            hears.lock().unwrap().push(heard);
+            let reason = (why.to_string(), why.is_usual());
+            hears.lock().unwrap().push(reason);
         });
         load(&GgufLoader::new().with_copies(copies), file);
         let told = told.lock().unwrap();

@@ -114,6 +114,9 @@ fn other(default: &serde_json::Value, allowed: &str) -> String {
     if allowed.starts_with("text") {
         return "Say du.".to_owned();
     }
+    if let Some(yes) = default.as_bool() {
+        return (!yes).to_string();
+    }
     if default.is_f64() {
         return "1.0".to_owned();
     }
