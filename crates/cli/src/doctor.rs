@@ -85,9 +85,11 @@ async fn copies(stage: &mut Stage) -> Option<Check> {
             Verdict::Ok,
             "what is there may be deleted",
         ),
-        Err(why) if why.is_usual() => (format!("no more than {there}: {why}"), Verdict::Ok, ""),
+        Err(why) if why.is_usual() => {
+            (format!("{there}; no more are made: {why}"), Verdict::Ok, "")
+        }
         Err(why) => (
-            format!("no more than {there}: {why}"),
+            format!("{there}; no more are made: {why}"),
             Verdict::Warn,
             "name another folder, --set model.copies_dir=DIR, or want none, --set model.packed_copies=false",
         ),
