@@ -33,7 +33,7 @@ pub(crate) use draft::Draft;
 pub(crate) use fingerprint::{Fingerprint, Stamp};
 pub use no_copy::NoCopy;
 
-use crate::cpu::{Ground, View};
+use crate::cpu::View;
 use folder::Folder;
 use seal::Seal;
 
@@ -64,9 +64,9 @@ pub(crate) struct PackedCopy {
 
 /// What is to be copied: of which file, and how many bytes its packed lines are.
 pub(crate) struct Wanted<'a> {
-    /// The model's file, by the path that it was asked for.
+    /// The model's file, by its path without links.
     pub(crate) path: &'a Path,
-    /// Its length and times.
+    /// Which file that is, its length and times.
     pub(crate) stamp: Stamp,
     /// A hash of what lies where, and how it begins.
     pub(crate) plan: [u8; 32],
@@ -148,10 +148,10 @@ impl PackedCopies {
 
     /// The copy of this, if there is one.
     pub(crate) fn find(&self, wanted: &Wanted) -> Option<PackedCopy> {
-        let path = Folder::of(&self.folder).copy_of(wanted.path).ok()?;
+        let path = Folder::of(&self.folder).copy_of(wanted.path);
         let file = File::open(&path).ok()?;
         let seal = Seal::read(&file).ok()?;
-        let fits = seal.is_of(&Fingerprint::of(wanted).ok()?) && seal.bytes() == wanted.bytes;
+        let fits = seal.is_of(&Fingerprint::of(wanted)) && seal.bytes() == wanted.bytes;
         if !fits || !folder::is_ours(&file) || !folder::keeps_what_is_open(&file) {
             return None;
         }
@@ -222,13 +222,6 @@ impl PackedCopy {
     /// Its bytes.
     pub(crate) fn view(&self) -> &Arc<View> {
         &self.view
-    }
-}
-
-impl Ground for PackedCopy {
-    /// All lines have come.
-    fn put(&self, _: usize, _: &[u8]) -> bool {
-        false
     }
 }
 

@@ -110,8 +110,9 @@ fn place(file: &GgufFile, plan: &Plan, copies: Option<&PackedCopies>) -> Option<
         copies.are_of(bytes as u64)
     });
     let with_copies = copies.and_then(|copies| {
+        let path = file.path().canonicalize().ok()?;
         let wanted = Wanted {
-            path: file.path(),
+            path: &path,
             stamp: file.stamp()?,
             // What cannot be read will be told when it is.
             plan: plan.digest(file).ok()?,

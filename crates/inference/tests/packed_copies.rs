@@ -87,6 +87,14 @@ impl Kept {
         copies[0].clone()
     }
 
+    /// Puts these bytes in the place of the copy, with its permissions.
+    fn replace_copy(&self, bytes: &[u8]) {
+        let copy = self.copy();
+        fs::remove_file(&copy).unwrap();
+        fs::write(&copy, bytes).unwrap();
+        fs::set_permissions(&copy, Permissions::from_mode(0o400)).unwrap();
+    }
+
     /// Whether this process has a file of the folder mapped under its name.
     fn is_mapped(&self) -> bool {
         let maps = fs::read_to_string("/proc/self/maps").unwrap();
@@ -240,10 +248,7 @@ fn a_broken_copy_changes_nothing_and_is_made_again() {
         b"short".to_vec(),
     ];
     for (index, bytes) in broken.iter().enumerate() {
-        let copy = kept.copy();
-        fs::remove_file(&copy).unwrap();
-        fs::write(&copy, bytes).unwrap();
-        fs::set_permissions(&copy, Permissions::from_mode(0o400)).unwrap();
+        kept.replace_copy(bytes);
         assert!(said(kept.load(&file)) == plain, "{index}: it was broken");
         // One whose lines were broken was taken away, any other was replaced at once.
         assert!(said(kept.load(&file)) == plain, "{index}: it was mended");
@@ -259,12 +264,9 @@ async fn a_broken_copy_is_noticed_by_several_threads() {
     let plain = said(kept.load(&file));
     let sound = fs::read(kept.copy()).unwrap();
     for round in 0..8 {
-        let copy = kept.copy();
         let mut bytes = sound.clone();
         bytes[round] ^= 1;
-        fs::remove_file(&copy).unwrap();
-        fs::write(&copy, bytes).unwrap();
-        fs::set_permissions(&copy, Permissions::from_mode(0o400)).unwrap();
+        kept.replace_copy(&bytes);
         assert!(said(kept.load(&file)) == plain, "round {round}");
         assert!(said(kept.load(&file)) == plain, "round {round}");
         assert!(fs::read(kept.copy()).unwrap() == sound, "round {round}");
@@ -327,10 +329,7 @@ fn progress_is_told_with_a_copy_and_while_one_is_made_or_found_broken() {
     assert!(made > there && there > 3, "{made} and {there}");
     let mut bytes = fs::read(kept.copy()).unwrap();
     bytes[77] ^= 1;
-    let copy = kept.copy();
-    fs::remove_file(&copy).unwrap();
-    fs::write(&copy, bytes).unwrap();
-    fs::set_permissions(&copy, Permissions::from_mode(0o400)).unwrap();
+    kept.replace_copy(&bytes);
     // What was told of the blocks before the broken one, none here, and then all.
     assert_eq!(told(), made);
 }

@@ -48,7 +48,7 @@ struct Block {
     filled: usize,
     /// They, until all have.
     bytes: Vec<u8>,
-    /// Their sum, once they are in the file.
+    /// Their sum, once all have.
     sum: Option<u32>,
 }
 
@@ -64,10 +64,7 @@ impl Draft {
     ) -> Result<Self, NoCopy> {
         // What others left takes the room and the names.
         folder.tidy();
-        let of_model = failed(wanted.path);
-        let fingerprint = Fingerprint::of(wanted).map_err(&of_model)?;
-        let copy = folder.copy_of(wanted.path).map_err(&of_model)?;
-        let model = wanted.path.canonicalize().map_err(&of_model)?;
+        let copy = folder.copy_of(wanted.path);
         let file = Written::begin(folder, &copy, copies.on_any_pages)?;
         let now = file.file.metadata().ok().and_then(|file| Stamp::of(&file));
         if !now.is_some_and(|now| wanted.stamp.is_settled(&now)) {
@@ -91,8 +88,8 @@ impl Draft {
             file,
             copy,
             copies: copies.clone(),
-            fingerprint,
-            model,
+            fingerprint: Fingerprint::of(wanted),
+            model: wanted.path.to_owned(),
             stamp: wanted.stamp,
             bytes: wanted.bytes,
             blocks: (0..wanted.bytes.div_ceil(BLOCK))

@@ -6,8 +6,6 @@
 //! is not seen: who writes to a model through a mapping of it that is shared, more than 20 ms after he began, and behind the
 //! beginnings alone.
 
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -37,14 +35,7 @@ pub(crate) struct Stamp {
 }
 
 impl Fingerprint {
-    /// # Errors
-    /// The path cannot be followed.
-    pub(super) fn of(wanted: &Wanted) -> io::Result<Self> {
-        let path = wanted.path.canonicalize()?;
-        Ok(Self::of_parts(&path, wanted))
-    }
-
-    fn of_parts(path: &Path, wanted: &Wanted) -> Self {
+    pub(super) fn of(wanted: &Wanted) -> Self {
         let Stamp {
             inode,
             length,
@@ -62,7 +53,7 @@ impl Fingerprint {
         }
         hash.update((wanted.bytes as u64).to_le_bytes());
         hash.update(wanted.plan);
-        hash.update(path.as_os_str().as_encoded_bytes());
+        hash.update(wanted.path.as_os_str().as_encoded_bytes());
         Self(hash.finalize().into())
     }
 }
@@ -114,14 +105,14 @@ mod tests {
     };
 
     fn of(path: &str, stamp: Stamp, plan: u8, bytes: usize) -> Fingerprint {
-        let path = Path::new(path);
+        let path = std::path::Path::new(path);
         let wanted = Wanted {
             path,
             stamp,
             plan: [plan; 32],
             bytes,
         };
-        Fingerprint::of_parts(path, &wanted)
+        Fingerprint::of(&wanted)
     }
 
     #[test]

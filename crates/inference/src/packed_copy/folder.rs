@@ -36,15 +36,11 @@ impl<'a> Folder<'a> {
         self.0.to_owned()
     }
 
-    /// Where the copy of a model's file is; one for each file.
-    ///
-    /// # Errors
-    /// The path cannot be followed.
-    pub(super) fn copy_of(&self, model: &Path) -> io::Result<PathBuf> {
-        let path = model.canonicalize()?;
-        let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());
+    /// Where the copy of the model at this path is; one for each.
+    pub(super) fn copy_of(&self, model: &Path) -> PathBuf {
+        let hash = Sha256::digest(model.as_os_str().as_encoded_bytes());
         let half = hash.first_chunk().copied().unwrap_or_default();
-        Ok(self.0.join(name(u128::from_be_bytes(half))))
+        self.0.join(name(u128::from_be_bytes(half)))
     }
 
     /// What is only tried out goes by this.

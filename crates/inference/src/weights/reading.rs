@@ -58,7 +58,7 @@ pub(super) enum Place {
 pub(super) struct Reading {
     file: Arc<GgufFile>,
     errands: Vec<Errand>,
-    /// Tensors that are in a copy, with their bytes.
+    /// Tensors that are in a copy, and where.
     copied: Vec<(Task, Plot)>,
     place: Place,
     /// Lines of each run of memory, where it is this process's own.
@@ -93,7 +93,7 @@ impl Reading {
         }
         match &place {
             Place::Own(_) => plan.sort_for(helpers.threads()),
-            // One after another, so that no more blocks are begun than there are threads.
+            // One after another, so that few blocks are begun at a time.
             Place::Draft(_) => {}
             Place::Copy(copy) => {
                 errands.extend((0..copy.blocks()).map(Errand::Block));
@@ -264,6 +264,9 @@ impl Reading {
         tensor: &TensorInfo,
         mut packing: Packing,
     ) -> Result<Option<Plot>, LoadError> {
+        let Some(ground) = self.place.ground() else {
+            return Ok(None);
+        };
         let Bench { staging, tray } = bench;
         let at_once = at_once(packing.tile_bytes());
         let (mut at, end) = (tensor.offset, tensor.offset.saturating_add(tensor.bytes));
@@ -276,7 +279,7 @@ impl Reading {
             }
             let rows = staging.get_mut(..length).unwrap_or_default();
             self.file.read_at(at, rows)?;
-            packing.push(rows, self.place.ground(), tray);
+            packing.push(rows, ground, tray);
             at += length as u64;
         }
         Ok(packing.finish())
@@ -318,12 +321,12 @@ impl Reading {
 }
 
 impl Place {
-    /// Where lines are put.
-    fn ground(&self) -> &dyn Ground {
+    /// Where lines are put, if they have not all come.
+    fn ground(&self) -> Option<&dyn Ground> {
         match self {
-            Self::Own(runs) => runs,
-            Self::Draft(draft) => draft,
-            Self::Copy(copy) => copy,
+            Self::Own(runs) => Some(runs),
+            Self::Draft(draft) => Some(draft),
+            Self::Copy(_) => None,
         }
     }
 
